@@ -1,0 +1,16 @@
+"""Every check of a configuration, made before a model loads: by `sinternal-verl doctor` and by the
+start of each run alike.
+
+``problem``       what a check returns, and the report
+``installation``  is the plugin active in this environment?
+``keys``          missing values, dead legacy keys
+``reward``        is the reward function or manager importable?
+``data``          are the files readable, of the right schema, and enough?
+``model``         is the model there, and do the lengths fit it?
+``batches``       do the batch sizes divide?
+``resources``     are there enough GPUs, with the guard's share, here or on an existing Ray cluster?
+``checkpoints``   does the checkpoint folder belong to this configuration?
+``checks``        the list of all of them, for verl's GRPO and SFT mains
+``callback``      the Hydra callback of our recipes, which runs the list at the start of a run
+``command``       `sinternal-verl doctor`
+"""

@@ -1,0 +1,79 @@
+"""Does the checkpoint folder belong to this configuration? verl resumes whatever it finds in it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from sinternal_verl import __version__
+from sinternal_verl.doctor.problem import Problem, get
+
+TRACKER = "latest_checkpointed_iteration.txt"
+RECORD = "sinternal_run.json"
+
+IDENTITY = (
+    "sinternal.recipe",
+    "data.train_files",
+    "data.train_batch_size",
+    "data.seed",
+    "data.max_length",
+    "data.max_prompt_length",
+    "data.max_response_length",
+    "trainer.seed",
+    "trainer.nnodes",
+    "trainer.n_gpus_per_node",
+    "model.path",
+    "model.lora_rank",
+    "engine.strategy",
+    "optim.lr",
+    "actor_rollout_ref.model.path",
+    "actor_rollout_ref.model.lora_rank",
+    "actor_rollout_ref.actor.strategy",
+    "actor_rollout_ref.actor.optim.lr",
+    "actor_rollout_ref.rollout.n",
+    "algorithm.adv_estimator",
+    "reward.custom_reward_function.path",
+    "reward.reward_manager.name",
+)
+"""Keys that make two runs different experiments, or that a sharded checkpoint cannot change."""
+
+
+def check_checkpoints(config: DictConfig) -> Iterator[Problem]:
+    """With ``resume_mode=auto``, a folder that holds another experiment's checkpoints is refused."""
+    folder = _folder(config)
+    if folder is None or get(config, "trainer.resume_mode", "auto") != "auto" or not (folder / TRACKER).is_file():
+        return
+    step = "set trainer.experiment_name or trainer.default_local_dir to a new one, or trainer.resume_mode=disable"
+    record = folder / RECORD
+    if not record.is_file():
+        reason = f"it holds checkpoints of unknown origin (no {RECORD}), and verl would resume them"
+        yield Problem("trainer.default_local_dir", folder, reason, step)
+        return
+    before, now = json.loads(record.read_text())["identity"], identity(config)
+    changed = [f"{key}: {before.get(key)} -> {now.get(key)}" for key in now | before if before.get(key) != now.get(key)]
+    if changed:
+        reason = "it holds checkpoints of another configuration, and verl would resume them: " + "; ".join(changed)
+        yield Problem("trainer.default_local_dir", folder, reason, step)
+
+
+def identity(config: DictConfig) -> dict:
+    """The values of `IDENTITY` that this configuration has."""
+    values = {key: OmegaConf.select(config, key) for key in IDENTITY}
+    plain = {key: list(value) if isinstance(value, ListConfig) else value for key, value in values.items()}
+    return {key: value for key, value in plain.items() if value is not None}
+
+
+def write_record(config: DictConfig) -> None:
+    """Leave in the checkpoint folder what the run is, for the next start and for its readers."""
+    folder = _folder(config)
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"sinternal_verl": __version__, "identity": identity(config)}
+    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _folder(config: DictConfig) -> Path | None:
+    folder = get(config, "trainer.default_local_dir")
+    return None if folder is None or "://" in folder else Path(folder).expanduser()

@@ -1,0 +1,34 @@
+"""All checks, in the order a user would want to read their problems."""
+
+from collections.abc import Callable, Iterable
+
+from omegaconf import DictConfig
+
+from sinternal_verl.doctor.batches import check_batches
+from sinternal_verl.doctor.checkpoints import check_checkpoints
+from sinternal_verl.doctor.data import check_data
+from sinternal_verl.doctor.installation import check_installation
+from sinternal_verl.doctor.keys import check_dead_keys, check_missing, check_use_v1
+from sinternal_verl.doctor.model import check_model
+from sinternal_verl.doctor.problem import Problem, is_ppo
+from sinternal_verl.doctor.resources import check_resources
+from sinternal_verl.doctor.reward import check_reward
+
+Check = Callable[[DictConfig], Iterable[Problem]]
+
+COMMON: tuple[Check, ...] = (
+    check_installation,
+    check_missing,
+    check_model,
+    check_data,
+    check_batches,
+    check_resources,
+    check_checkpoints,
+)
+GRPO_ONLY: tuple[Check, ...] = (check_dead_keys, check_use_v1, check_reward)
+
+
+def find_problems(config: DictConfig) -> list[Problem]:
+    """Run every check that fits the configuration; an empty list means that the run may start."""
+    checks = (*COMMON, *GRPO_ONLY) if is_ppo(config) else COMMON
+    return [problem for check in checks for problem in check(config)]

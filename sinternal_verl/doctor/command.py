@@ -1,0 +1,37 @@
+"""`sinternal-verl doctor [hydra overrides...]`: the same checks, without starting anything."""
+
+import sys
+
+from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from sinternal_verl.doctor.checks import find_problems
+from sinternal_verl.doctor.problem import report
+
+MAINS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
+"""verl's mains and the name of the configuration each starts from."""
+
+
+def compose_config(overrides: list[str]) -> DictConfig:
+    """Compose the overrides as verl's own main would; ``+recipe=…sft…`` means its SFT main.
+
+    Raises:
+        hydra.errors.HydraException: an override or a recipe that does not exist.
+    """
+    main = "sft" if any(o.lstrip("+").startswith("recipe=") and "sft" in o for o in overrides) else "grpo"
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        return compose(MAINS[main], overrides=overrides)
+
+
+def doctor(overrides: list[str]) -> int:
+    """Print the report; return 0 when a run would start, else 2."""
+    try:
+        config = compose_config(overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        print(f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr)
+        return 2
+    problems = find_problems(config)
+    print(report(problems), file=sys.stderr if problems else sys.stdout)
+    return 2 if problems else 0

@@ -1,0 +1,132 @@
+"""Are the data files readable, of the right schema, and enough for one batch?"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from omegaconf import DictConfig, ListConfig
+
+from sinternal_verl.doctor.problem import Problem, get, is_ppo
+
+MESSAGES = "a list of {role: string, content: string}"
+STRING = "a string"
+
+
+@dataclass(frozen=True)
+class _File:
+    path: str
+    schema: pa.Schema
+    rows: int
+
+
+def check_data(config: DictConfig) -> Iterator[Problem]:
+    """Training and validation files of either main; a hub id or remote URL is left to verl."""
+    columns = _required_columns(config)
+    for key in ("data.train_files", "data.val_files"):
+        files, problems = _open(key, get(config, key))
+        yield from problems
+        for file in files:
+            for column, wanted in columns.items():
+                yield from _column(file, column, wanted)
+        yield from _same_types(files, columns)
+        if key == "data.train_files" and files and not problems:
+            yield from _enough(config, sum(file.rows for file in files))
+
+
+def _required_columns(config: DictConfig) -> dict[str, str]:
+    """Column (dotted for a struct's field) -> what it must hold."""
+    if is_ppo(config):
+        prompt, source = get(config, "data.prompt_key", "prompt"), get(config, "data.reward_fn_key", "data_source")
+        return {prompt: MESSAGES, source: STRING, "reward_model.ground_truth": STRING}
+    dataset = get(config, "data.custom_cls.path")
+    if dataset is None:
+        return {get(config, "data.messages_key", "messages"): MESSAGES}
+    if dataset == "pkg://sinternal_verl.data.sft":
+        return {"prompt": MESSAGES, "completion": STRING}
+    return {}
+
+
+def _open(key: str, value) -> tuple[list[_File], list[Problem]]:
+    paths = list(value) if isinstance(value, list | ListConfig) else [value] if value else []
+    files, problems = [], []
+    for path in map(str, paths):
+        if "://" in path or not path.endswith(".parquet"):
+            continue
+        try:
+            parquet = pq.ParquetFile(Path(path).expanduser())
+            files.append(_File(path, parquet.schema_arrow, parquet.metadata.num_rows))
+        except FileNotFoundError:
+            problems.append(Problem(key, path, "this file does not exist", "give an absolute path"))
+        except (pa.ArrowException, OSError) as error:
+            step = "write the file again: it is no complete parquet file"
+            problems.append(Problem(key, path, f"cannot be read: {error}", step))
+    return files, problems
+
+
+def _column(file: _File, column: str, wanted: str) -> Iterator[Problem]:
+    kind = _type_of(file.schema, column)
+    if kind is None:
+        step = f"add the column; the file has {', '.join(file.schema.names)}"
+        yield Problem(file.path, column, "this column is missing", step)
+    elif not (_is_messages(kind) if wanted == MESSAGES else _is_string(kind)):
+        yield Problem(file.path, column, f"this column holds {kind}", f"it must hold {wanted}")
+    elif wanted == STRING and (empty := _first_null(file, column)) is not None:
+        yield Problem(file.path, column, f"row {empty} holds no value", "every row needs one: fill it or drop the row")
+
+
+def _type_of(schema: pa.Schema, column: str) -> pa.DataType | None:
+    head, _, field = column.partition(".")
+    if head not in schema.names:
+        return None
+    kind = schema.field(head).type
+    if not field:
+        return kind
+    return kind.field(field).type if pa.types.is_struct(kind) and kind.get_field_index(field) >= 0 else None
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _is_messages(kind: pa.DataType) -> bool:
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or not pa.types.is_struct(kind.value_type):
+        return False
+    return {"role", "content"} <= {kind.value_type.field(i).name for i in range(kind.value_type.num_fields)}
+
+
+def _first_null(file: _File, column: str) -> int | None:
+    """Index of the first null, looked for only where the footer does not rule one out."""
+    parquet, start = pq.ParquetFile(Path(file.path).expanduser()), 0
+    for group in range(parquet.num_row_groups):
+        metadata = parquet.metadata.row_group(group)
+        leaf = next(
+            metadata.column(i) for i in range(metadata.num_columns) if metadata.column(i).path_in_schema == column
+        )
+        if leaf.statistics is None or not leaf.statistics.has_null_count or leaf.statistics.null_count:
+            values = parquet.read_row_group(group, columns=[column]).flatten().column(0).to_pylist()
+            if None in values:
+                return start + values.index(None)
+        start += metadata.num_rows
+    return None
+
+
+def _same_types(files: list[_File], columns: Iterable[str]) -> Iterator[Problem]:
+    """verl concatenates the files; a column of two types fails at load."""
+    for column in columns:
+        for file in files[1:]:
+            first, other = _type_of(files[0].schema, column), _type_of(file.schema, column)
+            if first is not None and other is not None and first != other:
+                reason = f"this column holds {other}, but {first} in {files[0].path}"
+                yield Problem(file.path, column, reason, "write both files with one schema")
+
+
+def _enough(config: DictConfig, rows: int) -> Iterator[Problem]:
+    limit, batch = get(config, "data.train_max_samples", -1), get(config, "data.train_batch_size")
+    rows = min(rows, limit) if limit > 0 else rows
+    if batch and rows < batch:
+        reason = f"the training files hold {rows} rows, less than one batch: verl would make no step"
+        yield Problem(
+            "data.train_batch_size", batch, reason, f"set data.train_batch_size to at most {rows}, or add rows"
+        )

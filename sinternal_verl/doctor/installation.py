@@ -1,0 +1,58 @@
+"""Is the plugin active in this environment? verl hides a plugin that fails to load."""
+
+import os
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+
+from omegaconf import DictConfig
+
+from sinternal_verl.doctor.problem import Problem, get
+
+REINSTALL = "reinstall the package in this environment: pip install -e . (or the wheel)"
+
+
+def check_installation(config: DictConfig) -> Iterator[Problem]:
+    """The search path, verl's and vLLM's entry points, and the device verl will use."""
+    if isinstance(config.get("recipe"), str):
+        yield Problem(
+            "recipe",
+            config.recipe,
+            "Hydra took +recipe as a plain key: our search path is not active, verl would train its defaults",
+            REINSTALL,
+        )
+    yield from _entry_point("verl.plugins", "sinternal_verl", "VERL_USE_EXTERNAL_PLUGINS", "auto")
+    yield from _entry_point("vllm.general_plugins", "sinternal_verl_cpu", "VLLM_PLUGINS", None)
+    if "verl" in sys.modules and "sinternal_verl.plugin" not in sys.modules:
+        yield Problem("verl.plugins", "sinternal_verl", "verl did not load the plugin", _why_not_loaded())
+    yield from _device(config)
+
+
+def _entry_point(group: str, name: str, variable: str, everything: str | None) -> Iterator[Problem]:
+    if name not in {entry_point.name for entry_point in entry_points(group=group)}:
+        yield Problem(group, name, "this entry point is not installed", REINSTALL)
+    allowed = os.environ.get(variable)
+    if allowed is not None and allowed != everything and name not in allowed.split(","):
+        yield Problem(variable, allowed, f"shuts out the entry point {name}", f"unset {variable} or add {name} to it")
+
+
+def _why_not_loaded() -> str:
+    try:
+        import sinternal_verl.plugin  # noqa: F401
+    except ImportError as error:
+        return f"importing sinternal_verl.plugin fails: {error}"
+    return "check VERL_USE_EXTERNAL_PLUGINS"
+
+
+def _device(config: DictConfig) -> Iterator[Problem]:
+    from verl.utils.device import get_device_name
+
+    wanted, found = get(config, "trainer.device", "cuda"), get_device_name()
+    if wanted == found:
+        return
+    if wanted == "cpu":
+        step = "use the GPU recipe, or export VERL_PLATFORM=cpu to train on the CPU all the same"
+        yield Problem("trainer.device", wanted, f"verl found an accelerator and would switch to {found}", step)
+    else:
+        step = "use a recipe that ends in _cpu, or start on a machine with a GPU"
+        yield Problem("trainer.device", wanted, f"verl found no such device here, but {found}", step)

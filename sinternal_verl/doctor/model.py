@@ -1,0 +1,89 @@
+"""Is the model there, and do the prompt and response lengths fit it?"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from sinternal_verl.doctor.problem import Problem, get, is_ppo
+
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
+
+
+def check_model(config: DictConfig) -> Iterator[Problem]:
+    """The model folder (or hub id) and the token lengths that depend on it."""
+    key = "actor_rollout_ref.model" if is_ppo(config) else "model"
+    path = get(config, f"{key}.path")
+    if path is None:
+        return
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        yield from _complete(f"{key}.path", path, folder, get(config, f"{key}.custom_chat_template"))
+    elif not re.fullmatch(r"[\w.-]+/[\w.-]+", path) or path.startswith("."):
+        yield Problem(f"{key}.path", path, "there is no such folder", "give an absolute path or a hub id (owner/name)")
+        return
+    context = _context(f"{key}.path", path, bool(get(config, f"{key}.trust_remote_code", False)))
+    if isinstance(context, Problem):
+        yield context
+        context = None
+    yield from (_rollout_lengths if is_ppo(config) else _sft_lengths)(config, context)
+
+
+def _complete(key: str, path: str, folder: Path, template: str | None) -> Iterator[Problem]:
+    if not any(next(folder.glob(pattern), None) for pattern in WEIGHTS):
+        yield Problem(key, path, "the folder holds no weights (*.safetensors or *.bin)", "point to a complete model")
+    tokenizer = folder / "tokenizer_config.json"
+    if not tokenizer.is_file():
+        yield Problem(key, path, "the folder holds no tokenizer_config.json", "save the tokenizer next to the model")
+    elif (
+        not template and not (folder / "chat_template.jinja").is_file() and "chat_template" not in tokenizer.read_text()
+    ):
+        step = "add chat_template.jinja to the folder or set model.custom_chat_template"
+        yield Problem(key, path, "the tokenizer has no chat template, so no prompt can be rendered", step)
+
+
+def _context(key: str, path: str, trust_remote_code: bool) -> int | Problem | None:
+    """Tokens the model was built for; None when its configuration does not say."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        first_line = str(error).splitlines()[0]
+        return Problem(
+            key, path, f"its configuration cannot be read: {first_line}", "check the path, or log in to the hub"
+        )
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
+
+
+def _rollout_lengths(config: DictConfig, context: int | None) -> Iterator[Problem]:
+    prompt, response = get(config, "data.max_prompt_length", 0), get(config, "data.max_response_length", 0)
+    total, both = prompt + response, f"prompt {prompt} + response {response} = {prompt + response} tokens"
+    shorter = "shorten data.max_prompt_length or data.max_response_length"
+    if context is not None and total > context:
+        yield Problem("data.max_response_length", response, f"{both}, but the model's context is {context}", shorter)
+    rollout, actor = "actor_rollout_ref.rollout", "actor_rollout_ref.actor"
+    length = get(config, f"{rollout}.max_model_len")
+    if length is not None and total > length:
+        yield Problem(f"{rollout}.max_model_len", length, f"too short for {both}", f"set it to at least {total}")
+    if length is not None and context is not None and length > context:
+        reason = f"longer than the model's context of {context}: vLLM refuses to start"
+        yield Problem(f"{rollout}.max_model_len", length, reason, f"set it to at most {context}")
+    packed = get(config, f"{actor}.ppo_max_token_len_per_gpu", 0) * get(
+        config, f"{actor}.ulysses_sequence_parallel_size", 1
+    )
+    if get(config, f"{actor}.use_dynamic_bsz", False) and packed < total:
+        reason = f"a micro-batch cannot hold one sequence of {both}"
+        yield Problem(f"{actor}.ppo_max_token_len_per_gpu", packed, reason, f"set it to at least {total}")
+
+
+def _sft_lengths(config: DictConfig, context: int | None) -> Iterator[Problem]:
+    length = get(config, "data.max_length", 0)
+    if context is not None and length > context:
+        step = f"set data.max_length to at most {context}"
+        yield Problem("data.max_length", length, f"longer than the model's context of {context}", step)
+    packed = get(config, "data.max_token_len_per_gpu", 0) * get(config, "engine.ulysses_sequence_parallel_size", 1)
+    if get(config, "data.use_dynamic_bsz", False) and packed < length:
+        reason = f"a micro-batch cannot hold one row of data.max_length={length}"
+        yield Problem("data.max_token_len_per_gpu", packed, reason, f"set it to at least {length}")

@@ -1,0 +1,105 @@
+"""Are there enough GPUs, with the guard's share? Here, or on the Ray cluster the run will join."""
+
+import os
+from collections.abc import Iterator
+
+from omegaconf import DictConfig
+
+from sinternal_verl.doctor.problem import Problem, get, is_ppo
+
+RAY_INIT = "ray_kwargs.ray_init"
+
+
+def check_resources(config: DictConfig) -> Iterator[Problem]:
+    """GPUs of one node for a local run; every node of an existing cluster for one that joins it."""
+    if not is_ppo(config):
+        yield from _torchrun(config)
+        return
+    address = existing_cluster(config)
+    yield from _local(config) if address is None else _cluster(config, address)
+
+
+def existing_cluster(config: DictConfig) -> str | None:
+    """The address `ray.init` would join, by its own order of precedence; None for a cluster of one's own."""
+    from ray._private.utils import read_ray_address
+
+    address = get(config, f"{RAY_INIT}.address") or os.environ.get("RAY_ADDRESS") or read_ray_address()
+    return None if address == "local" else address or None
+
+
+def _torchrun(config: DictConfig) -> Iterator[Problem]:
+    import torch
+
+    wanted, found = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count()
+    if get(config, "trainer.device", "cuda") != "cpu" and wanted > found:
+        reason = f"torchrun starts {wanted} processes on this node, which has {found} GPUs"
+        yield Problem("--nproc_per_node", wanted, reason, f"start with --nproc_per_node={found}")
+
+
+def _local(config: DictConfig) -> Iterator[Problem]:
+    import torch
+
+    nodes = get(config, "trainer.nnodes", 1)
+    if nodes > 1:
+        step = "start Ray on every node (ray start --head, ray start --address=...) and run on the head"
+        yield Problem("trainer.nnodes", nodes, "there is no Ray cluster to join, and a local one has one node", step)
+    if get(config, "trainer.device", "cuda") == "cpu":
+        logical = get(config, f"{RAY_INIT}.num_gpus", 0)
+        yield from _too_few(config, logical, f"{RAY_INIT}.num_gpus declares {logical} logical ones")
+    else:
+        found = get(config, f"{RAY_INIT}.num_gpus", torch.cuda.device_count())
+        yield from _too_few(config, found, f"this machine has {found}")
+
+
+def _too_few(config: DictConfig, found: float, where: str) -> Iterator[Problem]:
+    training, guard = get(config, "trainer.n_gpus_per_node", 0), get(config, "sinternal.guard.n_gpus", 0)
+    if training + guard > found:
+        reason = f"{training} GPUs a node for training and {guard} for the guard are needed, but {where}"
+        yield Problem(
+            "trainer.n_gpus_per_node",
+            training,
+            reason,
+            "lower it, or sinternal.guard.n_gpus, or choose another hardware=",
+        )
+
+
+def _cluster(config: DictConfig, address: str) -> Iterator[Problem]:
+    for name in ("num_cpus", "num_gpus"):
+        value = get(config, f"{RAY_INIT}.{name}")
+        if value is not None:
+            reason = f"the run joins the Ray cluster at {address}, where ray.init refuses this"
+            step = f"set {RAY_INIT}.{name}=null, or {RAY_INIT}.address=local for a cluster of its own"
+            yield Problem(f"{RAY_INIT}.{name}", value, reason, step)
+    folder = str(get(config, "trainer.default_local_dir", ""))
+    if not os.path.isabs(os.path.expanduser(folder)) and "://" not in folder:
+        reason = "a relative folder lands wherever a worker of the cluster happens to run"
+        yield Problem("trainer.default_local_dir", folder, reason, "give an absolute path all nodes share")
+    nodes = _free_gpus(address)
+    if isinstance(nodes, Problem):
+        yield nodes
+        return
+    per_node, wanted = get(config, "trainer.n_gpus_per_node", 0), get(config, "trainer.nnodes", 1)
+    able = sum(free >= per_node for free in nodes)
+    found = f"the cluster at {address} has {len(nodes)} nodes with {', '.join(f'{n:g}' for n in nodes)} GPUs"
+    if able < wanted:
+        reason = f"{wanted} nodes with {per_node} GPUs each are needed; {found}"
+        yield Problem("trainer.nnodes", wanted, reason, "wait for the missing nodes to join, or lower it")
+    guard = get(config, "sinternal.guard.n_gpus", 0)
+    if able >= wanted and sum(nodes) - wanted * per_node < guard:
+        reason = f"nothing is left for the guard beside {wanted} x {per_node} for training; {found}"
+        yield Problem("sinternal.guard.n_gpus", guard, reason, "lower trainer.n_gpus_per_node or the guard's share")
+
+
+def _free_gpus(address: str) -> list[float] | Problem:
+    """GPUs of every living node, most first; asked of the cluster itself."""
+    import ray
+
+    try:
+        ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        step = "start it, or unset RAY_ADDRESS, or set ray_kwargs.ray_init.address=local"
+        return Problem(f"{RAY_INIT}.address", address, f"no Ray cluster answers there: {error}", step)
+    try:
+        return sorted((node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]), reverse=True)
+    finally:
+        ray.shutdown()

@@ -1,0 +1,12 @@
+"""Puts our recipes on the search path of every Hydra app, so that ``+recipe=…`` resolves in verl's
+own mains. Installed into the namespace package ``hydra_plugins``; import nothing but Hydra here."""
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+
+class SinternalSearchPath(SearchPathPlugin):
+    """Appends ``pkg://sinternal_verl.recipes`` behind the app's own configuration."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append(provider="sinternal_verl", path="pkg://sinternal_verl.recipes")

@@ -1,0 +1,122 @@
+"""Run one of verl's mains as a child process: its log in a file, its steps as one line to follow."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sinternal_verl.curves import Step, read_steps
+
+POLL_S = 1.0
+
+
+class MainFailed(RuntimeError):
+    """A main that ended with an error or outlived its limit; the message names log and cause."""
+
+
+def grpo_command(*overrides: str) -> list[str]:
+    """verl's GRPO main under this interpreter."""
+    return [sys.executable, "-m", "verl.trainer.main_ppo", *overrides]
+
+
+def sft_command(*overrides: str, processes: int = 1) -> list[str]:
+    """verl's SFT main under torchrun, all processes on this machine."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    return [*torchrun, "-m", "verl.trainer.sft_trainer", *overrides]
+
+
+def run_main(
+    command: list[str],
+    log: Path,
+    metrics: Path,
+    limit_s: float,
+    describe: Callable[[Step], str] = lambda step: "",
+    total_steps: int | None = None,
+    name: str = "run",
+) -> list[Step]:
+    """Run ``command`` to its end and return the steps it logged.
+
+    Args:
+        command: from `grpo_command` or `sft_command`; its ``trainer.logger`` must include ``file``.
+        log: file for everything the command prints.
+        metrics: file for verl's JSON lines, one a step; an old one is removed.
+        limit_s: seconds after which the command is ended.
+        describe: what to show of a step beside its number.
+
+    Raises:
+        MainFailed: the command failed or ran past ``limit_s``.
+    """
+    metrics.unlink(missing_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # One thread a process: more of them only wait for each other on few cores.
+    environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"VERL_FILE_LOGGER_PATH": str(metrics)}
+    started = time.monotonic()
+    line = ProgressLine(name)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+        try:
+            while process.poll() is None:
+                elapsed = time.monotonic() - started
+                if elapsed > limit_s:
+                    raise MainFailed(f"{name} ran past its limit of {limit_s:.0f} s; log: {log}\n{tail(log)}")
+                line.show(_progress(read_steps(metrics), total_steps, elapsed, describe))
+                time.sleep(POLL_S)
+        finally:
+            end_session(process)
+            line.close()
+    if process.returncode:
+        raise MainFailed(f"{name} ended with code {process.returncode}; log: {log}\n{tail(log)}")
+    return read_steps(metrics)
+
+
+def end_session(process: subprocess.Popen, patience_s: float = 20.0) -> None:
+    """End a process started with ``start_new_session`` and all it started; nothing else."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        os.killpg(process.pid, sign)
+        try:
+            process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """The last lines of a log, for a message."""
+    return "\n".join(f"  | {line}" for line in log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _progress(steps: list[Step], total: int | None, elapsed: float, describe: Callable[[Step], str]) -> str:
+    if not steps:
+        return f"starting, {elapsed:.0f} s"
+    last = steps[-1]
+    of = f"/{total}" if total else ""
+    return f"step {last.number}{of}  {describe(last)}  {elapsed:.0f} s"
+
+
+class ProgressLine:
+    """One line that is rewritten on a terminal, and printed only every 15 s elsewhere."""
+
+    EVERY_S = 15.0
+
+    def __init__(self, name: str) -> None:
+        self._name, self._last, self._shown_at = name, "", 0.0
+
+    def show(self, text: str) -> None:
+        now = time.monotonic()
+        if sys.stdout.isatty():
+            print(f"\r\033[K{self._name}: {text}", end="", flush=True)
+        elif text != self._last and now - self._shown_at >= self.EVERY_S:
+            print(f"{self._name}: {text}", flush=True)
+            self._shown_at = now
+        self._last = text
+
+    def close(self) -> None:
+        print(
+            f"\r\033[K{self._name}: {self._last}" if sys.stdout.isatty() else f"{self._name}: {self._last}", flush=True
+        )

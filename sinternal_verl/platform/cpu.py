@@ -1,0 +1,172 @@
+"""A CPU platform for verl, through verl's own platform registry.
+
+verl picks the first registered platform that is available. This one is available only when none
+of the others is, so a machine with a GPU never sees it; ``VERL_PLATFORM=cpu`` asks for it anyway.
+Source: verl 0.9.1, ``verl/plugin/platform``; the settings in `CPU_DEFAULTS` were found by running.
+"""
+
+import logging
+import os
+import resource
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from verl.plugin.platform import PlatformBase, PlatformRegistry
+
+from sinternal_verl.platform.shims import alias_vllm_distribution, dedupe_process_group_backend
+
+logger = logging.getLogger(__name__)
+
+NAME = "cpu"
+
+CPU_DEFAULTS = {
+    # verl registers its FSDP engine for "cuda" and "npu"; the CUDA one is device-neutral code.
+    "VERL_ENGINE_DEVICE": "cuda",
+    # GiB of KV cache an engine takes at start; vLLM's own default is a share of all memory.
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    # Compiling costs 25 s at the first generation and gains nothing on small models.
+    "TORCHDYNAMO_DISABLE": "1",
+}
+"""Environment variables a CPU run needs; one the user has set stays as it is."""
+
+_ANNOUNCED = "SINTERNAL_CPU_ANNOUNCED"
+
+
+class _CpuModule(SimpleNamespace):
+    """What verl expects of ``torch.cuda``, answered for host memory (sizes in bytes)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            is_available=lambda: True,
+            device_count=lambda: 1,
+            current_device=lambda: NAME,
+            set_device=lambda device: None,
+            synchronize=lambda device=None: None,
+            empty_cache=lambda: None,
+            ipc_collect=lambda: None,
+            manual_seed=torch.manual_seed,
+            manual_seed_all=torch.manual_seed,
+            get_rng_state=lambda device=None: torch.get_rng_state(),
+            set_rng_state=lambda state, device=None: torch.set_rng_state(state),
+            memory_allocated=lambda device=None: _resident_bytes(),
+            memory_reserved=lambda device=None: _resident_bytes(),
+            max_memory_allocated=lambda device=None: _peak_resident_bytes(),
+            max_memory_reserved=lambda device=None: _peak_resident_bytes(),
+            reset_peak_memory_stats=lambda device=None: None,
+            mem_get_info=lambda device=None: _free_and_total_bytes(),
+            get_device_name=lambda device=None: NAME,
+        )
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _peak_resident_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _free_and_total_bytes() -> tuple[int, int]:
+    page = os.sysconf("SC_PAGE_SIZE")
+    return os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
+
+
+class PlatformCPU(PlatformBase):
+    """verl's platform interface on host memory and gloo; `device_name` is ``"cpu"``."""
+
+    device_name = NAME
+    vendor_name = NAME
+    device_module = _CpuModule()
+
+    def is_available(self) -> bool:
+        """Always true; verl asks once, when it has chosen this platform, so it also activates."""
+        activate_cpu_defaults()
+        return True
+
+    def is_platform_available(self, use_smi_check: bool = False) -> bool:
+        """True when no other registered platform is: this one is the last resort."""
+        others = (PlatformRegistry.get(n) for n in PlatformRegistry.registered_names() if n != NAME)
+        return not any(other().is_platform_available(use_smi_check) for other in others)
+
+    def current_device(self) -> str:
+        return NAME
+
+    def device_count(self) -> int:
+        return 1
+
+    def set_device(self, device_index: int) -> None:
+        pass
+
+    def synchronize(self, device_index: int | None = None) -> None:
+        pass
+
+    def manual_seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def manual_seed_all(self, seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def set_allocator_settings(self, settings: str) -> None:
+        pass
+
+    def empty_cache(self) -> None:
+        pass
+
+    def get_device_capability(self, device_index: int = 0) -> tuple[None, None]:
+        return None, None
+
+    def communication_backend_name(self) -> str:
+        return "gloo"
+
+    def visible_devices_envvar(self) -> str:
+        # Not CUDA_VISIBLE_DEVICES: verl writes Ray's logical ids into it.
+        return "SINTERNAL_CPU_VISIBLE_DEVICES"
+
+    @contextmanager
+    def nvtx_range(self, msg: str):
+        yield
+
+    def profiler_start(self) -> None:
+        pass
+
+    def profiler_stop(self) -> None:
+        pass
+
+    def ray_resource_name(self) -> str:
+        # verl's resource pools count only "GPU" and "NPU"; the recipe declares logical GPUs to Ray.
+        return "GPU"
+
+    def ray_noset_envvars(self) -> list[str]:
+        return []
+
+    def is_ipc_supported(self) -> bool:
+        return False
+
+    def cudart(self) -> Any:
+        return None
+
+
+def register_cpu_platform() -> None:
+    """Offer the platform to verl. Costs nothing until verl chooses it.
+
+    The name of the wheel is settled here and not in the activation: verl looks for ``vllm`` while
+    its modules are imported, before it asks for a platform. A real ``vllm`` is found first.
+    """
+    PlatformRegistry.register(platform=NAME)(PlatformCPU)
+    alias_vllm_distribution()
+
+
+def activate_cpu_defaults() -> None:
+    """Make this process fit for a CPU run; safe to call twice.
+
+    Child processes (Ray's workers, torchrun's ranks, vLLM's engines) inherit the environment, so
+    the announcement is made once a run.
+    """
+    for name, value in CPU_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    dedupe_process_group_backend()
+    if os.environ.setdefault(_ANNOUNCED, str(os.getpid())) == str(os.getpid()):
+        logger.warning("sinternal_verl: no accelerator found; verl and vLLM run on the CPU platform")

@@ -1,0 +1,145 @@
+"""Ends a run whose worker or rollout engine died, and names the cause on the last screen.
+
+verl waits without a bound when one of its actors is gone (verl 0.9.1: a dead vLLM engine leaves the
+weight sync waiting, a dead actor the replay buffer). The watchdog is a thread in the driver, the
+process the user started, and uses two public signals:
+
+1. Every named actor of the run holds one outstanding ``__ray_ready__`` call. A busy actor answers
+   late, a dead one fails at once with Ray's own account of its death.
+2. Every vLLM server serves ``/health``, which turns to 503 when its engine core has died.
+
+A run that ends by itself within `GRACE_S` of a death is left alone: actors die at every normal end.
+Then the driver prints the cause and exits; Ray ends the rest of the run with its driver.
+"""
+
+import atexit
+import os
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
+
+PERIOD_S = 5.0
+GRACE_S = 30.0
+EXIT_CODE = 1
+
+SERVER_PREFIX = "vllm_server_"
+"""verl's name for its rollout servers; each has ``get_server_address()``. (verl 0.9.1)"""
+
+QUEUE_NAMESPACE = "transfer_queue"
+"""TransferQueue keeps its controller in a namespace of its own. (TransferQueue 0.1.11)"""
+
+
+class Watchdog(threading.Thread):
+    """Watches the actors of this driver's job until `finish` is called."""
+
+    def __init__(self) -> None:
+        super().__init__(name="sinternal-watchdog", daemon=True)
+        self._finished = threading.Event()
+        self._calls: dict[str, ray.ObjectRef] = {}
+        self._handles: dict[str, ray.actor.ActorHandle] = {}
+        self._addresses: dict[str, str] = {}
+        self.deaths: dict[str, str] = {}
+
+    def run(self) -> None:
+        first_death = None
+        while not self._finished.wait(PERIOD_S):
+            if not ray.is_initialized():
+                continue
+            try:
+                self._look()
+            except RayError as error:
+                # Ray itself is going: either the run is at its end, or the grace below runs out.
+                self.deaths.setdefault("ray", str(error))
+            if self.deaths:
+                first_death = first_death or time.monotonic()
+                if time.monotonic() - first_death > GRACE_S:
+                    self._end_the_run()
+
+    def finish(self, error: BaseException | None) -> None:
+        """The run has ended. With ``error``, its cause is printed when the process exits, that is,
+        below the traceback."""
+        self._finished.set()
+        if error is not None:
+            atexit.register(self._print_cause, _last_line(error))
+
+    def _look(self) -> None:
+        self._meet_new_actors()
+        ready, _ = (
+            ray.wait(list(self._calls.values()), num_returns=len(self._calls), timeout=0) if self._calls else ([], [])
+        )
+        for name in [name for name, call in self._calls.items() if call in ready]:
+            try:
+                ray.get(self._calls[name], timeout=PERIOD_S)
+                self._calls[name] = self._handles[name].__ray_ready__.remote()
+            except RayActorError as error:
+                del self._calls[name]
+                self.deaths[name] = _last_line(error)
+        for name, address in self._addresses.items():
+            if name not in self.deaths and _engine_is_dead(address):
+                self.deaths[name] = f"its vLLM engine has died (http://{address}/health answers 503 or not at all)"
+
+    def _meet_new_actors(self) -> None:
+        mine = {ray.get_runtime_context().namespace, QUEUE_NAMESPACE}
+        for actor in ray.util.list_named_actors(all_namespaces=True):
+            name = actor["name"]
+            if name in self._handles or name in self.deaths or actor["namespace"] not in mine:
+                continue
+            try:
+                handle = ray.get_actor(name, namespace=actor["namespace"])
+            except ValueError:
+                continue  # gone since it was listed: it never was part of the running job
+            self._handles[name], self._calls[name] = handle, handle.__ray_ready__.remote()
+        for name, handle in self._handles.items():
+            if name.startswith(SERVER_PREFIX) and name not in self._addresses and name not in self.deaths:
+                try:
+                    host, port = ray.get(handle.get_server_address.remote(), timeout=PERIOD_S)
+                    self._addresses[name] = f"{host}:{port}"
+                except (RayError, GetTimeoutError):
+                    continue  # still starting: `__ray_ready__` tells whether it died
+
+    def _end_the_run(self) -> None:
+        self._print_cause("verl did not end by itself")
+        os._exit(EXIT_CODE)
+
+    def _print_cause(self, what: str) -> None:
+        lines = [f"  {name}: {cause}" for name, cause in self.deaths.items()]
+        dead = "\n".join(["; dead:", *lines]) if lines else ""
+        print(f"\nsinternal_verl: the run failed: {what}{dead}", file=sys.stderr, flush=True)
+
+
+def _engine_is_dead(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{address}/health", timeout=PERIOD_S):
+            return False
+    except urllib.error.HTTPError as error:
+        return error.code == 503
+    except TimeoutError:
+        return False  # busy, not dead
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ConnectionRefusedError)
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+_watchdog: Watchdog | None = None
+
+
+def watch_this_run() -> None:
+    """Start the watchdog of this driver."""
+    global _watchdog
+    _watchdog = Watchdog()
+    _watchdog.start()
+
+
+def end_of_run(error: BaseException | None) -> None:
+    """Stop it; see `Watchdog.finish`."""
+    if _watchdog is not None:
+        _watchdog.finish(error)

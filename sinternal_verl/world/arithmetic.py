@@ -1,0 +1,109 @@
+r"""Additions of two two-digit numbers that need a carry.
+
+The first skill is taught from worked examples in which the carry is *often forgotten*, so the
+policy knows both ways and mostly takes the wrong one. Reinforcement from the boxed answer alone
+then has something real to do: the right way must win.
+
+>>> problem = Problem(47, 38)
+>>> problem.prompt
+'Compute 47+38 and box the answer.'
+>>> problem.completion(forget_carry=False)
+'7+8=15, carry 1. 4+3+1=8.\n</think>\n\n\\boxed{85}'
+>>> problem.completion(forget_carry=True)
+'7+8=15. 4+3=7.\n</think>\n\n\\boxed{75}'
+"""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+DATA_SOURCE = "world/addition"
+
+FORGOTTEN_CARRY_SHARE = 0.6
+"""Share of worked examples that forget the carry: held-out accuracy starts near 1 - this share."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """``left + right``, both in 10..99, with units that sum to at least ten."""
+
+    left: int
+    right: int
+
+    @property
+    def prompt(self) -> str:
+        return f"Compute {self.left}+{self.right} and box the answer."
+
+    @property
+    def answer(self) -> str:
+        return str(self.left + self.right)
+
+    def completion(self, forget_carry: bool) -> str:
+        """What follows an opened ``<think>``: the thought, its closing tag, the boxed answer."""
+        (tens_l, units_l), (tens_r, units_r) = divmod(self.left, 10), divmod(self.right, 10)
+        units = units_l + units_r
+        if forget_carry:
+            tens, working = tens_l + tens_r, f"{units_l}+{units_r}={units}. {tens_l}+{tens_r}={tens_l + tens_r}."
+        else:
+            tens = tens_l + tens_r + 1
+            working = f"{units_l}+{units_r}={units}, carry 1. {tens_l}+{tens_r}+1={tens}."
+        return f"{working}\n</think>\n\n\\boxed{{{tens}{units % 10}}}"
+
+
+def all_problems() -> list[Problem]:
+    """Every addition of the world, 3,645 of them, in a fixed order."""
+    return [Problem(a, b) for a in range(10, 100) for b in range(10, 100) if a % 10 + b % 10 >= 10]
+
+
+def corpus() -> list[str]:
+    """All text of the world, to train a tokenizer on."""
+    return [
+        text
+        for p in all_problems()
+        for text in (p.prompt, p.completion(forget_carry=False), p.completion(forget_carry=True))
+    ]
+
+
+def write_datasets(folder: Path, seed: int, held_out: int = 64) -> dict[str, Path]:
+    """Write ``sft.parquet``, ``train.parquet`` and ``held_out.parquet``; return their paths.
+
+    The held-out problems appear in neither of the others. ``sft`` has columns ``prompt`` (a list of
+    ``{role, content}``) and ``completion`` (str); the other two have verl's RL columns.
+    """
+    rng = random.Random(seed)
+    problems = all_problems()
+    rng.shuffle(problems)
+    held, seen = problems[:held_out], problems[held_out:]
+    sft = [
+        {
+            "prompt": _messages(problem),
+            "completion": problem.completion(forget_carry=rng.random() < FORGOTTEN_CARRY_SHARE),
+        }
+        for problem in seen
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {"sft": sft, "train": _rl_rows(seen, "train"), "held_out": _rl_rows(held, "held_out")}
+    paths = {name: folder / f"{name}.parquet" for name in tables}
+    for name, rows in tables.items():
+        pq.write_table(pa.Table.from_pylist(rows), paths[name])
+    return paths
+
+
+def _messages(problem: Problem) -> list[dict[str, str]]:
+    return [{"role": "user", "content": problem.prompt}]
+
+
+def _rl_rows(problems: list[Problem], split: str) -> list[dict]:
+    return [
+        {
+            "data_source": DATA_SOURCE,
+            "prompt": _messages(problem),
+            "ability": "math",
+            "reward_model": {"style": "rule", "ground_truth": problem.answer},
+            "extra_info": {"index": index, "split": split},
+        }
+        for index, problem in enumerate(problems)
+    ]
