@@ -18,8 +18,8 @@ from sinternal_verl.curves import Step, draw_learning_curve, series
 from sinternal_verl.launch import MainFailed, grpo_command, run_main, sft_command
 from sinternal_verl.world import arithmetic
 
-SFT_STEPS = 400
-GRPO_STEPS = 20
+SFT_STEPS = 550
+GRPO_STEPS = 22
 LIMIT_S = 900
 """Each of the two mains is ended after this many seconds."""
 

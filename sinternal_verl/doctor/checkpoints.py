@@ -40,20 +40,23 @@ IDENTITY = (
 
 
 def check_checkpoints(config: DictConfig) -> Iterator[Problem]:
-    """With ``resume_mode=auto``, a folder that holds another experiment's checkpoints is refused."""
+    """A folder that holds another experiment's checkpoints is refused, under ``resume_mode=disable``
+    too: until the first save of the new run, the next start would resume the old one."""
     folder = _folder(config)
-    if folder is None or get(config, "trainer.resume_mode", "auto") != "auto" or not (folder / TRACKER).is_file():
+    if folder is None or not (folder / TRACKER).is_file():
         return
-    step = "set trainer.experiment_name or trainer.default_local_dir to a new one, or trainer.resume_mode=disable"
+    step = "set trainer.experiment_name or trainer.default_local_dir to a new one, or delete the folder"
     record = folder / RECORD
     if not record.is_file():
-        reason = f"it holds checkpoints of unknown origin (no {RECORD}), and verl would resume them"
+        reason = f"it holds checkpoints of unknown origin (no {RECORD}), and verl would mix them up with this run's"
         yield Problem("trainer.default_local_dir", folder, reason, step)
         return
     before, now = json.loads(record.read_text())["identity"], identity(config)
     changed = [f"{key}: {before.get(key)} -> {now.get(key)}" for key in now | before if before.get(key) != now.get(key)]
     if changed:
-        reason = "it holds checkpoints of another configuration, and verl would resume them: " + "; ".join(changed)
+        reason = "it holds checkpoints of another configuration, which verl would resume or mix up: " + "; ".join(
+            changed
+        )
         yield Problem("trainer.default_local_dir", folder, reason, step)
 
 

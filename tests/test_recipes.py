@@ -1,0 +1,137 @@
+"""Every recipe composes against verl's own configuration, and holds the values it promises."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from sinternal_verl.doctor.command import compose_config
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+HARDWARE = sorted(path.stem for path in (RECIPES / "hardware").glob("*.yaml"))
+GPU_HARDWARE = [name for name in HARDWARE if name != "cpu"]
+
+PAPER_AND_SISTER = {
+    "algorithm.adv_estimator": "grpo",
+    "algorithm.norm_adv_by_std_in_grpo": True,
+    "algorithm.use_kl_in_reward": False,
+    "data.train_batch_size": 64,
+    "data.max_prompt_length": 2048,
+    "data.max_response_length": 8192,
+    "actor_rollout_ref.rollout.n": 8,
+    "actor_rollout_ref.rollout.temperature": 1.0,
+    "actor_rollout_ref.rollout.top_p": 1.0,
+    "actor_rollout_ref.actor.optim.lr": 1e-6,
+    "actor_rollout_ref.actor.optim.weight_decay": 0.1,
+    "actor_rollout_ref.actor.grad_clip": 1.0,
+    "actor_rollout_ref.actor.ppo_mini_batch_size": 64,
+    "actor_rollout_ref.actor.clip_ratio_low": 0.2,
+    "actor_rollout_ref.actor.clip_ratio_high": 0.28,
+    "actor_rollout_ref.actor.loss_agg_mode": "token-mean",
+    "actor_rollout_ref.actor.use_kl_loss": False,
+    "actor_rollout_ref.actor.entropy_coeff": 0,
+}
+
+
+@pytest.mark.parametrize("hardware", HARDWARE)
+def test_grpo_holds_the_published_values_on_every_hardware(hardware):
+    config = compose_config(["+recipe=sinternal_grpo", f"hardware={hardware}"])
+
+    assert {key: OmegaConf.select(config, key) for key in PAPER_AND_SISTER} == PAPER_AND_SISTER
+
+
+@pytest.mark.parametrize("hardware", GPU_HARDWARE)
+def test_gpu_hardware_says_all_a_run_needs(hardware):
+    config = compose_config(["+recipe=sinternal_grpo", f"hardware={hardware}"])
+    actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
+
+    assert rollout.max_model_len == 10240
+    assert config.trainer.n_gpus_per_node + config.sinternal.guard.n_gpus == int(hardware[0])
+    assert config.trainer.n_gpus_per_node % rollout.tensor_model_parallel_size == 0
+    assert 0.3 <= rollout.gpu_memory_utilization <= 0.9
+    assert actor.use_dynamic_bsz and actor.ppo_max_token_len_per_gpu >= 10240
+    assert actor.fsdp_config.optimizer_offload
+    assert 512 % config.trainer.n_gpus_per_node == 0
+
+
+def test_grpo_without_hardware_does_not_compose():
+    with pytest.raises(HydraException, match="hardware"):
+        compose_config(["+recipe=sinternal_grpo"])
+
+
+def test_an_unknown_recipe_is_an_error_that_lists_the_known_ones():
+    with pytest.raises(HydraException, match="sinternal_grpo_cpu"):
+        compose_config(["+recipe=sinternal_grop"])
+
+
+def test_cpu_recipe_changes_only_its_name_and_the_hardware():
+    recipe, hardware = _keys("recipe/sinternal_grpo_cpu.yaml"), _keys("hardware/cpu.yaml")
+
+    assert recipe == {"sinternal.recipe", "trainer.experiment_name"}
+    assert not hardware & PAPER_AND_SISTER.keys()
+
+
+def test_sft_holds_the_published_values():
+    config = compose_config(["+recipe=sinternal_sft"])
+
+    assert (config.model.lora_rank, config.model.lora_alpha) == (16, 32)
+    assert (config.trainer.total_epochs, config.optim.lr) == (2, 2e-4)
+    assert config.data.custom_cls.name == "PromptCompletionDataset"
+    assert compose_config(["+recipe=sinternal_sft_cpu"]).trainer.device == "cpu"
+
+
+def test_lora_variant_inherits_all_but_the_adapter():
+    config = compose_config(["+recipe=sinternal_grpo_lora", "hardware=1gpu_14b"])
+
+    assert config.actor_rollout_ref.model.lora_rank == 16
+    assert config.data.train_batch_size == 64
+
+
+def test_command_line_wins_over_the_recipe():
+    config = compose_config(["+recipe=sinternal_grpo", "hardware=1gpu_7b", "data.train_batch_size=32"])
+
+    assert config.data.train_batch_size == 32
+    assert config.actor_rollout_ref.actor.ppo_mini_batch_size == 32
+
+
+@pytest.mark.parametrize(
+    ("overrides", "folder"),
+    [
+        (["+recipe=sinternal_grpo_cpu", "data.seed=3"], "checkpoints/sinternal/sinternal_grpo_cpu_seed3"),
+        (["+recipe=sinternal_grpo", "hardware=1gpu_7b"], "checkpoints/sinternal/sinternal_grpo_seed1"),
+        (["+recipe=sinternal_grpo_lora", "hardware=1gpu_7b"], "checkpoints/sinternal/sinternal_grpo_lora_seed1"),
+        (["+recipe=sinternal_sft", "trainer.seed=7"], "checkpoints/sinternal/sinternal_sft_seed7"),
+        (["+recipe=sinternal_sft_cpu"], "checkpoints/sinternal/sinternal_sft_cpu_seed1"),
+    ],
+)
+def test_each_recipe_and_seed_has_its_own_checkpoint_folder(overrides, folder):
+    assert compose_config(overrides).trainer.default_local_dir == folder
+
+
+@pytest.mark.parametrize("name", ["sinternal_grpo", "sinternal_sft"])
+def test_every_value_of_a_published_recipe_says_where_it_comes_from(name):
+    """A comment stands above each value; settings of the method carry one of the three tags."""
+    text = (RECIPES / "recipe" / f"{name}.yaml").read_text()
+    for section in re.split(r"\n\s*\n", text):
+        lines = section.strip("\n").splitlines()
+        if any(
+            re.match(r"\s*(lr|n|temperature|weight_decay|clip_ratio_low|lora_rank|total_epochs):", x) for x in lines
+        ):
+            assert re.search(r"# \[(paper|sister|ours)\]", section), section
+
+
+def _keys(name: str) -> set[str]:
+    tree = yaml.safe_load((RECIPES / name).read_text())
+    tree.pop("defaults", None)
+    return set(_leaves(tree))
+
+
+def _leaves(tree: dict, path: str = ""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}"

@@ -1,0 +1,74 @@
+"""The loss covers the whole completion, thought included, and nothing of the prompt."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import SHARED
+from omegaconf import OmegaConf
+from transformers import AutoTokenizer
+
+from sinternal_verl.data.sft import PromptCompletionDataset
+
+PLAIN = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+QWEN3_STYLE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+COMPLETION = "7+8=15, carry 1.\n</think>\n\n\\boxed{85}"
+
+
+def dataset(world, tmp_path, rows=None, template=None, **config):
+    file = tmp_path / "rows.parquet"
+    rows = rows or [{"prompt": [{"role": "user", "content": "Compute 47+38."}], "completion": COMPLETION}]
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    tokenizer = AutoTokenizer.from_pretrained(world["policy"])
+    if template:
+        tokenizer.chat_template = template
+    settings = OmegaConf.create({"max_length": 256, "truncation": "error"} | config)
+    return PromptCompletionDataset(str(file), tokenizer, settings), tokenizer
+
+
+def r1_template():
+    file = SHARED / "templates" / "deepseek_r1_distill.jinja"
+    return file.read_text() if file.exists() else pytest.skip("needs the shared data beside the checkout")
+
+
+@pytest.mark.parametrize("template", [None, r1_template, PLAIN, QWEN3_STYLE], ids=["world", "r1", "plain", "qwen3"])
+def test_loss_mask_covers_the_completion_and_its_end_token_exactly(world, tmp_path, template):
+    rows, tokenizer = dataset(world, tmp_path, template=template() if callable(template) else template)
+    item = rows[0]
+    learned = tokenizer.decode(item["input_ids"][item["loss_mask"].bool()])
+    given = tokenizer.decode(item["input_ids"][~item["loss_mask"].bool()])
+
+    assert learned == COMPLETION + tokenizer.eos_token
+    assert given == tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Compute 47+38."}], add_generation_prompt=True, tokenize=False
+    )
+    assert item["position_ids"].tolist() == list(range(len(item["input_ids"])))
+
+
+def test_r1_template_opens_the_thought_once(world, tmp_path):
+    rows, tokenizer = dataset(world, tmp_path, template=r1_template())
+
+    assert tokenizer.decode(rows[0]["input_ids"]).count("<think>") == 1
+
+
+def test_an_overlong_row_is_named(world, tmp_path):
+    rows, _ = dataset(world, tmp_path, max_length=10)
+
+    with pytest.raises(ValueError, match=r"rows\.parquet, row 0: \d+ tokens, more than data.max_length=10"):
+        rows[0]
+
+
+def test_truncation_keeps_the_beginning(world, tmp_path):
+    rows, _ = dataset(world, tmp_path, max_length=10, truncation="right")
+
+    assert len(rows[0]["input_ids"]) == 10
+
+
+def test_a_missing_column_is_named(world, tmp_path):
+    with pytest.raises(ValueError, match=r"no column \['completion'\]"):
+        dataset(world, tmp_path, rows=[{"prompt": [{"role": "user", "content": "x"}], "answer": "y"}])
