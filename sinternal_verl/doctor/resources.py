@@ -97,7 +97,8 @@ def _free_gpus(address: str) -> list[float] | Problem:
     try:
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        step = "start it, or unset RAY_ADDRESS, or set ray_kwargs.ray_init.address=local"
+        # Ray 2.60: `ray start` turns tokens on where a token file exists, and clients must be told.
+        step = "start it, export RAY_AUTH_MODE=token if it asks for a token, or set ray_kwargs.ray_init.address=local"
         return Problem(f"{RAY_INIT}.address", address, f"no Ray cluster answers there: {error}", step)
     try:
         return sorted((node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]), reverse=True)

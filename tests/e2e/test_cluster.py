@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import end_all
 
 from sinternal_verl.doctor.checks import find_problems
 
@@ -19,19 +20,15 @@ def cluster(tmp_path, monkeypatch):
     """A head node with two logical GPUs; its address. Ended by the processes it started."""
     import psutil
 
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     port = 6399
     before = set(psutil.pids())
     options = ["--head", f"--port={port}", "--num-gpus=2", "--num-cpus=4", "--include-dashboard=false"]
     environment = os.environ | {"RAY_TMPDIR": str(Path("/tmp") / f"ray-test-{os.getpid()}")}
     subprocess.run([RAY, "start", *options], check=True, capture_output=True, env=environment, timeout=100)
     yield f"127.0.0.1:{port}"
-    for pid in set(psutil.pids()) - before:
-        try:
-            process = psutil.Process(pid)
-            if f"{port}" in " ".join(process.cmdline()) or "ray" in process.name():
-                process.kill()
-        except psutil.NoSuchProcess:
-            continue
+    started = [psutil.Process(pid) for pid in set(psutil.pids()) - before if psutil.pid_exists(pid)]
+    end_all([p for p in started if f"{port}" in " ".join(p.cmdline()) or p.name().startswith("ray::")])
 
 
 def test_the_cluster_itself_is_asked(cluster, grpo_config):
