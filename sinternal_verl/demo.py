@@ -56,8 +56,11 @@ def run_demo(out: str, seed: int) -> int:
 
 def train(folder: Path, seed: int) -> Result:
     """SFT, then GRPO; leaves ``learning_curve.png``, ``metrics.jsonl`` and ``export/`` in ``folder``."""
+    from transformers.utils import logging
+
     from sinternal_verl.world.model import make_policy
 
+    logging.disable_progress_bar()
     started = time.monotonic()
     policy = make_policy(folder / "policy", arithmetic.corpus(), seed)
     data = arithmetic.write_datasets(folder / "data", seed)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sinternal_verl.curves import Step, read_steps
@@ -75,15 +76,15 @@ def run_main(
 
 
 def end_session(process: subprocess.Popen, patience_s: float = 20.0) -> None:
-    """End a process started with ``start_new_session`` and all it started; nothing else."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        os.killpg(process.pid, sign)
-        try:
-            process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            continue
+    """End a running process that was started with ``start_new_session``, and its process group."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(patience_s)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(patience_s)
 
 
 def tail(log: Path, lines: int = 15) -> str:

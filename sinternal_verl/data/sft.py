@@ -35,7 +35,7 @@ class PromptCompletionDataset(Dataset):
         parquet_files: str | list[str],
         tokenizer: PreTrainedTokenizerBase,
         config: DictConfig,
-        processor=None,
+        processor: object | None = None,
         max_samples: int = -1,
     ) -> None:
         files = parquet_files if isinstance(parquet_files, list | ListConfig) else [parquet_files]

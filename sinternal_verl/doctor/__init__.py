@@ -4,6 +4,7 @@ start of each run alike.
 ``problem``       what a check returns, and the report
 ``installation``  is the plugin active in this environment?
 ``keys``          missing values, dead legacy keys
+``imports``       can the user's own code be imported?
 ``reward``        is the reward function or manager importable?
 ``data``          are the files readable, of the right schema, and enough?
 ``model``         is the model there, and do the lengths fit it?

@@ -1,12 +1,12 @@
 """Does the checkpoint folder belong to this configuration? verl resumes whatever it finds in it."""
 
+import importlib.metadata as metadata
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from sinternal_verl import __version__
 from sinternal_verl.doctor.problem import Problem, get
 
 TRACKER = "latest_checkpointed_iteration.txt"
@@ -37,6 +37,10 @@ IDENTITY = (
     "reward.reward_manager.name",
 )
 """Keys that make two runs different experiments, or that a sharded checkpoint cannot change."""
+
+
+STACK = ("sinternal_verl", "verl", "ray", "vllm", "torch", "transformers")
+"""Packages whose versions the record names."""
 
 
 def check_checkpoints(config: DictConfig) -> Iterator[Problem]:
@@ -73,8 +77,15 @@ def write_record(config: DictConfig) -> None:
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"sinternal_verl": __version__, "identity": identity(config)}
+    record = {"identity": identity(config), "versions": {name: _version(name) for name in STACK}}
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _folder(config: DictConfig) -> Path | None:

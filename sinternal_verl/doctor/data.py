@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig
 
+from sinternal_verl.doctor.imports import check_importable
 from sinternal_verl.doctor.problem import Problem, get, is_ppo
 
 MESSAGES = "a list of {role: string, content: string}"
@@ -22,7 +23,11 @@ class _File:
 
 
 def check_data(config: DictConfig) -> Iterator[Problem]:
-    """Training and validation files of either main; a hub id or remote URL is left to verl."""
+    """The dataset class, training and validation files of either main; URLs are left to verl."""
+    dataset = get(config, "data.custom_cls.path")
+    if dataset:
+        key = "data.custom_cls"
+        yield from check_importable(f"{key}.path", dataset, f"{key}.name", get(config, f"{key}.name", "null"))
     columns = _required_columns(config)
     for key in ("data.train_files", "data.val_files"):
         files, problems = _open(key, get(config, key))

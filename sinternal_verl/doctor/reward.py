@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
+from sinternal_verl.doctor.imports import check_importable
 from sinternal_verl.doctor.problem import Problem, get
+
+OWN = "pkg://verl.utils.reward_score with reward.custom_reward_function.name=default_compute_score"
 
 
 def check_reward(config: DictConfig) -> Iterator[Problem]:
@@ -17,7 +20,11 @@ def _function(config: DictConfig) -> Iterator[Problem]:
     key = "reward.custom_reward_function"
     path, name = get(config, f"{key}.path"), get(config, f"{key}.name", "compute_score")
     if path:
-        yield from _importable(f"{key}.path", path, f"{key}.name", name)
+        yield from check_importable(f"{key}.path", path, f"{key}.name", name)
+    elif get(config, "reward.reward_manager.source") == "register" and not get(config, "reward.reward_model.enable"):
+        reason = "verl's built-in rewards would raise for every data_source they do not know, and drop the sample"
+        step = f"{key}.path=pkg://sinternal_verl.reward_fns.boxed_math, or say that you want verl's own: {OWN}"
+        yield Problem(f"{key}.path", "null", reason, step)
 
 
 def _manager(config: DictConfig) -> Iterator[Problem]:
@@ -30,7 +37,7 @@ def _manager(config: DictConfig) -> Iterator[Problem]:
                 f"{key}.module.path", "null", f"needed by {key}.source=importlib", "give pkg://module or a file"
             )
         else:
-            yield from _importable(f"{key}.module.path", path, f"{key}.name", name)
+            yield from check_importable(f"{key}.module.path", path, f"{key}.name", name)
     elif source == "register":
         from verl.experimental.reward_loop.reward_manager.registry import REWARD_MANAGER
 
@@ -41,20 +48,3 @@ def _manager(config: DictConfig) -> Iterator[Problem]:
             )
     else:
         yield Problem(f"{key}.source", source, "verl knows the sources register and importlib", "choose one of the two")
-
-
-def _importable(path_key: str, path: str, name_key: str, name: str) -> Iterator[Problem]:
-    from verl.utils.import_utils import load_module
-
-    try:
-        module = load_module(path)
-    # The module is the user's code: whatever it raises is what the user has to see.
-    except Exception as error:
-        step = "give an existing file, or pkg://package.module"
-        yield Problem(path_key, path, f"cannot be imported: {type(error).__name__}: {error}", step)
-        return
-    if not callable(getattr(module, name, None)):
-        functions = ", ".join(n for n in vars(module) if callable(getattr(module, n)) and not n.startswith("_"))
-        yield Problem(
-            name_key, name, f"{path} has no callable of this name", f"choose one of: {functions or 'none there'}"
-        )

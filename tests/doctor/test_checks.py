@@ -38,6 +38,7 @@ def test_all_problems_are_listed_together(grpo_config):
         ("custom_reward_function.path=x.py", "custom_reward_function.path", "use reward.custom_reward_function"),
         ("reward_model.enable=true", "reward_model.enable", "use reward.reward_model"),
         ("reward.custom_reward_function.path=/no.py", "reward.custom_reward_function.path", "FileNotFoundError"),
+        ("reward.custom_reward_function.path=null", "reward.custom_reward_function.path", "default_compute_score"),
         ("reward.custom_reward_function.name=scor", "reward.custom_reward_function.name", "compute_score"),
         ("reward.reward_manager.source=importlib", "reward.reward_manager.module.path", "pkg://"),
         ("reward.reward_manager.name=naiv", "reward.reward_manager.name", "naive"),
@@ -67,6 +68,7 @@ def test_grpo(grpo_config, override, key, text):
         ("data.max_token_len_per_gpu=64", "data.max_token_len_per_gpu", "at least 128"),
         ("data.train_batch_size=100000", "data.train_batch_size", "less than one batch"),
         ("data.train_files=null", "data.train_files", "no default"),
+        ("data.custom_cls.name=PromptCompletion", "data.custom_cls.name", "PromptCompletionDataset"),
     ],
 )
 def test_sft(sft_config, override, key, text):
@@ -200,6 +202,7 @@ class TestCheckpoints:
         record = json.loads((tmp_path / "checkpoints" / checkpoints.RECORD).read_text())
         assert record["identity"]["sinternal.recipe"] == "sinternal_grpo_cpu"
         assert record["identity"]["actor_rollout_ref.rollout.n"] == 8
+        assert record["versions"]["verl"].startswith("0.9")
 
 
 class TestExistingCluster:

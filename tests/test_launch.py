@@ -1,0 +1,61 @@
+"""A main as a child process: followed, bounded, and never left running."""
+
+import sys
+import time
+
+import psutil
+import pytest
+
+from sinternal_verl.launch import MainFailed, run_main
+
+WRITES_STEPS = """
+import json, os
+with open(os.environ["VERL_FILE_LOGGER_PATH"], "w") as file:
+    for step in (1, 2):
+        file.write(json.dumps({"step": step, "data": {"reward": step / 2}}) + chr(10))
+"""
+
+
+def run(tmp_path, code: str, limit_s: float = 60):
+    return run_main([sys.executable, "-c", code], tmp_path / "run.log", tmp_path / "run.jsonl", limit_s)
+
+
+def test_returns_the_steps_the_main_logged(tmp_path):
+    steps = run(tmp_path, WRITES_STEPS)
+
+    assert [(step.number, step.metrics) for step in steps] == [(1, {"reward": 0.5}), (2, {"reward": 1.0})]
+
+
+def test_steps_of_an_earlier_run_are_not_taken_for_this_one(tmp_path):
+    (tmp_path / "run.jsonl").write_text('{"step": 9, "data": {}}\n')
+
+    assert run(tmp_path, "pass") == []
+
+
+def test_a_failing_main_raises_with_code_log_and_last_words(tmp_path):
+    with pytest.raises(MainFailed, match=r"(?s)code 3.*run\.log.*no such model"):
+        run(tmp_path, "print('no such model'); raise SystemExit(3)")
+
+
+def _dies(process: psutil.Process, within_s: float = 5) -> bool:
+    try:
+        process.wait(within_s)
+    except psutil.TimeoutExpired:
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+def test_a_main_past_its_limit_is_ended_with_its_children(tmp_path):
+    code = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(100)\n"
+    )
+    started = time.monotonic()
+    with pytest.raises(MainFailed, match="past its limit"):
+        run(tmp_path, code, limit_s=2)
+
+    assert time.monotonic() - started < 30
+    child = int((tmp_path / "run.log").read_text().split()[0])
+    assert not psutil.pid_exists(child) or _dies(psutil.Process(child))
