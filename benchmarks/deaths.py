@@ -1,0 +1,78 @@
+"""Kill one process of a running GRPO main, of each kind in turn, and see how the run ends.
+
+Prints, for each: seconds from the kill to the exit, against the limit of 180 s, and the last line on
+the screen. Each takes two to three minutes. Usage: python benchmarks/deaths.py [title ...]
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from sinternal_verl.curves import read_steps
+from sinternal_verl.launch import grpo_command
+from sinternal_verl.world import arithmetic
+from sinternal_verl.world.model import make_policy
+
+LIMIT_S = 180
+TITLES = ["VLLM::EngineCore", "VLLM::Worker", "vLLMHttpServer", "WorkerDict", "AgentLoopWorkerTQ", "RewardLoopWorker"]
+
+
+def end_of_run(folder: Path, title: str) -> tuple[float, int | None, str]:
+    """Seconds to the exit, exit code (None: still running at the limit), last line."""
+    policy = make_policy(folder / "policy", arithmetic.corpus(), seed=1)
+    data = arithmetic.write_datasets(folder / "data", seed=1)
+    metrics, log = folder / "metrics.jsonl", folder / "log"
+    command = grpo_command(
+        "+recipe=sinternal_grpo_cpu",
+        f"actor_rollout_ref.model.path={policy}",
+        f"data.train_files={data['train']}",
+        f"data.val_files={data['held_out']}",
+        "data.train_batch_size=8",
+        "actor_rollout_ref.rollout.n=4",
+        "data.max_prompt_length=32",
+        "data.max_response_length=16",
+        "trainer.val_before_train=false",
+        "trainer.test_freq=-1",
+        "trainer.save_freq=-1",
+        f"trainer.default_local_dir={folder / 'checkpoints'}",
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "VERL_FILE_LOGGER_PATH": str(metrics)}
+    with log.open("wb") as output:
+        run = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    family: list[psutil.Process] = []
+    try:
+        deadline = time.monotonic() + 300
+        while len(read_steps(metrics)) < 2:
+            if run.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"the run did not get going: {log}")
+            time.sleep(0.5)
+        family = psutil.Process(run.pid).children(recursive=True)
+        next(process for process in family if title in " ".join(process.cmdline())).kill()
+        killed = time.monotonic()
+        try:
+            code = run.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            code = None
+        return time.monotonic() - killed, code, log.read_text(errors="replace").strip().splitlines()[-1].strip()
+    finally:
+        for process in family:
+            if process.is_running():
+                process.kill()
+        run.kill()
+        run.wait(20)
+
+
+def main() -> None:
+    for title in sys.argv[1:] or TITLES:
+        with tempfile.TemporaryDirectory() as folder:
+            seconds, code, last = end_of_run(Path(folder), title)
+        print(f"{title:18} {seconds:5.0f} s  {seconds / LIMIT_S:.2f} of the limit  exit {code}  {last}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
