@@ -5,7 +5,6 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from omegaconf import open_dict
 
 from sinternal_verl.doctor import checkpoints, resources
 from sinternal_verl.doctor.checks import find_problems
@@ -95,8 +94,7 @@ def test_without_dynamic_batches_the_micro_batch_must_divide(grpo_config):
 
 def test_a_recipe_taken_as_a_plain_key_is_found(grpo_config):
     config = grpo_config()
-    with open_dict(config):
-        config.recipe = "sinternal_grpo"
+    config.recipe = "sinternal_grpo"
 
     assert "plain key" in str(problems_of(config)["recipe"])
 
