@@ -19,6 +19,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
@@ -32,6 +33,10 @@ SERVER_PREFIX = "vllm_server_"
 
 QUEUE_NAMESPACE = "transfer_queue"
 """TransferQueue keeps its controller in a namespace of its own. (TransferQueue 0.1.11)"""
+
+
+KILLED_ON_PURPOSE = "`ray.kill`"
+"""In Ray's account of an actor that the run itself ended, as TransferQueue ends its own. (Ray 2.60)"""
 
 
 class Watchdog(threading.Thread):
@@ -62,10 +67,14 @@ class Watchdog(threading.Thread):
 
     def finish(self, error: BaseException | None) -> None:
         """The run has ended. With ``error``, its cause is printed when the process exits, that is,
-        below the traceback."""
+        below the traceback; verl's own words often name a consequence, so a last look finds who died."""
         self._finished.set()
-        if error is not None:
-            atexit.register(self._print_cause, _last_line(error))
+        if error is None:
+            return
+        self.join(2 * PERIOD_S)
+        with suppress(RayError):
+            self._look()
+        atexit.register(self._print_cause, _last_line(error))
 
     def _look(self) -> None:
         self._meet_new_actors()
@@ -78,7 +87,8 @@ class Watchdog(threading.Thread):
                 self._calls[name] = self._handles[name].__ray_ready__.remote()
             except RayActorError as error:
                 del self._calls[name]
-                self.deaths[name] = _last_line(error)
+                if KILLED_ON_PURPOSE not in str(error):
+                    self.deaths[name] = _last_line(error)
         for name, address in self._addresses.items():
             if name not in self.deaths and _engine_is_dead(address):
                 self.deaths[name] = f"its vLLM engine has died (http://{address}/health answers 503 or not at all)"

@@ -18,24 +18,32 @@ watchdog.watch_this_run()
 class Worker:
     def pid(self): return os.getpid()
     def wait(self, seconds): time.sleep(seconds)
+    def fail(self): raise RuntimeError("a consequence")
 
 worker, other = Worker.options(name="reward_loop_worker_0").remote(), Worker.remote()
 pid = ray.get(worker.pid.remote())
 time.sleep(3)
-os.kill(pid, signal.SIGKILL)
-ray.get(other.wait.remote({wait}))
-watchdog.end_of_run(None)
+{kill}
+error = None
+try:
+    ray.get({await_})
+except Exception as caught:
+    error = caught
+watchdog.end_of_run(error)
 print("the run ended by itself", flush=True)
 """
 
 
-def drive(grace: float, wait: float) -> subprocess.CompletedProcess:
-    code = DRIVER.format(grace=grace, wait=wait)
+DIES = "os.kill(pid, signal.SIGKILL)"
+
+
+def drive(grace: float, await_: str, kill: str = DIES) -> subprocess.CompletedProcess:
+    code = DRIVER.format(grace=grace, await_=await_, kill=kill)
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
 
 
 def test_a_dead_actor_ends_a_run_that_would_wait_for_ever():
-    done = drive(grace=3, wait=1000)
+    done = drive(grace=3, await_="other.wait.remote(1000)")
 
     assert done.returncode == 1, done.stderr
     assert "the run failed" in done.stderr.splitlines()[-2]
@@ -43,8 +51,23 @@ def test_a_dead_actor_ends_a_run_that_would_wait_for_ever():
 
 
 def test_a_run_that_ends_within_the_grace_is_left_alone():
-    done = drive(grace=60, wait=8)
+    done = drive(grace=60, await_="other.wait.remote(8)")
 
     assert done.returncode == 0, done.stderr
     assert "the run ended by itself" in done.stdout
+    assert "the run failed" not in done.stderr
+
+
+def test_a_run_that_fails_at_once_still_names_who_died():
+    """verl may fail with a consequence before the watchdog's next look."""
+    done = drive(grace=60, await_="other.fail.remote()")
+
+    assert "a consequence" in done.stderr.splitlines()[-2]
+    assert done.stderr.splitlines()[-1].strip().startswith("reward_loop_worker_0:")
+
+
+def test_an_actor_the_run_itself_ends_is_not_reported():
+    done = drive(grace=3, await_="other.wait.remote(12)", kill="ray.kill(worker)")
+
+    assert done.returncode == 0, done.stderr
     assert "the run failed" not in done.stderr
