@@ -35,7 +35,8 @@ class StartCheck(Callback):
             traceback.print_exc()
             print("sinternal_verl: a check itself failed (above); please report it", file=sys.stderr, flush=True)
             raise SystemExit(EXIT_CODE) from None
-        rank = int(os.environ.get("RANK", 0))
+        # The GRPO main has no ranks; a cluster's scheduler may have set RANK all the same.
+        rank = 0 if is_ppo(config) else int(os.environ.get("RANK", 0))
         if problems:
             if rank == 0:
                 print(report(problems), file=sys.stderr, flush=True)

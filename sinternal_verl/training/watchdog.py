@@ -22,7 +22,7 @@ import urllib.request
 from contextlib import suppress
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError
+from ray.exceptions import RayActorError, RayError
 
 PERIOD_S = 5.0
 GRACE_S = 30.0
@@ -33,7 +33,6 @@ SERVER_PREFIX = "vllm_server_"
 
 QUEUE_NAMESPACE = "transfer_queue"
 """TransferQueue keeps its controller in a namespace of its own. (TransferQueue 0.1.11)"""
-
 
 KILLED_ON_PURPOSE = "`ray.kill`"
 """In Ray's account of an actor that the run itself ended, as TransferQueue ends its own. (Ray 2.60)"""
@@ -47,19 +46,21 @@ class Watchdog(threading.Thread):
         self._finished = threading.Event()
         self._calls: dict[str, ray.ObjectRef] = {}
         self._handles: dict[str, ray.actor.ActorHandle] = {}
+        self._address_calls: dict[str, ray.ObjectRef] = {}
         self._addresses: dict[str, str] = {}
         self.deaths: dict[str, str] = {}
 
     def run(self) -> None:
-        first_death = None
+        first_death, unanswered = None, 0
         while not self._finished.wait(PERIOD_S):
-            if not ray.is_initialized():
-                continue
             try:
                 self._look()
+                unanswered = 0
             except RayError as error:
-                # Ray itself is going: either the run is at its end, or the grace below runs out.
-                self.deaths.setdefault("ray", str(error))
+                # Ray may be busy for a moment; only a long silence is a death.
+                unanswered += 1
+                if unanswered * PERIOD_S > GRACE_S:
+                    self.deaths.setdefault("ray", _last_line(error))
             if self.deaths:
                 first_death = first_death or time.monotonic()
                 if time.monotonic() - first_death > GRACE_S:
@@ -77,18 +78,21 @@ class Watchdog(threading.Thread):
         atexit.register(self._print_cause, _last_line(error))
 
     def _look(self) -> None:
+        if not ray.is_initialized():
+            return
         self._meet_new_actors()
-        ready, _ = (
-            ray.wait(list(self._calls.values()), num_returns=len(self._calls), timeout=0) if self._calls else ([], [])
-        )
-        for name in [name for name, call in self._calls.items() if call in ready]:
+        for name in _answered(self._calls):
             try:
-                ray.get(self._calls[name], timeout=PERIOD_S)
+                ray.get(self._calls.pop(name))
                 self._calls[name] = self._handles[name].__ray_ready__.remote()
             except RayActorError as error:
-                del self._calls[name]
                 if KILLED_ON_PURPOSE not in str(error):
                     self.deaths[name] = _last_line(error)
+        for name in _answered(self._address_calls):
+            # A server that is still starting, or serves no HTTP (a later node of a replica), has none.
+            with suppress(RayError):
+                host, port = ray.get(self._address_calls.pop(name))
+                self._addresses[name] = f"{host}:{port}"
         for name, address in self._addresses.items():
             if name not in self.deaths and _engine_is_dead(address):
                 self.deaths[name] = f"its vLLM engine has died (http://{address}/health answers 503 or not at all)"
@@ -105,12 +109,9 @@ class Watchdog(threading.Thread):
                 continue  # gone since it was listed: it never was part of the running job
             self._handles[name], self._calls[name] = handle, handle.__ray_ready__.remote()
         for name, handle in self._handles.items():
-            if name.startswith(SERVER_PREFIX) and name not in self._addresses and name not in self.deaths:
-                try:
-                    host, port = ray.get(handle.get_server_address.remote(), timeout=PERIOD_S)
-                    self._addresses[name] = f"{host}:{port}"
-                except (RayError, GetTimeoutError):
-                    continue  # still starting: `__ray_ready__` tells whether it died
+            known = self._addresses.keys() | self._address_calls.keys() | self.deaths.keys()
+            if name.startswith(SERVER_PREFIX) and name not in known:
+                self._address_calls[name] = handle.get_server_address.remote()
 
     def _end_the_run(self) -> None:
         self._print_cause("verl did not end by itself")
@@ -122,14 +123,26 @@ class Watchdog(threading.Thread):
         print(f"\nsinternal_verl: the run failed: {what}{dead}", file=sys.stderr, flush=True)
 
 
+def _answered(calls: dict[str, ray.ObjectRef]) -> list[str]:
+    """Names whose call has come back, with a value or an error."""
+    if not calls:
+        return []
+    ready, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=0)
+    return [name for name, call in calls.items() if call in ready]
+
+
+# Never through a proxy: its own 503 would end a healthy run.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
 def _engine_is_dead(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{address}/health", timeout=PERIOD_S):
+        with _direct.open(f"http://{address}/health", timeout=PERIOD_S):
             return False
     except urllib.error.HTTPError as error:
         return error.code == 503
-    except TimeoutError:
-        return False  # busy, not dead
+    except (TimeoutError, ConnectionResetError):
+        return False  # busy, or going: the next look tells
     except urllib.error.URLError as error:
         return isinstance(error.reason, ConnectionRefusedError)
 
