@@ -1,0 +1,54 @@
+r"""Strict boxed-answer matching: only the last ``\boxed{…}`` of the final answer counts.
+
+No "Answer:" fallback, no ``\fbox``, no box inside the thought, none left open. The paper asks for
+strict matching and leaves the comparison open; ours has three modes.
+"""
+
+from typing import Literal
+
+from sinternal_verl.scoring.latex import same
+from sinternal_verl.scoring.response import MAX_ANSWER, Thought, final_answer, last_box
+from sinternal_verl.scoring.score import Outcome, Score
+
+Mode = Literal["literal", "normalized", "symbolic"]
+"""``literal``: equal strings. ``normalized``: one answer written differently (`latex`). ``symbolic``:
+Math-Verify in a process that is ended at its deadline; slow, for evaluation."""
+
+
+def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Thought = "required") -> Score:
+    r"""Score one response against its ground truth.
+
+    >>> score_boxed(r"half</think> \boxed{\dfrac12}", r"\frac{1}{2}")
+    Score(value=1.0, outcome=<Outcome.CORRECT: 1>)
+    >>> score_boxed(r"\boxed{85} is only a thought", "85").outcome.name
+    'THOUGHT_UNCLOSED'
+
+    Args:
+        response: what the model wrote, special tokens kept.
+        gold: the ground truth, without a box.
+
+    Never raises, for any string; linear in the length of ``response`` (`symbolic` is bounded by its
+    deadline).
+    """
+    if not isinstance(gold, str) or not gold.strip() or len(gold) > MAX_ANSWER:
+        return Score(0.0, Outcome.BAD_GOLD)
+    answer = final_answer(response, thought)
+    if answer is None:
+        return Score(0.0, Outcome.THOUGHT_UNCLOSED)
+    box = last_box(answer)
+    if isinstance(box, Outcome):
+        return Score(0.0, box)
+    gold = gold.strip()
+    if box == gold:
+        return _CORRECT
+    if mode == "normalized":
+        return _CORRECT if same(box, gold) else _MISMATCH
+    if mode == "symbolic":
+        from sinternal_verl.scoring.symbolic import equal
+
+        outcome = equal(box, gold)
+        return Score(float(outcome is Outcome.CORRECT), outcome)
+    return _MISMATCH
+
+
+_CORRECT, _MISMATCH = Score(1.0, Outcome.CORRECT), Score(0.0, Outcome.MISMATCH)

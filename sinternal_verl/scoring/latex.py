@@ -1,0 +1,108 @@
+r"""The same answer written differently, made equal; never another answer.
+
+An answer is a number, a number with a unit, or anything else:
+
+1. **Numbers** compare by exact value: ``0.25``, ``1/4``, ``\frac14`` and ``\dfrac{1}{4}``; ``033``;
+   ``1,000``, ``1{,}000`` and ``1\,000``. A sign is part of the value.
+2. **Units** (degree, percent, dollar, ``\text{ cm}``) may be left out, but two that are given must agree.
+3. **Anything else** compares as text after its LaTeX spelling is made one: ``\dfrac``, ``\left``,
+   spacing, braces around a single character. Signs, exponents, bases, order and brackets stay.
+
+Every pattern is linear, and inputs are bounded by `response.MAX_ANSWER`.
+"""
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+
+_NUMBER = re.compile(
+    r"(?P<sign>[-+]?)"
+    r"(?:(?P<whole>\d+|\d{1,3}(?:,\d{3})+)?(?P<decimals>\.\d+)?"
+    r"|(?P<left>\d+)/(?P<right>\d+)"
+    r"|\\frac\{(?P<top>[-+]?\d+)\}\{(?P<bottom>[-+]?\d+)\})"
+)
+
+_WITH_UNIT = re.compile(
+    r"(?P<currency>\\?\$)?"
+    r"(?P<number>[-+]?(?:[\d.,]+|\d+/\d+|\\frac\{[-+]?\d+\}\{[-+]?\d+\}))"
+    r"(?P<unit>\^\{?\\circ\}?|\\degree|°|\\?%|\\text\{[^{}]*\}(?:\^\{?\d\}?)?)?"
+)
+
+# Spelling, in this order. A space stands for spacing until the end, so that none joins two digits.
+_SPELLING = (
+    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
+    (re.compile(r"\\(?:left|right)\s*\."), ""),
+    (re.compile(r"\\(?:left|right|[Bb]igg?[lrm]?)(?![A-Za-z])"), ""),
+    (re.compile(r"\\(?:mathrm|textrm|textnormal|mbox|textup|textit|textbf|mathbf|mathit)(?=\s*\{)"), r"\\text"),
+    (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!)(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"\\(?:[,;:!> ]|quad(?![A-Za-z])|qquad(?![A-Za-z]))|~|\s+"), " "),
+    (re.compile(r"\\(leq|geq|neq)(?![A-Za-z])"), lambda match: "\\" + match.group(1)[:-1]),
+    (re.compile(r"\\frac ?(\d) ?(\d)"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\\frac ?(\d) ?\{"), r"\\frac{\1}{"),
+    (re.compile(r"\\sqrt ?(\d)"), r"\\sqrt{\1}"),
+    (re.compile(r"([\^_]) ?\{ ?([A-Za-z0-9]) ?\}"), r"\1\2"),
+    (re.compile(r"(?<=[A-Za-z]) +(?=[A-Za-z])|(?<=\d) +(?=\d)"), "\x00"),
+    (re.compile(" +"), ""),
+    (re.compile("\x00"), " "),
+)
+
+
+@lru_cache(maxsize=65536)
+def canonical(answer: str) -> tuple[str | Fraction, str]:
+    """``(body, unit)``: the number's exact value or the text in one spelling, and its unit or ``""``.
+
+    Two answers are the same when `same` says so of these pairs. Never raises, for any string.
+    """
+    text = answer.strip()
+    if text.isascii() and text.isdigit():
+        return Fraction(int(text)) if len(text) < 300 else text.lstrip("0"), ""
+    for pattern, spelling in _SPELLING:
+        text = pattern.sub(spelling, text)
+    text = _bare(text)
+    measured = _WITH_UNIT.fullmatch(text)
+    if measured:
+        value = _value(measured["number"])
+        if value is not None:
+            unit = measured["unit"] or measured["currency"] or ""
+            return value, _UNITS.get(unit, unit.replace(" ", ""))
+    return text, ""
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two answers are one answer, written differently."""
+    if one == other:
+        return True
+    (body, unit), (other_body, other_unit) = canonical(one), canonical(other)
+    return body == other_body and (unit == other_unit or not unit or not other_unit)
+
+
+_UNITS = {r"^\circ": "°", r"^{\circ}": "°", r"\degree": "°", r"\%": "%", r"\$": "$"}
+
+
+def _bare(text: str) -> str:
+    """Without math delimiters, a full stop at the end, or a ``\\text{…}`` around the whole."""
+    if len(text) > 1 and text[0] == text[-1] == "$":
+        text = text[1:-1]
+    text = text.rstrip(".")
+    if text.startswith(r"\text{") and text.endswith("}") and text.find("}") == len(text) - 1:
+        text = text[len(r"\text{") : -1].strip()
+    return text
+
+
+def _value(number: str) -> Fraction | None:
+    match = _NUMBER.fullmatch(number)
+    if match is None or len(number) > 300:
+        return None
+    if match["left"]:
+        top, bottom = int(match["left"]), int(match["right"])
+    elif match["top"]:
+        top, bottom = int(match["top"]), int(match["bottom"])
+    elif match["whole"] or match["decimals"]:
+        digits = (match["whole"] or "0").replace(",", "") + (match["decimals"] or "")
+        value = Fraction(digits)
+        return -value if match["sign"] == "-" else value
+    else:
+        return None
+    if bottom == 0:
+        return None
+    return Fraction(-top if match["sign"] == "-" else top, bottom)

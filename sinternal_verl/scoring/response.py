@@ -1,0 +1,53 @@
+r"""A response's final answer, and the last ``\boxed{…}`` in it. Linear in the response's length."""
+
+import re
+from typing import Literal
+
+from sinternal_verl.scoring.score import Outcome
+
+Thought = Literal["required", "none"]
+"""``required``: the answer is what follows the last ``</think>``, and without one there is none
+(R1-style templates open the thought in the prompt). ``none``: the whole text is the answer."""
+
+THOUGHT_END = "</think>"
+BOX = r"\boxed{"
+
+MAX_ANSWER = 1000
+"""Characters of a box that are looked at. The longest of MATH-500's answers has 53."""
+
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+
+
+def final_answer(response: str, thought: Thought) -> str | None:
+    """The text that counts; None when the thought never ends."""
+    if thought == "none":
+        return response
+    _, end, answer = response.rpartition(THOUGHT_END)
+    return answer if end else None
+
+
+def last_box(text: str) -> str | Outcome:
+    r"""The content of the last ``\boxed{…}``; escaped braces (``\{``, ``\}``) do not count.
+
+    Returns:
+        The stripped content, or why there is none: ``NO_BOX``, ``UNCLOSED`` (also when an earlier box
+        is complete) or ``TOO_LONG``.
+    """
+    start = text.rfind(BOX)
+    if start < 0:
+        return Outcome.NO_BOX
+    start += len(BOX)
+    window = text[start : start + MAX_ANSWER + 1]
+    end = window.find("}")
+    if end >= 0 and "{" not in window[:end] and "\\" not in window[:end]:
+        return window[:end].strip()
+    depth = 1
+    for token in _BRACE.finditer(window):
+        character = token.group()
+        if character == "{":
+            depth += 1
+        elif character == "}":
+            depth -= 1
+            if depth == 0:
+                return window[: token.start()].strip()
+    return Outcome.TOO_LONG if len(window) > MAX_ANSWER else Outcome.UNCLOSED

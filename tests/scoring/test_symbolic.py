@@ -1,0 +1,42 @@
+"""Math-Verify in its own process: right answers, and an end at the deadline."""
+
+import time
+
+import pytest
+
+from sinternal_verl.scoring import symbolic
+from sinternal_verl.scoring.boxed_math import score_boxed
+from sinternal_verl.scoring.score import Outcome
+
+pytest.importorskip("math_verify", reason="needs the eval extra; make install brings it")
+
+
+@pytest.fixture(autouse=True)
+def end_worker():
+    yield
+    symbolic._worker.end()
+
+
+def test_expressions_of_one_value_are_equal():
+    assert score_boxed(r"</think>\boxed{1+x^2}", "x^2+1", mode="symbolic").outcome is Outcome.CORRECT
+    assert score_boxed(r"</think>\boxed{x^2-1}", "x^2+1", mode="symbolic").outcome is Outcome.MISMATCH
+
+
+def test_past_the_deadline_it_is_no_verdict_and_the_next_question_is_answered():
+    assert symbolic.equal("2", "3") is Outcome.MISMATCH
+    started = time.monotonic()
+    tower = "9^{9^{9^{9^{9}}}}"
+    score = symbolic.equal(rf"{tower}-{tower}+1", "1", deadline_s=0.0)
+
+    assert score is Outcome.TIMED_OUT
+    assert time.monotonic() - started < 10
+    assert symbolic.equal("x+x", "2x") is Outcome.CORRECT
+
+
+def test_a_worker_that_dies_is_replaced():
+    assert symbolic.equal("1", "2") is Outcome.MISMATCH
+    symbolic._worker._process.kill()
+    symbolic._worker._process.join(10)
+
+    assert symbolic.equal("x+x", "2x") is Outcome.TIMED_OUT
+    assert symbolic.equal("x+x", "2x") is Outcome.CORRECT
