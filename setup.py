@@ -72,7 +72,7 @@ VLLM_CPU_REQUIREMENTS = [
 ]
 
 EXTRAS = {
-    # The versions run together on a CPU; constraints/cpu.txt pins the rest.
+    # The versions run together on a CPU; constraints.txt pins the rest.
     "cpu": [
         "torch==2.13.0",
         "transformers==5.10.4",

@@ -23,6 +23,9 @@ GRPO_STEPS = 22
 LIMIT_S = 900
 """Each of the two mains is ended after this many seconds."""
 
+MARKER = ".sinternal_demo"
+"""A file in every folder a demo wrote, so that it never removes another."""
+
 HELD_OUT = f"val-core/{arithmetic.DATA_SOURCE}/acc/mean@4"
 REWARD = "critic/score/mean"
 
@@ -42,11 +45,9 @@ class Result:
 def run_demo(out: str, seed: int) -> int:
     """Run everything under ``out``; return the exit code."""
     folder = Path(out).absolute()
-    if folder.exists():
-        shutil.rmtree(folder)
     try:
         result = train(folder, seed)
-    except MainFailed as error:
+    except (MainFailed, FileExistsError) as error:
         print(f"\nsinternal_verl: {error}", file=sys.stderr)
         return 1
     (folder / "result.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
@@ -55,13 +56,19 @@ def run_demo(out: str, seed: int) -> int:
 
 
 def train(folder: Path, seed: int) -> Result:
-    """SFT, then GRPO; leaves ``learning_curve.png``, ``metrics.jsonl`` and ``export/`` in ``folder``."""
+    """SFT, then GRPO; leaves ``learning_curve.png``, ``metrics.jsonl`` and ``export/`` in ``folder``.
+
+    Raises:
+        FileExistsError: ``folder`` holds something that no demo wrote.
+        MainFailed: one of verl's mains failed.
+    """
     from transformers.utils import logging
 
     from sinternal_verl.world.model import make_policy
 
     logging.disable_progress_bar()
     started = time.monotonic()
+    _clear(folder)
     policy = make_policy(folder / "policy", arithmetic.corpus(), seed)
     data = arithmetic.write_datasets(folder / "data", seed)
 
@@ -101,6 +108,16 @@ def train(folder: Path, seed: int) -> Result:
         greedy_after=greedy_accuracy(export, data["held_out"]),
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+def _clear(folder: Path) -> None:
+    """Remove an earlier demo, and only that: verl would resume its checkpoints."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARKER).is_file():
+            raise FileExistsError(f"{folder} is not empty and no demo wrote it: give another folder with --out")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).touch()
 
 
 def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) -> list[str]:

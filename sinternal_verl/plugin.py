@@ -5,6 +5,24 @@ nothing in it; an exception here is logged by verl at DEBUG, that is, swallowed.
 does little: it registers, and everything heavy waits until verl asks for it by name.
 """
 
+import sys
+
 from sinternal_verl.platform.cpu import register_cpu_platform
 
+
+def refuse_a_recipe_hydra_cannot_find() -> None:
+    """End a main that was given one of our recipes while our search path is not installed.
+
+    Hydra would take ``+recipe=…`` for a plain key and verl would train its defaults. ``SystemExit``,
+    because verl's loader swallows any ``Exception``.
+    """
+    if any(argument.startswith("+recipe=sinternal_") for argument in sys.argv[1:]):
+        try:
+            import hydra_plugins.sinternal_verl_searchpath  # noqa: F401
+        except ImportError as error:
+            print(f"sinternal_verl: Hydra cannot find our recipes ({error}): reinstall the package", file=sys.stderr)
+            raise SystemExit(2) from error
+
+
+refuse_a_recipe_hydra_cannot_find()
 register_cpu_platform()

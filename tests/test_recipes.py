@@ -26,7 +26,7 @@ PAPER_AND_SISTER = {
     "actor_rollout_ref.rollout.top_p": 1.0,
     "actor_rollout_ref.actor.optim.lr": 1e-6,
     "actor_rollout_ref.actor.optim.weight_decay": 0.1,
-    "actor_rollout_ref.actor.grad_clip": 1.0,
+    "actor_rollout_ref.actor.optim.clip_grad": 1.0,
     "actor_rollout_ref.actor.ppo_mini_batch_size": 64,
     "actor_rollout_ref.actor.clip_ratio_low": 0.2,
     "actor_rollout_ref.actor.clip_ratio_high": 0.28,
@@ -53,7 +53,7 @@ def test_gpu_hardware_says_all_a_run_needs(hardware):
     assert config.trainer.n_gpus_per_node % rollout.tensor_model_parallel_size == 0
     assert 0.3 <= rollout.gpu_memory_utilization <= 0.9
     assert actor.use_dynamic_bsz and actor.ppo_max_token_len_per_gpu >= 10240
-    assert actor.fsdp_config.optimizer_offload
+    assert actor.fsdp_config.optimizer_offload or actor.fsdp_config.offload_policy
     assert 512 % config.trainer.n_gpus_per_node == 0
 
 

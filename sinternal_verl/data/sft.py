@@ -7,6 +7,7 @@ generation prompt (which may already open ``<think>``) and the raw completion fo
 Use: ``data.custom_cls.path=pkg://sinternal_verl.data.sft data.custom_cls.name=PromptCompletionDataset``.
 """
 
+import random
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -26,8 +27,8 @@ class PromptCompletionDataset(Dataset):
     them unpadded (``data.pad_mode=no_padding``, its default).
 
     Raises:
-        ValueError: a file lacks a column, or a row is longer than ``data.max_length`` while
-            ``data.truncation`` is ``error``; the message names file and row.
+        ValueError: ``data.truncation`` is neither ``error`` nor ``right``, a file lacks a column, or a
+            row is longer than ``data.max_length`` under ``error``; the message names file and row.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class PromptCompletionDataset(Dataset):
         self._tokenizer = tokenizer
         self._max_length = config.max_length
         self._truncation = config.truncation
+        if self._truncation not in ("error", "right"):
+            raise ValueError(f"data.truncation={self._truncation}: error or right; left would cut the prompt")
         self._template_kwargs = dict(config.get("apply_chat_template_kwargs", {}))
         self._rows: list[tuple[str, int, list[dict], str]] = []
         for file in map(str, files):
@@ -53,6 +56,8 @@ class PromptCompletionDataset(Dataset):
             self._rows += [(file, row, *pair) for row, pair in enumerate(zip(prompts, completions, strict=True))]
         if max_samples > 0:
             self._rows = self._rows[:max_samples]
+        if config.get("seed") is not None:
+            random.Random(config.seed).shuffle(self._rows)
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
-from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.doctor.problem import Problem, get, is_ppo, sequence_parallel_size
 
 
 def check_batches(config: DictConfig) -> Iterator[Problem]:
@@ -29,7 +29,9 @@ def _grpo(config: DictConfig) -> Iterator[Problem]:
         reason = f"data.train_batch_size={batch} is no multiple of it"
         yield Problem(f"{actor}.ppo_mini_batch_size", mini, reason, f"choose a divisor of {batch}")
         return
-    ranks = gpus // get(config, f"{actor}.ulysses_sequence_parallel_size", 1) or 1
+    if get(config, f"{actor}.strategy", "fsdp") not in ("fsdp", "fsdp2"):
+        return  # other engines split the GPUs by more than sequence parallelism
+    ranks = gpus // sequence_parallel_size(config) or 1
     rows, multiple = batch * samples, math.lcm(ranks, mini * samples)
     if rows % multiple:
         padded = math.ceil(rows / multiple) * multiple
@@ -44,9 +46,14 @@ def _grpo(config: DictConfig) -> Iterator[Problem]:
         elif on_rank % micro:
             reason = f"the {on_rank} rows a process updates on do not divide by it"
             yield Problem(f"{actor}.ppo_micro_batch_size_per_gpu", micro, reason, f"choose a divisor of {on_rank}")
+        log_prob = f"{rollout}.log_prob_micro_batch_size_per_gpu"
+        if get(config, log_prob) is None:
+            yield Problem(log_prob, "null", "needed without dynamic batches", f"set it, e.g. to {micro or on_rank}")
 
 
 def _sft(config: DictConfig) -> Iterator[Problem]:
+    if get(config, "engine.strategy", "fsdp") not in ("fsdp", "fsdp2"):
+        return
     configured = get(config, "trainer.n_gpus_per_node", 1) * get(config, "trainer.nnodes", 1)
     ranks = int(os.environ.get("WORLD_SIZE", configured))
     ranks = ranks // get(config, "engine.ulysses_sequence_parallel_size", 1) or 1

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-import traceback
+from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -12,12 +12,22 @@ from omegaconf import DictConfig
 
 from sinternal_verl.doctor.checkpoints import write_record
 from sinternal_verl.doctor.checks import find_problems
-from sinternal_verl.doctor.problem import is_ppo, report
+from sinternal_verl.doctor.problem import get, is_ppo, report
 
 EXIT_CODE = 2
 
 REPORT_WAIT_S = 30
 """How long another torchrun rank leaves rank 0 to print: torchrun ends all ranks when one exits."""
+
+
+METRICS_PATH = "VERL_FILE_LOGGER_PATH"
+
+
+def name_metrics_file(config: DictConfig) -> None:
+    """Give each start its own metrics file: verl's logger empties the file of an earlier one."""
+    folder = Path(get(config, "trainer.default_local_dir")).expanduser().absolute()
+    os.environ[METRICS_PATH] = str(folder / f"metrics_{time.strftime('%Y%m%d_%H%M%S')}.jsonl")
+    print(f"sinternal_verl: metrics go to {os.environ[METRICS_PATH]}", file=sys.stderr, flush=True)
 
 
 class StartCheck(Callback):
@@ -28,23 +38,20 @@ class StartCheck(Callback):
     """
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
-            problems = find_problems(config)
-        # A fault in a check must not let an unchecked run start.
-        except Exception:
-            traceback.print_exc()
-            print("sinternal_verl: a check itself failed (above); please report it", file=sys.stderr, flush=True)
-            raise SystemExit(EXIT_CODE) from None
         # The GRPO main has no ranks; a cluster's scheduler may have set RANK all the same.
-        rank = 0 if is_ppo(config) else int(os.environ.get("RANK", 0))
+        rank, local_rank = (0, 0) if is_ppo(config) else (int(os.environ.get(r, 0)) for r in ("RANK", "LOCAL_RANK"))
+        problems = find_problems(config)
+        if rank == 0 and not problems:
+            problems = write_record(config)
         if problems:
-            if rank == 0:
-                print(report(problems), file=sys.stderr, flush=True)
-            else:
+            if rank != 0:
                 time.sleep(REPORT_WAIT_S)
+            # Another node's rank that is still here after the wait sees what rank 0 does not.
+            if rank == 0 or local_rank == 0:
+                print(report(problems), file=sys.stderr, flush=True)
             raise SystemExit(EXIT_CODE)
-        if rank == 0:
-            write_record(config)
+        if rank == 0 and METRICS_PATH not in os.environ and "file" in (get(config, "trainer.logger") or []):
+            name_metrics_file(config)
         if is_ppo(config):
             from sinternal_verl.training.watchdog import watch_this_run
 

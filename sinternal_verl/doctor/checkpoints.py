@@ -2,12 +2,13 @@
 
 import importlib.metadata as metadata
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from sinternal_verl.doctor.problem import Problem, get
+from sinternal_verl.doctor.problem import Problem, get, is_ppo
 
 TRACKER = "latest_checkpointed_iteration.txt"
 RECORD = "sinternal_run.json"
@@ -56,6 +57,8 @@ def check_checkpoints(config: DictConfig) -> Iterator[Problem]:
         yield Problem("trainer.default_local_dir", folder, reason, step)
         return
     before, now = json.loads(record.read_text())["identity"], identity(config)
+    if "processes" not in now:
+        before.pop("processes", None)  # doctor, outside torchrun, cannot know
     changed = [f"{key}: {before.get(key)} -> {now.get(key)}" for key in now | before if before.get(key) != now.get(key)]
     if changed:
         reason = "it holds checkpoints of another configuration, which verl would resume or mix up: " + "; ".join(
@@ -65,20 +68,30 @@ def check_checkpoints(config: DictConfig) -> Iterator[Problem]:
 
 
 def identity(config: DictConfig) -> dict:
-    """The values of `IDENTITY` that this configuration has."""
+    """The values of `IDENTITY` that this configuration has, and torchrun's number of processes."""
     values = {key: OmegaConf.select(config, key) for key in IDENTITY}
+    if not is_ppo(config):
+        values["processes"] = int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
     plain = {key: list(value) if isinstance(value, ListConfig) else value for key, value in values.items()}
     return {key: value for key, value in plain.items() if value is not None}
 
 
-def write_record(config: DictConfig) -> None:
+def write_record(config: DictConfig) -> list[Problem]:
     """Leave in the checkpoint folder what the run is, for the next start and for its readers."""
     folder = _folder(config)
     if folder is None:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
+        return []
     record = {"identity": identity(config), "versions": {name: _version(name) for name in STACK}}
-    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+    new = folder / f"{RECORD}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        new.write_text(json.dumps(record, indent=2) + "\n")
+        # In one step: another rank may be reading, and a kill must not leave half a record.
+        new.replace(folder / RECORD)
+    except OSError as error:
+        step = "give a folder this process may write to"
+        return [Problem("trainer.default_local_dir", folder, f"cannot be written: {error}", step)]
+    return []
 
 
 def _version(name: str) -> str | None:

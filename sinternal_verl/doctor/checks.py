@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.doctor.batches import check_batches
 from sinternal_verl.doctor.checkpoints import check_checkpoints
@@ -31,4 +32,14 @@ GRPO_ONLY: tuple[Check, ...] = (check_dead_keys, check_use_v1, check_reward)
 def find_problems(config: DictConfig) -> list[Problem]:
     """Run every check that fits the configuration; an empty list means that the run may start."""
     checks = (*COMMON, *GRPO_ONLY) if is_ppo(config) else COMMON
-    return [problem for check in checks for problem in check(config)]
+    return [problem for check in checks for problem in _run(check, config)]
+
+
+def _run(check: Check, config: DictConfig) -> list[Problem]:
+    """What one check finds. A value it cannot work with (a word for a number, an environment variable
+    that is not set) is a problem too, and must not hide those of the other checks."""
+    try:
+        return list(check(config))
+    except (OmegaConfBaseException, TypeError, ValueError, OSError) as error:
+        step = "correct the value it names; if there is none, please report it"
+        return [Problem(check.__name__, None, f"stopped with {type(error).__name__}: {error}", step)]

@@ -30,34 +30,44 @@ def check_data(config: DictConfig) -> Iterator[Problem]:
         yield from check_importable(f"{key}.path", dataset, f"{key}.name", get(config, f"{key}.name", "null"))
     columns = _required_columns(config)
     for key in ("data.train_files", "data.val_files"):
-        files, problems = _open(key, get(config, key))
+        value = get(config, key)
+        paths = [str(path) for path in (value if isinstance(value, list | ListConfig) else [value] if value else [])]
+        files, problems = _open(key, paths, is_ppo(config))
         yield from problems
         for file in files:
             for column, wanted in columns.items():
                 yield from _column(file, column, wanted)
         yield from _same_types(files, columns)
-        if key == "data.train_files" and files and not problems:
+        if key == "data.train_files" and files and len(files) == len(paths):
             yield from _enough(config, sum(file.rows for file in files))
 
 
 def _required_columns(config: DictConfig) -> dict[str, str]:
     """Column (dotted for a struct's field) -> what it must hold."""
+    dataset = get(config, "data.custom_cls.path")
+    if dataset == "pkg://sinternal_verl.data.sft":
+        return {"prompt": MESSAGES, "completion": STRING}
+    if dataset is not None:
+        return {}
     if is_ppo(config):
         prompt, source = get(config, "data.prompt_key", "prompt"), get(config, "data.reward_fn_key", "data_source")
         return {prompt: MESSAGES, source: STRING, "reward_model.ground_truth": STRING}
-    dataset = get(config, "data.custom_cls.path")
-    if dataset is None:
-        return {get(config, "data.messages_key", "messages"): MESSAGES}
-    if dataset == "pkg://sinternal_verl.data.sft":
-        return {"prompt": MESSAGES, "completion": STRING}
-    return {}
+    return {get(config, "data.messages_key", "messages"): MESSAGES}
 
 
-def _open(key: str, value) -> tuple[list[_File], list[Problem]]:
-    paths = list(value) if isinstance(value, list | ListConfig) else [value] if value else []
+def _open(key: str, paths: list[str], json_too: bool) -> tuple[list[_File], list[Problem]]:
+    """The parquet files, and what is wrong with the others. Of JSON only the existence is checked:
+    its columns show while verl reads it."""
     files, problems = [], []
-    for path in map(str, paths):
-        if "://" in path or not path.endswith(".parquet"):
+    endings = (".parquet", ".json", ".jsonl") if json_too else (".parquet",)
+    for path in paths:
+        if "://" in path:
+            continue
+        if not path.endswith(endings):
+            step = f"give a file that ends in {' or '.join(endings)}"
+            problems.append(Problem(key, path, "verl does not read this kind of file", step))
+            continue
+        if not path.endswith(".parquet") and Path(path).expanduser().is_file():
             continue
         try:
             parquet = pq.ParquetFile(Path(path).expanduser())

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 
 from omegaconf import DictConfig
 
-from sinternal_verl.doctor.problem import Problem, get
+from sinternal_verl.doctor.problem import Problem, get, is_ppo
 
 REINSTALL = "reinstall the package in this environment: pip install -e . (or the wheel)"
 
@@ -22,7 +22,8 @@ def check_installation(config: DictConfig) -> Iterator[Problem]:
             REINSTALL,
         )
     yield from _entry_point("verl.plugins", "sinternal_verl", "VERL_USE_EXTERNAL_PLUGINS", "auto")
-    yield from _entry_point("vllm.general_plugins", "sinternal_verl_cpu", "VLLM_PLUGINS", None)
+    if get(config, "trainer.device") == "cpu" and is_ppo(config):  # it does nothing elsewhere
+        yield from _entry_point("vllm.general_plugins", "sinternal_verl_cpu", "VLLM_PLUGINS", None)
     if "verl" in sys.modules and "sinternal_verl.plugin" not in sys.modules:
         yield Problem("verl.plugins", "sinternal_verl", "verl did not load the plugin", _why_not_loaded())
     yield from _device(config)
@@ -48,11 +49,10 @@ def _device(config: DictConfig) -> Iterator[Problem]:
     from verl.utils.device import get_device_name
 
     wanted, found = get(config, "trainer.device", "cuda"), get_device_name()
-    if wanted == found:
-        return
-    if wanted == "cpu":
+    if wanted == "cpu" != found:
         step = "use the GPU recipe, or export VERL_PLATFORM=cpu to train on the CPU all the same"
         yield Problem("trainer.device", wanted, f"verl found an accelerator and would switch to {found}", step)
-    else:
+    # From one accelerator to another verl switches by itself.
+    elif found == "cpu" != wanted:
         step = "use a recipe that ends in _cpu, or start on a machine with a GPU"
         yield Problem("trainer.device", wanted, f"verl found no such device here, but {found}", step)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.doctor.problem import Problem, get, is_ppo, sequence_parallel_size
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
@@ -17,28 +17,34 @@ def check_model(config: DictConfig) -> Iterator[Problem]:
     path = get(config, f"{key}.path")
     if path is None:
         return
+    if "://" in path:
+        return  # verl copies it from there
     folder = Path(path).expanduser()
     if folder.is_dir():
-        yield from _complete(f"{key}.path", path, folder, get(config, f"{key}.custom_chat_template"))
-    elif not re.fullmatch(r"[\w.-]+/[\w.-]+", path) or path.startswith("."):
+        yield from _complete(config, key, folder)
+    elif not re.fullmatch(r"([\w-][\w.-]*/)?[\w.-]+", path):
         yield Problem(f"{key}.path", path, "there is no such folder", "give an absolute path or a hub id (owner/name)")
         return
-    context = _context(f"{key}.path", path, bool(get(config, f"{key}.trust_remote_code", False)))
+    source = get(config, f"{key}.hf_config_path") or path
+    context = _context(f"{key}.path", source, bool(get(config, f"{key}.trust_remote_code", False)))
+    context = get(config, f"{key}.override_config.max_position_embeddings") or context
     if isinstance(context, Problem):
         yield context
         context = None
     yield from (_rollout_lengths if is_ppo(config) else _sft_lengths)(config, context)
 
 
-def _complete(key: str, path: str, folder: Path, template: str | None) -> Iterator[Problem]:
+def _complete(config: DictConfig, model: str, folder: Path) -> Iterator[Problem]:
+    key, path = f"{model}.path", get(config, f"{model}.path")
     if not any(next(folder.glob(pattern), None) for pattern in WEIGHTS):
         yield Problem(key, path, "the folder holds no weights (*.safetensors or *.bin)", "point to a complete model")
+    if get(config, f"{model}.tokenizer_path"):
+        return
+    template = get(config, f"{model}.custom_chat_template") or (folder / "chat_template.jinja").is_file()
     tokenizer = folder / "tokenizer_config.json"
     if not tokenizer.is_file():
         yield Problem(key, path, "the folder holds no tokenizer_config.json", "save the tokenizer next to the model")
-    elif (
-        not template and not (folder / "chat_template.jinja").is_file() and "chat_template" not in tokenizer.read_text()
-    ):
+    elif not template and "chat_template" not in tokenizer.read_text():
         step = "add chat_template.jinja to the folder or set model.custom_chat_template"
         yield Problem(key, path, "the tokenizer has no chat template, so no prompt can be rendered", step)
 
@@ -70,9 +76,7 @@ def _rollout_lengths(config: DictConfig, context: int | None) -> Iterator[Proble
     if length is not None and context is not None and length > context:
         reason = f"longer than the model's context of {context}: vLLM refuses to start"
         yield Problem(f"{rollout}.max_model_len", length, reason, f"set it to at most {context}")
-    packed = get(config, f"{actor}.ppo_max_token_len_per_gpu", 0) * get(
-        config, f"{actor}.ulysses_sequence_parallel_size", 1
-    )
+    packed = get(config, f"{actor}.ppo_max_token_len_per_gpu", 0) * sequence_parallel_size(config)
     if get(config, f"{actor}.use_dynamic_bsz", False) and packed < total:
         reason = f"a micro-batch cannot hold one sequence of {both}"
         yield Problem(f"{actor}.ppo_max_token_len_per_gpu", packed, reason, f"set it to at least {total}")

@@ -44,6 +44,13 @@ def get(config: DictConfig, key: str, default: Any = None) -> Any:
     return default if value is None or value == "???" else value
 
 
+def sequence_parallel_size(config: DictConfig) -> int:
+    """Ulysses processes that share one sequence in the GRPO main; verl still reads the older key too."""
+    actor = "actor_rollout_ref.actor"
+    keys = (f"{actor}.fsdp_config.ulysses_sequence_parallel_size", f"{actor}.ulysses_sequence_parallel_size")
+    return max(get(config, key, 1) for key in keys)
+
+
 def is_ppo(config: DictConfig) -> bool:
     """True for the configuration of verl's GRPO/PPO main, False for that of its SFT main."""
     return "actor_rollout_ref" in config

@@ -3,11 +3,21 @@
 import os
 from collections.abc import Iterator
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from sinternal_verl.doctor.problem import Problem, get, is_ppo
 
 RAY_INIT = "ray_kwargs.ray_init"
+
+PATHS = (
+    "trainer.default_local_dir",
+    "actor_rollout_ref.model.path",
+    "data.train_files",
+    "data.val_files",
+    "reward.custom_reward_function.path",
+    "reward.reward_manager.module.path",
+)
+"""What workers on other nodes open by themselves."""
 
 
 def check_resources(config: DictConfig) -> Iterator[Problem]:
@@ -28,17 +38,20 @@ def existing_cluster(config: DictConfig) -> str | None:
 
 
 def _torchrun(config: DictConfig) -> Iterator[Problem]:
-    import torch
-
-    wanted, found = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), torch.cuda.device_count()
+    wanted, found = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), _devices_here()
     if get(config, "trainer.device", "cuda") != "cpu" and wanted > found:
         reason = f"torchrun starts {wanted} processes on this node, which has {found} GPUs"
         yield Problem("--nproc_per_node", wanted, reason, f"start with --nproc_per_node={found}")
 
 
-def _local(config: DictConfig) -> Iterator[Problem]:
-    import torch
+def _devices_here() -> int:
+    from verl.plugin.platform import get_platform
 
+    platform = get_platform()
+    return 0 if platform.device_name == "cpu" else platform.device_count()
+
+
+def _local(config: DictConfig) -> Iterator[Problem]:
     nodes = get(config, "trainer.nnodes", 1)
     if nodes > 1:
         step = "start Ray on every node (ray start --head, ray start --address=...) and run on the head"
@@ -47,7 +60,7 @@ def _local(config: DictConfig) -> Iterator[Problem]:
         logical = get(config, f"{RAY_INIT}.num_gpus", 0)
         yield from _too_few(config, logical, f"{RAY_INIT}.num_gpus declares {logical} logical ones")
     else:
-        found = get(config, f"{RAY_INIT}.num_gpus", torch.cuda.device_count())
+        found = get(config, f"{RAY_INIT}.num_gpus", _devices_here())
         yield from _too_few(config, found, f"this machine has {found}")
 
 
@@ -70,10 +83,14 @@ def _cluster(config: DictConfig, address: str) -> Iterator[Problem]:
             reason = f"the run joins the Ray cluster at {address}, where ray.init refuses this"
             step = f"set {RAY_INIT}.{name}=null, or {RAY_INIT}.address=local for a cluster of its own"
             yield Problem(f"{RAY_INIT}.{name}", value, reason, step)
-    folder = str(get(config, "trainer.default_local_dir", ""))
-    if not os.path.isabs(os.path.expanduser(folder)) and "://" not in folder:
-        reason = "a relative folder lands wherever a worker of the cluster happens to run"
-        yield Problem("trainer.default_local_dir", folder, reason, "give an absolute path all nodes share")
+    for key in PATHS:
+        value = get(config, key, [])
+        for path in map(str, value if isinstance(value, list | ListConfig) else [value]):
+            # A hub id looks like a relative path, too: only one that exists here is taken for it.
+            relative = not os.path.isabs(os.path.expanduser(path)) and "://" not in path
+            if relative and (key == "trainer.default_local_dir" or os.path.exists(path)):
+                reason = "a relative path means another place wherever a worker of the cluster runs"
+                yield Problem(key, path, reason, "give an absolute path all nodes share")
     nodes = _free_gpus(address)
     if isinstance(nodes, Problem):
         yield nodes

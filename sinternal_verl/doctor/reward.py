@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from sinternal_verl.doctor.imports import check_importable
 from sinternal_verl.doctor.problem import Problem, get
 
+OURS = "pkg://sinternal_verl.reward_fns.boxed_math"
 OWN = "pkg://verl.utils.reward_score with reward.custom_reward_function.name=default_compute_score"
 
 
@@ -21,10 +22,21 @@ def _function(config: DictConfig) -> Iterator[Problem]:
     path, name = get(config, f"{key}.path"), get(config, f"{key}.name", "compute_score")
     if path:
         yield from check_importable(f"{key}.path", path, f"{key}.name", name)
+        if path == OURS:
+            yield from _settings(f"{key}.reward_kwargs", dict(get(config, f"{key}.reward_kwargs", {})))
     elif get(config, "reward.reward_manager.source") == "register" and not get(config, "reward.reward_model.enable"):
         reason = "verl's built-in rewards would raise for every data_source they do not know, and drop the sample"
-        step = f"{key}.path=pkg://sinternal_verl.reward_fns.boxed_math, or say that you want verl's own: {OWN}"
+        step = f"{key}.path={OURS}, or say that you want verl's own: {OWN}"
         yield Problem(f"{key}.path", "null", reason, step)
+
+
+def _settings(key: str, settings: dict) -> Iterator[Problem]:
+    from sinternal_verl.reward_fns.boxed_math import compute_score
+
+    try:
+        compute_score("check", r"</think>\boxed{1}", "2", **settings)
+    except (ValueError, TypeError, ImportError) as error:
+        yield Problem(key, settings, str(error), "correct it: verl would drop every sample of the run")
 
 
 def _manager(config: DictConfig) -> Iterator[Problem]:

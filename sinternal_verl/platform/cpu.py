@@ -187,4 +187,4 @@ def activate_cpu_defaults() -> None:
         os.environ.setdefault(name, value)
     dedupe_process_group_backend()
     if os.environ.setdefault(_ANNOUNCED, str(os.getpid())) == str(os.getpid()):
-        logger.warning("sinternal_verl: no accelerator found; verl and vLLM run on the CPU platform")
+        logger.warning("sinternal_verl: verl and vLLM run on the CPU platform")

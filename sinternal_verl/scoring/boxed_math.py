@@ -4,7 +4,7 @@ No "Answer:" fallback, no ``\fbox``, no box inside the thought, none left open. 
 strict matching and leaves the comparison open; ours has three modes.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 from sinternal_verl.scoring.latex import same
 from sinternal_verl.scoring.response import MAX_ANSWER, Thought, final_answer, last_box
@@ -27,9 +27,15 @@ def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Th
         response: what the model wrote, special tokens kept.
         gold: the ground truth, without a box.
 
-    Never raises, for any string; linear in the length of ``response`` (`symbolic` is bounded by its
-    deadline).
+    Never raises for a response or a ground truth, whatever they hold; linear in the length of
+    ``response`` (`symbolic` is bounded by its deadline).
+
+    Raises:
+        ValueError: ``mode`` or ``thought`` is none of its values.
+        ImportError: ``mode="symbolic"`` without Math-Verify; the message says what to type.
     """
+    if mode not in MODES or thought not in THOUGHTS:
+        raise ValueError(f"mode={mode!r}, thought={thought!r}: choose of {MODES} and {THOUGHTS}")
     if not isinstance(gold, str) or not gold.strip() or len(gold) > MAX_ANSWER:
         return Score(0.0, Outcome.BAD_GOLD)
     answer = final_answer(response, thought)
@@ -51,4 +57,5 @@ def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Th
     return _MISMATCH
 
 
+MODES, THOUGHTS = get_args(Mode), get_args(Thought)
 _CORRECT, _MISMATCH = Score(1.0, Outcome.CORRECT), Score(0.0, Outcome.MISMATCH)

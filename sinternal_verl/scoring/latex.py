@@ -25,15 +25,21 @@ _NUMBER = re.compile(
 _WITH_UNIT = re.compile(
     r"(?P<currency>\\?\$)?"
     r"(?P<number>[-+]?(?:[\d.,]+|\d+/\d+|\\frac\{[-+]?\d+\}\{[-+]?\d+\}))"
-    r"(?P<unit>\^\{?\\circ\}?|\\degree|°|\\?%|\\text\{[^{}]*\}(?:\^\{?\d\}?)?)?"
+    r"(?P<unit>\^\{?\\circ\}?|\\degree|°|\\?%|\\text\{ ?[A-Za-z][A-Za-z/. ]+\}(?:\^\{?\d\}?)?)?"
 )
+
+# A comma with space behind it separates answers, and no thousands.
+_LIST = re.compile(r",(?:\s|~|\\[ ,;:]|\\q?quad)")
+
+# Words behind a number that make it another one.
+_NO_UNIT = re.compile(r"\b(?:hundred|thousand|[mbtr]?illion|[mb]illion|dozen|base|mod|or|and|to|pi|more|less)s?\b")
 
 # Spelling, in this order. A space stands for spacing until the end, so that none joins two digits.
 _SPELLING = (
     (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
     (re.compile(r"\\(?:left|right)\s*\."), ""),
     (re.compile(r"\\(?:left|right|[Bb]igg?[lrm]?)(?![A-Za-z])"), ""),
-    (re.compile(r"\\(?:mathrm|textrm|textnormal|mbox|textup|textit|textbf|mathbf|mathit)(?=\s*\{)"), r"\\text"),
+    (re.compile(r"\\(?:mathrm|textrm|textnormal|mbox|textup)(?=\s*\{)"), r"\\text"),
     (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!)(?=\d{3}(?!\d))"), ""),
     (re.compile(r"\\(?:[,;:!> ]|quad(?![A-Za-z])|qquad(?![A-Za-z]))|~|\s+"), " "),
     (re.compile(r"\\(leq|geq|neq)(?![A-Za-z])"), lambda match: "\\" + match.group(1)[:-1]),
@@ -60,10 +66,12 @@ def canonical(answer: str) -> tuple[str | Fraction, str]:
         text = pattern.sub(spelling, text)
     text = _bare(text)
     measured = _WITH_UNIT.fullmatch(text)
-    if measured:
+    if measured and not ("," in measured["number"] and _LIST.search(answer)):
         value = _value(measured["number"])
         if value is not None:
             unit = measured["unit"] or measured["currency"] or ""
+            if _NO_UNIT.search(unit):
+                return text, ""
             return value, _UNITS.get(unit, unit.replace(" ", ""))
     return text, ""
 
@@ -83,7 +91,8 @@ def _bare(text: str) -> str:
     """Without math delimiters, a full stop at the end, or a ``\\text{…}`` around the whole."""
     if len(text) > 1 and text[0] == text[-1] == "$":
         text = text[1:-1]
-    text = text.rstrip(".")
+    if text.endswith(".") and not text.endswith(".."):
+        text = text[:-1]
     if text.startswith(r"\text{") and text.endswith("}") and text.find("}") == len(text) - 1:
         text = text[len(r"\text{") : -1].strip()
     return text

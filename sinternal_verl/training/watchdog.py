@@ -22,7 +22,7 @@ import urllib.request
 from contextlib import suppress
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 
 PERIOD_S = 5.0
 GRACE_S = 30.0
@@ -56,8 +56,9 @@ class Watchdog(threading.Thread):
             try:
                 self._look()
                 unanswered = 0
-            except RayError as error:
-                # Ray may be busy for a moment; only a long silence is a death.
+            # Whatever a look meets must not end the watch; Ray may be busy for a moment, and only a long
+            # silence is a death.
+            except Exception as error:
                 unanswered += 1
                 if unanswered * PERIOD_S > GRACE_S:
                     self.deaths.setdefault("ray", _last_line(error))
@@ -73,7 +74,7 @@ class Watchdog(threading.Thread):
         if error is None:
             return
         self.join(2 * PERIOD_S)
-        with suppress(RayError):
+        with suppress(RayError, OSError):
             self._look()
         atexit.register(self._print_cause, _last_line(error))
 
@@ -82,12 +83,16 @@ class Watchdog(threading.Thread):
             return
         self._meet_new_actors()
         for name in _answered(self._calls):
+            call = self._calls.pop(name)
             try:
-                ray.get(self._calls.pop(name))
-                self._calls[name] = self._handles[name].__ray_ready__.remote()
-            except RayActorError as error:
-                if KILLED_ON_PURPOSE not in str(error):
-                    self.deaths[name] = _last_line(error)
+                ray.get(call)
+            except RayError as error:
+                # Anything but a death (an actor that is unavailable for a moment) is asked again.
+                if isinstance(error, RayActorError) and not isinstance(error, ActorUnavailableError):
+                    if KILLED_ON_PURPOSE not in str(error):
+                        self.deaths[name] = _last_line(error)
+                    continue
+            self._calls[name] = self._handles[name].__ray_ready__.remote()
         for name in _answered(self._address_calls):
             # A server that is still starting, or serves no HTTP (a later node of a replica), has none.
             with suppress(RayError):

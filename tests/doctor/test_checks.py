@@ -38,6 +38,13 @@ def test_all_problems_are_listed_together(grpo_config):
         ("reward_model.enable=true", "reward_model.enable", "use reward.reward_model"),
         ("reward.custom_reward_function.path=/no.py", "reward.custom_reward_function.path", "FileNotFoundError"),
         ("reward.custom_reward_function.path=null", "reward.custom_reward_function.path", "default_compute_score"),
+        (
+            "reward.custom_reward_function.reward_kwargs.mode=x",
+            "reward.custom_reward_function.reward_kwargs",
+            "literal",
+        ),
+        ("data.train_files=/nowhere.jsonl", "data.train_files", "does not exist"),
+        ("data.train_files=rows.pq", "data.train_files", "kind of file"),
         ("reward.custom_reward_function.name=scor", "reward.custom_reward_function.name", "compute_score"),
         ("reward.reward_manager.source=importlib", "reward.reward_manager.module.path", "pkg://"),
         ("reward.reward_manager.name=naiv", "reward.reward_manager.name", "naive"),
@@ -86,10 +93,20 @@ def test_sft_batch_must_divide_by_the_processes_of_torchrun(sft_config, monkeypa
 def test_without_dynamic_batches_the_micro_batch_must_divide(grpo_config):
     micro = "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"
     fixed = "actor_rollout_ref.actor.use_dynamic_bsz=false"
+    log_prob = "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu"
 
     assert "512" in str(problems_of(grpo_config(fixed))[micro])
+    assert log_prob in problems_of(grpo_config(fixed, f"{micro}=4"))
+    assert problems_of(grpo_config(fixed, f"{micro}=4", f"{log_prob}=4")) == {}
     assert "divide" in str(problems_of(grpo_config(fixed, f"{micro}=3"))[micro])
     assert micro not in problems_of(grpo_config(fixed, f"{micro}=4"))
+
+
+def test_a_value_no_check_can_work_with_does_not_hide_the_others(grpo_config):
+    found = problems_of(grpo_config("data.train_batch_size=abc", "trainer.use_v1=false"))
+
+    assert "TypeError" in str(found["check_batches"])
+    assert "trainer.use_v1" in found
 
 
 def test_a_recipe_taken_as_a_plain_key_is_found(grpo_config):

@@ -79,6 +79,12 @@ def test_the_reward_function_has_the_same_numeric_keys_for_every_sample():
     assert compute_score("any", r"\boxed{.5}", "1/2", thought="none", mode="literal")["score"] == 0.0
 
 
+@pytest.mark.parametrize("setting", [{"mode": "normalised"}, {"thought": "None"}, {"thought": None}])
+def test_a_setting_that_does_not_exist_is_refused(setting):
+    with pytest.raises(ValueError, match="choose of"):
+        score_boxed("</think>", "1", **setting)
+
+
 @pytest.mark.skipif(not SHARED.exists(), reason="needs the shared data beside the checkout")
 def test_all_gold_solutions_of_math500_are_correct():
     rows = [json.loads(line) for line in (SHARED / "math500.jsonl").read_text().splitlines()]

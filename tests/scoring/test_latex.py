@@ -36,6 +36,12 @@ DIFFERENT = [
     [r"\text{yes}", r"\text{no}"],
     [r"\frac{1}{2}", r"\frac{2}{1}", r"\frac{1}{-2}"],
     ["AB", "BA", "ab"],
+    ["5", r"5\mathrm{i}", r"5\text{ million}", r"5\mathbf{i}"],
+    ["1011", r"1011\text{ (base 2)}", r"1011\text{A}"],
+    ["3", r"3\text{ (mod 7)}", r"3\text{ or }4"],
+    ["3100", "3, 100"],
+    ["3100", r"3,\ 100"],
+    ["0.333", "0.333..."],
     ["0.333", r"\frac{1}{3}"],
     [r"\sqrt{2}", r"\sqrt{3}", "2"],
 ]
