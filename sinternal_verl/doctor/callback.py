@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from sinternal_verl.doctor.checkpoints import write_record
 from sinternal_verl.doctor.checks import find_problems
 from sinternal_verl.doctor.problem import get, is_ppo, report
+from sinternal_verl.doctor.resources import existing_cluster
 
 EXIT_CODE = 2
 
@@ -24,7 +25,14 @@ METRICS_PATH = "VERL_FILE_LOGGER_PATH"
 
 
 def name_metrics_file(config: DictConfig) -> None:
-    """Give each start its own metrics file: verl's logger empties the file of an earlier one."""
+    """Give each start its own metrics file: verl's logger empties the file of an earlier one.
+
+    Workers of an existing Ray cluster do not inherit this process's environment: there verl's own
+    choice stands, ``sinternal/<experiment>.jsonl`` where its task runner happens to run.
+    """
+    joins = is_ppo(config) and existing_cluster(config) is not None
+    if METRICS_PATH in os.environ or joins or "file" not in (get(config, "trainer.logger") or []):
+        return
     folder = Path(get(config, "trainer.default_local_dir")).expanduser().absolute()
     os.environ[METRICS_PATH] = str(folder / f"metrics_{time.strftime('%Y%m%d_%H%M%S')}.jsonl")
     print(f"sinternal_verl: metrics go to {os.environ[METRICS_PATH]}", file=sys.stderr, flush=True)
@@ -50,7 +58,7 @@ class StartCheck(Callback):
             if rank == 0 or local_rank == 0:
                 print(report(problems), file=sys.stderr, flush=True)
             raise SystemExit(EXIT_CODE)
-        if rank == 0 and METRICS_PATH not in os.environ and "file" in (get(config, "trainer.logger") or []):
+        if rank == 0:
             name_metrics_file(config)
         if is_ppo(config):
             from sinternal_verl.training.watchdog import watch_this_run
