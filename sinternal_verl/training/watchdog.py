@@ -26,6 +26,9 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 
 PERIOD_S = 5.0
 GRACE_S = 30.0
+LAST_LOOK_S = 5.0
+"""How long a run that failed is asked who died: Ray learns of a death a moment after it."""
+
 EXIT_CODE = 1
 
 SERVER_PREFIX = "vllm_server_"
@@ -74,8 +77,11 @@ class Watchdog(threading.Thread):
         if error is None:
             return
         self.join(2 * PERIOD_S)
+        deadline = time.monotonic() + LAST_LOOK_S
         with suppress(RayError, OSError):
-            self._look()
+            while not self.deaths and time.monotonic() < deadline:
+                self._look()
+                time.sleep(0.5)
         atexit.register(self._print_cause, _last_line(error))
 
     def _look(self) -> None:
