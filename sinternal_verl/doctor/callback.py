@@ -3,14 +3,13 @@
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from sinternal_verl.doctor.checkpoints import write_record
+from sinternal_verl.doctor.checkpoints import checkpoint_folder, write_record
 from sinternal_verl.doctor.checks import find_problems
 from sinternal_verl.doctor.problem import get, is_ppo, report
 from sinternal_verl.doctor.resources import existing_cluster
@@ -31,10 +30,10 @@ def name_metrics_file(config: DictConfig) -> None:
     choice stands, ``sinternal/<experiment>.jsonl`` where its task runner happens to run.
     """
     joins = is_ppo(config) and existing_cluster(config) is not None
-    if METRICS_PATH in os.environ or joins or "file" not in (get(config, "trainer.logger") or []):
+    folder = checkpoint_folder(config)
+    if METRICS_PATH in os.environ or joins or folder is None or "file" not in get(config, "trainer.logger", []):
         return
-    folder = Path(get(config, "trainer.default_local_dir")).expanduser().absolute()
-    os.environ[METRICS_PATH] = str(folder / f"metrics_{time.strftime('%Y%m%d_%H%M%S')}.jsonl")
+    os.environ[METRICS_PATH] = str(folder.absolute() / f"metrics_{time.strftime('%Y%m%d_%H%M%S')}.jsonl")
     print(f"sinternal_verl: metrics go to {os.environ[METRICS_PATH]}", file=sys.stderr, flush=True)
 
 

@@ -47,7 +47,7 @@ STACK = ("sinternal_verl", "verl", "ray", "vllm", "torch", "transformers")
 def check_checkpoints(config: DictConfig) -> Iterator[Problem]:
     """A folder that holds another experiment's checkpoints is refused, under ``resume_mode=disable``
     too: until the first save of the new run, the next start would resume the old one."""
-    folder = _folder(config)
+    folder = checkpoint_folder(config)
     if folder is None or not (folder / TRACKER).is_file():
         return
     step = "set trainer.experiment_name or trainer.default_local_dir to a new one, or delete the folder"
@@ -78,7 +78,7 @@ def identity(config: DictConfig) -> dict:
 
 def write_record(config: DictConfig) -> list[Problem]:
     """Leave in the checkpoint folder what the run is, for the next start and for its readers."""
-    folder = _folder(config)
+    folder = checkpoint_folder(config)
     if folder is None:
         return []
     record = {"identity": identity(config), "versions": {name: _version(name) for name in STACK}}
@@ -101,6 +101,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _folder(config: DictConfig) -> Path | None:
+def checkpoint_folder(config: DictConfig) -> Path | None:
+    """The local checkpoint folder; None when there is none or it is a URL."""
     folder = get(config, "trainer.default_local_dir")
     return None if folder is None or "://" in folder else Path(folder).expanduser()

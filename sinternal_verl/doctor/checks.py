@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.doctor.batches import check_batches
 from sinternal_verl.doctor.checkpoints import check_checkpoints
@@ -36,10 +35,11 @@ def find_problems(config: DictConfig) -> list[Problem]:
 
 
 def _run(check: Check, config: DictConfig) -> list[Problem]:
-    """What one check finds. A value it cannot work with (a word for a number, an environment variable
-    that is not set) is a problem too, and must not hide those of the other checks."""
+    """What one check finds. A check that stops (a word for a number, an environment variable that is
+    not set, a fault of its own) is a problem too: it must not hide the other checks' problems, and an
+    exception would reach Hydra, which turns it into a warning and starts the run unchecked."""
     try:
         return list(check(config))
-    except (OmegaConfBaseException, TypeError, ValueError, OSError) as error:
+    except Exception as error:
         step = "correct the value it names; if there is none, please report it"
         return [Problem(check.__name__, None, f"stopped with {type(error).__name__}: {error}", step)]

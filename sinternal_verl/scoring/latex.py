@@ -32,7 +32,9 @@ _WITH_UNIT = re.compile(
 _LIST = re.compile(r",(?:\s|~|\\[ ,;:]|\\q?quad)")
 
 # Words behind a number that make it another one.
-_NO_UNIT = re.compile(r"\b(?:hundred|thousand|[mbtr]?illion|[mb]illion|dozen|base|mod|or|and|to|pi|more|less)s?\b")
+_NO_UNIT = re.compile(
+    r"\b(?:hundred|thousand|[mbtr]?illion|[mb]illion|dozen|base|mod|or|and|to|pi|more|less)s?\b", re.IGNORECASE
+)
 
 # Spelling, in this order. A space stands for spacing until the end, so that none joins two digits.
 _SPELLING = (

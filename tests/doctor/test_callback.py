@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sinternal_verl.doctor import callback
+from sinternal_verl.doctor import callback, checks
 from sinternal_verl.doctor.checkpoints import RECORD
 
 
@@ -67,3 +67,23 @@ def test_a_folder_that_cannot_be_written_is_a_problem(sft_config, tmp_path, caps
         start(sft_config(f"trainer.default_local_dir={tmp_path / 'file' / 'checkpoints'}"))
 
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_fault_in_a_check_does_not_let_an_unchecked_run_start(sft_config, monkeypatch, capsys):
+    """Hydra would turn the exception into a warning and run the job."""
+
+    def faulty(config):
+        raise AttributeError("a fault of its own")
+
+    monkeypatch.setattr(checks, "COMMON", (faulty,))
+    with pytest.raises(SystemExit) as ended:
+        start(sft_config())
+
+    assert ended.value.code == 2
+    assert "a fault of its own" in capsys.readouterr().err
+
+
+def test_a_checkpoint_url_gets_no_local_metrics_file(sft_config):
+    callback.name_metrics_file(sft_config("trainer.default_local_dir=hdfs://cluster/checkpoints"))
+
+    assert callback.METRICS_PATH not in os.environ

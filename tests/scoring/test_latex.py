@@ -37,6 +37,7 @@ DIFFERENT = [
     [r"\frac{1}{2}", r"\frac{2}{1}", r"\frac{1}{-2}"],
     ["AB", "BA", "ab"],
     ["5", r"5\mathrm{i}", r"5\text{ million}", r"5\mathbf{i}"],
+    ["6", r"6\text{ Million}"],
     ["1011", r"1011\text{ (base 2)}", r"1011\text{A}"],
     ["3", r"3\text{ (mod 7)}", r"3\text{ or }4"],
     ["3100", "3, 100"],
