@@ -7,8 +7,9 @@ strict matching and leaves the comparison open; ours has three modes.
 from typing import Literal, get_args
 
 from sinternal_verl.scoring.latex import same
+from sinternal_verl.scoring.registry import scorer
 from sinternal_verl.scoring.response import MAX_ANSWER, Thought, final_answer, last_box
-from sinternal_verl.scoring.score import Outcome, Score
+from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 Mode = Literal["literal", "normalized", "symbolic"]
 """``literal``: equal strings. ``normalized``: one answer written differently (`latex`). ``symbolic``:
@@ -59,3 +60,28 @@ def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Th
 
 MODES, THOUGHTS = get_args(Mode), get_args(Thought)
 _CORRECT, _MISMATCH = Score(1.0, Outcome.CORRECT), Score(0.0, Outcome.MISMATCH)
+
+
+@scorer("boxed_math")
+class BoxedMath:
+    """`score_boxed` as a scorer; settings as there."""
+
+    def __init__(self, mode: Mode = "normalized", thought: Thought = "required") -> None:
+        score_boxed("", "0", mode, thought)  # raises for values that do not exist
+        if mode == "symbolic":
+            from sinternal_verl.scoring.symbolic import require_math_verify
+
+            require_math_verify()
+        self._mode, self._thought = mode, thought
+        self.blocking = mode == "symbolic"
+
+    def __call__(self, sample: Sample) -> Score:
+        return score_boxed(sample.response, sample.ground_truth, self._mode, self._thought)
+
+    def check_ground_truth(self, ground_truth: object) -> str | None:
+        """What would make `score_boxed` return ``BAD_GOLD``."""
+        if not isinstance(ground_truth, str):
+            return f"the ground truth must be a string, not {ground_truth!r}"
+        if not ground_truth.strip():
+            return "the ground truth is empty"
+        return f"the ground truth is longer than {MAX_ANSWER} characters" if len(ground_truth) > MAX_ANSWER else None

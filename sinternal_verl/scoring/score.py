@@ -1,7 +1,9 @@
 """What a scorer returns for one sample: exactly one score, on every path, and never an exception."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 
 class Outcome(IntEnum):
@@ -22,11 +24,38 @@ class Outcome(IntEnum):
     BAD_GOLD = 7
     """The ground truth is empty, no string or too long: nothing can be said of the response."""
     TIMED_OUT = 8
-    """The comparison was ended at its deadline: nothing can be said of the response."""
+    """The scorer was ended at its deadline: nothing can be said of the response."""
+    FAILED = 9
+    """The scorer raised, or returned what is no finite number: nothing can be said of the response."""
+    NO_SCORER = 10
+    """No scorer is configured for the sample's data source."""
+    NOT_APPLICABLE = 11
+    """The function returned None: it has nothing to say of such a sample."""
+    SCORED = 12
+    """A score by a function that names no outcome."""
 
 
-UNSCORED = frozenset({Outcome.BAD_GOLD, Outcome.TIMED_OUT})
+UNSCORED = frozenset({Outcome.BAD_GOLD, Outcome.TIMED_OUT, Outcome.FAILED, Outcome.NO_SCORER, Outcome.NOT_APPLICABLE})
 """Outcomes that are no verdict on the response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a scorer gets: one response and what is known of its row.
+
+    Attributes:
+        source: the row's ``data_source``.
+        response: what the model wrote, special tokens kept, less the end-of-text token.
+        ground_truth: the row's ``reward_model.ground_truth``; None when the row has none.
+        prompt: the row's messages, each ``{"role": ..., "content": ...}``.
+        extra: the row's ``extra_info``.
+    """
+
+    source: str
+    response: str
+    ground_truth: str | None = None
+    prompt: tuple[Mapping[str, Any], ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +63,14 @@ class Score:
     """One sample's score.
 
     Attributes:
-        value: the reward, 0.0 or 1.0 (paper); 0.0 where `scored` is False.
+        value: the reward, 0.0 or 1.0 in the paper; 0.0 where `scored` is False.
         outcome: how it came about.
+        extra: numbers a user's own function returned beside its score, for verl's validation.
     """
 
     value: float
     outcome: Outcome
+    extra: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def scored(self) -> bool:

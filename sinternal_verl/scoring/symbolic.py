@@ -6,6 +6,7 @@ past the deadline gets ``TIMED_OUT``, and the next question a new worker. For ev
 question costs the start of the worker, some seconds.
 """
 
+import importlib.util
 import multiprocessing
 import threading
 from multiprocessing.connection import Connection
@@ -23,12 +24,15 @@ def equal(answer: str, gold: str, deadline_s: float = DEADLINE_S) -> Outcome:
     Raises:
         ImportError: Math-Verify is not installed; the message says what to type.
     """
-    try:
-        import math_verify  # noqa: F401
-    except ImportError as error:
-        raise ImportError("mode=symbolic needs Math-Verify: pip install 'sinternal_verl[eval]'") from error
+    require_math_verify()
     with _lock:
         return _worker.ask(answer, gold, deadline_s)
+
+
+def require_math_verify() -> None:
+    """Raise ImportError, with what to type, where Math-Verify is not installed."""
+    if importlib.util.find_spec("math_verify") is None:
+        raise ImportError("mode=symbolic needs Math-Verify: pip install 'sinternal_verl[eval]'")
 
 
 class _Worker:

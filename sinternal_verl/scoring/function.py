@@ -1,0 +1,80 @@
+"""A plain verl reward function as a scorer: a user's own ``compute_score`` is honoured as it is.
+
+>>> def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):
+...     return {"score": 0.5, "style": 1.0}
+>>> score = FunctionScorer(compute_score)(Sample("any", "text"))
+>>> score, score.extra
+(Score(value=0.5, outcome=<Outcome.SCORED: 12>), {'style': 1.0})
+"""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+from sinternal_verl.scoring.score import Outcome, Sample, Score
+
+NOT_EXTRA = frozenset({"score", "outcome", "scored", "reward"})
+"""Keys of a result that are ours, or (``reward``) would corrupt verl's validation."""
+
+
+class FunctionScorer:
+    """Calls ``compute_score(data_source, solution_str, ground_truth, extra_info, **settings)``.
+
+    Args:
+        compute_score: sync or async; returns a number, a dict with ``score``, or None for a sample of
+            which it has nothing to say.
+        settings: further keyword arguments of every call.
+    """
+
+    def __init__(self, compute_score: Callable[..., Any], **settings: Any) -> None:
+        self._compute_score, self._settings = compute_score, settings
+        self.is_async = inspect.iscoroutinefunction(compute_score)
+
+    def __call__(self, sample: Sample) -> Any:
+        """A score, or an awaitable of one.
+
+        Raises:
+            TypeError: the function returned neither a number, nor a dict with ``score``, nor None.
+        """
+        result = self._compute_score(
+            data_source=sample.source,
+            solution_str=sample.response,
+            ground_truth=sample.ground_truth,
+            # A copy, as dict: a function may write to it.
+            extra_info=dict(sample.extra),
+            **self._settings,
+        )
+        return _awaited(result) if self.is_async else to_score(result)
+
+
+async def _awaited(result: Any) -> Score:
+    return to_score(await result)
+
+
+def to_score(result: Any) -> Score:
+    """The score in what a verl reward function returned; its ``outcome``, where it names one of ours.
+
+    Raises:
+        TypeError: it is neither a number, nor a dict with ``score``, nor None.
+    """
+    if result is None:
+        return Score(0.0, Outcome.NOT_APPLICABLE)
+    fields = result if isinstance(result, dict) else {"score": result}
+    value = _number(fields.get("score"))
+    if value is None:
+        raise TypeError(f"a reward function must return a number or a dict with 'score', not {result!r:.200}")
+    if not math.isfinite(value):
+        return Score(0.0, Outcome.FAILED)
+    numbers = {name: _number(field) for name, field in fields.items() if name not in NOT_EXTRA}
+    extra = {name: number for name, number in numbers.items() if number is not None}
+    outcome = _number(fields.get("outcome"))
+    known = outcome is not None and outcome in Outcome._value2member_map_
+    return Score(value, Outcome(int(outcome)) if known else Outcome.SCORED, extra)
+
+
+def _number(value: Any) -> float | None:
+    """A Python, numpy or one-element torch number as a float; None for anything else."""
+    if isinstance(value, str) or not hasattr(value, "__float__"):
+        return None
+    return float(value)

@@ -1,0 +1,218 @@
+"""Scorers by name, and which of them scores which data source.
+
+A scorer is a function of a sample and its settings, or a class that is built with the settings once
+and whose instances are called with a sample; either may be async. It returns a `Score`.
+
+>>> @scorer("short")
+... def short(sample: Sample, limit: int = 10) -> Score:
+...     return Score(float(len(sample.response) <= limit), Outcome.SCORED)
+>>> route = Router([bind("short", {"sources": ["chat/*"], "limit": 3})])
+>>> route.find("chat/hello").call(Sample("chat/hello", "Hi!"))
+Score(value=1.0, outcome=<Outcome.SCORED: 12>)
+
+A class may say two more things of itself: ``blocking = False`` when a call takes at most some
+milliseconds (it then needs no thread), and ``check_ground_truth(text)``, which returns what is wrong
+with a ground truth, or None; a scorer without it needs none.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from sinternal_verl.scoring.score import Outcome, Sample, Score  # noqa: F401 (the example's)
+
+Scorer = Callable[..., Score | Awaitable[Score]]
+
+PACKAGE = "pkg://"
+OWN_KEYS = ("sources", "scorer", "path", "_target_")
+"""Keys of a configured scorer that are no settings of it."""
+
+_registry: dict[str, Scorer | str] = {"boxed_math": "sinternal_verl.scoring.boxed_math.BoxedMath"}
+"""Name -> scorer; of our own, the dotted name until it is first asked for."""
+
+
+class ScorerError(ValueError):
+    """A scorer that cannot be used as it is configured.
+
+    Attributes:
+        key: below ``sinternal.scorers``.
+        value, reason, next_step: as in every message of the checks.
+    """
+
+    def __init__(self, key: str, value: Any, reason: str, next_step: str) -> None:
+        super().__init__(f"sinternal.scorers.{key} = {value}: {reason}; {next_step}")
+        self.key, self.value, self.reason, self.next_step = key, value, reason, next_step
+
+
+def scorer(name: str) -> Callable[[Scorer], Scorer]:
+    """Class or function decorator that registers a scorer under ``name``.
+
+    Raises:
+        ValueError: another scorer has the name.
+    """
+
+    def register(function: Scorer) -> Scorer:
+        known = _registry.get(name)
+        if known is not None and _origin(known) != _origin(function):
+            raise ValueError(f"two scorers are named {name!r}: {_origin(known)} and {_origin(function)}; rename one")
+        _registry[name] = function
+        return function
+
+    return register
+
+
+def scorer_names() -> list[str]:
+    """Every registered name."""
+    return sorted(_registry)
+
+
+def _origin(function: Scorer | str) -> str:
+    """Module and name: one file that is loaded twice registers one scorer."""
+    return function if isinstance(function, str) else f"{function.__module__}.{function.__qualname__}"
+
+
+@dataclass(frozen=True)
+class BoundScorer:
+    """A scorer with its settings.
+
+    Attributes:
+        key: its key below ``sinternal.scorers``.
+        sources: data sources it scores; ``*``, ``?`` and ``[…]`` match as in file names.
+        call: takes a sample.
+    """
+
+    key: str
+    sources: tuple[str, ...]
+    call: Callable[[Sample], Score | Awaitable[Score]]
+
+    @cached_property
+    def is_async(self) -> bool:
+        """The call returns an awaitable."""
+        call = self.call
+        awaitable = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)
+        return getattr(call, "is_async", awaitable)
+
+    @cached_property
+    def blocking(self) -> bool:
+        """The call may take long: it belongs into a thread."""
+        return getattr(self.call, "blocking", not self.is_async)
+
+    def check_ground_truth(self, ground_truth: Any) -> str | None:
+        """What is wrong with a row's ground truth, or None."""
+        check = getattr(self.call, "check_ground_truth", None)
+        return check(ground_truth) if check else None
+
+
+def bind(key: str, entry: Mapping[str, Any]) -> BoundScorer:
+    """Make one entry of ``sinternal.scorers`` callable.
+
+    Args:
+        key: the entry's key, also the scorer's registered name unless ``scorer`` names another.
+        entry: ``sources`` (a name or a list); optionally ``path`` (a file or ``pkg://module`` that
+            registers the scorer) or ``_target_`` (dotted name of one that is not registered);
+            everything else is given to the scorer as settings.
+
+    Raises:
+        ScorerError: it cannot be found, loaded or built with these settings.
+    """
+    sources = entry.get("sources")
+    if not sources:
+        raise ScorerError(f"{key}.sources", sources, "it scores nothing", "name data sources: a list, ['*'] for all")
+    sources = (sources,) if isinstance(sources, str) else tuple(sources)
+    settings = {name: value for name, value in entry.items() if name not in OWN_KEYS}
+    function = _find(key, entry)
+    try:
+        if inspect.isclass(function):
+            call = function(**settings)
+        else:
+            inspect.signature(function).bind(None, **settings)
+            call = partial(function, **settings) if settings else function
+    except (TypeError, ValueError, ImportError) as error:
+        raise ScorerError(key, settings, str(error), "correct the settings") from error
+    return BoundScorer(key, sources, call)
+
+
+def _find(key: str, entry: Mapping[str, Any]) -> Scorer:
+    target, path, name = entry.get("_target_"), entry.get("path"), entry.get("scorer", key)
+    if target:
+        module, _, attribute = target.rpartition(".")
+        function = getattr(_load(f"{key}._target_", target, f"{PACKAGE}{module}"), attribute, None)
+        if not callable(function):
+            raise ScorerError(f"{key}._target_", target, f"{module} has no callable {attribute}", "correct the name")
+        return function
+    if path:
+        _load(f"{key}.path", path, path)
+    if isinstance(_registry.get(name), str):
+        importlib.import_module(_registry[name].rpartition(".")[0])
+    if name not in _registry:
+        known = ", ".join(scorer_names())
+        step = f"choose one of {known}, or give {key}.path=your_file.py that registers it with @scorer({name!r})"
+        raise ScorerError(key, name, "no scorer of this name is registered", step)
+    return _registry[name]
+
+
+def _load(key: str, value: str, path: str) -> Any:
+    """Import ``pkg://module`` or a file, a file once in a process."""
+    try:
+        if path.startswith(PACKAGE):
+            return importlib.import_module(path.removeprefix(PACKAGE))
+        file = Path(path).expanduser().resolve(strict=True)
+        name = f"sinternal_scorer_{file.stem}_{hash(str(file)) & 0xFFFFFFFF:08x}"
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, file)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            sys.modules[name] = module
+        return sys.modules[name]
+    # The file is the user's: whatever it raises is what the user has to see.
+    except Exception as error:
+        step = "give an existing file, or pkg://package.module"
+        raise ScorerError(key, value, f"cannot be imported: {type(error).__name__}: {error}", step) from error
+
+
+class Router:
+    """Data source -> scorer: an exact name wins over a pattern, a longer pattern over a shorter.
+
+    Raises:
+        ScorerError: two scorers claim one source or pattern.
+    """
+
+    def __init__(self, scorers: Sequence[BoundScorer]) -> None:
+        self._scorers: dict[str, BoundScorer] = {}
+        for bound in scorers:
+            for source in bound.sources:
+                other = self._scorers.setdefault(source, bound)
+                if other is not bound:
+                    reason = f"scorer {other.key} claims the same source"
+                    raise ScorerError(f"{bound.key}.sources", source, reason, "leave it to one of the two")
+        self._patterns = sorted(self._scorers, key=len, reverse=True)
+
+    @classmethod
+    def from_config(cls, scorers: Mapping[str, Mapping[str, Any]]) -> "Router":
+        """The router of a ``sinternal.scorers`` node.
+
+        Raises:
+            ScorerError: the first entry that cannot be used.
+        """
+        return cls([bind(key, entry) for key, entry in scorers.items() if entry is not None])
+
+    @property
+    def sources(self) -> list[str]:
+        """Every source and pattern some scorer takes."""
+        return list(self._scorers)
+
+    def find(self, source: str) -> BoundScorer | None:
+        """The scorer of a data source, or None."""
+        if source in self._scorers:
+            return self._scorers[source]
+        for pattern in self._patterns:
+            if fnmatchcase(source, pattern):
+                return self._scorers[pattern]
+        return None
