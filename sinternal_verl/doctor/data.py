@@ -13,10 +13,13 @@ from sinternal_verl.doctor.problem import Problem, get, is_ppo
 
 MESSAGES = "a list of {role: string, content: string}"
 STRING = "a string"
+GROUND_TRUTH = "reward_model.ground_truth"
 
 
 @dataclass(frozen=True)
-class _File:
+class DataFile:
+    """A parquet file that can be read."""
+
     path: str
     schema: pa.Schema
     rows: int
@@ -32,7 +35,7 @@ def check_data(config: DictConfig) -> Iterator[Problem]:
     for key in ("data.train_files", "data.val_files"):
         value = get(config, key)
         paths = [str(path) for path in (value if isinstance(value, list | ListConfig) else [value] if value else [])]
-        files, problems = _open(key, paths, is_ppo(config))
+        files, problems = open_files(key, paths, is_ppo(config))
         yield from problems
         for file in files:
             for column, wanted in columns.items():
@@ -50,12 +53,21 @@ def _required_columns(config: DictConfig) -> dict[str, str]:
     if dataset is not None:
         return {}
     if is_ppo(config):
-        prompt, source = get(config, "data.prompt_key", "prompt"), get(config, "data.reward_fn_key", "data_source")
-        return {prompt: MESSAGES, source: STRING, "reward_model.ground_truth": STRING}
+        return rl_columns(*rl_keys(config))
     return {get(config, "data.messages_key", "messages"): MESSAGES}
 
 
-def _open(key: str, paths: list[str], json_too: bool) -> tuple[list[_File], list[Problem]]:
+def rl_keys(config: DictConfig) -> tuple[str, str]:
+    """The columns in which verl's RL main looks for the prompt and for the data source."""
+    return get(config, "data.prompt_key", "prompt"), get(config, "data.reward_fn_key", "data_source")
+
+
+def rl_columns(prompt: str, source: str) -> dict[str, str]:
+    """What verl's RL dataset and the scorers read of a row, and what it must hold."""
+    return {prompt: MESSAGES, source: STRING, GROUND_TRUTH: STRING}
+
+
+def open_files(key: str, paths: list[str], json_too: bool) -> tuple[list[DataFile], list[Problem]]:
     """The parquet files, and what is wrong with the others. Of JSON only the existence is checked:
     its columns show while verl reads it."""
     files, problems = [], []
@@ -71,7 +83,7 @@ def _open(key: str, paths: list[str], json_too: bool) -> tuple[list[_File], list
             continue
         try:
             parquet = pq.ParquetFile(Path(path).expanduser())
-            files.append(_File(path, parquet.schema_arrow, parquet.metadata.num_rows))
+            files.append(DataFile(path, parquet.schema_arrow, parquet.metadata.num_rows))
         except FileNotFoundError:
             problems.append(Problem(key, path, "this file does not exist", "give an absolute path"))
         except (pa.ArrowException, OSError) as error:
@@ -80,18 +92,27 @@ def _open(key: str, paths: list[str], json_too: bool) -> tuple[list[_File], list
     return files, problems
 
 
-def _column(file: _File, column: str, wanted: str) -> Iterator[Problem]:
-    kind = _type_of(file.schema, column)
-    if kind is None:
-        step = f"add the column; the file has {', '.join(file.schema.names)}"
-        yield Problem(file.path, column, "this column is missing", step)
-    elif not (_is_messages(kind) if wanted == MESSAGES else _is_string(kind)):
-        yield Problem(file.path, column, f"this column holds {kind}", f"it must hold {wanted}")
+def _column(file: DataFile, column: str, wanted: str) -> Iterator[Problem]:
+    problem = check_type(file, column, wanted)
+    if problem:
+        yield problem
     elif wanted == STRING and (empty := _first_null(file, column)) is not None:
         yield Problem(file.path, column, f"row {empty} holds no value", "every row needs one: fill it or drop the row")
 
 
-def _type_of(schema: pa.Schema, column: str) -> pa.DataType | None:
+def check_type(file: DataFile, column: str, wanted: str) -> Problem | None:
+    """Whether a column, or a struct's field by its dotted name, is there and holds `MESSAGES` or `STRING`."""
+    kind = type_of(file.schema, column)
+    if kind is None:
+        step = f"add the column; the file has {', '.join(file.schema.names)}"
+        return Problem(file.path, column, "this column is missing", step)
+    if not (_is_messages(kind) if wanted == MESSAGES else _is_string(kind)):
+        return Problem(file.path, column, f"this column holds {kind}", f"it must hold {wanted}")
+    return None
+
+
+def type_of(schema: pa.Schema, column: str) -> pa.DataType | None:
+    """The type of a column, or of a struct's field by its dotted name; None when it is not there."""
     head, _, field = column.partition(".")
     if head not in schema.names:
         return None
@@ -111,7 +132,7 @@ def _is_messages(kind: pa.DataType) -> bool:
     return {"role", "content"} <= {kind.value_type.field(i).name for i in range(kind.value_type.num_fields)}
 
 
-def _first_null(file: _File, column: str) -> int | None:
+def _first_null(file: DataFile, column: str) -> int | None:
     """Index of the first null, looked for only where the footer does not rule one out."""
     parquet, start = pq.ParquetFile(Path(file.path).expanduser()), 0
     for group in range(parquet.num_row_groups):
@@ -127,11 +148,11 @@ def _first_null(file: _File, column: str) -> int | None:
     return None
 
 
-def _same_types(files: list[_File], columns: Iterable[str]) -> Iterator[Problem]:
+def _same_types(files: list[DataFile], columns: Iterable[str]) -> Iterator[Problem]:
     """verl concatenates the files; a column of two types fails at load."""
     for column in columns:
         for file in files[1:]:
-            first, other = _type_of(files[0].schema, column), _type_of(file.schema, column)
+            first, other = type_of(files[0].schema, column), type_of(file.schema, column)
             if first is not None and other is not None and first != other:
                 reason = f"this column holds {other}, but {first} in {files[0].path}"
                 yield Problem(file.path, column, reason, "write both files with one schema")

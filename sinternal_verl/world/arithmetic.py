@@ -14,11 +14,15 @@ then has something real to do: the right way must win.
 """
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from sinternal_verl.data.schema import RLWriter, rl_row
 
 DATA_SOURCE = "world/addition"
 
@@ -71,7 +75,7 @@ def write_datasets(folder: Path, seed: int, held_out: int = 64) -> dict[str, Pat
     """Write ``sft.parquet``, ``train.parquet`` and ``held_out.parquet``; return their paths.
 
     The held-out problems appear in neither of the others. ``sft`` has columns ``prompt`` (a list of
-    ``{role, content}``) and ``completion`` (str); the other two have verl's RL columns.
+    ``{role, content}``) and ``completion`` (str); the other two have `RL_SCHEMA`.
     """
     rng = random.Random(seed)
     problems = all_problems()
@@ -85,10 +89,13 @@ def write_datasets(folder: Path, seed: int, held_out: int = 64) -> dict[str, Pat
         for problem in seen
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    tables = {"sft": sft, "train": _rl_rows(seen, "train"), "held_out": _rl_rows(held, "held_out")}
-    paths = {name: folder / f"{name}.parquet" for name in tables}
-    for name, rows in tables.items():
-        pq.write_table(pa.Table.from_pylist(rows), paths[name])
+    paths = {name: folder / f"{name}.parquet" for name in ("sft", "train", "held_out")}
+    pq.write_table(pa.Table.from_pylist(sft), paths["sft"])
+    for split, members in (("train", seen), ("held_out", held)):
+        with RLWriter(paths[split]) as writer:
+            for row in _rl_rows(members, split):
+                writer.add(row)
+            writer.finish()
     return paths
 
 
@@ -96,14 +103,12 @@ def _messages(problem: Problem) -> list[dict[str, str]]:
     return [{"role": "user", "content": problem.prompt}]
 
 
-def _rl_rows(problems: list[Problem], split: str) -> list[dict]:
-    return [
-        {
-            "data_source": DATA_SOURCE,
-            "prompt": _messages(problem),
-            "ability": "math",
-            "reward_model": {"style": "rule", "ground_truth": problem.answer},
-            "extra_info": {"index": index, "split": split},
-        }
-        for index, problem in enumerate(problems)
-    ]
+def _rl_rows(problems: list[Problem], split: str) -> Iterator[dict[str, Any]]:
+    for index, problem in enumerate(problems):
+        yield rl_row(
+            data_source=DATA_SOURCE,
+            content=problem.prompt,
+            ground_truth=problem.answer,
+            index=str(index),
+            split=split,
+        )

@@ -1,0 +1,178 @@
+"""Is a parquet file what verl's RL main and the configured scorers need? Asked before training.
+
+A row that no scorer takes, or whose ground truth its scorer cannot use, gets no reward: during a run
+that shows hours later, as a count. Here each is named with its row.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import pyarrow as pa
+from omegaconf import OmegaConf
+
+from sinternal_verl.data.math import lookup
+from sinternal_verl.data.readers import FROM_ZERO, read_parquet
+from sinternal_verl.data.report import Findings
+from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.doctor.data import GROUND_TRUTH, check_type, open_files, rl_columns, rl_keys, type_of
+from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.scoring.registry import BoundScorer, Router
+
+INDEX = "extra_info.index"
+ROLES = ("system", "user", "assistant", "tool")
+DEFAULTS = ("+recipe=sinternal_grpo", "hardware=1gpu_7b")
+"""Overrides where none is given: the scorers are the same on all hardware."""
+
+
+class CheckError(ValueError):
+    """A configuration that says nothing of how rows are scored."""
+
+
+@dataclass
+class Checked:
+    """What was found in one file.
+
+    Attributes:
+        problems: what leaves rows without a reward, or the run without a prompt.
+        warnings: what may be meant so.
+        rows: number of rows per data source.
+        scorers: data source -> its scorer, None where there is none.
+    """
+
+    problems: Findings = field(default_factory=Findings)
+    warnings: Findings = field(default_factory=Findings)
+    rows: Counter[str] = field(default_factory=Counter)
+    scorers: dict[str, BoundScorer | None] = field(default_factory=dict)
+
+
+def load_router(overrides: list[str]) -> tuple[Router, tuple[str, str]]:
+    """The scorers of a run, and the columns of its prompt and its data source.
+
+    Args:
+        overrides: as for verl's main; without a recipe, `DEFAULTS` come first.
+
+    Raises:
+        CheckError: the configuration is not of the RL main, or has no scorers.
+        ScorerError: one of them cannot be used.
+        hydra.errors.HydraException: the overrides do not compose.
+    """
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    defaults = [o for o in DEFAULTS if "recipe" not in given and o.lstrip("+").partition("=")[0] not in given]
+    config = compose_config([*defaults, *overrides])
+    if not is_ppo(config):
+        raise CheckError("this is a recipe of verl's SFT main, which scores nothing; give one of the GRPO main")
+    scorers = get(config, "sinternal.scorers")
+    if not scorers:
+        raise CheckError("sinternal.scorers is not set, so no row would be scored; give a recipe that sets it")
+    return Router.from_config(OmegaConf.to_container(scorers, resolve=True)), rl_keys(config)
+
+
+def check_file(path: str, router: Router, prompt: str = "prompt", source: str = "data_source") -> Checked:
+    """Check a file's columns and, where these are right, every row.
+
+    Args:
+        prompt, source: names of the columns.
+
+    Raises:
+        SourceError: the file cannot be read to its end.
+    """
+    checked, columns = Checked(), rl_columns(prompt, source)
+    files, problems = open_files("FILE", [path], json_too=False)
+    if not files and not problems:
+        problems = [Problem("FILE", path, "a URL is not read here", "give a file")]
+    for file in files:
+        problems += [problem for column, kind in columns.items() if (problem := check_type(file, column, kind))]
+    for problem in problems:
+        checked.problems.add(f"{path}: {problem.value}: {problem.reason}; {problem.next_step}")
+    if problems:
+        return checked
+    index = type_of(files[0].schema, INDEX)
+    if index is None:
+        checked.warnings.add(
+            f"{path}: there is no {INDEX}: verl takes 0 for it, so a seeded step samples all rows alike"
+        )
+    elif not pa.types.is_string(index):
+        checked.warnings.add(f"{path}: {INDEX} holds {index}; verl joins no file to it in which it is a string")
+    rows = _Rows(path, router, checked)
+    for number, row in read_parquet(path, [*columns, *([INDEX] if index else [])]):
+        rows.check(number, row[source], row[prompt], lookup(row, GROUND_TRUTH), lookup(row, INDEX))
+    rows.check_sources()
+    return checked
+
+
+class _Rows:
+    """Checks row after row; of each index it remembers two digests."""
+
+    def __init__(self, path: str, router: Router, checked: Checked) -> None:
+        self._path, self._router, self._checked = path, router, checked
+        self._first_of: dict[str, int] = {}
+        self._seen: dict[bytes, tuple[int, bytes]] = {}
+
+    def check(self, number: int, source: Any, prompt: Any, ground_truth: Any, index: Any) -> None:
+        problems = self._checked.problems
+        for reason in (self._score_problem(number, source, ground_truth), prompt_problem(prompt)):
+            if reason:
+                problems.add(self._line(number, reason))
+        if index is None:
+            return
+        messages = _digest(repr(prompt))
+        first, known = self._seen.setdefault(_digest(f"{source}/{index}"), (number, messages))
+        if first == number:
+            return
+        if known == messages:
+            reason = "has index and prompt of row {}: a seeded step samples the same responses for both; drop one"
+            problems.add(self._line(number, reason.format(first)))
+        else:
+            reason = f"has index {str(index)[:60]!r} of row {first}, another prompt: both are sampled with one seed"
+            self._checked.warnings.add(self._line(number, reason))
+
+    def check_sources(self) -> None:
+        """One problem for each data source without a scorer: all of its rows have it."""
+        for source, bound in self._checked.scorers.items():
+            if bound is None:
+                reason = (
+                    f"no scorer takes the data source {source!r} of this and {self._checked.rows[source] - 1:,} more "
+                    f"rows; they take {', '.join(self._router.sources)}; add it to a scorer's sources"
+                )
+                self._checked.problems.add(self._line(self._first_of[source], reason))
+
+    def _score_problem(self, number: int, source: Any, ground_truth: Any) -> str | None:
+        if source is None:
+            return "its data source is null"
+        scorers = self._checked.scorers
+        if source not in scorers:
+            scorers[source] = self._router.find(source)
+            self._first_of[source] = number
+        self._checked.rows[source] += 1
+        return scorers[source].check_ground_truth(ground_truth) if scorers[source] else None
+
+    def _line(self, number: int, reason: str) -> str:
+        return f"{self._path}, {FROM_ZERO.format(number)}: {reason}"
+
+
+def prompt_problem(prompt: Any) -> str | None:
+    """What is wrong with a row's messages, or None.
+
+    >>> prompt_problem([{"role": "user", "content": "1+1?"}])
+    >>> prompt_problem([{"role": "human", "content": "1+1?"}])
+    "message 0 of the prompt has the role 'human'; known are system, user, assistant, tool"
+    """
+    if not prompt:
+        return "the prompt holds no message"
+    for number, message in enumerate(prompt):
+        role, content = lookup(message, "role"), lookup(message, "content")
+        if role not in ROLES:
+            return f"message {number} of the prompt has the role {role!r}; known are {', '.join(ROLES)}"
+        if not isinstance(content, str):
+            return f"message {number} of the prompt has a content that is no string"
+        if not content.strip():
+            return f"message {number} of the prompt is empty"
+    if not any(message["role"] == "user" for message in prompt):
+        return "the prompt has no user message"
+    return None
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=16).digest()

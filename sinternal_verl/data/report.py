@@ -1,0 +1,72 @@
+"""What was found, bounded on the terminal and complete in a file."""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from sinternal_verl.data.schema import PartialFile
+
+SHOWN = 20
+
+
+class Findings:
+    """Counts lines and keeps the first few: a file can be wrong a million times over.
+
+    >>> findings = Findings()
+    >>> for row in range(22):
+    ...     findings.add(f"row {row}: bad")
+    >>> findings.count, findings.lines()[0], findings.lines()[-1]
+    (22, 'row 0: bad', 'and 2 more')
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._shown: list[str] = []
+
+    def add(self, line: str) -> None:
+        self.count += 1
+        if len(self._shown) < SHOWN:
+            self._shown.append(line)
+
+    def lines(self) -> list[str]:
+        hidden = self.count - len(self._shown)
+        return [*self._shown, f"and {hidden:,} more"] if hidden else self._shown
+
+
+class Rejected:
+    """Bad rows, each a line ``{"row": number, "reason": …}`` of a file that exists only if there are any.
+
+    Use as a context manager and call `finish` after the last row: an interrupted run leaves no file
+    that passes for all of them.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.findings = Findings()
+        self._partial = PartialFile(target)
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> "Rejected":
+        return self
+
+    def add(self, number: int, where: str, reason: str) -> None:
+        if self._file is None:
+            self._file = self._partial.path.open("w", encoding="utf-8")
+        self._file.write(json.dumps({"row": number, "reason": reason}) + "\n")
+        self.findings.add(f"{where}: {reason}")
+
+    def finish(self) -> None:
+        """Publish the file; without bad rows, remove that of an earlier run, which is no longer true."""
+        if self._file is None:
+            self.target.unlink(missing_ok=True)
+        else:
+            self._file.close()
+            self._partial.publish()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._partial.discard()

@@ -1,0 +1,113 @@
+"""The one schema of our RL files, and a writer that leaves a whole file or none.
+
+verl concatenates its data files, and a column whose type differs between two of them fails at load.
+So every file that this package writes for verl's RL main has `RL_SCHEMA`: ground truth and index are
+always strings, and no column is missing or null.
+"""
+
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+RL_SCHEMA = pa.schema(
+    [
+        ("data_source", pa.string()),
+        ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("ability", pa.string()),
+        ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
+        ("extra_info", pa.struct([("index", pa.string()), ("split", pa.string())])),
+    ]
+)
+
+PROVENANCE = "sinternal_verl"
+"""Key of the parquet file's metadata under which the origin of its rows stands, as JSON."""
+
+ROW_GROUP = 10_000
+
+
+def rl_row(*, data_source: str, content: str, ground_truth: str, index: str, split: str) -> dict[str, Any]:
+    """One row of `RL_SCHEMA`, whose prompt is one user message.
+
+    >>> row = rl_row(data_source="math", content="1+1?", ground_truth="2", index="0", split="train")
+    >>> row["prompt"], row["reward_model"]
+    ([{'role': 'user', 'content': '1+1?'}], {'style': 'rule', 'ground_truth': '2'})
+    """
+    return {
+        "data_source": data_source,
+        "prompt": [{"role": "user", "content": content}],
+        "ability": "math",
+        "reward_model": {"style": "rule", "ground_truth": ground_truth},
+        "extra_info": {"index": index, "split": split},
+    }
+
+
+class PartialFile:
+    """A file beside ``target`` that takes its place when it is published, and is removed otherwise.
+
+    So a run that fails or is interrupted leaves at the target what was there before.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        # No `tempfile`: its files are readable by their owner alone, and would stay so.
+        self.path = target.with_name(f".{target.name}.{os.getpid()}.partial")
+
+    def publish(self) -> None:
+        os.replace(self.path, self.target)
+
+    def discard(self) -> None:
+        """Remove it unless it was published."""
+        self.path.unlink(missing_ok=True)
+
+
+class RLWriter:
+    """Streams rows of `RL_SCHEMA` to a parquet file, which appears at ``target`` when `finish` is called.
+
+    Use as a context manager; leaving it without `finish`, by an exception or not, writes nothing.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._partial = PartialFile(target)
+        self._parquet: pq.ParquetWriter | None = None
+        self._pending: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "RLWriter":
+        self._parquet = pq.ParquetWriter(self._partial.path, RL_SCHEMA)
+        return self
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._pending.append(row)
+        if len(self._pending) == ROW_GROUP:
+            self._flush()
+
+    def finish(self, provenance: dict[str, Any] | None = None) -> None:
+        """Complete the file; ``provenance`` says where its rows are from."""
+        self._flush()
+        if provenance:
+            self._parquet.add_key_value_metadata({PROVENANCE: json.dumps(provenance)})
+        self._parquet.close()
+        self._partial.publish()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._parquet.close()
+        finally:
+            self._partial.discard()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._parquet.write_batch(pa.RecordBatch.from_pylist(self._pending, schema=RL_SCHEMA))
+            self._pending = []
+
+
+def read_provenance(file: Path) -> dict[str, Any] | None:
+    """What `RLWriter.finish` was given, or None for a file of another origin."""
+    text = (pq.read_metadata(file).metadata or {}).get(PROVENANCE.encode())
+    return json.loads(text) if text else None

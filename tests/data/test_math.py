@@ -1,0 +1,123 @@
+"""Each set is known by its columns; what is no problem, answer or index is refused with a reason."""
+
+import pytest
+
+from sinternal_verl.data.math import DAPO_PREFIX, DAPO_SUFFIX, MathReader, RowError
+
+MATH500 = {"problem": "1+1?", "solution": "…", "answer": "2", "subject": "Algebra", "level": 1, "unique_id": "test/1"}
+AIME = {"id": 60, "problem": "1+1?", "answer": "2", "url": "https://x/wiki/index.php/2024_AIME_I_Problems/Problem_1"}
+DAPO = {
+    "data_source": "math_dapo",
+    "prompt": [{"role": "user", "content": f"{DAPO_PREFIX}1+1?{DAPO_SUFFIX}"}],
+    "ability": "MATH",
+    "reward_model": {"ground_truth": "2", "style": "rule-lighteval/MATH_v2"},
+    "extra_info": {"index": 7},
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "index"),
+    [
+        (MATH500, "math500", "test/1"),
+        (AIME, "aime2024", "60"),
+        (DAPO, "dapo_math", "7"),
+        (AIME | {"url": "https://x/2023_AIME_I_Problems/Problem_1"}, "math", "60"),
+        ({"problem": "1+1?", "answer": 2, "id": None}, "math", "41"),
+        ({"question": " 1+1?\n", "answer": " 2 "}, "math", "41"),
+    ],
+    ids=["MATH-500", "AIME 2024", "DAPO", "AIME of another year", "problem", "question"],
+)
+def test_a_set_is_known_by_its_first_row(row, name, index):
+    reader = MathReader(row)
+    problem = reader.read(row, number=41)
+
+    assert reader.adapter.name == name
+    assert (problem.text, problem.ground_truth, problem.index) == ("1+1?", "2", index)
+
+
+def test_unknown_columns_are_listed_beside_those_wanted():
+    with pytest.raises(RowError, match=r"columns are input, target; wanted are problem \(or question\) and answer"):
+        MathReader({"input": "1+1?", "target": "2"})
+
+
+def test_the_index_is_taken_from_the_column_the_user_names():
+    reader = MathReader(MATH500, index="level")
+
+    assert reader.read(MATH500, number=1).index == "1"
+    with pytest.raises(RowError, match="there is no uid to take the index from; the columns are problem, "):
+        MathReader(MATH500, index="uid")
+
+
+@pytest.mark.parametrize("answer", ["033", "-1", r"\frac{1}{2}", "x\n+1", "10" * 300])
+def test_a_ground_truth_stays_as_it_is_written(answer):
+    assert MathReader(MATH500).read(MATH500 | {"answer": answer}, number=1).ground_truth == answer
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"answer": None}, "answer is missing or null"),
+        ({"answer": ""}, "answer is empty"),
+        ({"answer": " \n"}, "answer is empty"),
+        ({"answer": True}, "answer is True, not a string or an integer"),
+        ({"answer": 2.0}, "answer is 2.0, not a string or an integer"),
+        ({"answer": ["2"]}, "answer is a list, not a string or an integer"),
+        ({"answer": {"value": "2"}}, "answer is a dict"),
+        ({"answer": "\ud800"}, "answer holds half a surrogate pair"),
+        ({"answer": "1+1=2\n#### 2"}, "answer holds ####, so it is a solution"),
+        ({"answer": r"\boxed{2}"}, r"answer holds \\boxed, so it is a solution"),
+        ({"problem": None}, "problem is missing or null"),
+        ({"problem": " "}, "problem is empty"),
+        ({"problem": 3}, "problem is 3, not a string"),
+        ({"problem": "\udfff"}, "problem holds half a surrogate pair"),
+        ({"unique_id": None}, "unique_id is missing or null"),
+        ({"unique_id": 1.5}, "unique_id is 1.5"),
+    ],
+)
+def test_a_bad_row_has_a_reason(change, reason):
+    with pytest.raises(RowError, match=reason):
+        MathReader(MATH500).read(MATH500 | change, number=1)
+
+
+def test_a_column_missing_from_one_row_is_a_reason():
+    with pytest.raises(RowError, match="answer is missing"):
+        MathReader(MATH500).read({"problem": "1+1?", "unique_id": "a"}, number=1)
+
+
+class TestDapo:
+    def read(self, **change):
+        return MathReader(DAPO).read(DAPO | change, number=1)
+
+    def message(self, content, role="user"):
+        return {"prompt": [{"role": role, "content": content}]}
+
+    def test_only_the_two_instructions_are_removed(self):
+        text = f"Find $x$.\n\nAnswer: is a word here.{DAPO_PREFIX} and so is this."
+
+        assert self.read(**self.message(f"{DAPO_PREFIX}{text}{DAPO_SUFFIX}")).text == text
+
+    @pytest.mark.parametrize(
+        "content",
+        ["1+1?", f"{DAPO_PREFIX}1+1?", f"1+1?{DAPO_SUFFIX}", f"Solve it. {DAPO_PREFIX}1+1?{DAPO_SUFFIX}"],
+        ids=["neither", "no end", "no beginning", "another beginning"],
+    )
+    def test_a_prompt_without_both_is_bad(self, content):
+        with pytest.raises(RowError, match="does not stand between DAPO's two instructions"):
+            self.read(**self.message(content))
+
+    @pytest.mark.parametrize("content", [DAPO_PREFIX + DAPO_SUFFIX, DAPO_PREFIX[:-2] + DAPO_SUFFIX])
+    def test_nothing_between_them_is_bad(self, content):
+        with pytest.raises(RowError, match="the problem is empty"):
+            self.read(**self.message(content))
+
+    @pytest.mark.parametrize(
+        "prompt", [None, "1+1?", [], [None], [{"role": "system", "content": "x"}], DAPO["prompt"] * 2]
+    )
+    def test_a_prompt_of_other_messages_is_bad(self, prompt):
+        with pytest.raises(RowError, match="prompt is not one user message"):
+            self.read(prompt=prompt)
+
+    @pytest.mark.parametrize("reward_model", [None, {}, {"ground_truth": None}, "2"])
+    def test_a_missing_ground_truth_is_bad(self, reward_model):
+        with pytest.raises(RowError, match=r"reward_model\.ground_truth is missing"):
+            self.read(reward_model=reward_model)
