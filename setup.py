@@ -114,7 +114,11 @@ setup(
         "TransferQueue>=0.1.10",
         "hydra-core>=1.3",
         "omegaconf>=2.3",
+        "datasets",
         "matplotlib",
+        "orjson",
+        "pyarrow",
+        "wrapt",
     ],
     extras_require=EXTRAS,
     entry_points={

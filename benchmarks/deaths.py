@@ -1,4 +1,5 @@
-"""Kill one process of a running GRPO main, of each kind in turn, and see how the run ends.
+"""Kill one process of a running GRPO main, of each kind in turn, and see how the run ends. (A reward
+worker is not among them: the run replaces it, tests/e2e/test_grpo_run.py.)
 
 Prints, for each: seconds from the kill to the exit, against the limit of 180 s, and the last line on
 the screen. Each takes two to three minutes. Usage: python benchmarks/deaths.py [title ...]
@@ -15,18 +16,19 @@ import psutil
 
 from sinternal_verl.curves import read_steps
 from sinternal_verl.launch import grpo_command
+from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic
 from sinternal_verl.world.model import make_policy
 
 LIMIT_S = 180
-TITLES = ["VLLM::EngineCore", "VLLM::Worker", "vLLMHttpServer", "WorkerDict", "AgentLoopWorkerTQ", "RewardLoopWorker"]
+TITLES = ["VLLM::EngineCore", "VLLM::Worker", "vLLMHttpServer", "WorkerDict", "AgentLoopWorkerTQ"]
 
 
 def end_of_run(folder: Path, title: str) -> tuple[float, int | None, str]:
     """Seconds to the exit, exit code (None: still running at the limit), last line."""
     policy = make_policy(folder / "policy", arithmetic.corpus(), seed=1)
     data = arithmetic.write_datasets(folder / "data", seed=1)
-    metrics, log = folder / "metrics.jsonl", folder / "log"
+    metrics, log = folder / "checkpoints" / METRICS_FILE, folder / "log"
     command = grpo_command(
         "+recipe=sinternal_grpo_cpu",
         f"actor_rollout_ref.model.path={policy}",
@@ -41,7 +43,7 @@ def end_of_run(folder: Path, title: str) -> tuple[float, int | None, str]:
         "trainer.save_freq=-1",
         f"trainer.default_local_dir={folder / 'checkpoints'}",
     )
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "VERL_FILE_LOGGER_PATH": str(metrics)}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with log.open("wb") as output:
         run = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
     family: list[psutil.Process] = []

@@ -1,8 +1,9 @@
 """Boxed-answer matchers side by side: speed, and agreement on MATH-500.
 
-Ours, verl's math_reward, verl's math_dapo (strict) and Math-Verify, on the 500 gold solutions and on
-500 wrong answers (the ground truth of the next problem), all in this run. The limits: all 500 gold
-solutions right, at most 1.0 of math_reward's time on them, at most 3.0 on wrong answers.
+Ours, verl's math_reward, verl's math_dapo (strict), prm800k's normalisation (verl's copy in
+prime_math) and Math-Verify, on the 500 gold solutions and on 500 wrong answers (the ground truth of
+the next problem), all in this run. The limits: all 500 gold solutions right, at most 1.0 of
+math_reward's time on them, at most 3.0 on wrong answers.
 
 Usage: python benchmarks/matchers.py ../shared/data/math500.jsonl
 """
@@ -14,11 +15,20 @@ from collections.abc import Callable
 
 from math_verify import parse, verify
 from verl.utils.reward_score import math_dapo, math_reward
+from verl.utils.reward_score.prime_math.math_normalize import normalize_answer
 
 from sinternal_verl.scoring.boxed_math import score_boxed
 from sinternal_verl.scoring.latex import canonical
 
 Matcher = Callable[[str, str], bool]
+
+
+def prm800k(text: str, gold: str) -> bool:
+    """The last box against the ground truth, both normalised; its further sympy stage is left out."""
+    box = math_reward.last_boxed_only_string(text)
+    answer = math_reward.remove_boxed(box) if box else None
+    return answer is not None and normalize_answer(answer) == normalize_answer(gold)
+
 
 MATCHERS: dict[str, Matcher] = {
     "ours, normalized": lambda text, gold: score_boxed(text, gold, thought="none").value == 1.0,
@@ -27,6 +37,7 @@ MATCHERS: dict[str, Matcher] = {
     "verl math_dapo strict": lambda text, gold: (
         math_dapo.compute_score(text, gold, strict_box_verify=True)["score"] == 1
     ),
+    "prm800k normalisation": prm800k,
     "Math-Verify": lambda text, gold: verify(parse(rf"\boxed{{{gold}}}"), parse(text)),
 }
 SLOW = {"Math-Verify"}

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sinternal_verl.curves import Step, draw_learning_curve, series
 from sinternal_verl.launch import MainFailed, grpo_command, run_main, sft_command
+from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic
 
 SFT_STEPS = 550
@@ -26,8 +27,8 @@ LIMIT_S = 900
 MARKER = ".sinternal_demo"
 """A file in every folder a demo wrote, so that it never removes another."""
 
-HELD_OUT = f"val-core/{arithmetic.DATA_SOURCE}/acc/mean@4"
-REWARD = "critic/score/mean"
+HELD_OUT = f"val/{arithmetic.DATA_SOURCE}/reward/mean"
+REWARD = f"train/{arithmetic.DATA_SOURCE}/reward/mean"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def run_demo(out: str, seed: int) -> int:
 
 
 def train(folder: Path, seed: int) -> Result:
-    """SFT, then GRPO; leaves ``learning_curve.png``, ``metrics.jsonl`` and ``export/`` in ``folder``.
+    """SFT, then GRPO; leaves ``learning_curve.png``, ``grpo/metrics.jsonl`` and ``export/`` in ``folder``.
 
     Raises:
         FileExistsError: ``folder`` holds something that no demo wrote.
@@ -88,7 +89,7 @@ def train(folder: Path, seed: int) -> Result:
     steps = run_main(
         grpo_command(*grpo_overrides(folder, taught, data["train"], data["held_out"], seed, GRPO_STEPS)),
         log=folder / "grpo.log",
-        metrics=folder / "metrics.jsonl",
+        metrics=folder / "grpo" / METRICS_FILE,
         limit_s=LIMIT_S,
         describe=_describe,
         total_steps=GRPO_STEPS,
@@ -194,6 +195,6 @@ held-out accuracy     before   after
   greedy              {result.greedy_before:6.2f}  {result.greedy_after:6.2f}
 
 learning curve   {folder / "learning_curve.png"}
-metrics          {folder / "metrics.jsonl"}
+metrics          {folder / "grpo" / METRICS_FILE}
 model            {folder / "export"}  (AutoModelForCausalLM.from_pretrained loads it)
 took             {result.seconds / 60:.1f} minutes"""

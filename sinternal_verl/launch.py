@@ -41,9 +41,10 @@ def run_main(
     """Run ``command`` to its end and return the steps it logged.
 
     Args:
-        command: from `grpo_command` or `sft_command`; its ``trainer.logger`` must include ``file``.
+        command: from `grpo_command` or `sft_command`.
         log: file for everything the command prints.
-        metrics: file for verl's JSON lines, one a step; an old one is removed.
+        metrics: JSON lines to follow, one a step: our trainer's file, or the one that verl's ``file``
+            logger is told to write; an old one is removed.
         limit_s: seconds after which the command is ended.
         describe: what to show of a step beside its number.
 

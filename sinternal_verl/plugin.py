@@ -5,9 +5,21 @@ nothing in it; an exception here is logged by verl at DEBUG, that is, swallowed.
 does little: it registers, and everything heavy waits until verl asks for it by name.
 """
 
+import importlib
 import sys
+from types import ModuleType
+
+from wrapt import when_imported
 
 from sinternal_verl.platform.cpu import register_cpu_platform
+
+REGISTERED_WITH = {
+    "verl.experimental.reward_loop.reward_manager": "sinternal_verl.training.manager",
+    "verl.experimental.agent_loop": "sinternal_verl.training.agent_loop",
+    "verl.trainer.ppo.v1": "sinternal_verl.training.trainer",
+}
+"""A package of verl with a registry -> our module that registers in it, once verl has imported it.
+Importing them here would double the time of ``import verl`` in every process."""
 
 
 def refuse_a_recipe_hydra_cannot_find() -> None:
@@ -24,5 +36,19 @@ def refuse_a_recipe_hydra_cannot_find() -> None:
             raise SystemExit(2) from error
 
 
+def register_when_imported() -> None:
+    """Add our reward manager, agent loop and trainers to verl's registries, lazily."""
+    for registry, ours in REGISTERED_WITH.items():
+        when_imported(registry)(_importer(ours))
+
+
+def _importer(name: str):
+    def load(_: ModuleType) -> None:
+        importlib.import_module(name)
+
+    return load
+
+
 refuse_a_recipe_hydra_cannot_find()
 register_cpu_platform()
+register_when_imported()

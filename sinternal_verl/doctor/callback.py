@@ -12,29 +12,33 @@ from omegaconf import DictConfig
 from sinternal_verl.doctor.checkpoints import checkpoint_folder, write_record
 from sinternal_verl.doctor.checks import find_problems
 from sinternal_verl.doctor.problem import get, is_ppo, report
-from sinternal_verl.doctor.resources import existing_cluster
+from sinternal_verl.training.metrics_file import METRICS_FILE
 
 EXIT_CODE = 2
 
 REPORT_WAIT_S = 30
 """How long another torchrun rank leaves rank 0 to print: torchrun ends all ranks when one exits."""
 
-
 METRICS_PATH = "VERL_FILE_LOGGER_PATH"
+OURS = "sinternal"
+"""How the names of our trainers begin."""
 
 
 def name_metrics_file(config: DictConfig) -> None:
-    """Give each start its own metrics file: verl's logger empties the file of an earlier one.
-
-    Workers of an existing Ray cluster do not inherit this process's environment: there verl's own
-    choice stands, ``sinternal/<experiment>.jsonl`` where its task runner happens to run.
-    """
-    joins = is_ppo(config) and existing_cluster(config) is not None
+    """Say where the metrics go. Our trainer keeps one file over all starts; the SFT main has verl's
+    logger only, which empties the file of an earlier start: there each start gets a file of its own."""
     folder = checkpoint_folder(config)
-    if METRICS_PATH in os.environ or joins or folder is None or "file" not in get(config, "trainer.logger", []):
+    if folder is None:
         return
-    os.environ[METRICS_PATH] = str(folder.absolute() / f"metrics_{time.strftime('%Y%m%d_%H%M%S')}.jsonl")
-    print(f"sinternal_verl: metrics go to {os.environ[METRICS_PATH]}", file=sys.stderr, flush=True)
+    if is_ppo(config):
+        path = folder.absolute() / METRICS_FILE if get(config, "trainer.v1.trainer_mode", "").startswith(OURS) else None
+    elif METRICS_PATH in os.environ or "file" not in get(config, "trainer.logger", []):
+        path = None
+    else:
+        path = folder.absolute() / f"metrics_{time.strftime('%Y%m%d_%H%M%S')}.jsonl"
+        os.environ[METRICS_PATH] = str(path)
+    if path:
+        print(f"sinternal_verl: metrics go to {path}", file=sys.stderr, flush=True)
 
 
 class StartCheck(Callback):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.doctor.problem import Problem, get, is_ppo
 
@@ -36,6 +36,8 @@ IDENTITY = (
     "algorithm.adv_estimator",
     "reward.custom_reward_function.path",
     "reward.reward_manager.name",
+    "sinternal.scorers",
+    "sinternal.failures.policy",
 )
 """Keys that make two runs different experiments, or that a sharded checkpoint cannot change."""
 
@@ -72,7 +74,7 @@ def identity(config: DictConfig) -> dict:
     values = {key: OmegaConf.select(config, key) for key in IDENTITY}
     if not is_ppo(config):
         values["processes"] = int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
-    plain = {key: list(value) if isinstance(value, ListConfig) else value for key, value in values.items()}
+    plain = {key: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for key, v in values.items()}
     return {key: value for key, value in plain.items() if value is not None}
 
 

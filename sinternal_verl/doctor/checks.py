@@ -13,6 +13,7 @@ from sinternal_verl.doctor.model import check_model
 from sinternal_verl.doctor.problem import Problem, is_ppo
 from sinternal_verl.doctor.resources import check_resources
 from sinternal_verl.doctor.reward import check_reward
+from sinternal_verl.doctor.scorers import check_scorers
 
 Check = Callable[[DictConfig], Iterable[Problem]]
 
@@ -25,7 +26,7 @@ COMMON: tuple[Check, ...] = (
     check_resources,
     check_checkpoints,
 )
-GRPO_ONLY: tuple[Check, ...] = (check_dead_keys, check_use_v1, check_reward)
+GRPO_ONLY: tuple[Check, ...] = (check_dead_keys, check_use_v1, check_reward, check_scorers)
 
 
 def find_problems(config: DictConfig) -> list[Problem]:

@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from sinternal_verl.doctor.imports import check_importable
 from sinternal_verl.doctor.problem import Problem, get
+from sinternal_verl.doctor.scorers import uses_our_manager
 
 OURS = "pkg://sinternal_verl.reward_fns.boxed_math"
 OWN = "pkg://verl.utils.reward_score with reward.custom_reward_function.name=default_compute_score"
@@ -24,7 +25,14 @@ def _function(config: DictConfig) -> Iterator[Problem]:
         yield from check_importable(f"{key}.path", path, f"{key}.name", name)
         if path == OURS:
             yield from _settings(f"{key}.reward_kwargs", dict(get(config, f"{key}.reward_kwargs", {})))
-    elif get(config, "reward.reward_manager.source") == "register" and not get(config, "reward.reward_model.enable"):
+        return
+    settings = dict(get(config, f"{key}.reward_kwargs", {}))
+    if settings:
+        step = f"give {key}.path, or set them at the scorer: sinternal.scorers.boxed_math.mode=literal"
+        yield Problem(f"{key}.reward_kwargs", settings, "settings of a function that is not configured", step)
+    if uses_our_manager(config) or get(config, "reward.reward_model.enable"):
+        return
+    if get(config, "reward.reward_manager.source", "register") == "register":
         reason = "verl's built-in rewards would raise for every data_source they do not know, and drop the sample"
         step = f"{key}.path={OURS}, or say that you want verl's own: {OWN}"
         yield Problem(f"{key}.path", "null", reason, step)

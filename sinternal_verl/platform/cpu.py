@@ -29,6 +29,8 @@ CPU_DEFAULTS = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     # Compiling costs 25 s at the first generation and gains nothing on small models.
     "TORCHDYNAMO_DISABLE": "1",
+    # TransferQueue wants eight threads, and on fewer cores warns of it at every row it stores.
+    "TQ_NUM_THREADS": "1",
 }
 """Environment variables a CPU run needs; one the user has set stays as it is."""
 

@@ -1,4 +1,13 @@
-"""What touches a training run from inside verl's own mains.
+"""What happens around verl's training loop, along the way of one sample (docs/one_sample.md).
 
-``watchdog``  ends a run whose worker or rollout engine died, and names the cause last
+``agent_loop``      a seed for each request
+``reward_workers``  reward workers that come back
+``manager``         one sample in, one score out, on every path
+``waiting``         the wait for rollouts, asked often and bounded
+``queue``, ``rows`` the rollouts of a step, read from TransferQueue
+``failures``        what rows without a score do to training
+``trainer``         verl's trainers with the above
+``curves``          the numbers of a step for each data source
+``metrics_file``    one file over all starts of a run
+``watchdog``        ends a run whose worker died
 """

@@ -20,12 +20,16 @@ def test_a_sound_configuration_of_either_main_passes(grpo_config, sft_config):
     assert find_problems(sft_config()) == []
 
 
+STOCK = "reward.reward_manager.source=register"
+OURS = "reward.custom_reward_function.path=pkg://sinternal_verl.reward_fns.boxed_math"
+
+
 def test_all_problems_are_listed_together(grpo_config):
     found = problems_of(
-        grpo_config("data.train_files=/nowhere.parquet", "trainer.use_v1=false", "reward.reward_manager.name=naiv")
+        grpo_config("data.train_files=/nowhere.parquet", "trainer.use_v1=false", "sinternal.failures.policy=skip")
     )
 
-    assert found.keys() == {"data.train_files", "trainer.use_v1", "reward.reward_manager.name"}
+    assert found.keys() == {"data.train_files", "trainer.use_v1", "sinternal.failures"}
 
 
 @pytest.mark.parametrize(
@@ -37,17 +41,23 @@ def test_all_problems_are_listed_together(grpo_config):
         ("custom_reward_function.path=x.py", "custom_reward_function.path", "use reward.custom_reward_function"),
         ("reward_model.enable=true", "reward_model.enable", "use reward.reward_model"),
         ("reward.custom_reward_function.path=/no.py", "reward.custom_reward_function.path", "FileNotFoundError"),
-        ("reward.custom_reward_function.path=null", "reward.custom_reward_function.path", "default_compute_score"),
+        (f"{STOCK} reward.reward_manager.name=naive", "reward.custom_reward_function.path", "default_compute_score"),
         (
-            "reward.custom_reward_function.reward_kwargs.mode=x",
+            "reward.custom_reward_function.reward_kwargs.mode=literal",
+            "reward.custom_reward_function.reward_kwargs",
+            "sinternal.scorers",
+        ),
+        (
+            f"{OURS} reward.custom_reward_function.reward_kwargs.mode=x",
             "reward.custom_reward_function.reward_kwargs",
             "literal",
         ),
         ("data.train_files=/nowhere.jsonl", "data.train_files", "does not exist"),
         ("data.train_files=rows.pq", "data.train_files", "kind of file"),
-        ("reward.custom_reward_function.name=scor", "reward.custom_reward_function.name", "compute_score"),
-        ("reward.reward_manager.source=importlib", "reward.reward_manager.module.path", "pkg://"),
-        ("reward.reward_manager.name=naiv", "reward.reward_manager.name", "naive"),
+        (f"{OURS} reward.custom_reward_function.name=scor", "reward.custom_reward_function.name", "compute_score"),
+        ("reward.reward_manager.module.path=null", "reward.reward_manager.module.path", "pkg://"),
+        ("reward.reward_manager.name=SInternal", "reward.reward_manager.name", "SInternalRewardManager"),
+        (f"{STOCK} {OURS} reward.reward_manager.name=naiv", "reward.reward_manager.name", "naive"),
         ("data.train_batch_size=100000", "data.train_batch_size", "less than one batch"),
         ("data.max_response_length=600", "data.max_response_length", "context is 512"),
         ("actor_rollout_ref.rollout.max_model_len=64", "actor_rollout_ref.rollout.max_model_len", "at least 80"),
@@ -60,7 +70,7 @@ def test_all_problems_are_listed_together(grpo_config):
     ],
 )
 def test_grpo(grpo_config, override, key, text):
-    found = problems_of(grpo_config(override))
+    found = problems_of(grpo_config(*override.split()))
 
     assert list(found) == [key]
     assert text in str(found[key])

@@ -1,6 +1,12 @@
-"""verl's GRPO main with our CPU recipe, as a user runs it: a reward file of one's own, a kill -9 in
-the middle, the same command again, and a rollout engine that dies. One story, two starts of the main."""
+"""verl's GRPO main with our CPU recipe, as a user runs it, with a scorer of the user's own that fails
+for one rollout in ten. One story, three starts of the main:
 
+1. a run of five steps, whose reward worker is killed on the way;
+2. the same run in another folder, killed -9 after a checkpoint;
+3. its command again, which goes on; then the rollout engine dies.
+"""
+
+import json
 import time
 from pathlib import Path
 
@@ -10,23 +16,38 @@ from processes import descendants, end_all, named, start, wait_for
 from sinternal_verl.curves import Step, read_steps
 from sinternal_verl.doctor.checkpoints import TRACKER
 from sinternal_verl.launch import grpo_command
+from sinternal_verl.training.metrics_file import METRICS_FILE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 START_LIMIT_S = 300
 DEATH_LIMIT_S = 180
+STEPS = 5
 
-MY_REWARD = """
-def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):
-    return 0.25
+SCORER = """
+import zlib
+from sinternal_verl.scoring.registry import scorer
+from sinternal_verl.scoring.score import Outcome, Sample, Score
+
+@scorer("flaky")
+def flaky(sample: Sample, one_in: int) -> Score:
+    number = zlib.crc32(sample.response.encode())
+    if number % one_in == 0:
+        raise ConnectionError("the judge did not answer")
+    return Score(number % 3 / 2, Outcome.SCORED)
 """
 
 
 class Story:
-    """What the two runs left behind."""
+    """What the runs left behind."""
 
+    whole: dict[int, Step]
+    rollouts: list[dict]
+    whole_log: str
+    killed: dict[int, Step]
     saved: int
-    resumed: list[Step]
+    resumed: dict[int, Step]
+    numbers: list[int]
     returncode: int
     seconds_to_end: float
     last_screen: str
@@ -36,37 +57,62 @@ class Story:
 @pytest.fixture(scope="module")
 def story(world, tmp_path_factory) -> Story:
     folder: Path = tmp_path_factory.mktemp("grpo")
-    (folder / "my_reward.py").write_text(MY_REWARD)
-    command = grpo_command(
-        "+recipe=sinternal_grpo_cpu",
-        f"actor_rollout_ref.model.path={world['policy']}",
-        f"data.train_files={world['train']}",
-        f"data.val_files={world['held_out']}",
-        "data.train_batch_size=8",
-        "actor_rollout_ref.rollout.n=4",
-        "data.max_prompt_length=32",
-        "data.max_response_length=16",
-        "reward.custom_reward_function.path=my_reward.py",
-        "trainer.val_before_train=false",
-        "trainer.test_freq=-1",
-        "trainer.save_freq=1",
-        "trainer.default_local_dir=checkpoints",
-    )
+    (folder / "my_scorer.py").write_text(SCORER)
+
+    def command(*overrides: str) -> list[str]:
+        return grpo_command(
+            "+recipe=sinternal_grpo_cpu",
+            f"actor_rollout_ref.model.path={world['policy']}",
+            f"data.train_files={world['train']}",
+            f"data.val_files={world['held_out']}",
+            "data.train_batch_size=8",
+            "actor_rollout_ref.actor.ppo_mini_batch_size=4",
+            "actor_rollout_ref.actor.optim.lr=1e-4",
+            "actor_rollout_ref.rollout.n=4",
+            "data.max_prompt_length=32",
+            "data.max_response_length=16",
+            "+sinternal.scorers.flaky={path: my_scorer.py, sources: [world/addition], one_in: 10}",
+            "trainer.val_before_train=false",
+            "trainer.test_freq=-1",
+            *overrides,
+        )
+
     story, seen = Story(), []
     try:
+        log, metrics = folder / "whole.log", folder / "whole" / METRICS_FILE
+        whole = start(
+            command(
+                f"trainer.total_training_steps={STEPS}",
+                "trainer.save_freq=-1",
+                "trainer.default_local_dir=whole",
+                "trainer.rollout_data_dir=rollouts",
+            ),
+            log,
+            folder,
+        )
+        wait_for(lambda: len(read_steps(metrics)) >= 1, whole, log, START_LIMIT_S)
+        seen += descendants(whole)
+        named(descendants(whole), "RewardWorker").kill()
+        assert whole.wait(START_LIMIT_S) == 0, log.read_text()[-3000:]
+        story.whole, story.whole_log = _by_number(metrics), log.read_text()
+        dumps = sorted((folder / "rollouts").glob("*.jsonl"))
+        story.rollouts = [json.loads(line) for dump in dumps for line in dump.read_text().splitlines()]
+
+        metrics = folder / "checkpoints" / METRICS_FILE
+        again = command("trainer.save_freq=1", "trainer.default_local_dir=checkpoints")
         log = folder / "first.log"
-        first = start(command, log, folder, VERL_FILE_LOGGER_PATH=str(folder / "first.jsonl"))
+        first = start(again, log, folder)
         wait_for(lambda: _saved(folder) >= 2, first, log, START_LIMIT_S)
         seen += descendants(first)
         first.kill()
         first.wait(20)
         end_all(seen)
-        story.saved = _saved(folder)
+        story.killed, story.saved = _by_number(metrics), _saved(folder)
 
-        log, metrics = folder / "second.log", folder / "second.jsonl"
-        second = start(command, log, folder, VERL_FILE_LOGGER_PATH=str(metrics))
-        wait_for(lambda: len(read_steps(metrics)) >= 1, second, log, START_LIMIT_S)
-        story.resumed = read_steps(metrics)
+        log = folder / "second.log"
+        second = start(again, log, folder)
+        wait_for(lambda: max(_by_number(metrics)) >= STEPS, second, log, START_LIMIT_S)
+        story.resumed, story.numbers = _by_number(metrics), [step.number for step in read_steps(metrics)]
         seen += descendants(second)
         named(descendants(second), "EngineCore").kill()
         killed = time.monotonic()
@@ -80,18 +126,62 @@ def story(world, tmp_path_factory) -> Story:
         end_all(seen)
 
 
+def _by_number(metrics: Path) -> dict[int, Step]:
+    return {step.number: step for step in read_steps(metrics)}
+
+
 def _saved(folder: Path) -> int:
     tracker = folder / "checkpoints" / TRACKER
     return int(tracker.read_text() or 0) if tracker.exists() else 0
 
 
-def test_after_kill_9_the_same_command_goes_on_from_the_last_checkpoint(story):
-    assert story.resumed[0].number == story.saved + 1
-    assert story.resumed[0].metrics["training/global_step"] == story.saved + 1
+SOURCE = "train/world/addition"
 
 
-def test_a_reward_file_of_ones_own_just_works(story):
-    assert story.resumed[0].metrics["critic/score/mean"] == pytest.approx(0.25)
+def test_every_failure_of_the_scorer_is_in_the_curves_and_none_is_a_zero(story):
+    for step in range(1, STEPS + 1):
+        metrics = story.whole[step].metrics
+        failed = metrics["training/failures/unscored"]
+        assert metrics[f"{SOURCE}/rows"] == 32
+        assert metrics[f"{SOURCE}/scored"] == 1 - failed / 32
+        assert metrics.get(f"{SOURCE}/outcome/failed", 0) == failed
+        own = [row for row in story.rollouts if row["step"] == step]
+        scored = [row["score"] for row in own if row["scored"]]
+        assert metrics[f"{SOURCE}/reward/mean"] == pytest.approx(sum(scored) / len(scored))
+        # what verl trained on: the rows that policy `drop` left
+        kept = [row["score"] for row in own if not row["set_aside"]]
+        assert metrics["critic/score/mean"] == pytest.approx(sum(kept) / len(kept))
+    assert 0 < story.whole[STEPS].metrics["training/failures/so_far"] < 5 * 32 / 3
+
+
+def test_rollouts_are_dumped_with_source_and_outcome_dropped_ones_too_and_padding_not(story):
+    assert len(story.rollouts) == STEPS * 32
+    assert {row["data_source"] for row in story.rollouts} == {"world/addition"}
+    assert {row["outcome"] for row in story.rollouts} == {"scored", "failed"}
+    assert all(row["set_aside"] for row in story.rollouts if not row["scored"])
+
+
+def test_a_killed_reward_worker_is_replaced_and_no_rollout_is_lost(story):
+    assert "this reward worker replaces one that died" in story.whole_log
+    assert all(step.metrics["training/failures/missing"] == 0 for step in story.whole.values())
+
+
+@pytest.mark.parametrize("metric", [f"{SOURCE}/reward/mean", f"{SOURCE}/scored", "actor/pg_loss", "actor/grad_norm"])
+def test_two_runs_agree_step_by_step(story, metric):
+    for number, step in story.killed.items():
+        assert step.metrics[metric] == pytest.approx(story.whole[number].metrics[metric], rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("metric", [f"{SOURCE}/reward/mean", f"{SOURCE}/scored", "actor/pg_loss", "actor/grad_norm"])
+def test_a_resumed_run_agrees_with_one_that_was_never_stopped(story, metric):
+    for number in range(story.saved + 1, STEPS + 1):
+        resumed, whole = story.resumed[number].metrics, story.whole[number].metrics
+        assert resumed[metric] == pytest.approx(whole[metric], rel=1e-3, abs=1e-4)
+
+
+def test_after_kill_9_the_metrics_file_tells_one_story(story):
+    assert story.saved < STEPS
+    assert story.numbers == list(range(1, len(story.numbers) + 1))
 
 
 def test_a_dead_rollout_engine_ends_the_run_and_is_named_on_the_last_screen(story):

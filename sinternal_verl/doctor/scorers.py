@@ -1,0 +1,83 @@
+"""Can every sample be scored? The scorers, the data sources they claim, and what failures do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from sinternal_verl.doctor.problem import Problem, get
+from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError, bind
+
+MANAGER = "SInternalRewardManager"
+NAME = "sinternal"
+
+
+def uses_our_manager(config: DictConfig) -> bool:
+    """The configuration names our reward manager, by import or by registered name."""
+    return get(config, "reward.reward_manager.name") in (MANAGER, NAME)
+
+
+def check_scorers(config: DictConfig) -> Iterator[Problem]:
+    """`sinternal.scorers` against the data; left alone where a function of the user's own scores all."""
+    yield from _limits(config)
+    if not uses_our_manager(config) or get(config, "reward.custom_reward_function.path"):
+        return
+    node = get(config, "sinternal.scorers")
+    configured = OmegaConf.to_container(node, resolve=True) if node else {}
+    entries = {key: entry for key, entry in configured.items() if entry is not None}
+    bound: list[BoundScorer] = []
+    for key, entry in entries.items():
+        try:
+            bound.append(bind(key, entry))
+        except ScorerError as error:
+            yield _problem(error)
+    try:
+        router = Router(bound)
+    except ScorerError as error:
+        yield _problem(error)
+        return
+    if not entries:
+        step = "add +sinternal.scorers.boxed_math.sources=['*']"
+        yield Problem("sinternal.scorers", "null", "no scorer is configured", step)
+    elif len(bound) == len(entries):
+        yield from _sources(config, router)
+
+
+def _problem(error: ScorerError) -> Problem:
+    return Problem(f"sinternal.scorers.{error.key}", error.value, error.reason, error.next_step)
+
+
+def _sources(config: DictConfig, router: Router) -> Iterator[Problem]:
+    """Data sources in the files that no scorer takes."""
+    column = get(config, "data.reward_fn_key", "data_source")
+    for key in ("data.train_files", "data.val_files"):
+        value = get(config, key)
+        paths = value if isinstance(value, list | ListConfig) else [value] if value else []
+        for path in (Path(path).expanduser() for path in paths):
+            if path.suffix != ".parquet" or not path.is_file():
+                continue
+            file = pq.ParquetFile(path)
+            if column not in file.schema_arrow.names:
+                continue
+            batches = file.iter_batches(columns=[column])
+            found = {source for batch in batches for source in batch[0].unique().to_pylist() if source is not None}
+            for source in sorted(source for source in found if router.find(source) is None):
+                known = ", ".join(router.sources)
+                step = f"add it to a scorer's sources, e.g. sinternal.scorers.boxed_math.sources=['{source}']"
+                yield Problem(f"{key} ({path})", source, f"no scorer takes this {column}; there are {known}", step)
+
+
+def _limits(config: DictConfig) -> Iterator[Problem]:
+    """Failure policy, waits and time-outs."""
+    if get(config, "sinternal.failures") is not None:
+        from sinternal_verl.training.failures import FailurePolicy
+
+        try:
+            FailurePolicy(**config.sinternal.failures)
+        except (ValueError, TypeError) as error:
+            yield Problem("sinternal.failures", dict(config.sinternal.failures), str(error), "correct the value")
+    for key in ("sinternal.score_timeout_s", "sinternal.rollout.poll_s", "sinternal.rollout.no_progress_s"):
+        value = get(config, key, 1)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            yield Problem(key, value, "this is a time in seconds, more than 0", "correct the value")

@@ -1,0 +1,53 @@
+"""The numbers of one step for each data source: the curves verl does not draw while training.
+
+>>> rows = [Row("a_0_0", "math", 1.0, Outcome.CORRECT, True), Row("a_1_0", "math", 0.0, Outcome.FAILED, False)]
+>>> metrics = SourceCurves("train").step(rows)
+>>> metrics["train/math/reward/mean"], metrics["train/math/scored"], metrics["train/math/outcome/failed"]
+(1.0, 0.5, 1)
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sinternal_verl.scoring.score import Outcome
+from sinternal_verl.training.rows import Row
+
+
+class SourceCurves:
+    """Metrics per data source, under ``{prefix}/{data_source}/``:
+
+    ``rows``                  rollouts
+    ``reward/mean``           over the scored ones; absent when there is none
+    ``scored``                share with a score
+    ``outcome/{name}``        count, of every outcome the source has had so far
+    ``truncated``             share that fills the whole response length
+    ``response_length/mean``  tokens
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._outcomes: defaultdict[str, set[Outcome]] = defaultdict(set)
+
+    def step(self, rows: Sequence[Row]) -> dict[str, float]:
+        """One step's metrics."""
+        by_source: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_source[row.source].append(row)
+        metrics: dict[str, float] = {}
+        for source, own in sorted(by_source.items()):
+            metrics |= {f"{self._prefix}/{source}/{name}": value for name, value in self._of(source, own).items()}
+        return metrics
+
+    def _of(self, source: str, rows: list[Row]) -> dict[str, float]:
+        scored = [row.reward for row in rows if row.scored]
+        lengths = [row.length for row in rows if row.length is not None]
+        metrics: dict[str, float] = {"rows": len(rows), "scored": len(scored) / len(rows)}
+        if scored:
+            metrics["reward/mean"] = sum(scored) / len(scored)
+        if lengths:
+            metrics["response_length/mean"] = sum(lengths) / len(lengths)
+            metrics["truncated"] = sum(row.truncated for row in rows) / len(rows)
+        # Once seen, an outcome is drawn in every step: a curve without zeros hides that it went away.
+        seen = self._outcomes[source]
+        seen.update(row.outcome for row in rows)
+        return metrics | {f"outcome/{o.name.lower()}": sum(row.outcome is o for row in rows) for o in sorted(seen)}

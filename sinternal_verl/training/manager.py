@@ -1,0 +1,140 @@
+"""The reward manager: one sample in, one score out, on every path.
+
+1. Decode the response, special tokens kept: where ``</think>`` is one, the answer would be lost.
+2. Find the scorer of the sample's ``data_source`` (``sinternal.scorers``), or take the user's own
+   ``reward.custom_reward_function.path``, which then scores every source.
+3. Run it: inline when it takes milliseconds, in a thread when it may block, awaited when it is async,
+   and never longer than ``sinternal.score_timeout_s``.
+4. Return verl's ``reward_score``, and the same numbers for every sample: ``score``, ``outcome``, ``scored``.
+
+A scorer that fails is an outcome, never an exception: verl would drop the row, shrink the group and
+say nothing. What a failure does to training is the trainer's (`sinternal_verl.training.failures`).
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from omegaconf import OmegaConf
+from verl import DataProto
+from verl.experimental.reward_loop.reward_manager import register
+from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
+
+from sinternal_verl.scoring.function import FunctionScorer
+from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError
+from sinternal_verl.scoring.score import Outcome, Sample, Score
+
+logger = logging.getLogger(__name__)
+
+THREADS = 32
+"""Blocking calls at a time in one reward worker."""
+
+DEFAULT_TIMEOUT_S = 120.0
+
+
+@register("sinternal")
+class SInternalRewardManager(RewardManagerBase):
+    """verl's reward manager interface over the scorers.
+
+    Use: ``reward.reward_manager.source=importlib``, ``.name=SInternalRewardManager``,
+    ``.module.path=pkg://sinternal_verl.training.manager``; or by name, ``reward.reward_manager.name=sinternal``.
+
+    Raises:
+        ScorerError: the scorers are not usable as configured; the checks find it before a model loads.
+    """
+
+    def __init__(
+        self, config, tokenizer, compute_score, reward_router_address=None, reward_model_tokenizer=None
+    ) -> None:
+        super().__init__(config, tokenizer, compute_score)
+        served = {"reward_router_address": reward_router_address, "reward_model_tokenizer": reward_model_tokenizer}
+        self._router = make_router(config, compute_score, served if reward_router_address else {})
+        self._timeout_s = OmegaConf.select(config, "sinternal.score_timeout_s", default=DEFAULT_TIMEOUT_S)
+        self._source_key = config.data.get("reward_fn_key", "data_source")
+        self._ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
+        self._slots = asyncio.Semaphore(THREADS)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="scorer")
+        self._failures: Counter[tuple[str, str]] = Counter()
+
+    async def run_single(self, data: DataProto) -> dict[str, Any]:
+        """Score the last sequence of ``data`` (a session of several outputs has one reward)."""
+        sample = self._sample(data)
+        score = await self._score(sample)
+        info = {**score.extra, "score": score.value, "outcome": float(score.outcome), "scored": float(score.scored)}
+        return {"reward_score": score.value, "reward_extra_info": info}
+
+    def _sample(self, data: DataProto) -> Sample:
+        # Fields of the last row, one by one: slicing a DataProto costs more than scoring one.
+        responses, mask = data.batch["responses"][-1], data.batch["attention_mask"][-1]
+        ids = responses[: int(mask[-len(responses) :].sum())].tolist()
+        while ids and ids[-1] in self._ends:
+            ids.pop()
+        row = {name: values[-1] for name, values in data.non_tensor_batch.items()}
+        extra = dict(row.get("extra_info") or {})
+        extra.update(row.get("tool_extra_fields") or {})
+        # As verl's own managers hand them to a reward function.
+        extra |= {"num_turns": row.get("__num_turns__"), "rollout_reward_scores": row.get("reward_scores", {})}
+        return Sample(
+            source=row.get(self._source_key),
+            response=self.tokenizer.decode(ids, skip_special_tokens=False),
+            ground_truth=(row.get("reward_model") or {}).get("ground_truth"),
+            prompt=tuple(row.get("raw_prompt", ())),
+            extra=extra,
+        )
+
+    async def _score(self, sample: Sample) -> Score:
+        bound = self._router.find(sample.source)
+        if bound is None:
+            known = ", ".join(self._router.sources)
+            self._report("none", Outcome.NO_SCORER, f"data_source {sample.source!r}; there are scorers for {known}")
+            return Score(0.0, Outcome.NO_SCORER)
+        try:
+            score = await self._run(bound, sample)
+            if not isinstance(score, Score):
+                raise TypeError(f"a scorer must return a Score, not {score!r:.200}")
+            return score
+        except (TimeoutError, asyncio.TimeoutError):  # one class from Python 3.11 on
+            self._report(bound.key, Outcome.TIMED_OUT, f"no score within {self._timeout_s} s")
+            return Score(0.0, Outcome.TIMED_OUT)
+        # Whatever a scorer raises is its failure, not the model's: it becomes data with a name.
+        except Exception as error:
+            self._report(bound.key, Outcome.FAILED, f"{type(error).__name__}: {error}", error)
+            return Score(0.0, Outcome.FAILED)
+
+    async def _run(self, bound: BoundScorer, sample: Sample) -> Score:
+        if bound.is_async:
+            return await asyncio.wait_for(bound.call(sample), self._timeout_s)
+        if not bound.blocking:
+            return bound.call(sample)
+        async with self._slots:
+            call = asyncio.get_running_loop().run_in_executor(self._threads, bound.call, sample)
+            try:
+                return await asyncio.wait_for(call, self._timeout_s)
+            except asyncio.TimeoutError:
+                # The thread cannot be ended; a new pool keeps its slot from being lost to all later samples.
+                self._threads.shutdown(wait=False)
+                self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="scorer")
+                raise
+
+    def _report(self, who: str, outcome: Outcome, what: str, error: Exception | None = None) -> None:
+        """Log the first failure of its kind, and then ever more rarely; the metrics count them all."""
+        count = self._failures[who, outcome.name] = self._failures[who, outcome.name] + 1
+        if count & (count - 1) == 0:
+            logger.error("scorer %s, %s, %d so far: %s", who, outcome.name, count, what, exc_info=error)
+
+
+def make_router(config, compute_score, served: dict[str, Any]) -> Router:
+    """The user's own reward function for every source, else ``sinternal.scorers``.
+
+    Raises:
+        ScorerError: neither is there, or a scorer is not usable as configured.
+    """
+    # verl always passes a compute_score, its own when the user set none: only the path tells.
+    if OmegaConf.select(config, "reward.custom_reward_function.path"):
+        return Router([BoundScorer("reward.custom_reward_function", ("*",), FunctionScorer(compute_score, **served))])
+    scorers = OmegaConf.select(config, "sinternal.scorers")
+    if not scorers:
+        raise ScorerError("*", None, "no scorer is configured", "add +sinternal.scorers.boxed_math.sources=['*']")
+    return Router.from_config(OmegaConf.to_container(scorers, resolve=True))

@@ -1,0 +1,57 @@
+"""The run's own metrics file: one JSON line a step, each step once, over all starts of the run.
+
+verl's file logger empties its file at every start. This one is appended to. A resume runs again the
+steps after its checkpoint; their earlier records move to ``<name>.superseded.jsonl``, so that the
+file itself always tells one story, and nothing is lost.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+METRICS_FILE = "metrics.jsonl"
+"""In the checkpoint folder."""
+
+
+class MetricsFile:
+    """A backend of verl's ``Tracking``: ``log(data, step)`` and ``finish()``.
+
+    Args:
+        path: JSON lines ``{"step": int, "data": {name: value}}``, as verl's own file logger writes.
+        done: steps this start finds done, in its checkpoint; 0 for a run from scratch.
+    """
+
+    def __init__(self, path: Path, done: int) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._last = self._set_aside_after(done) if path.exists() else -1
+        self._file = path.open("ab", buffering=0)
+
+    def log(self, data: dict[str, Any], step: int) -> None:
+        """Append one step, unless it is there: a resume begins with another validation of its last."""
+        if step > self._last:
+            self._last = step
+            self._file.write(orjson.dumps({"step": step, "data": data}, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
+
+    def finish(self) -> None:
+        self._file.close()
+
+    def _set_aside_after(self, done: int) -> int:
+        """Move the records of steps that will run again; return the last step that stays, or -1."""
+        kept, superseded, last = [], [], -1
+        *lines, _torn = self.path.read_bytes().split(b"\n")
+        for line in lines:
+            step = orjson.loads(line)["step"]
+            if step <= done and done > 0:
+                kept.append(line + b"\n")
+                last = step
+            else:
+                superseded.append(line + b"\n")
+        with self.path.with_suffix(".superseded.jsonl").open("ab") as other:
+            other.writelines(superseded)
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_bytes(b"".join(kept))
+        os.replace(temporary, self.path)
+        return last

@@ -1,0 +1,40 @@
+"""TransferQueue, where verl keeps the rollouts of a step, as far as we read and write it."""
+
+from typing import Any
+
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+from verl.utils import tensordict_utils as tu
+
+from sinternal_verl.training.rows import Row, make_row
+
+
+def read_rows(batch: KVBatchMeta, source_key: str, longest: int) -> list[Row]:
+    """The rows of a batch, in its order, padding left out.
+
+    Args:
+        batch: keys and tags of a training batch.
+        source_key: column of the data source, ``data.reward_fn_key``.
+        longest: tokens a response may have, ``data.max_response_length``.
+    """
+    real = [(key, tag) for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+    if not real:
+        return []
+    keys = [key for key, _ in real]
+    data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["extra_fields", source_key])
+    infos = [dict((fields or {}).get("reward_extra_info") or {}) for fields in list(data["extra_fields"])]
+    if all("score" in info for info in infos):
+        rewards = [info["score"] for info in infos]
+    else:
+        # verl's own managers return a number only; it stands on the response's last token.
+        scores = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["rm_scores"])
+        rewards = [float(row.sum()) for row in scores["rm_scores"].unbind()]
+    return [
+        make_row(key, source, reward, info, length=tag["response_len"], truncated=tag["response_len"] >= longest)
+        for (key, tag), source, reward, info in zip(real, list(data[source_key]), rewards, infos, strict=True)
+    ]
+
+
+def write_fields(batch: KVBatchMeta, keys: list[str], **fields: Any) -> None:
+    """Set fields of some rows: one tensor or array each, a value a key."""
+    tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=tu.get_tensordict(fields))

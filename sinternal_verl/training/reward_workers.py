@@ -1,0 +1,43 @@
+"""Reward workers that come back. verl never restarts a dead one, and its share of every later step
+would be lost: agent loops pick a worker at random. (verl 0.9.1)
+
+A restarted worker keeps its handle, so the agent loops need to know nothing; the calls it had are
+made again by Ray.
+"""
+
+import logging
+
+import ray
+from omegaconf import DictConfig
+from verl.experimental.reward_loop import RewardLoopManager, RewardLoopWorker
+
+logger = logging.getLogger(__name__)
+
+RESTARTS = 100
+"""Of one worker in a run; then the run ends, by the watchdog."""
+
+RETRIES = 3
+"""Of one sample whose worker died; a sample that kills its worker each time is lost, and counted."""
+
+
+class RestartingRewardWorker(RewardLoopWorker):
+    """verl's reward worker, which says so when it is a replacement."""
+
+    def __init__(self, config: DictConfig, reward_router_address: str | None = None) -> None:
+        super().__init__(config, reward_router_address)
+        if ray.get_runtime_context().was_current_actor_reconstructed:
+            logger.error("this reward worker replaces one that died; its samples are scored again")
+
+
+def start_reward_workers(manager: RewardLoopManager) -> None:
+    """Start ``reward.num_workers`` for a manager that has none, spread over the nodes as verl's own."""
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
+    worker = ray.remote(max_restarts=RESTARTS, max_task_retries=RETRIES)(RestartingRewardWorker)
+    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+    manager.reward_loop_workers = [
+        worker.options(
+            name=f"sinternal_reward_worker_{number}",
+            scheduling_strategy=strategy(node_id=nodes[number % len(nodes)], soft=True),
+        ).remote(manager.config, manager.reward_router_address)
+        for number in range(manager.config.reward.num_workers)
+    ]

@@ -1,0 +1,51 @@
+"""One rollout of a step: what policy and curves need to know of it besides its tensors.
+
+verl's key of a rollout is ``{uid}_{session}_{output}``: one uid a prompt, one session a response, and
+more than one output where an agent loop returns several; a session's outputs share one reward.
+(verl 0.9.1)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sinternal_verl.scoring.score import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One rollout.
+
+    Attributes:
+        key: its key in TransferQueue; ``group`` is the prompt's uid, ``session`` the response within it.
+        source: the row's ``data_source``.
+        reward: what the reward manager returned; 0.0 where ``scored`` is False.
+        length: response tokens; None where they are not known (validation).
+        truncated: the response fills the whole length it may have.
+        extra: all numbers the reward manager returned.
+    """
+
+    key: str
+    source: str
+    reward: float
+    outcome: Outcome
+    scored: bool
+    length: int | None = None
+    truncated: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def group(self) -> str:
+        return self.key.rsplit("_", 2)[0]
+
+    @property
+    def session(self) -> str:
+        return self.key.rsplit("_", 1)[0]
+
+
+def make_row(key: str, source: str, reward: float, info: Mapping[str, Any], **known: Any) -> Row:
+    """A row of a reward manager's ``reward_extra_info``. A manager that names no outcome (verl's own
+    do not) has scored every row it returned."""
+    outcome = Outcome(int(info.get("outcome") or Outcome.SCORED))
+    scored = bool(info.get("scored", True))
+    return Row(key, str(source), float(reward), outcome, scored, extra=dict(info), **known)

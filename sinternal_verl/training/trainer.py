@@ -1,0 +1,224 @@
+"""verl's trainers with policy and bookkeeping: what the reward manager reports becomes curves, and a
+failure does to training what the configuration says.
+
+A mixin over verl's trainer, in the order a step runs through it:
+
+1. `_submit_batch_to_rollout` remembers the order of the prompts.
+2. The replay buffer waits for the rollouts, asks often and not for ever (`waiting`).
+3. `_balance_batch` reads the rows, puts them in the order of their prompts (verl's is the order of
+   arrival, which no second run repeats), and applies the failure policy (`failures`).
+4. `_compute_advantage` gives rows that the policy sets aside no advantage.
+5. `_compute_metrics` adds curves per data source (`curves`); `_log_rollout_data` dumps every rollout.
+
+Use: ``trainer.v1.trainer_mode=sinternal``; settings under ``sinternal``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import transfer_queue as tq
+from omegaconf import DictConfig, OmegaConf, open_dict
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
+from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils.debug import marked_timer
+
+from sinternal_verl.training.curves import SourceCurves
+from sinternal_verl.training.failures import FailurePolicy
+from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
+from sinternal_verl.training.queue import read_rows, write_fields
+from sinternal_verl.training.reward_workers import start_reward_workers
+from sinternal_verl.training.rows import Row, make_row
+from sinternal_verl.training.waiting import bound_the_wait
+
+OWN_INFO = ("score", "outcome", "scored")
+"""What our manager reports of each sample, and the curves show."""
+
+
+class SInternalMixin:
+    """Put before one of verl's v1 trainers; ``MODE`` is that trainer's own name."""
+
+    MODE: str
+
+    def __init__(self, config: DictConfig) -> None:
+        # verl compares the name of the mode in many places: under another name than its own the sync
+        # trainer would get the async replay buffer and batches of one prompt.
+        with open_dict(config):
+            config.trainer.v1.trainer_mode = self.MODE
+        super().__init__(config)
+        settings = OmegaConf.select(config, "sinternal.failures", default={})
+        self._failures = FailurePolicy(**settings)
+        self._curves, self._held_out_curves = SourceCurves("train"), SourceCurves("val")
+        self._source_key = config.data.get("reward_fn_key", "data_source")
+        self._order: dict[str, int] = {}
+        self._rows: list[Row] = []
+        self._missing = 0
+        self._set_aside: set[str] = set()
+        self._dropped: list[str] = []
+
+    def _build_replay_buffer(self):
+        wait = OmegaConf.select(self.config, "sinternal.rollout", default={})
+        buffer = super()._build_replay_buffer()
+        return bound_the_wait(buffer, wait.get("poll_s", 0.05), wait.get("no_progress_s", 1800.0))
+
+    def _load_checkpoint(self) -> None:
+        super()._load_checkpoint()
+        folder = Path(self.config.trainer.default_local_dir)
+        self._metrics_file = MetricsFile(folder / METRICS_FILE, done=self.global_steps)
+
+    def _setup(self) -> None:
+        reward = self.config.reward
+        streamed = not reward.reward_model.enable or reward.reward_model.enable_resource_pool
+        workers = reward.num_workers
+        if streamed:
+            reward.num_workers = 0  # verl's own are not even started
+        super()._setup()
+        reward.num_workers = workers
+        if streamed:
+            start_reward_workers(self.reward_loop_manager)
+
+    # ------------------------------------------------------------------ verl's hooks
+
+    def on_validate_begin(self) -> None:
+        self._log_to_file()
+        super().on_validate_begin()
+
+    def on_train_begin(self) -> None:
+        self._log_to_file()
+        super().on_train_begin()
+
+    def on_step_begin(self) -> None:
+        if self._dropped:
+            tq.kv_clear(keys=self._dropped, partition_id="train")
+        self._rows, self._missing, self._set_aside, self._dropped = [], 0, set(), []
+        super().on_step_begin()
+
+    def _log_to_file(self) -> None:
+        """A backend of verl's own tracking, which calls each with every step it logs."""
+        self.logger.logger["sinternal"] = self._metrics_file
+
+    # ------------------------------------------------------------------ one step
+
+    def _submit_batch_to_rollout(self, batch: TensorDict) -> int:
+        self._order |= {uid: len(self._order) + place for place, uid in enumerate(list(batch["uid"]))}
+        return super()._submit_batch_to_rollout(batch)
+
+    def _balance_batch(self, batch: KVBatchMeta, metrics: dict, **kwargs) -> KVBatchMeta:
+        with marked_timer("sinternal", self.timing_raw):
+            batch = self._in_order(batch)
+            rows = read_rows(batch, self._source_key, self.config.data.max_response_length)
+            responses = self.config.actor_rollout_ref.rollout.n
+            expected = self.config.data.train_batch_size // self.parameter_sync_step * responses
+            self._rows += rows
+            self._missing += max(expected - len(rows), 0)
+            self._failures.check(rows, expected)
+            aside = self._failures.set_aside(rows, responses)
+            if self._failures.policy == "drop" and aside:
+                self._dropped += [key for key in batch.keys if key in aside]
+                batch = batch.select_keys([key for key in batch.keys if key not in aside])
+            self._set_aside |= aside
+        return super()._balance_batch(batch, metrics, **kwargs)
+
+    def _in_order(self, batch: KVBatchMeta) -> KVBatchMeta:
+        def place(key: str) -> tuple[int, int, int]:
+            uid, session, output = key.rsplit("_", 2)
+            return self._order.get(uid, len(self._order)), int(session), int(output)
+
+        ordered = batch.select_keys(sorted(batch.keys, key=place))
+        for uid in {key.rsplit("_", 2)[0] for key in batch.keys}:
+            self._order.pop(uid, None)
+        return ordered
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        aside = [key for key in batch.keys if key in self._set_aside]
+        if not aside:
+            return super()._compute_advantage(batch, metrics)
+        # Each in a group of its own, it counts in no other; and then it gets no advantage, whatever the
+        # estimator makes of a group of one.
+        write_fields(batch, aside, uid=np.array([f"{key}_set_aside" for key in aside], dtype=object))
+        batch = super()._compute_advantage(batch, metrics)
+        uids = np.array([key.rsplit("_", 2)[0] for key in aside], dtype=object)
+        masks = tq.kv_batch_get(keys=aside, partition_id=batch.partition_id, select_fields=["response_mask"])
+        nothing = torch.nested.as_nested_tensor(
+            [torch.zeros(len(mask)) for mask in masks["response_mask"].unbind()], layout=torch.jagged
+        )
+        write_fields(batch, aside, uid=uids, advantages=nothing, returns=nothing)
+        return batch
+
+    # ------------------------------------------------------------------ what is shown
+
+    def _compute_metrics(self, batch: KVBatchMeta, metrics: dict, timing_raw: dict, **step) -> None:
+        super()._compute_metrics(batch, metrics, timing_raw, **step)
+        metrics |= self._curves.step(self._rows)
+        metrics |= {
+            "training/failures/missing": self._missing,
+            "training/failures/unscored": sum(not row.scored for row in self._rows),
+            "training/failures/set_aside": len(self._set_aside),
+            "training/failures/so_far": self._failures.failed,
+        }
+
+    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str) -> None:
+        """Every rollout of the step, dropped ones included and padding left out."""
+        with marked_timer("dump_rollout_generations", timing_raw):
+            keys = [row.key for row in self._rows]
+            fields = ["prompts", "responses", "reward_model", "index"]
+            data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=fields)
+            self._dump_generations(
+                inputs=[self.tokenizer.decode(ids) for ids in data["prompts"].unbind()],
+                outputs=[self.tokenizer.decode(ids) for ids in data["responses"].unbind()],
+                gts=[(truth or {}).get("ground_truth") for truth in list(data["reward_model"])],
+                scores=[row.reward for row in self._rows],
+                reward_extra_infos_dict={
+                    "uid": keys,
+                    "data_source": [row.source for row in self._rows],
+                    "index": list(data["index"]),
+                    "outcome": [row.outcome.name.lower() for row in self._rows],
+                    "scored": [row.scored for row in self._rows],
+                    "set_aside": [row.key in self._set_aside for row in self._rows],
+                    "truncated": [row.truncated for row in self._rows],
+                    "response_length": [row.length for row in self._rows],
+                    "extra": [{k: v for k, v in row.extra.items() if k not in OWN_INFO} for row in self._rows],
+                },
+                dump_path=rollout_data_dir,
+            )
+
+    def _val_metrics_update(self, data_sources, sample_uids, reward_extra_infos_dict, *rest, **kwargs) -> dict:
+        """Ours per source, over the scored rows, and verl's own validation metrics, less what is no
+        verdict: verl takes a failed judge's 0 for a wrong answer, and bootstraps every extra number."""
+        infos = dict(reward_extra_infos_dict)
+        rewards = infos["reward"]
+        own = {name: infos.pop(name) for name in OWN_INFO if name in infos}
+        rows = [
+            make_row(str(place), source, reward, {name: values[place] for name, values in own.items()})
+            for place, (source, reward) in enumerate(zip(data_sources, rewards, strict=True))
+        ]
+        # verl's best and worst of n need all n: a prompt with a failure counts in ours only.
+        incomplete = {uid for uid, row in zip(sample_uids, rows, strict=True) if not row.scored}
+        infos["reward"] = [None if uid in incomplete else r for uid, r in zip(sample_uids, rewards, strict=True)]
+        metrics = super()._val_metrics_update(data_sources, sample_uids, infos, *rest, **kwargs)
+        return metrics | self._held_out_curves.step(rows)
+
+
+@register_trainer("sinternal")
+class SInternalTrainer(SInternalMixin, PPOTrainerSync):
+    """verl's sync trainer."""
+
+    MODE = "sync"
+
+
+@register_trainer("sinternal_colocate_async")
+class SInternalTrainerColocateAsync(SInternalMixin, PPOTrainerColocateAsync):
+    """verl's colocated async trainer."""
+
+    MODE = "colocate_async"
+
+
+@register_trainer("sinternal_separate_async")
+class SInternalTrainerSeparateAsync(SInternalMixin, PPOTrainerSeparateAsync):
+    """verl's separate async trainer."""
+
+    MODE = "separate_async"

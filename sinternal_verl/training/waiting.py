@@ -1,0 +1,73 @@
+"""The wait for rollouts: asked often, and bounded.
+
+verl asks every two seconds, which rounds every generation up, and it asks for ever: one reward or
+tool call that hangs holds the whole run (verl 0.9.1). Here the wait ends when nothing has moved for
+``no_progress_s``.
+"""
+
+import time
+
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer, ReplayBufferAsync
+
+
+class NoProgress(RuntimeError):
+    """No rollout began or ended for longer than the configured time."""
+
+
+class BoundedWait:
+    """Mixin of verl's replay buffers: a deadline in the one place where they wait.
+
+    A step of progress is any change in what TransferQueue reports: a prompt that starts or ends, a
+    rollout that arrives.
+    """
+
+    no_progress_s: float
+
+    def sample(self, *args, **kwargs):
+        self._moved()
+        return super().sample(*args, **kwargs)
+
+    def _moved(self) -> None:
+        self._seen, self._moved_at = None, time.monotonic()
+
+    def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
+        states = {
+            name: len(getattr(self, f"{name}_keys")[partition_id])
+            for name in ("pending", "running", "finished", "failure")
+        }
+        seen = (*states.values(), len(self.partitions[partition_id]))
+        if seen != self._seen:
+            self._seen, self._moved_at = seen, time.monotonic()
+        elif time.monotonic() - self._moved_at > self.no_progress_s:
+            prompts = ", ".join(f"{count} {name}" for name, count in states.items())
+            raise NoProgress(
+                f"no rollout of partition {partition_id!r} began or ended for {self.no_progress_s:g} s (prompts: "
+                f"{prompts}; rollouts here: {seen[-1]}). A rollout server, a reward or a tool call hangs: see the log "
+                "above, or raise sinternal.rollout.no_progress_s if responses take that long"
+            )
+        return super()._wait_for_next_poll(partition_id, last_debug_time)
+
+
+class BoundedReplayBuffer(BoundedWait, ReplayBuffer):
+    """verl's sync replay buffer with a deadline."""
+
+
+class BoundedReplayBufferAsync(BoundedWait, ReplayBufferAsync):
+    """verl's async replay buffer with a deadline."""
+
+    def wait_for_sampleable(self, *args, **kwargs):
+        self._moved()
+        return super().wait_for_sampleable(*args, **kwargs)
+
+
+BOUNDED = {ReplayBuffer: BoundedReplayBuffer, ReplayBufferAsync: BoundedReplayBufferAsync}
+
+
+def bound_the_wait(buffer: ReplayBuffer, poll_s: float, no_progress_s: float) -> ReplayBuffer:
+    """Give one of verl's own replay buffers a deadline; a user's own sampler keeps its own wait."""
+    buffer.poll_interval = poll_s
+    if type(buffer) in BOUNDED:
+        # verl chooses the arguments by the exact class it builds, so the class changes afterwards.
+        buffer.__class__ = BOUNDED[type(buffer)]
+        buffer.no_progress_s = no_progress_s
+    return buffer

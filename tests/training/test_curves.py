@@ -1,0 +1,58 @@
+"""The numbers of one step for each data source."""
+
+from sinternal_verl.scoring.score import Outcome
+from sinternal_verl.training.curves import SourceCurves
+from sinternal_verl.training.rows import Row
+
+
+def row(source: str, reward: float, outcome: Outcome, length: int | None = 10, truncated: bool = False) -> Row:
+    return Row("a_0_0", source, reward, outcome, outcome is not Outcome.FAILED, length, truncated)
+
+
+def test_each_source_has_its_own_numbers_and_a_failure_is_no_zero():
+    metrics = SourceCurves("train").step(
+        [
+            row("math", 1.0, Outcome.CORRECT),
+            row("math", 0.0, Outcome.MISMATCH, length=20, truncated=True),
+            row("math", 0.0, Outcome.FAILED),
+            row("chat", 0.5, Outcome.SCORED),
+        ]
+    )
+
+    assert metrics == {
+        "train/chat/rows": 1,
+        "train/chat/scored": 1.0,
+        "train/chat/reward/mean": 0.5,
+        "train/chat/response_length/mean": 10.0,
+        "train/chat/truncated": 0.0,
+        "train/chat/outcome/scored": 1,
+        "train/math/rows": 3,
+        "train/math/scored": 2 / 3,
+        "train/math/reward/mean": 0.5,
+        "train/math/response_length/mean": 40 / 3,
+        "train/math/truncated": 1 / 3,
+        "train/math/outcome/correct": 1,
+        "train/math/outcome/mismatch": 1,
+        "train/math/outcome/failed": 1,
+    }
+
+
+def test_a_source_of_which_nothing_was_scored_has_no_reward():
+    metrics = SourceCurves("train").step([row("math", 0.0, Outcome.FAILED)])
+
+    assert metrics["train/math/scored"] == 0.0
+    assert "train/math/reward/mean" not in metrics
+
+
+def test_an_outcome_once_seen_is_drawn_as_zero_when_it_goes_away():
+    curves = SourceCurves("train")
+    curves.step([row("math", 0.0, Outcome.FAILED)])
+
+    assert curves.step([row("math", 1.0, Outcome.CORRECT)])["train/math/outcome/failed"] == 0
+
+
+def test_validation_rows_have_no_length():
+    metrics = SourceCurves("val").step([row("math", 1.0, Outcome.CORRECT, length=None)])
+
+    assert "val/math/response_length/mean" not in metrics
+    assert "val/math/truncated" not in metrics

@@ -1,0 +1,76 @@
+"""Which rows a policy sets aside, and when a run has failed too much."""
+
+import pytest
+
+from sinternal_verl.scoring.score import Outcome
+from sinternal_verl.training.failures import FailurePolicy, TooManyFailures
+from sinternal_verl.training.rows import Row, make_row
+
+
+def rows(**groups: str) -> list[Row]:
+    """Groups by name: a letter a response, ``s`` scored and ``f`` failed."""
+    return [
+        Row(f"{name}_{n}_0", "math", 0.0, Outcome.CORRECT if letter == "s" else Outcome.FAILED, letter == "s")
+        for name, letters in groups.items()
+        for n, letter in enumerate(letters)
+    ]
+
+
+@pytest.mark.parametrize("policy", ["drop", "neutral"])
+def test_failed_rows_and_what_remains_of_a_group_of_one_are_set_aside(policy):
+    aside = FailurePolicy(policy).set_aside(rows(a="ssss", b="sfsf", c="sfff", d="ffff"), responses=4)
+
+    assert aside == {"b_1_0", "b_3_0", *(f"{group}_{n}_0" for group in "cd" for n in range(4))}
+
+
+def test_zero_sets_nothing_aside():
+    assert FailurePolicy("zero").set_aside(rows(a="sfff"), responses=4) == set()
+
+
+def test_with_one_response_a_prompt_there_is_no_group_to_be_alone_in():
+    assert FailurePolicy("drop").set_aside(rows(a="s", b="f"), responses=1) == {"b_0_0"}
+
+
+def test_several_outputs_of_one_session_are_one_response():
+    outputs = [Row(f"a_0_{n}", "math", 1.0, Outcome.CORRECT, True) for n in range(3)]
+
+    assert len(FailurePolicy("drop").set_aside(outputs, responses=4)) == 3
+
+
+def test_too_small_a_share_ends_the_run_and_says_what_failed():
+    with pytest.raises(TooManyFailures, match=r"2 of 8 rollouts.*min_share=0.5: 2 FAILED \(math\), 4 never came"):
+        FailurePolicy("drop", min_share=0.5).check(rows(a="ssff"), expected=8)
+
+
+@pytest.mark.parametrize("policy", ["drop", "neutral", "zero"])
+def test_a_step_without_any_score_ends_the_run_even_if_no_share_is_asked_for(policy):
+    with pytest.raises(TooManyFailures):
+        FailurePolicy(policy, min_share=0).check(rows(a="ffff"), expected=4)
+
+
+def test_abort_after_counts_failed_and_missing_rows_over_steps():
+    policy = FailurePolicy("drop", abort_after=5)
+    policy.check(rows(a="sssf"), expected=5)
+    policy.check(rows(a="sssf"), expected=5)
+    with pytest.raises(TooManyFailures, match=r"5 rollouts .*abort_after=5"):
+        policy.check(rows(a="sssf"), expected=4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"policy": "skip"}, "policy = skip: choose one of drop, neutral, zero"),
+        ({"min_share": 2}, "min_share = 2"),
+        ({"abort_after": 0}, "abort_after = 0"),
+        ({"abort_after": 0.5}, "abort_after = 0.5"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        FailurePolicy(**settings)
+
+
+def test_a_manager_that_names_no_outcome_has_scored_its_row():
+    row = make_row("a_0_0", "math", 1.0, {"acc": 1.0})
+
+    assert (row.scored, row.outcome) == (True, Outcome.SCORED)

@@ -1,0 +1,212 @@
+"""One sample in, one score out, on every path: the manager as verl's reward worker runs it."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from transformers import AutoTokenizer
+
+from sinternal_verl.scoring import registry
+from sinternal_verl.scoring.registry import ScorerError
+from sinternal_verl.scoring.score import Outcome, Score
+
+RIGHT = "7+8=15, carry 1.\n</think>\n\n\\boxed{85}"
+KEYS = {"score", "outcome", "scored"}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(world):
+    return AutoTokenizer.from_pretrained(world["policy"])
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+
+
+@pytest.fixture
+def score(tokenizer):
+    """A function from a response to what the manager returns for it."""
+
+    def run(response=RIGHT, truth="85", source="math", scorers=None, compute_score=None, timeout_s=5.0, times=1):
+        async def all_of_them():
+            manager = make_manager(tokenizer, scorers, compute_score, timeout_s)
+            rows = [make_row(tokenizer, response, truth, source) for _ in range(times)]
+            return await asyncio.gather(*(manager.run_single(row) for row in rows))
+
+        results = asyncio.run(all_of_them())
+        return results if times > 1 else results[0]
+
+    return run
+
+
+def make_manager(tokenizer, scorers=None, compute_score=None, timeout_s=5.0):
+    from sinternal_verl.training.manager import SInternalRewardManager
+
+    config = OmegaConf.create(
+        {
+            "reward": {"custom_reward_function": {"path": "mine.py" if compute_score else None}},
+            "sinternal": {
+                "scorers": {"boxed_math": {"sources": ["*"]}} if scorers is None else scorers,
+                "score_timeout_s": timeout_s,
+            },
+            "data": {},
+        }
+    )
+    # verl passes a compute_score in every case, its own when the user set none
+    return SInternalRewardManager(config, tokenizer, compute_score or (lambda **kwargs: 1 / 0))
+
+
+def make_row(tokenizer, response, truth, source):
+    from verl import DataProto
+
+    ids = torch.tensor([[*tokenizer.encode(response, add_special_tokens=False), tokenizer.eos_token_id]])
+    padded = torch.cat([ids, torch.full((1, 3), tokenizer.pad_token_id)], dim=1)
+    mask = torch.cat([torch.ones(1, 2 + ids.shape[1]), torch.zeros(1, 3)], dim=1).long()
+    return DataProto.from_dict(
+        tensors={"prompts": torch.zeros(1, 2, dtype=torch.long), "responses": padded, "attention_mask": mask},
+        non_tensors={
+            "data_source": np.array([source], dtype=object),
+            "reward_model": np.array([{"style": "rule", "ground_truth": truth}], dtype=object),
+            "extra_info": np.array([{"index": "7"}], dtype=object),
+            "__num_turns__": np.array([2]),
+        },
+    )
+
+
+def info(result) -> tuple[float, Outcome, bool]:
+    extra = result["reward_extra_info"]
+    assert extra["score"] == result["reward_score"]
+    return result["reward_score"], Outcome(int(extra["outcome"])), bool(extra["scored"])
+
+
+@pytest.mark.parametrize(
+    ("response", "truth", "expected"),
+    [
+        (RIGHT, "85", (1.0, Outcome.CORRECT, True)),
+        (RIGHT, "75", (0.0, Outcome.MISMATCH, True)),
+        (r"\boxed{85}", "85", (0.0, Outcome.THOUGHT_UNCLOSED, True)),
+        (RIGHT, None, (0.0, Outcome.BAD_GOLD, False)),
+        ("", "85", (0.0, Outcome.THOUGHT_UNCLOSED, True)),
+    ],
+)
+def test_boxed_math_through_the_manager(score, response, truth, expected):
+    assert info(score(response, truth)) == expected
+
+
+def test_every_path_returns_the_same_numeric_keys(score):
+    registry.scorer("fails")(lambda sample: 1 / 0)
+    results = [
+        score(),
+        score("", None),
+        score(scorers={"fails": {"sources": ["*"]}}),
+        score(source="x", scorers={"boxed_math": {"sources": ["y"]}}),
+    ]
+
+    for result in results:
+        assert result["reward_extra_info"].keys() == KEYS
+        assert all(isinstance(value, float) for value in result["reward_extra_info"].values())
+
+
+def test_a_thought_end_that_is_a_special_token_is_kept(world):
+    """Decoding without special tokens would lose it, and with it every answer."""
+    tokenizer = AutoTokenizer.from_pretrained(world["policy"])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["</think>"]})
+    assert "</think>" not in tokenizer.decode(tokenizer.encode(RIGHT), skip_special_tokens=True)
+
+    result = asyncio.run(_single(tokenizer))
+
+    assert result["reward_score"] == 1.0
+
+
+async def _single(tokenizer):
+    return await make_manager(tokenizer).run_single(make_row(tokenizer, RIGHT, "85", "math"))
+
+
+def test_a_scorer_sees_the_response_without_its_end_and_padding(score, tokenizer):
+    seen = []
+    registry.scorer("sees")(lambda sample: seen.append(sample) or Score(0.5, Outcome.SCORED))
+    score(scorers={"sees": {"sources": ["*"]}})
+
+    assert seen[0].response == RIGHT
+    assert (seen[0].source, seen[0].ground_truth, seen[0].extra["index"]) == ("math", "85", "7")
+
+
+def test_a_scorer_that_raises_is_an_outcome_and_the_log_says_why_ever_more_rarely(score, caplog):
+    registry.scorer("fails")(lambda sample: 1 / 0)
+    results = score(scorers={"fails": {"sources": ["*"]}}, times=9)
+
+    assert {info(result) for result in results} == {(0.0, Outcome.FAILED, False)}
+    assert [record.args[2] for record in caplog.records] == [1, 2, 4, 8]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_scorer_that_returns_no_score_has_failed(score):
+    registry.scorer("number")(lambda sample: 1.0)
+
+    assert info(score(scorers={"number": {"sources": ["*"]}})) == (0.0, Outcome.FAILED, False)
+
+
+def test_an_unknown_source_is_an_outcome_that_names_the_known_ones(score, caplog):
+    result = score(source="chat", scorers={"boxed_math": {"sources": ["math*"]}})
+
+    assert info(result) == (0.0, Outcome.NO_SCORER, False)
+    assert "'chat'" in caplog.text and "math*" in caplog.text
+
+
+def test_a_blocking_scorer_runs_beside_others(score):
+    registry.scorer("waits")(lambda sample: time.sleep(0.5) or Score(1.0, Outcome.SCORED))
+    started = time.monotonic()
+    results = score(scorers={"waits": {"sources": ["*"]}}, times=8)
+
+    assert time.monotonic() - started < 3
+    assert {info(result) for result in results} == {(1.0, Outcome.SCORED, True)}
+
+
+def test_a_scorer_that_hangs_is_timed_out_and_takes_no_slot_from_later_samples(score):
+    registry.scorer("hangs")(lambda sample: time.sleep(4) or Score(1.0, Outcome.SCORED))
+    started = time.monotonic()
+    results = score(scorers={"hangs": {"sources": ["*"]}}, times=40, timeout_s=0.3)
+
+    assert time.monotonic() - started < 3 + 4  # asyncio.run waits for the threads it has left
+    assert {info(result) for result in results} == {(0.0, Outcome.TIMED_OUT, False)}
+
+
+def test_an_async_scorer_that_hangs_is_timed_out(score):
+    async def hangs(sample):
+        await asyncio.sleep(100)
+
+    registry.scorer("hangs")(hangs)
+
+    assert info(score(scorers={"hangs": {"sources": ["*"]}}, timeout_s=0.2)) == (0.0, Outcome.TIMED_OUT, False)
+
+
+def test_the_users_own_function_takes_every_source(score):
+    def compute_score(data_source, solution_str, ground_truth, extra_info):
+        return {"score": 0.25, "acc": 1.0, "turns": extra_info["num_turns"]}
+
+    result = score(source="anything", compute_score=compute_score)
+
+    assert info(result) == (0.25, Outcome.SCORED, True)
+    assert result["reward_extra_info"].items() >= {"acc": 1.0, "turns": 2.0}.items()
+
+
+def test_without_any_scorer_the_manager_says_what_to_add(tokenizer):
+    with pytest.raises(ScorerError, match=r"sinternal\.scorers\.boxed_math"):
+        make_manager(tokenizer, scorers={})
+
+
+def test_verl_finds_the_manager_by_name_and_by_import(tokenizer):
+    from verl.trainer.ppo.reward import resolve_reward_manager_cls
+
+    ours = {
+        "source": "importlib",
+        "name": "SInternalRewardManager",
+        "module": {"path": "pkg://sinternal_verl.training.manager"},
+    }
+    for choice in (ours, {"source": "register", "name": "sinternal"}):
+        config = OmegaConf.create({"reward": {"reward_manager": choice}})
+        assert resolve_reward_manager_cls(config).__name__ == "SInternalRewardManager"
