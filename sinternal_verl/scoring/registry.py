@@ -149,13 +149,15 @@ def _find(key: str, entry: Mapping[str, Any]) -> Scorer:
         return function
     if path:
         _load(f"{key}.path", path, path)
-    if isinstance(_registry.get(name), str):
-        importlib.import_module(_registry[name].rpartition(".")[0])
     if name not in _registry:
         known = ", ".join(scorer_names())
         step = f"choose one of {known}, or give {key}.path=your_file.py that registers it with @scorer({name!r})"
         raise ScorerError(key, name, "no scorer of this name is registered", step)
-    return _registry[name]
+    found = _registry[name]
+    if isinstance(found, str):
+        module, _, attribute = found.rpartition(".")
+        return getattr(importlib.import_module(module), attribute)
+    return found
 
 
 def _load(key: str, value: str, path: str) -> Any:

@@ -11,7 +11,7 @@ Under each of them the run ends when too little is left to learn from: verl itse
 few rows it still gets, or wait.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -33,8 +33,9 @@ class FailurePolicy:
     Attributes:
         policy: see the module.
         min_share: smallest share of a step's expected rows that must have a score (ours).
-        abort_after: rows without a score, of the whole run, after which it ends; None never ends it.
-        failed: rows without a score so far, missing ones included.
+        abort_after: responses without a score, since this start of the run, after which it ends; None
+            never ends it.
+        failed: responses without a score so far, missing ones included.
     """
 
     policy: Policy = "drop"
@@ -50,29 +51,34 @@ class FailurePolicy:
         if self.abort_after is not None and (not isinstance(self.abort_after, int) or self.abort_after < 1):
             raise ValueError(f"sinternal.failures.abort_after = {self.abort_after}: give a count of rows, or null")
 
-    def check(self, rows: Sequence[Row], expected: int) -> None:
+    def check(self, rows: Sequence[Row], expected: int) -> int:
         """Count the step's failures and end the run when they are too many.
 
         Args:
             rows: every rollout that came.
-            expected: rollouts that were asked for; the rest are missing (their session failed).
+            expected: responses that were asked for.
+
+        Returns:
+            How many of them never came: their session died, and verl says nothing of it.
 
         Raises:
             TooManyFailures: with the counts and what to do.
         """
-        scored = sum(row.scored for row in rows)
-        self.failed += max(expected - scored, 0)
+        came = list({row.session: row for row in rows}.values())
+        scored, missing = sum(row.scored for row in came), max(expected - len(came), 0)
+        self.failed += len(came) - scored + missing
         if scored < self.min_share * expected or not scored:
             raise TooManyFailures(
-                f"{scored} of {expected} rollouts have a score, less than sinternal.failures.min_share="
-                f"{self.min_share}: {_account(rows, expected)}. The log above says why; mend it and start again, "
+                f"{scored} of {expected} responses have a score, less than sinternal.failures.min_share="
+                f"{self.min_share}: {_account(came, missing)}. The log above says why; mend it and start again, "
                 "the run resumes from its last checkpoint"
             )
         if self.abort_after is not None and self.failed >= self.abort_after:
             raise TooManyFailures(
-                f"{self.failed} rollouts of this run have no score, sinternal.failures.abort_after="
-                f"{self.abort_after}; in this step: {_account(rows, expected)}"
+                f"{self.failed} responses of this run have no score, sinternal.failures.abort_after="
+                f"{self.abort_after}; in this step: {_account(came, missing)}"
             )
+        return missing
 
     def set_aside(self, rows: Sequence[Row], responses: int) -> set[str]:
         """Keys of the rows that must not move the policy; empty under ``zero``.
@@ -80,6 +86,9 @@ class FailurePolicy:
         Args:
             rows: every rollout of the step.
             responses: responses per prompt, ``rollout.n``; with one there are no groups.
+
+        Raises:
+            TooManyFailures: no row is left to learn from.
         """
         if self.policy == "zero":
             return set()
@@ -88,14 +97,14 @@ class FailurePolicy:
             if row.scored:
                 sessions[row.group].add(row.session)
         needed = min(2, responses)
-        return {row.key for row in rows if not row.scored or len(sessions[row.group]) < needed}
+        aside = {row.key for row in rows if not row.scored or len(sessions[row.group]) < needed}
+        if len(aside) == len(rows):
+            raise TooManyFailures(f"no prompt of this step has {needed} scored responses: {_account(rows, 0)}")
+        return aside
 
 
-def _account(rows: Sequence[Row], expected: int) -> str:
-    counts: defaultdict[str, int] = defaultdict(int)
-    for row in rows:
-        if not row.scored:
-            counts[f"{row.outcome.name} ({row.source})"] += 1
-    missing = expected - len(rows)
+def _account(rows: Sequence[Row], missing: int) -> str:
+    """What failed, in words: ``4 FAILED (math), 1 never came``."""
+    counts = Counter(f"{row.outcome.name} ({row.source})" for row in rows if not row.scored)
     parts = [f"{count} {name}" for name, count in sorted(counts.items())]
-    return ", ".join(parts + ([f"{missing} never came"] if missing > 0 else [])) or "none failed"
+    return ", ".join(parts + ([f"{missing} never came"] if missing else [])) or "none failed"

@@ -13,6 +13,7 @@ A mixin over verl's trainer, in the order a step runs through it:
 Use: ``trainer.v1.trainer_mode=sinternal``; settings under ``sinternal``.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ class SInternalMixin:
         self._curves, self._held_out_curves = SourceCurves("train"), SourceCurves("val")
         self._source_key = config.data.get("reward_fn_key", "data_source")
         self._order: dict[str, int] = {}
+        self._submitted = 0
         self._rows: list[Row] = []
         self._missing = 0
         self._set_aside: set[str] = set()
@@ -95,6 +97,8 @@ class SInternalMixin:
         if self._dropped:
             tq.kv_clear(keys=self._dropped, partition_id="train")
         self._rows, self._missing, self._set_aside, self._dropped = [], 0, set(), []
+        if self.trainer_mode == "sync":
+            self._order.clear()  # what is left of the last step was filtered out
         super().on_step_begin()
 
     def _log_to_file(self) -> None:
@@ -104,7 +108,8 @@ class SInternalMixin:
     # ------------------------------------------------------------------ one step
 
     def _submit_batch_to_rollout(self, batch: TensorDict) -> int:
-        self._order |= {uid: len(self._order) + place for place, uid in enumerate(list(batch["uid"]))}
+        self._order |= {uid: self._submitted + place for place, uid in enumerate(list(batch["uid"]))}
+        self._submitted += len(batch)
         return super()._submit_batch_to_rollout(batch)
 
     def _balance_batch(self, batch: KVBatchMeta, metrics: dict, **kwargs) -> KVBatchMeta:
@@ -114,8 +119,7 @@ class SInternalMixin:
             responses = self.config.actor_rollout_ref.rollout.n
             expected = self.config.data.train_batch_size // self.parameter_sync_step * responses
             self._rows += rows
-            self._missing += max(expected - len(rows), 0)
-            self._failures.check(rows, expected)
+            self._missing += self._failures.check(rows, expected)
             aside = self._failures.set_aside(rows, responses)
             if self._failures.policy == "drop" and aside:
                 self._dropped += [key for key in batch.keys if key in aside]
@@ -126,7 +130,7 @@ class SInternalMixin:
     def _in_order(self, batch: KVBatchMeta) -> KVBatchMeta:
         def place(key: str) -> tuple[int, int, int]:
             uid, session, output = key.rsplit("_", 2)
-            return self._order.get(uid, len(self._order)), int(session), int(output)
+            return self._order.get(uid, self._submitted), int(session), int(output)
 
         ordered = batch.select_keys(sorted(batch.keys, key=place))
         for uid in {key.rsplit("_", 2)[0] for key in batch.keys}:
@@ -186,7 +190,9 @@ class SInternalMixin:
                 dump_path=rollout_data_dir,
             )
 
-    def _val_metrics_update(self, data_sources, sample_uids, reward_extra_infos_dict, *rest, **kwargs) -> dict:
+    def _val_metrics_update(
+        self, data_sources, sample_uids, reward_extra_infos_dict, sample_turns, expected_acc_counts=None
+    ) -> dict:
         """Ours per source, over the scored rows, and verl's own validation metrics, less what is no
         verdict: verl takes a failed judge's 0 for a wrong answer, and bootstraps every extra number."""
         infos = dict(reward_extra_infos_dict)
@@ -199,8 +205,12 @@ class SInternalMixin:
         # verl's best and worst of n need all n: a prompt with a failure counts in ours only.
         incomplete = {uid for uid, row in zip(sample_uids, rows, strict=True) if not row.scored}
         infos["reward"] = [None if uid in incomplete else r for uid, r in zip(sample_uids, rewards, strict=True)]
-        metrics = super()._val_metrics_update(data_sources, sample_uids, infos, *rest, **kwargs)
-        return metrics | self._held_out_curves.step(rows)
+        metrics = super()._val_metrics_update(data_sources, sample_uids, infos, sample_turns, expected_acc_counts)
+        missing: Counter[str] = Counter()
+        for (source, _), responses in (expected_acc_counts or {}).items():
+            missing[f"val/{source}/missing"] += responses
+        missing.subtract(f"val/{source}/missing" for source in data_sources)
+        return metrics | self._held_out_curves.step(rows) | missing
 
 
 @register_trainer("sinternal")

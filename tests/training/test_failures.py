@@ -34,11 +34,17 @@ def test_with_one_response_a_prompt_there_is_no_group_to_be_alone_in():
 def test_several_outputs_of_one_session_are_one_response():
     outputs = [Row(f"a_0_{n}", "math", 1.0, Outcome.CORRECT, True) for n in range(3)]
 
-    assert len(FailurePolicy("drop").set_aside(outputs, responses=4)) == 3
+    assert FailurePolicy("drop").set_aside([*outputs, *rows(b="ss")], responses=4) == {row.key for row in outputs}
+    assert FailurePolicy("drop", min_share=0).check(outputs, expected=4) == 3
+
+
+def test_a_step_in_which_every_group_is_left_with_one_ends_the_run():
+    with pytest.raises(TooManyFailures, match=r"no prompt of this step has 2 scored.*2 FAILED \(math\)"):
+        FailurePolicy("neutral").set_aside(rows(a="sf", b="fs"), responses=2)
 
 
 def test_too_small_a_share_ends_the_run_and_says_what_failed():
-    with pytest.raises(TooManyFailures, match=r"2 of 8 rollouts.*min_share=0.5: 2 FAILED \(math\), 4 never came"):
+    with pytest.raises(TooManyFailures, match=r"2 of 8 responses.*min_share=0.5: 2 FAILED \(math\), 4 never came"):
         FailurePolicy("drop", min_share=0.5).check(rows(a="ssff"), expected=8)
 
 
@@ -52,7 +58,7 @@ def test_abort_after_counts_failed_and_missing_rows_over_steps():
     policy = FailurePolicy("drop", abort_after=5)
     policy.check(rows(a="sssf"), expected=5)
     policy.check(rows(a="sssf"), expected=5)
-    with pytest.raises(TooManyFailures, match=r"5 rollouts .*abort_after=5"):
+    with pytest.raises(TooManyFailures, match=r"5 responses .*abort_after=5"):
         policy.check(rows(a="sssf"), expected=4)
 
 

@@ -160,10 +160,10 @@ def test_rows_are_put_in_the_order_of_their_prompts_whatever_the_order_of_arriva
 
 
 def test_a_step_with_too_few_scores_ends_the_run(step):
-    with pytest.raises(TooManyFailures, match=r"8 of 12 rollouts.*4 FAILED \(world/addition\)"):
+    with pytest.raises(TooManyFailures, match=r"8 of 12 responses.*4 FAILED \(world/addition\)"):
         step("drop", min_share=0.8)
 
 
 def test_abort_after_counts_over_the_run(step):
-    with pytest.raises(TooManyFailures, match=r"4 rollouts of this run have no score"):
+    with pytest.raises(TooManyFailures, match=r"4 responses of this run have no score"):
         step("drop", abort_after=4)

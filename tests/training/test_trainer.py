@@ -113,9 +113,11 @@ def test_validation_counts_no_failure_as_a_wrong_answer(trainer):
             "scored": [1, 0, 1, 1],
         },
         [2] * 4,
+        expected_acc_counts={("math", "p"): 2, ("math", "q"): 2, ("math", "r"): 2},
     )
 
     assert metrics["val/math/reward/mean"] == pytest.approx(2 / 3)
     assert (metrics["val/math/scored"], metrics["val/math/outcome/failed"]) == (0.75, 1)
+    assert metrics["val/math/missing"] == 2  # the session of prompt r died
     assert metrics["val-core/math/reward/mean@2"] == 0.5  # of the one prompt without a failure
     assert not [name for name in metrics if name.startswith("val-aux/math") and "reward" not in name]
