@@ -7,7 +7,7 @@
 ``queue``, ``rows`` the rollouts of a step, read from TransferQueue
 ``failures``        what rows without a score do to training
 ``trainer``         verl's trainers with the above
-``curves``          the numbers of a step for each data source
+``source_curves``   the numbers of a step for each data source
 ``metrics_file``    one file over all starts of a run
 ``watchdog``        ends a run whose worker died
 """

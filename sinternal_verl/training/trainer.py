@@ -8,7 +8,7 @@ A mixin over verl's trainer, in the order a step runs through it:
 3. `_balance_batch` reads the rows, puts them in the order of their prompts (verl's is the order of
    arrival, which no second run repeats), and applies the failure policy (`failures`).
 4. `_compute_advantage` gives rows that the policy sets aside no advantage.
-5. `_compute_metrics` adds curves per data source (`curves`); `_log_rollout_data` dumps every rollout.
+5. `_compute_metrics` adds curves per data source (`source_curves`); `_log_rollout_data` dumps every rollout.
 
 Use: ``trainer.v1.trainer_mode=sinternal``; settings under ``sinternal``.
 """
@@ -28,7 +28,7 @@ from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
-from sinternal_verl.training.curves import SourceCurves
+from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.failures import FailurePolicy
 from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
 from sinternal_verl.training.queue import read_rows, write_fields

@@ -1,7 +1,7 @@
 """The numbers of one step for each data source."""
 
 from sinternal_verl.scoring.score import Outcome
-from sinternal_verl.training.curves import SourceCurves
+from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.rows import Row
 
 
