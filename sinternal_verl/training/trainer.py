@@ -28,12 +28,12 @@ from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
-from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.failures import FailurePolicy
 from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
 from sinternal_verl.training.queue import read_rows, write_fields
 from sinternal_verl.training.reward_workers import start_reward_workers
 from sinternal_verl.training.rows import Row, make_row
+from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.waiting import bound_the_wait
 
 OWN_INFO = ("score", "outcome", "scored")

@@ -1,8 +1,8 @@
 """The numbers of one step for each data source."""
 
 from sinternal_verl.scoring.score import Outcome
-from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.rows import Row
+from sinternal_verl.training.source_curves import SourceCurves
 
 
 def row(source: str, reward: float, outcome: Outcome, length: int | None = 10, truncated: bool = False) -> Row:
