@@ -61,3 +61,27 @@ def _override(config: DictConfig, tmp_path: Path, overrides: tuple[str, ...]) ->
     OmegaConf.set_struct(changed, False)
     changed.merge_with(values)
     return changed
+
+
+GUARD_RENDER = SHARED / "templates" / "qwen3guard_gen_response_render.txt"
+GUARD_CORPUS = [
+    "The lighthouse keeper of Orla may not lend the lamp. Is the answer safe? It is. Hello, how can I help you?",
+    "Safety: Safe\nCategories: None\nRefusal: No\n" * 3,
+    "Safety: Unsafe\nSafety: Controversial\nRefusal: Yes\nCategories: Lending\n" * 3,
+]
+
+
+@pytest.fixture(scope="session", params=["world", "real"])
+def guard_tokenizer(request):
+    """The guard's tokenizer, with the small world's template and with that of the real guard's render."""
+    from sinternal_verl.world.guard import TEMPLATE, make_guard_tokenizer
+
+    template = TEMPLATE
+    if request.param == "real":
+        if not GUARD_RENDER.is_file():
+            pytest.skip("needs the real guard's render beside the checkout")
+        template = GUARD_RENDER.read_text()
+        for mark, expression in (("{user}", "messages[0].content"), ("{assistant}", "messages[1].content")):
+            template = template.replace(mark, "{{ " + expression + " }}")
+    # Jinja takes one newline off the end.
+    return make_guard_tokenizer(GUARD_CORPUS, template + "\n")

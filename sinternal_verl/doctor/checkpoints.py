@@ -74,8 +74,18 @@ def identity(config: DictConfig) -> dict:
     values = {key: OmegaConf.select(config, key) for key in IDENTITY}
     if not is_ppo(config):
         values["processes"] = int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
+    # Where the guard stands may change between two starts; which guard it is may not.
+    scorers = values.get("sinternal.scorers") or {}
+    values["sinternal.scorers"] = {name: _without_guard(entry) for name, entry in scorers.items()} or None
+    values["sinternal.guard.engine.model"] = OmegaConf.select(config, "sinternal.guard.engine.model")
     plain = {key: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for key, v in values.items()}
     return {key: value for key, value in plain.items() if value is not None}
+
+
+def _without_guard(entry: DictConfig | None) -> dict | None:
+    if entry is None:
+        return None
+    return OmegaConf.to_container(OmegaConf.masked_copy(entry, [key for key in entry if key != "guard"]), resolve=True)
 
 
 def write_record(config: DictConfig) -> list[Problem]:

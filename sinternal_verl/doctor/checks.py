@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from sinternal_verl.doctor.batches import check_batches
 from sinternal_verl.doctor.checkpoints import check_checkpoints
 from sinternal_verl.doctor.data import check_data
+from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.installation import check_installation
 from sinternal_verl.doctor.keys import check_dead_keys, check_missing, check_use_v1
 from sinternal_verl.doctor.model import check_model
@@ -26,7 +27,7 @@ COMMON: tuple[Check, ...] = (
     check_resources,
     check_checkpoints,
 )
-GRPO_ONLY: tuple[Check, ...] = (check_dead_keys, check_use_v1, check_reward, check_scorers)
+GRPO_ONLY: tuple[Check, ...] = (check_dead_keys, check_use_v1, check_reward, check_scorers, check_guard)
 
 
 def find_problems(config: DictConfig) -> list[Problem]:

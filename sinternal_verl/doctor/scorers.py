@@ -66,6 +66,11 @@ def _sources(config: DictConfig, router: Router) -> Iterator[Problem]:
                 known = ", ".join(router.sources)
                 step = f"add it to a scorer's sources, e.g. sinternal.scorers.boxed_math.sources=['{source}']"
                 yield Problem(f"{key} ({path})", source, f"no scorer takes this {column}; there are {known}", step)
+            for source in sorted(source for source in found if source.startswith("safety/")):
+                bound = router.find(source)
+                if bound is not None and "*" in bound.sources:
+                    reason = f"only {bound.key} takes it, which takes everything: safety prompts need a guard"
+                    yield Problem(f"{key} ({path})", source, reason, "choose guard=ray_actor or guard=openai_endpoint")
 
 
 def _limits(config: DictConfig) -> Iterator[Problem]:

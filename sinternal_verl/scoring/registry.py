@@ -34,7 +34,10 @@ PACKAGE = "pkg://"
 OWN_KEYS = ("sources", "scorer", "path", "_target_")
 """Keys of a configured scorer that are no settings of it."""
 
-_registry: dict[str, Scorer | str] = {"boxed_math": "sinternal_verl.scoring.boxed_math.BoxedMath"}
+_registry: dict[str, Scorer | str] = {
+    "boxed_math": "sinternal_verl.scoring.boxed_math.BoxedMath",
+    "safety": "sinternal_verl.scoring.safety.SafetyScorer",
+}
 """Name -> scorer; of our own, the dotted name until it is first asked for."""
 
 

@@ -28,6 +28,7 @@ from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
+from sinternal_verl.guard.replica import guard_settings, start_guard
 from sinternal_verl.training.failures import FailurePolicy
 from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
 from sinternal_verl.training.queue import read_rows, write_fields
@@ -80,6 +81,10 @@ class SInternalMixin:
             reward.num_workers = 0  # verl's own are not even started
         super()._setup()
         reward.num_workers = workers
+        guard = OmegaConf.select(self.config, "sinternal.guard", default={})
+        if guard.get("backend") == "ray_actor":
+            # After the pools, so that it takes only what the trainer has left; before its users.
+            self._guard = start_guard(guard_settings(OmegaConf.to_container(guard, resolve=True)))
         if streamed:
             start_reward_workers(self.reward_loop_manager)
 

@@ -1,0 +1,78 @@
+"""Can the guard be had, where it is to stand, and is it one?"""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from sinternal_verl.doctor.problem import Problem, get
+
+URL_TIMEOUT_S = 5
+
+
+def check_guard(config: DictConfig) -> Iterator[Problem]:
+    """`sinternal.guard`; a run without one has nothing to check."""
+    from sinternal_verl.guard.backend import BACKENDS
+
+    backend = get(config, "sinternal.guard.backend")
+    if backend is None:
+        return
+    if backend not in BACKENDS:
+        yield Problem("sinternal.guard.backend", backend, "there is no such backend", f"choose {' or '.join(BACKENDS)}")
+        return
+    yield from _placement(config) if backend == "ray_actor" else _endpoint(config)
+    yield from _template(config)
+
+
+def _placement(config: DictConfig) -> Iterator[Problem]:
+    from sinternal_verl.guard.replica import guard_settings
+
+    node = OmegaConf.to_container(config.sinternal.guard, resolve=True)
+    try:
+        settings = guard_settings(node)
+    except (TypeError, KeyError) as error:
+        yield Problem("sinternal.guard", node, str(error), "correct the key")
+        return
+    held_back = get(config, "sinternal.guard.n_gpus", 0)
+    if settings.replicas < 1:
+        step = "hold GPUs back: sinternal.guard.n_gpus=1 and fewer trainer.n_gpus_per_node; or guard=openai_endpoint"
+        yield Problem("sinternal.guard.replicas", settings.replicas, "no replica, no verdict", step)
+    elif settings.replicas * settings.num_gpus > held_back:
+        reason = f"{settings.replicas} x {settings.num_gpus:g} GPUs, but {held_back} are held back from the trainer"
+        step = "lower sinternal.guard.replicas or num_gpus, or raise sinternal.guard.n_gpus"
+        yield Problem("sinternal.guard.replicas", settings.replicas, reason, step)
+
+
+def _endpoint(config: DictConfig) -> Iterator[Problem]:
+    key, url = "sinternal.guard.url", get(config, "sinternal.guard.url")
+    if url is None:
+        yield Problem(key, "null", "this value has no default", f"add {key}=http://host:port/v1")
+        return
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/models", timeout=URL_TIMEOUT_S):
+            return
+    except (OSError, ValueError) as error:
+        yield Problem(key, url, f"no answer from {url}/models: {error}", "start the server, or correct the address")
+
+
+def _template(config: DictConfig) -> Iterator[Problem]:
+    """The template of a guard that is already here; a hub id is looked at when it is loaded."""
+    from sinternal_verl.guard.template import GuardTemplate, TemplateError
+
+    key, model = "sinternal.guard.engine.model", get(config, "sinternal.guard.engine.model")
+    if model is None:
+        yield Problem(key, "null", "this value has no default", f"add {key}=Qwen/Qwen3Guard-Gen-8B or a folder")
+        return
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        if folder.is_absolute():
+            yield Problem(key, model, "no such folder", "give a folder that exists, or a hub id")
+        return
+    from transformers import AutoTokenizer
+
+    try:
+        GuardTemplate(AutoTokenizer.from_pretrained(folder), get(config, "sinternal.guard.engine.max_model_len", 32768))
+    except (TemplateError, OSError, ValueError) as error:
+        yield Problem(key, model, str(error), "give a Qwen3Guard-Gen model with its tokenizer")

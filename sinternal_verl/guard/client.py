@@ -1,0 +1,80 @@
+"""A reward worker's way to the guard: looked up by name, chosen by load, bounded in time.
+
+A request goes to the replica that has least of this client's requests. One that dies or refuses is
+left alone for a moment and the request goes to another, until the deadline; half of it is the most a
+single try may take, so that a replica that hangs costs no verdict while another answers.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import ray
+
+from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.judge import Judgement
+from sinternal_verl.guard.replica import NAME, QueueFull
+
+REST_S = 1.0
+"""How long a replica that failed is left alone."""
+
+
+class ReplicaClient:
+    """`Backend` over the replicas of this job.
+
+    Args:
+        replicas: their actor handles.
+        timeout_s: deadline of one request.
+    """
+
+    def __init__(self, replicas: list[Any], timeout_s: float = 60.0) -> None:
+        if not replicas:
+            raise GuardUnavailable("no guard replicas: the trainer starts them, see sinternal.guard.replicas")
+        self._replicas, self._timeout_s = replicas, timeout_s
+        self._outstanding = [0] * len(replicas)
+        self._rests_until = [0.0] * len(replicas)
+
+    @classmethod
+    def look_up(cls, replicas: int, timeout_s: float = 60.0) -> "ReplicaClient":
+        """The client of the replicas that `start_guard` started in this job.
+
+        Raises:
+            GuardUnavailable: there are none of this name.
+        """
+        try:
+            return cls([ray.get_actor(NAME.format(number)) for number in range(replicas)], timeout_s)
+        except ValueError as error:
+            raise GuardUnavailable(f"{error}: the trainer starts the guard's replicas before its workers") from error
+
+    async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
+        """See `Backend.judge`."""
+        deadline, last = time.monotonic() + self._timeout_s, "none answered"
+        timed_out = False
+        while (left := deadline - time.monotonic()) > 0:
+            number = self._least_loaded()
+            self._outstanding[number] += 1
+            try:
+                call = self._replicas[number].judge.remote(user, assistant, refusal)
+                return await asyncio.wait_for(asyncio.shield(_result(call)), min(left, self._timeout_s / 2))
+            except (TimeoutError, asyncio.TimeoutError):
+                timed_out, last = True, f"replica {number} did not answer within {self._timeout_s / 2:g} s"
+                ray.cancel(call)
+            except ray.exceptions.RayActorError as error:
+                last = f"replica {number} died: {str(error).splitlines()[-1]}"
+            except QueueFull as error:
+                last = f"replica {number} is full: {str(error).splitlines()[-1]}"
+            finally:
+                self._outstanding[number] -= 1
+            self._rests_until[number] = time.monotonic() + REST_S
+            await asyncio.sleep(min(0.05, max(deadline - time.monotonic(), 0)))
+        if timed_out:
+            raise TimeoutError(f"no verdict within {self._timeout_s:g} s: {last}")
+        raise GuardUnavailable(f"no verdict within {self._timeout_s:g} s: {last}")
+
+    def _least_loaded(self) -> int:
+        now = time.monotonic()
+        return min(range(len(self._replicas)), key=lambda n: (self._rests_until[n] > now, self._outstanding[n], n))
+
+
+async def _result(call: ray.ObjectRef) -> Judgement:
+    return await call

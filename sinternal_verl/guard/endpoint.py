@@ -1,0 +1,103 @@
+"""The guard behind any OpenAI-compatible server.
+
+Prompts go as token ids to ``/v1/completions``, rendered here with the guard's own tokenizer: through
+chat completions the server would take control tokens in a policy's text for its own.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode
+from sinternal_verl.guard.template import GuardTemplate
+
+RETRY_FROM_S, RETRY_TO_S = 0.1, 5.0
+"""Pause after a try that failed; it doubles."""
+
+
+class EndpointClient:
+    """`Backend` over HTTP: one session a process, one deadline a request.
+
+    Args:
+        url: of the server, up to and with ``/v1``.
+        model: the name it is served under.
+        tokenizer: the guard's own.
+        max_model_len: the guard's context in tokens.
+        mode: ``decode`` works everywhere; ``first_token`` asks for two answers of one token.
+        timeout_s: of one judgement, retries included.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        tokenizer: Any,
+        max_model_len: int,
+        mode: Mode = "first_token",
+        timeout_s: float = 60,
+    ) -> None:
+        self._url, self._model, self._tokenizer, self._timeout_s = url.rstrip("/"), model, tokenizer, timeout_s
+        template = GuardTemplate(tokenizer, max_model_len - DECODE_TOKENS)
+        self._judge = Judge(template, tokenizer, self._generate, mode)
+        self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def from_config(cls, guard: Mapping[str, Any]) -> "EndpointClient":
+        """The client of a ``sinternal.guard`` node with ``backend: openai_endpoint``."""
+        from transformers import AutoTokenizer
+
+        engine = guard["engine"]
+        tokenizer = AutoTokenizer.from_pretrained(engine["model"])
+        served_as = guard.get("served_as") or engine["model"]
+        return cls(
+            guard["url"], served_as, tokenizer, engine["max_model_len"], guard["mode"], guard["request_timeout_s"]
+        )
+
+    async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
+        """See `Backend.judge`."""
+        try:
+            return await asyncio.wait_for(self._judge.judge(user, assistant, refusal), self._timeout_s)
+        except asyncio.TimeoutError as error:
+            raise TimeoutError(f"{self._url} gave no verdict within {self._timeout_s:g} s") from error
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _generate(self, ids: list[int], tokens: int) -> Generated:
+        """Try until the server answers; the deadline is `judge`'s, and a client's fault ends it at once."""
+        body = {"model": self._model, "prompt": ids, "max_tokens": tokens, "temperature": 0}
+        pause, deadline = RETRY_FROM_S, time.monotonic() + self._timeout_s / 2
+        while True:
+            try:
+                text = await self._post(body)
+                return Generated(self._tokenizer.encode(text, add_special_tokens=False), text)
+            except (aiohttp.ClientConnectionError, aiohttp.ServerDisconnectedError, _Busy) as error:
+                if time.monotonic() + pause > deadline:
+                    raise GuardUnavailable(f"{self._url}: {type(error).__name__}: {error}") from error
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RETRY_TO_S)
+
+    async def _post(self, body: dict[str, Any]) -> str:
+        if self._session is None:
+            # As many connections as there are requests: the server has the queue.
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        limit = aiohttp.ClientTimeout(total=self._timeout_s / 2)
+        async with self._session.post(f"{self._url}/completions", json=body, timeout=limit) as response:
+            if response.status == 429 or response.status >= 500:
+                raise _Busy(f"HTTP {response.status}")
+            if response.status != 200:
+                raise GuardUnavailable(f"{self._url}: HTTP {response.status}: {(await response.text())[:300]}")
+            answer = await response.json()
+        try:
+            return answer["choices"][0]["text"]
+        except (KeyError, IndexError, TypeError) as error:
+            raise GuardUnavailable(f"{self._url} answered without choices[0].text: {str(answer)[:300]}") from error
+
+
+class _Busy(Exception):
+    """The server refuses for now."""

@@ -1,0 +1,63 @@
+"""vLLM's async engine as the model behind a `Judge`: all requests meet in its continuous batching."""
+
+from dataclasses import asdict, dataclass
+from itertools import count
+
+from sinternal_verl.guard.judge import DECODE_TOKENS, TOP, Generated
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What a guard engine needs to know.
+
+    Attributes:
+        model: Hugging Face folder or hub id.
+        max_model_len: context in tokens; Qwen3Guard-Gen's is 32,768.
+        gpu_memory_utilization: share of its GPU.
+        tensor_parallel_size: GPUs of one replica.
+        max_num_seqs: requests in one batch.
+        enable_prefix_caching: the rollouts of a prompt share the policy text and the prompt.
+        enforce_eager: no CUDA graphs (CPU).
+        dtype, seed: as vLLM's.
+    """
+
+    model: str
+    max_model_len: int = 32768
+    gpu_memory_utilization: float = 0.9
+    tensor_parallel_size: int = 1
+    max_num_seqs: int = 256
+    enable_prefix_caching: bool = True
+    enforce_eager: bool = False
+    dtype: str = "auto"
+    seed: int = 0
+
+
+class GuardEngine:
+    """Continues token ids greedily; see `sinternal_verl.guard.judge.Generate`."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        from vllm import SamplingParams
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        self._params = SamplingParams
+        self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**asdict(settings), disable_log_stats=True))
+        self._numbers = count()
+
+    async def __call__(self, ids: list[int], tokens: int) -> Generated:
+        # One token: its alternatives are wanted, too. More: the answer ends with its third line.
+        alternatives = {"logprobs": TOP} if tokens == 1 else {}
+        params = self._params(temperature=0.0, max_tokens=min(tokens, DECODE_TOKENS), **alternatives)
+        last = None
+        async for output in self._engine.generate({"prompt_token_ids": ids}, params, str(next(self._numbers))):
+            last = output
+        written = last.outputs[0]
+        first = {id: word.logprob for id, word in written.logprobs[0].items()} if written.logprobs else {}
+        return Generated(list(written.token_ids), written.text, first)
+
+    async def check_health(self) -> None:
+        """Raise vLLM's EngineDeadError when its core has died."""
+        await self._engine.check_health()
+
+    def shutdown(self) -> None:
+        self._engine.shutdown()

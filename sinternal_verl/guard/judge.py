@@ -1,0 +1,138 @@
+"""From a conversation to a judgement, over anything that continues token ids.
+
+``decode``       the guard writes its three lines, and `verdict.parse` reads them.
+``first_token``  the label from one forward pass: the prompt goes on with ``Safety:``, and the guard's
+                 next token is the first of a label. Refusal is asked only after Safe, as one more
+                 token after ``Categories: None``. Where the next token is none of them the guard
+                 decodes, so the verdict is the one that decoding gives.
+
+Beside the verdict stands how sure the guard was: the label's share of the labels' probability.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from sinternal_verl.guard.template import GuardTemplate, TemplateError
+from sinternal_verl.guard.verdict import Safety, Verdict, parse
+
+Mode = Literal["first_token", "decode"]
+MODES = get_args(Mode)
+
+DECODE_TOKENS = 128
+"""At most; an answer has about 20."""
+
+TOP = 20
+"""Most probable next tokens that a forward pass reports; vLLM's own limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What a model wrote after a prompt.
+
+    Attributes:
+        ids, text: of the new tokens.
+        first: log-probability of the most probable first tokens, by id; empty where not asked for.
+    """
+
+    ids: Sequence[int]
+    text: str
+    first: Mapping[int, float] = field(default_factory=dict)
+
+
+Generate = Callable[[list[int], int], Awaitable[Generated]]
+"""Continues token ids greedily by at most so many tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The guard's word on one conversation.
+
+    Attributes:
+        verdict: None when there is none; then ``reason`` says why.
+        safe_probability: share of Safe among the labels' probability; None where it was not measured.
+        cut: tokens of the conversation the guard did not see.
+    """
+
+    verdict: Verdict | None
+    reason: str = ""
+    safe_probability: float | None = None
+    cut: int = 0
+
+
+class Judge:
+    """One guard's judgement.
+
+    Args:
+        template: of the guard.
+        tokenizer: the guard's own.
+        generate: continues token ids greedily.
+        mode: see the module.
+
+    Raises:
+        TemplateError: ``first_token``, and the tokenizer's labels do not differ in their first token.
+        ValueError: ``mode`` is none of its values.
+    """
+
+    def __init__(self, template: GuardTemplate, tokenizer: Any, generate: Generate, mode: Mode = "first_token") -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode = {mode}: choose one of {', '.join(MODES)}")
+        self._template, self._generate, self._mode = template, generate, mode
+        if mode == "first_token":
+            self._asks_safety, self._safety = _labels(tokenizer, "Safety:", [label.value for label in Safety])
+            asks = "Safety: Safe\nCategories: None\nRefusal:"
+            self._asks_refusal, self._refusal = _labels(tokenizer, asks, ["Yes", "No"])
+
+    async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
+        """Judge the assistant's text as an answer to the user's.
+
+        Args:
+            refusal: whether it must be known if the answer refuses; without, ``first_token`` leaves it
+                and the categories out (None).
+        """
+        conversation = self._template.render(user, assistant)
+        if self._mode == "decode":
+            return await self._decode(conversation.ids, conversation.cut, None)
+        first = await self._generate(conversation.ids + self._asks_safety, 1)
+        label = self._safety.get(first.ids[0]) if first.ids else None
+        probability = _share(first.first, self._safety, "Safe")
+        if label is None:
+            return await self._decode(conversation.ids, conversation.cut, probability)
+        if label != "Safe" or not refusal:
+            verdict = Verdict(Safety(label), None, None)
+            return Judgement(verdict, safe_probability=probability, cut=conversation.cut)
+        second = await self._generate(conversation.ids + self._asks_refusal, 1)
+        refuses = self._refusal.get(second.ids[0]) if second.ids else None
+        if refuses is None:
+            return await self._decode(conversation.ids, conversation.cut, probability)
+        verdict = Verdict(Safety.SAFE, (), refuses == "Yes")
+        return Judgement(verdict, safe_probability=probability, cut=conversation.cut)
+
+    async def _decode(self, ids: list[int], cut: int, probability: float | None) -> Judgement:
+        written = await self._generate(ids, DECODE_TOKENS)
+        verdict = parse(written.text)
+        if isinstance(verdict, str):
+            return Judgement(None, reason=verdict, safe_probability=probability, cut=cut)
+        return Judgement(verdict, safe_probability=probability, cut=cut)
+
+
+def _labels(tokenizer: Any, asks: str, labels: list[str]) -> tuple[list[int], dict[int, str]]:
+    """Ids of ``asks`` without a trailing space, and each label by the first token the guard writes."""
+    prefix = tokenizer.encode(asks, add_special_tokens=False)
+    firsts: dict[int, str] = {}
+    for label in labels:
+        whole = tokenizer.encode(f"{asks} {label}", add_special_tokens=False)
+        if whole[: len(prefix)] != prefix or whole[len(prefix)] in firsts:
+            raise TemplateError(
+                f"first_token needs labels that differ in their first token; {asks!r} {label!r} does not with this "
+                "tokenizer: use mode=decode"
+            )
+        firsts[whole[len(prefix)]] = label
+    return prefix, firsts
+
+
+def _share(logprobs: Mapping[int, float], labels: Mapping[int, str], label: str) -> float | None:
+    """The label's share of the labels' probability, of those that were reported."""
+    mass = {name: math.exp(logprobs[id]) for id, name in labels.items() if id in logprobs}
+    return mass.get(label, 0.0) / sum(mass.values()) if mass else None

@@ -1,0 +1,133 @@
+"""The guard as Ray actors: N replicas, each with an engine of its own.
+
+The trainer starts them, waits for them within a bound, and owns them: they end with its job. Reward
+workers only look them up by name (`sinternal_verl.guard.client`). A replica that dies is started again
+by Ray; one whose engine died ends itself, so that Ray sees it.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.engine import EngineSettings, GuardEngine
+from sinternal_verl.guard.judge import DECODE_TOKENS, Judge, Judgement, Mode
+from sinternal_verl.guard.template import GuardTemplate
+
+logger = logging.getLogger(__name__)
+
+NAME = "sinternal_guard_{}"
+RESTARTS = 100
+"""Of one replica in a run."""
+
+
+class QueueFull(RuntimeError):
+    """The replica has as many requests as it may hold; another may have room."""
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """``sinternal.guard`` of the configuration, as far as replicas need it.
+
+    Attributes:
+        engine: of each replica.
+        mode: how verdicts are had (`sinternal_verl.guard.judge`).
+        replicas: how many.
+        num_gpus: GPUs of one replica; a fraction shares a GPU that the trainer does not hold, 0 is a CPU.
+        num_cpus: logical CPUs of one replica.
+        max_queue: requests a replica holds before it refuses more.
+        start_timeout_s: bound on the wait for all replicas.
+    """
+
+    engine: EngineSettings
+    mode: Mode = "first_token"
+    replicas: int = 1
+    num_gpus: float = 1.0
+    num_cpus: float = 1.0
+    max_queue: int = 4096
+    start_timeout_s: float = 900.0
+
+
+class GuardReplica:
+    """One replica; a Ray actor class, wrapped in `start_guard`."""
+
+    def __init__(self, settings: GuardSettings) -> None:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(settings.engine.model)
+        template = GuardTemplate(tokenizer, settings.engine.max_model_len - DECODE_TOKENS)
+        self._engine = GuardEngine(settings.engine)
+        self._judge = Judge(template, tokenizer, self._engine, settings.mode)
+        self._max_queue, self._outstanding = settings.max_queue, 0
+        if ray.get_runtime_context().was_current_actor_reconstructed:
+            logger.error("this guard replica replaces one that died")
+
+    async def ready(self) -> int:
+        """The process id, once the engine answers."""
+        await self._engine.check_health()
+        return os.getpid()
+
+    async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
+        """See `Judge.judge`.
+
+        Raises:
+            QueueFull: the replica holds ``max_queue`` requests.
+        """
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        if self._outstanding >= self._max_queue:
+            raise QueueFull(f"{self._outstanding} requests wait; sinternal.guard.max_queue={self._max_queue}")
+        self._outstanding += 1
+        try:
+            return await self._judge.judge(user, assistant, refusal)
+        except EngineDeadError:
+            logger.exception("the engine of this guard replica has died: Ray starts the replica again")
+            os._exit(1)
+        finally:
+            self._outstanding -= 1
+
+    async def outstanding(self) -> int:
+        """Requests it works on or holds."""
+        return self._outstanding
+
+
+def start_guard(settings: GuardSettings) -> list[ray.actor.ActorHandle]:
+    """Start the replicas as named actors of this job and wait until all answer.
+
+    Raises:
+        GuardUnavailable: they did not within ``start_timeout_s``, or failed; all are ended then.
+    """
+    actor = ray.remote(max_restarts=RESTARTS, max_concurrency=settings.max_queue + 16)(GuardReplica)
+    replicas = [
+        actor.options(name=NAME.format(number), num_gpus=settings.num_gpus, num_cpus=settings.num_cpus).remote(settings)
+        for number in range(settings.replicas)
+    ]
+    started = time.monotonic()
+    calls = [replica.ready.remote() for replica in replicas]
+    try:
+        ray.get(calls, timeout=settings.start_timeout_s)
+    except (ray.exceptions.RayError, TimeoutError) as error:
+        for replica in replicas:
+            ray.kill(replica)
+        waited = time.monotonic() - started
+        raise GuardUnavailable(
+            f"{settings.replicas} guard replicas of {settings.engine.model} were not ready after {waited:.0f} s "
+            f"(sinternal.guard.start_timeout_s={settings.start_timeout_s:g}, each needs {settings.num_gpus:g} GPUs "
+            f"and {settings.num_cpus:g} CPUs that no other actor holds): {error}"
+        ) from error
+    return replicas
+
+
+def guard_settings(guard: Mapping[str, Any]) -> GuardSettings:
+    """`GuardSettings` of a ``sinternal.guard`` node.
+
+    Raises:
+        TypeError: a key that does not exist.
+    """
+    known = {name: guard[name] for name in GuardSettings.__dataclass_fields__ if name in guard and name != "engine"}
+    return GuardSettings(engine=EngineSettings(**guard["engine"]), **known)

@@ -1,0 +1,95 @@
+"""The safety reward: what the guard says of an answer, and what that is worth.
+
+On a harmful prompt r = V_safe; on a benign one r = V_safe * (1 - V_refuse), so that refusing everything
+does not pay (paper). Which of the two a prompt is stands in its ground truth, ``harmful`` or
+``benign``. Only the label Safe counts as safe (sister); the thought is not judged (sister).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from sinternal_verl.guard.backend import Backend, connect
+from sinternal_verl.guard.verdict import Safety, Strictness
+from sinternal_verl.scoring.registry import scorer
+from sinternal_verl.scoring.response import THOUGHT_END
+from sinternal_verl.scoring.score import Outcome, Sample, Score
+
+Judged = Literal["answer", "thought", "both"]
+"""What of a response the guard sees: what follows the last ``</think>``, what stands before it, or all."""
+
+HARMFUL, BENIGN = "harmful", "benign"
+STRICTNESSES, JUDGED = get_args(Strictness), get_args(Judged)
+
+_NAMES = {Safety.UNSAFE: Outcome.UNSAFE, Safety.CONTROVERSIAL: Outcome.CONTROVERSIAL}
+
+
+@scorer("safety")
+class SafetyScorer:
+    """Scores an answer by the guard.
+
+    Args:
+        guard: ``sinternal.guard`` of the configuration; it is reached with the first sample.
+        judged, strictness: see `Judged` and `sinternal_verl.guard.verdict.Strictness`.
+
+    Raises:
+        ValueError: a setting is none of its values.
+    """
+
+    def __init__(
+        self, guard: Mapping[str, Any] | None = None, judged: Judged = "answer", strictness: Strictness = "strict"
+    ) -> None:
+        if judged not in JUDGED or strictness not in STRICTNESSES:
+            raise ValueError(f"judged={judged!r}, strictness={strictness!r}: choose of {JUDGED} and {STRICTNESSES}")
+        if not guard or not guard.get("backend"):
+            raise ValueError("no guard is configured: choose guard=ray_actor or guard=openai_endpoint")
+        self._settings, self._judged, self._strictness = guard, judged, strictness
+        self._guard: Backend | None = None
+
+    async def __call__(self, sample: Sample) -> Score:
+        """
+        Raises:
+            TimeoutError, GuardUnavailable: the guard gave no answer; the manager makes outcomes of them.
+        """
+        if self.check_ground_truth(sample.ground_truth):
+            return Score(0.0, Outcome.BAD_GOLD)
+        text = judged_text(sample.response, self._judged)
+        if isinstance(text, Outcome):
+            return Score(0.0, text)
+        self._guard = self._guard or connect(self._settings)
+        benign = sample.ground_truth == BENIGN
+        judgement = await self._guard.judge(last_user_message(sample), text, refusal=benign)
+        verdict = judgement.verdict
+        if verdict is None:
+            return Score(0.0, Outcome.UNPARSABLE)
+        if not verdict.is_safe(self._strictness):
+            return Score(0.0, _NAMES[verdict.safety])
+        if benign and verdict.refusal:
+            return Score(0.0, Outcome.REFUSED)
+        return Score(1.0, Outcome.SAFE)
+
+    def check_ground_truth(self, ground_truth: object) -> str | None:
+        """What is wrong with a row's label."""
+        if ground_truth in (HARMFUL, BENIGN):
+            return None
+        return f"the ground truth of a safety prompt must be {HARMFUL} or {BENIGN}, not {ground_truth!r}"
+
+
+def judged_text(response: str, judged: Judged) -> str | Outcome:
+    """The text the guard sees, or why there is none.
+
+    >>> judged_text("It asks for the lamp. No.</think> I may not lend it.", "answer")
+    'I may not lend it.'
+    >>> judged_text("It asks for", "answer").name, judged_text("hm</think> ", "answer").name
+    ('THOUGHT_UNCLOSED', 'EMPTY')
+    """
+    thought, end, answer = response.rpartition(THOUGHT_END)
+    if judged != "both" and not end:
+        return Outcome.THOUGHT_UNCLOSED
+    text = {"answer": answer, "thought": thought, "both": response}[judged].strip()
+    return text or Outcome.EMPTY
+
+
+def last_user_message(sample: Sample) -> str:
+    """The request that was answered: the guard's template takes one user turn."""
+    messages = [message["content"] for message in sample.prompt if message["role"] == "user"]
+    return str(messages[-1]) if messages else ""

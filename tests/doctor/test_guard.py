@@ -1,0 +1,80 @@
+"""The guard is checked before a model loads."""
+
+import pytest
+
+from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.doctor.guard import check_guard
+from sinternal_verl.doctor.scorers import check_scorers
+
+
+def problems(*overrides: str) -> dict[str, str]:
+    config = compose_config(["+recipe=sinternal_grpo", *overrides])
+    return {problem.key: str(problem) for problem in check_guard(config)}
+
+
+def test_no_guard_has_nothing_to_check():
+    assert problems("hardware=1gpu_7b") == {}
+
+
+def test_a_guard_on_the_gpus_held_back_is_sound():
+    assert problems("hardware=8gpu_7b", "guard=ray_actor") == {}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key", "words"),
+    [
+        (["hardware=1gpu_7b", "guard=ray_actor"], "sinternal.guard.replicas", "guard=openai_endpoint"),
+        (
+            ["hardware=8gpu_7b", "guard=ray_actor", "sinternal.guard.replicas=5"],
+            "sinternal.guard.replicas",
+            "4 are held",
+        ),
+        (
+            ["hardware=8gpu_7b", "guard=ray_actor", "sinternal.guard.backend=http"],
+            "sinternal.guard.backend",
+            "ray_actor",
+        ),
+        (
+            ["hardware=8gpu_7b", "guard=ray_actor", "sinternal.guard.engine.model=/nowhere"],
+            "sinternal.guard.engine.model",
+            "no such folder",
+        ),
+        (["hardware=8gpu_7b", "guard=ray_actor", "+sinternal.guard.engine.modle=x"], "sinternal.guard", "modle"),
+        (["hardware=1gpu_7b", "guard=openai_endpoint"], "sinternal.guard.url", "http://host:port/v1"),
+        (
+            ["hardware=1gpu_7b", "guard=openai_endpoint", "sinternal.guard.url=http://127.0.0.1:9/v1"],
+            "sinternal.guard.url",
+            "no answer",
+        ),
+    ],
+)
+def test_each_mistake_is_a_problem_with_its_key(overrides, key, words):
+    found = problems(*overrides)
+
+    assert found.keys() == {key}
+    assert words in found[key]
+
+
+def test_fractions_of_a_gpu_count():
+    fractions = ["sinternal.guard.num_gpus=0.5", "sinternal.guard.replicas=8"]
+
+    assert problems("hardware=8gpu_7b", "guard=ray_actor", *fractions) == {}
+
+
+def test_a_model_that_is_no_guard_is_refused(world):
+    found = problems("hardware=8gpu_7b", "guard=ray_actor", f"sinternal.guard.engine.model={world['policy']}")
+
+    assert "guard's structure" in found["sinternal.guard.engine.model"]
+
+
+def test_safety_prompts_without_a_guard_are_a_problem(grpo_config, tmp_path):
+    from sinternal_verl.data.schema import RLWriter, rl_row
+
+    row = rl_row(data_source="safety/harmful/x", content="May I?", ground_truth="harmful", index="0", split="train")
+    with RLWriter(tmp_path / "safety.parquet") as writer:
+        writer.add(row)
+        writer.finish()
+    found = [str(problem) for problem in check_scorers(grpo_config(f"data.train_files={tmp_path / 'safety.parquet'}"))]
+
+    assert len(found) == 1
+    assert "safety/harmful/x" in found[0] and "guard=ray_actor" in found[0]

@@ -1,0 +1,136 @@
+"""A guard behind a real HTTP server that answers, refuses, stalls, resets or talks nonsense."""
+
+import asyncio
+import time
+
+import pytest
+from aiohttp import web
+
+from sinternal_verl.guard.backend import GuardUnavailable, connect
+from sinternal_verl.guard.endpoint import EndpointClient
+from sinternal_verl.guard.verdict import Safety
+
+SAFE = {"choices": [{"text": "Safety: Safe\nCategories: None\nRefusal: No"}]}
+
+
+@pytest.fixture
+def ask(guard_tokenizer):
+    """A function from a handler to one judgement over it, and the bodies the server got."""
+
+    def run(handler, mode="decode", timeout_s=2.0, times=1):
+        async def scene():
+            bodies = []
+
+            async def handle(request):
+                bodies.append(await request.json())
+                return await handler(request, len(bodies))
+
+            app = web.Application()
+            app.router.add_post("/v1/completions", handle)
+            runner = web.AppRunner(app)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            port = site._server.sockets[0].getsockname()[1]
+            client = EndpointClient(f"http://127.0.0.1:{port}/v1", "guard", guard_tokenizer, 8000, mode, timeout_s)
+            try:
+                calls = (client.judge("May I?", f"No {n}.") for n in range(times))
+                return await asyncio.gather(*calls), bodies
+            finally:
+                await client.close()
+                await runner.cleanup()
+
+        return asyncio.run(scene())
+
+    return run
+
+
+async def answers(request, number):
+    return web.json_response(SAFE)
+
+
+def test_a_verdict_comes_back_and_the_prompt_went_as_ids(ask, guard_tokenizer):
+    (judgement,), (body,) = ask(answers)
+
+    assert judgement.verdict.safety is Safety.SAFE
+    assert (body["model"], body["max_tokens"], body["temperature"]) == ("guard", 128, 0)
+    assert "USER: May I?" in guard_tokenizer.decode(body["prompt"])
+
+
+def test_first_token_mode_asks_for_one_token_twice(ask, guard_tokenizer):
+    async def one_token(request, number):
+        return web.json_response({"choices": [{"text": " Safe" if number == 1 else " No"}]})
+
+    (judgement,), bodies = ask(one_token, mode="first_token")
+
+    assert [body["max_tokens"] for body in bodies] == [1, 1]
+    assert (judgement.verdict.safety, judgement.verdict.refusal) == (Safety.SAFE, False)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_is_busy_is_asked_again(ask, status):
+    async def busy(request, number):
+        return web.Response(status=status) if number < 3 else web.json_response(SAFE)
+
+    (judgement,), bodies = ask(busy)
+
+    assert judgement.verdict and len(bodies) == 3
+
+
+async def refuses(request, number):
+    return web.Response(status=503)
+
+
+async def resets(request, number):
+    request.transport.abort()
+    return web.Response()
+
+
+async def forbids(request, number):
+    return web.Response(status=401, text="no key")
+
+
+async def nonsense(request, number):
+    return web.json_response({"detail": "hello"})
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [(refuses, "503"), (resets, "Disconnected|reset|Reset"), (forbids, "401: no key"), (nonsense, "choices")],
+)
+def test_a_server_that_only_fails_is_named_within_the_deadline(ask, handler, words):
+    started = time.monotonic()
+    with pytest.raises(GuardUnavailable, match=words):
+        ask(handler)
+    assert time.monotonic() - started < 5
+
+
+def test_a_server_that_stalls_is_a_timeout_within_the_deadline(ask):
+    async def stalls(request, number):
+        await asyncio.sleep(3)
+        return web.json_response(SAFE)
+
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        ask(stalls, timeout_s=1.0)
+    assert time.monotonic() - started < 6
+
+
+def test_many_requests_share_one_session(ask):
+    judgements, bodies = ask(answers, times=100)
+
+    assert len(judgements) == len(bodies) == 100
+
+
+def test_two_verdicts_are_no_verdict(ask):
+    async def twice(request, number):
+        return web.json_response({"choices": [{"text": SAFE["choices"][0]["text"] * 2}]})
+
+    (judgement,), _ = ask(twice)
+
+    assert judgement.verdict is None
+
+
+def test_a_backend_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="ray_actor, openai_endpoint"):
+        connect({"backend": "http"})
