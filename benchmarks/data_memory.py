@@ -1,9 +1,9 @@
-"""Memory and speed of `sinternal-verl data math` and `data check` on a million rows.
+"""Memory and speed of `sinternal-verl data math`, `data check` and `data mix` on a million rows.
 
 A JSONL file of about 300 characters a row is written to a temporary folder and converted by the
 command, in a process of its own whose peak memory is held against the limit of 1 GiB; the file that
-comes out is then checked. Rows per second stand beside a plain pass of json.loads over the same lines
-in this run.
+comes out is then checked, and 3,000 of its rows are drawn against an evaluation file of 1,000. Rows per
+second stand beside a plain pass of json.loads over the same lines in this run.
 
 Usage: python benchmarks/data_memory.py [rows]
 """
@@ -21,9 +21,9 @@ LIMIT_MIB = 1024
 COMMAND = (sys.executable, "-m", "sinternal_verl.cli", "data")
 
 
-def write_rows(file: Path, rows: int) -> None:
+def write_rows(file: Path, rows: int, seed: int = 1) -> None:
     """Every problem is another one, so that none of the digests is spared."""
-    rng = random.Random(1)
+    rng = random.Random(seed)
     words = [f"word{number}" for number in range(1000)]
     with file.open("w") as lines:
         for number in range(rows):
@@ -55,14 +55,16 @@ def run(*arguments: str) -> tuple[float, float]:
 def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder, "rows.jsonl"), Path(folder, "rows.parquet")
+        source, out, evaluation = (Path(folder, name) for name in ("rows.jsonl", "rows.parquet", "eval.jsonl"))
         write_rows(source, rows)
+        write_rows(evaluation, 1000, seed=2)
         print(f"{rows:,} rows, {source.stat().st_size / rows:.0f} bytes each")
         base = plain_pass(source)
         print(f"{'json.loads':12} {base:7.1f} s {rows / base:11,.0f} rows/s")
         for name, arguments in {
             "data math": ("math", "--source", str(source), "--out", str(out)),
             "data check": ("check", str(out)),
+            "data mix": ("mix", "--part", f"{out}=3000", "--out", f"{out}.mix.parquet", "--against", str(evaluation)),
         }.items():
             seconds, peak = run(*arguments)
             print(

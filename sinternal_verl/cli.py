@@ -2,6 +2,11 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sinternal_verl.data.readers import Hub
+    from sinternal_verl.data.rows import Labels
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,21 +32,56 @@ def main(argv: list[str] | None = None) -> int:
 
 def _add_data_commands(commands: argparse._SubParsersAction) -> None:
     math = commands.add_parser("math", help="turn a math set into verl's RL parquet")
-    math.add_argument("--source", required=True, help="a .jsonl, .json, .csv (also .gz) or .parquet file, or a hub id")
-    math.add_argument("--out", required=True, help="the parquet file to write")
-    math.add_argument("--data-source", help="the rows' data_source, by which they are scored; default: the set's name")
-    math.add_argument("--index", metavar="COLUMN", help="column of extra_info.index; default: unique_id, id or the row")
-    math.add_argument("--split", metavar="LABEL", help="the rows' extra_info.split; default: train or test by the set")
-    math.add_argument("--skip-bad", action="store_true", help="write the good rows although there are bad ones")
-    math.add_argument("--hub-config", metavar="NAME", help="of a hub id that has several")
-    math.add_argument("--hub-split", metavar="NAME", help="of a hub id that has several")
-    math.add_argument("--revision", help="of a hub id: a commit, so that the same rows are read again")
+    math.add_argument("--data-source", dest="name", help="the rows' data_source; default: the set's name")
+    _add_conversion(math)
     math.set_defaults(run=_data_math)
+
+    safety = commands.add_parser("safety", help="turn a set of harmful and benign prompts into verl's RL parquet")
+    safety.add_argument("--name", help="the rows' data_source is safety/harmful/NAME or safety/benign/NAME")
+    safety.add_argument("--label", choices=("harmful", "benign"), help="what all rows are, of a file without labels")
+    _add_conversion(safety)
+    safety.set_defaults(run=_data_safety)
+
+    mix = commands.add_parser("mix", help="mix files of math and safety, seeded and decontaminated")
+    mix.add_argument(
+        "--part",
+        required=True,
+        nargs="+",
+        action="extend",
+        metavar="FILE[:PATTERN]=COUNT",
+        help="rows to take of a file of ours: a number or all; PATTERN chooses data sources, e.g. 'safety/benign/*'",
+    )
+    mix.add_argument("--out", required=True, help="the parquet file to write")
+    mix.add_argument("--seed", type=int, default=1)
+    mix.add_argument(
+        "--against",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE[#COLUMN]",
+        help="evaluation files (or hub ids) whose prompts must not be in the mix",
+    )
+    mix.add_argument("--ngram", type=int, default=13, metavar="WORDS", help="a run that long in common is a match")
+    mix.set_defaults(run=_data_mix)
 
     check = commands.add_parser("check", help="check a parquet file against what a run's scorers need")
     check.add_argument("file", help="any parquet file for verl's RL main")
     check.add_argument("overrides", nargs="*", help="what you would give verl's main; default: the GRPO recipe")
     check.set_defaults(run=_data_check)
+
+
+def _add_conversion(command: argparse.ArgumentParser) -> None:
+    files = "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, or a hub id"
+    command.add_argument("--source", required=True, help=files)
+    command.add_argument("--out", required=True, help="the parquet file to write")
+    command.add_argument("--index", metavar="COLUMN", help="column of extra_info.index; default: unique_id, id or row")
+    command.add_argument(
+        "--split", metavar="LABEL", help="the rows' extra_info.split; default: train or test by the set"
+    )
+    command.add_argument("--skip-bad", action="store_true", help="write the good rows although there are bad ones")
+    command.add_argument("--hub-config", metavar="NAME", help="of a hub id that has several")
+    command.add_argument("--hub-split", metavar="NAME", help="of a hub id that has several")
+    command.add_argument("--revision", help="of a hub id: a commit, so that the same rows are read again")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -58,12 +98,29 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 def _data_math(arguments: argparse.Namespace) -> int:
     from sinternal_verl.data.command import convert_math
-    from sinternal_verl.data.convert import Labels
-    from sinternal_verl.data.readers import Hub
 
-    labels = Labels(data_source=arguments.data_source, split=arguments.split, index=arguments.index)
-    hub = Hub(config=arguments.hub_config, split=arguments.hub_split, revision=arguments.revision)
-    return convert_math(arguments.source, arguments.out, labels, hub, arguments.skip_bad)
+    return convert_math(arguments.source, arguments.out, *_labels_and_hub(arguments), arguments.skip_bad)
+
+
+def _data_safety(arguments: argparse.Namespace) -> int:
+    from sinternal_verl.data.command import convert_safety
+
+    labels, hub = _labels_and_hub(arguments)
+    return convert_safety(arguments.source, arguments.out, labels, arguments.label, hub, arguments.skip_bad)
+
+
+def _labels_and_hub(arguments: argparse.Namespace) -> tuple["Labels", "Hub"]:
+    from sinternal_verl.data.readers import Hub
+    from sinternal_verl.data.rows import Labels
+
+    labels = Labels(name=arguments.name, split=arguments.split, index=arguments.index)
+    return labels, Hub(config=arguments.hub_config, split=arguments.hub_split, revision=arguments.revision)
+
+
+def _data_mix(arguments: argparse.Namespace) -> int:
+    from sinternal_verl.data.command import mix_files
+
+    return mix_files(arguments.part, arguments.out, arguments.against, arguments.seed, arguments.ngram)
 
 
 def _data_check(arguments: argparse.Namespace) -> int:

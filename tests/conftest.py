@@ -85,3 +85,11 @@ def guard_tokenizer(request):
             template = template.replace(mark, "{{ " + expression + " }}")
     # Jinja takes one newline off the end.
     return make_guard_tokenizer(GUARD_CORPUS, template + "\n")
+
+
+@pytest.fixture(scope="session")
+def taught_guard(tmp_path_factory) -> Path:
+    """A guard that knows the rules of the lighthouse, as a Hugging Face folder."""
+    from guards import teach_guard
+
+    return teach_guard(tmp_path_factory.mktemp("guard"))

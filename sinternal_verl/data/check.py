@@ -6,18 +6,19 @@ that shows hours later, as a count. Here each is named with its row.
 
 from collections import Counter
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
 import pyarrow as pa
 from omegaconf import OmegaConf
 
-from sinternal_verl.data.math import lookup
 from sinternal_verl.data.readers import FROM_ZERO, read_parquet
 from sinternal_verl.data.report import Findings
+from sinternal_verl.data.rows import lookup
+from sinternal_verl.data.seen import digest
 from sinternal_verl.doctor.command import compose_config
 from sinternal_verl.doctor.data import GROUND_TRUTH, check_type, open_files, rl_columns, rl_keys, type_of
 from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.doctor.scorers import lacks_guard
 from sinternal_verl.scoring.registry import BoundScorer, Router
 
 INDEX = "extra_info.index"
@@ -117,8 +118,8 @@ class _Rows:
                 problems.add(self._line(number, reason))
         if index is None:
             return
-        messages = _digest(repr(prompt))
-        first, known = self._seen.setdefault(_digest(f"{source}/{index}"), (number, messages))
+        messages = digest(repr(prompt), 16)
+        first, known = self._seen.setdefault(digest(f"{source}/{index}", 16), (number, messages))
         if first == number:
             return
         if known == messages:
@@ -129,12 +130,18 @@ class _Rows:
             self._checked.warnings.add(self._line(number, reason))
 
     def check_sources(self) -> None:
-        """One problem for each data source without a scorer: all of its rows have it."""
+        """One problem for each data source without a scorer, or a guard: all of its rows have it."""
         for source, bound in self._checked.scorers.items():
             if bound is None:
                 reason = (
                     f"no scorer takes the data source {source!r} of this and {self._checked.rows[source] - 1:,} more "
                     f"rows; they take {', '.join(self._router.sources)}; add it to a scorer's sources"
+                )
+                self._checked.problems.add(self._line(self._first_of[source], reason))
+            elif lacks_guard(self._router, source):
+                reason = (
+                    f"only the scorer of everything takes {source!r}: safety prompts need a guard; add "
+                    "guard=ray_actor or guard=openai_endpoint to what you give here and to verl's main"
                 )
                 self._checked.problems.add(self._line(self._first_of[source], reason))
 
@@ -172,7 +179,3 @@ def prompt_problem(prompt: Any) -> str | None:
     if not any(message["role"] == "user" for message in prompt):
         return "the prompt has no user message"
     return None
-
-
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=16).digest()

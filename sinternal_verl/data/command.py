@@ -1,30 +1,45 @@
-"""`sinternal-verl data math` and `sinternal-verl data check`: what they print and return."""
+"""`sinternal-verl data math`, `safety`, `mix` and `check`: what they print and return."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.data.check import CheckError, check_file, load_router
-from sinternal_verl.data.convert import Labels, Result, convert, rejected_path
+from sinternal_verl.data.contamination import Evaluation, read_evaluation
+from sinternal_verl.data.convert import ReaderOf, Result, convert, rejected_path
+from sinternal_verl.data.math import MathReader
+from sinternal_verl.data.mix import MixError, Part, Tally, contaminated_path, mix
 from sinternal_verl.data.readers import Hub, SourceError, open_source
+from sinternal_verl.data.rows import Labels
+from sinternal_verl.data.safety import Harm, SafetyReader
 from sinternal_verl.scoring.registry import ScorerError
 
 
 def convert_math(source: str, out: str, labels: Labels, hub: Hub, skip_bad: bool) -> int:
     """Convert and report; return 0 when ``out`` was written, else 2."""
+    return _convert(source, out, lambda first, _: MathReader(first, labels), hub, skip_bad)
+
+
+def convert_safety(source: str, out: str, labels: Labels, harm: Harm | None, hub: Hub, skip_bad: bool) -> int:
+    """The same; ``harm`` is the label of all rows where the source has none."""
+    return _convert(source, out, lambda first, opened: SafetyReader(first, labels, harm, opened.rows), hub, skip_bad)
+
+
+def _convert(source: str, out: str, reader_of: ReaderOf, hub: Hub, skip_bad: bool) -> int:
     target = Path(out).expanduser()
     try:
-        _check_target(source, target)
+        _check_target(target, [source])
         opened = open_source(source, hub)
         target.parent.mkdir(parents=True, exist_ok=True)
-        result = convert(opened, target, labels, skip_bad)
+        result = convert(opened, target, reader_of, skip_bad)
     except (SourceError, OSError) as error:
         return _fail(str(error))
     for line in result.bad.lines():
         print(line, file=sys.stderr)
-    for line in _summary(result, labels):
+    for line in _summary(result):
         print(line)
     if not Path(source).expanduser().is_file() and not hub.revision:
         print("note: this is the newest revision on the hub; give --revision to read the same rows again")
@@ -38,31 +53,73 @@ def convert_math(source: str, out: str, labels: Labels, hub: Hub, skip_bad: bool
     return _fail(f"{out} was not written: there is no good row in {source}")
 
 
-def _check_target(source: str, target: Path) -> None:
+def _check_target(target: Path, sources: Sequence[str]) -> None:
+    """
+    Raises:
+        SourceError: it is no file to write, or one of those that are read.
+    """
     if target.suffix != ".parquet":
         raise SourceError(f"--out {target}: verl reads the kind of a file off its name; end it in .parquet")
     if target.is_dir():
         raise SourceError(f"--out {target} is a folder; give a file in it")
-    if target.exists() and Path(source).expanduser().exists() and target.samefile(Path(source).expanduser()):
-        raise SourceError(f"--out {target} is the source itself; give another file")
+    for source in map(Path, sources):
+        if target.exists() and source.expanduser().exists() and target.samefile(source.expanduser()):
+            raise SourceError(f"--out {target} is the source itself; give another file")
 
 
-def _summary(result: Result, labels: Labels) -> list[str]:
+def _summary(result: Result) -> list[str]:
     lines = []
-    if result.reader:
-        adapter = result.reader.adapter
-        source = labels.data_source or adapter.name
-        lines.append(f"data_source {source}, index from {result.reader.index or 'the row number'}")
-        if adapter.size and not labels.data_source and result.written != adapter.size:
-            lines.append(
-                f"note: {adapter.name} has {adapter.size} problems, these are {result.written:,}; "
-                "if it is another set, name it with --data-source"
-            )
+    if reader := result.reader:
+        lines += [f"{source}: {rows:,} rows" for source, rows in sorted(result.sources.items())]
+        lines.append(f"index from {reader.index or 'the row number'}")
+        lines += [f"note: {note}" for note in reader.notes(result.written)]
     lines.append(
         f"rows: read {result.read:,}, good {result.written:,}, duplicates {result.duplicates:,} (the first of each "
         f"is good), bad {result.bad.count:,}"
     )
     return lines
+
+
+def mix_files(parts: Sequence[str], out: str, against: Sequence[str], seed: int, ngram: int) -> int:
+    """Mix and report; return 0 when ``out`` was written, else 2."""
+    target = Path(out).expanduser()
+    try:
+        parsed = [Part.parse(part) for part in parts]
+        _check_target(target, [*(part.file for part in parsed), *against])
+        if ngram < 1:
+            raise MixError(f"--ngram {ngram}: give a positive number of words")
+        evaluations = [read_evaluation(name, ngram) for name in against]
+        for evaluation in evaluations:
+            print(_describe(evaluation))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mixed = mix(parsed, target, evaluations, seed)
+    except (MixError, SourceError, OSError) as error:
+        return _fail(f"{error}\nsinternal_verl: {out} was not written")
+    for tally in mixed.tallies:
+        print(_outcome(tally))
+        if tally.contradicted:
+            line = f"{tally.part}: {tally.contradicted:,} prompts have another ground truth in what came before"
+            print(f"warning: {line}; the first was kept", file=sys.stderr)
+    total = sum(mixed.sources.values())
+    for source, rows in mixed.sources.items():
+        print(f"{source}: {rows:,} rows, {rows / total:.1%}")
+    if any(tally.contaminated for tally in mixed.tallies):
+        print(f"every contaminated row: {contaminated_path(target)}")
+    if not evaluations:
+        print("note: compared with no evaluation file; name those of your benchmarks with --against")
+    print(f"wrote {out}: {total:,} rows, seed {seed}")
+    return 0
+
+
+def _describe(evaluation: Evaluation) -> str:
+    short = f"{evaluation.short:,} of fewer than {evaluation.n} words, which match only as a whole"
+    return f"against {evaluation.name}: {evaluation.texts:,} texts in {', '.join(evaluation.columns)}, {short}"
+
+
+def _outcome(tally: Tally) -> str:
+    found = ", ".join(f"{rows:,} in {name}" for name, rows in tally.found.items())
+    contaminated = f"contaminated {tally.contaminated:,}{f' ({found})' if found else ''}"
+    return f"{tally.part}: rows {tally.matched:,}, {contaminated}, repeated {tally.repeated:,}, taken {tally.taken:,}"
 
 
 def check(file: str, overrides: list[str]) -> int:
@@ -88,5 +145,6 @@ def check(file: str, overrides: list[str]) -> int:
 
 
 def _fail(message: str) -> int:
+    """Say what went wrong; return the exit code."""
     print(f"sinternal_verl: {message}", file=sys.stderr)
     return 2

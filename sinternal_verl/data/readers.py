@@ -1,9 +1,9 @@
 """Rows of a file or of a Hugging Face dataset, one after the other, with the number a user finds them by.
 
-JSON lines count from 1 as an editor does; CSV records from 1 after the header, since a field may span
-lines; parquet and hub rows from 0 as pandas and datasets do. A row that cannot be read is an
-`Unreadable` in its place, so that the rows after it are still seen; a *file* that cannot be read on
-ends in a `SourceError`.
+JSON lines count from 1 as an editor does; CSV and TSV records from 1 after the header, since a field may
+span lines; parquet and hub rows from 0 as pandas and datasets do, the objects of a JSON array too. A row
+that cannot be read is an `Unreadable` in its place, so that the rows after it are still seen; a *file*
+that cannot be read on ends in a `SourceError`.
 """
 
 import csv
@@ -21,10 +21,13 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+BOM = b"\xef\xbb\xbf"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FROM_ZERO = "row {} (from 0)"
 BATCH = 1_000
 """Parquet rows in memory at once."""
+ARRAY_LIMIT = 256 << 20
+"""Bytes of JSON, unpacked, up to which an array is read: it is held whole, several times that in objects."""
 
 
 class SourceError(ValueError):
@@ -72,7 +75,9 @@ class Hub:
 
 
 def open_source(name: str, hub: Hub | None = None) -> Source:
-    """The source of a path (``.jsonl``, ``.json``, ``.csv``, each also ``.gz``, or ``.parquet``) or hub id.
+    """The source of a path (``.jsonl``, ``.json``, ``.csv``, ``.tsv``, each also ``.gz``, or ``.parquet``) or hub id.
+
+    A ``.json`` file may hold an array of objects instead of lines; its first character tells.
 
     Raises:
         SourceError: there is no such file and it is no hub id, or it is of another kind.
@@ -85,6 +90,8 @@ def open_source(name: str, hub: Hub | None = None) -> Source:
             raise SourceError(f"{name}: this kind of file cannot be read; give one that ends in {known}")
         if hub != Hub():
             raise SourceError(f"{name} is a file: leave out --hub-config, --hub-split and --revision")
+        if kind is _LINES and _is_array(path):
+            kind = _ARRAY
         rows = partial(_guard, name, kind.place, kind.read, path)
         return Source(name, kind.place, rows, lambda: {"sha256": _sha256(path)})
     if path.exists() or kind is not None or not HUB_ID.fullmatch(name):
@@ -121,11 +128,8 @@ def _json_lines(path: Path) -> Rows:
     """Blank lines hold no row. Lines are split before they are decoded: one bad byte spoils one row."""
     with _open(path, "rb") as file:
         for number, line in enumerate(file, 1):
-            if number == 1 and line.lstrip().startswith(b"["):
-                step = "write one object a line, e.g. with jq -c '.[]'"
-                raise SourceError(f"{path} holds a JSON array, which cannot be read row by row; {step}")
             if line.strip():
-                yield number, _json_row(line.removeprefix(b"\xef\xbb\xbf").rstrip())
+                yield number, _json_row(line.removeprefix(BOM).rstrip())
 
 
 def _json_row(line: bytes) -> dict[str, Any] | Unreadable:
@@ -143,13 +147,40 @@ def _json_row(line: bytes) -> dict[str, Any] | Unreadable:
         return Unreadable(f"is no JSON: {error.msg} at character {error.pos + 1}")
     except (ValueError, RecursionError) as error:
         return Unreadable(f"is JSON that Python does not read: {error}")
+    return _object(row)
+
+
+def _object(row: Any) -> dict[str, Any] | Unreadable:
     return row if isinstance(row, dict) else Unreadable(f"holds a {type(row).__name__}, not an object")
 
 
-def _csv_records(path: Path) -> Rows:
+def _is_array(path: Path) -> bool:
+    try:
+        with _open(path, "rb") as file:
+            return file.read(1024).removeprefix(BOM).lstrip().startswith(b"[")
+    except (OSError, EOFError, zlib.error):
+        return False  # whatever it is, reading its lines will say what is wrong
+
+
+def _json_array(path: Path) -> Rows:
+    with _open(path, "rb") as file:
+        content = file.read(ARRAY_LIMIT + 1)
+    if len(content) > ARRAY_LIMIT:
+        size, step = f"{ARRAY_LIMIT / (1 << 20):g} MiB", "write one object a line, e.g. with jq -c '.[]'"
+        raise SourceError(f"{path} holds a JSON array of more than {size}, too long to be read whole; {step}")
+    text = content.removeprefix(BOM).decode()
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"{path} holds no whole JSON array: {error}; repair the file or fetch it again") from error
+    for number, row in enumerate(rows):
+        yield number, _object(row)
+
+
+def _csv_records(path: Path, delimiter: str = ",") -> Rows:
     """Strict, since the lenient reader takes a quote that never closes for a field up to the end."""
     with _open(path, "rt", encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
         header = next(reader, [])
         if twice := sorted({column for column in header if header.count(column) > 1}):
             raise SourceError(f"{path}: the header names {', '.join(twice)} twice; rename one")
@@ -176,9 +207,12 @@ class _Kind:
     read: Callable[[Path], Rows]
 
 
+_LINES = _Kind((".jsonl", ".jsonl.gz", ".json", ".json.gz"), "line {}", _json_lines)
+_ARRAY = _Kind(_LINES.endings, FROM_ZERO, _json_array)
 _KINDS = (
-    _Kind((".jsonl", ".jsonl.gz", ".json", ".json.gz"), "line {}", _json_lines),
+    _LINES,
     _Kind((".csv", ".csv.gz"), "record {} (after the header)", _csv_records),
+    _Kind((".tsv", ".tsv.gz"), "record {} (after the header)", partial(_csv_records, delimiter="\t")),
     _Kind((".parquet",), FROM_ZERO, _parquet_rows),
 )
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 from sinternal_verl.data.schema import PartialFile
 
@@ -34,8 +34,8 @@ class Findings:
         return [*self._shown, f"and {hidden:,} more"] if hidden else self._shown
 
 
-class Rejected:
-    """Bad rows, each a line ``{"row": number, "reason": …}`` of a file that exists only if there are any.
+class Listing:
+    """Rows with what is wrong with them, each a line of JSON, in a file that exists only if there are any.
 
     Use as a context manager and call `finish` after the last row: an interrupted run leaves no file
     that passes for all of them.
@@ -43,21 +43,19 @@ class Rejected:
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        self.findings = Findings()
         self._partial = PartialFile(target)
         self._file: IO[str] | None = None
 
-    def __enter__(self) -> "Rejected":
+    def __enter__(self) -> "Listing":
         return self
 
-    def add(self, number: int, where: str, reason: str) -> None:
+    def add(self, entry: dict[str, Any]) -> None:
         if self._file is None:
             self._file = self._partial.path.open("w", encoding="utf-8")
-        self._file.write(json.dumps({"row": number, "reason": reason}) + "\n")
-        self.findings.add(f"{where}: {reason}")
+        self._file.write(json.dumps(entry) + "\n")
 
     def finish(self) -> None:
-        """Publish the file; without bad rows, remove that of an earlier run, which is no longer true."""
+        """Publish the file; without rows, remove that of an earlier run, which is no longer true."""
         if self._file is None:
             self.target.unlink(missing_ok=True)
         else:

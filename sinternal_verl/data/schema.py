@@ -30,7 +30,16 @@ PROVENANCE = "sinternal_verl"
 ROW_GROUP = 10_000
 
 
-def rl_row(*, data_source: str, content: str, ground_truth: str, index: str, split: str) -> dict[str, Any]:
+def rl_row(
+    *,
+    data_source: str,
+    content: str,
+    ground_truth: str,
+    index: str,
+    split: str,
+    ability: str = "math",
+    style: str = "rule",
+) -> dict[str, Any]:
     """One row of `RL_SCHEMA`, whose prompt is one user message.
 
     >>> row = rl_row(data_source="math", content="1+1?", ground_truth="2", index="0", split="train")
@@ -40,8 +49,8 @@ def rl_row(*, data_source: str, content: str, ground_truth: str, index: str, spl
     return {
         "data_source": data_source,
         "prompt": [{"role": "user", "content": content}],
-        "ability": "math",
-        "reward_model": {"style": "rule", "ground_truth": ground_truth},
+        "ability": ability,
+        "reward_model": {"style": style, "ground_truth": ground_truth},
         "extra_info": {"index": index, "split": split},
     }
 

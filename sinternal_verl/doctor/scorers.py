@@ -66,11 +66,15 @@ def _sources(config: DictConfig, router: Router) -> Iterator[Problem]:
                 known = ", ".join(router.sources)
                 step = f"add it to a scorer's sources, e.g. sinternal.scorers.boxed_math.sources=['{source}']"
                 yield Problem(f"{key} ({path})", source, f"no scorer takes this {column}; there are {known}", step)
-            for source in sorted(source for source in found if source.startswith("safety/")):
-                bound = router.find(source)
-                if bound is not None and "*" in bound.sources:
-                    reason = f"only {bound.key} takes it, which takes everything: safety prompts need a guard"
-                    yield Problem(f"{key} ({path})", source, reason, "choose guard=ray_actor or guard=openai_endpoint")
+            for source in sorted(source for source in found if lacks_guard(router, source)):
+                reason = "only the scorer of everything takes it: safety prompts need a guard"
+                yield Problem(f"{key} ({path})", source, reason, "choose guard=ray_actor or guard=openai_endpoint")
+
+
+def lacks_guard(router: Router, source: str) -> bool:
+    """Safety prompts that only the scorer of ``*`` takes: it would give each of them 0."""
+    bound = router.find(source)
+    return source.startswith("safety/") and bound is not None and "*" in bound.sources
 
 
 def _limits(config: DictConfig) -> Iterator[Problem]:

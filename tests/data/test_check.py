@@ -66,6 +66,12 @@ def test_an_unfit_row_is_named_by_file_row_and_reason(tmp_path, change, reason):
     assert reason in line
 
 
+def test_safety_prompts_that_no_guard_judges_are_a_problem(tmp_path):
+    checked = check(tmp_path, [ROW | {"data_source": "safety/benign/x"}])
+
+    assert "safety prompts need a guard" in checked.problems.lines()[0]
+
+
 def test_rows_are_counted_by_source_with_their_scorer(tmp_path):
     rows = [ROW | {"data_source": source, "extra_info": {"index": str(i)}} for i, source in enumerate("aab")]
     checked = check(tmp_path, rows)

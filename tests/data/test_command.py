@@ -36,7 +36,8 @@ def test_a_converted_file_passes_the_check(source, tmp_path):
 
     assert [(each.returncode, each.stderr) for each in done] == [(0, ""), (0, "")]
     assert done[0].stdout.splitlines() == [
-        "data_source math, index from the row number",
+        "math: 3 rows",
+        "index from the row number",
         "rows: read 4, good 3, duplicates 1 (the first of each is good), bad 0",
         f"wrote {out}",
     ]
@@ -89,7 +90,113 @@ def test_another_number_of_problems_than_the_set_has_is_noted(source, tmp_path, 
     rows = [row | {"subject": "Algebra", "level": 1, "unique_id": f"train/{number}"} for number, row in enumerate(ROWS)]
 
     assert main(["data", "math", "--source", source(rows), "--out", str(tmp_path / "a.parquet")]) == 0
-    assert "note: math500 has 500 problems, these are 3" in capsys.readouterr().out
+    assert (
+        "note: math500 has 500 prompts, these are 3; if it is another set, name it with --data-source"
+        in capsys.readouterr().out
+    )
+
+
+PROMPTS = [{"prompt": f"May I cross bridge {number}?", "label": "benign"} for number in range(4)]
+
+
+class TestSafety:
+    def test_what_was_written_is_said_by_label(self, source, tmp_path, capsys):
+        rows = [*PROMPTS, PROMPTS[0], {"prompt": "May I fell it?", "label": "harmful"}]
+        out = f"{tmp_path}/a.parquet"
+
+        assert main(["data", "safety", "--source", source(rows), "--out", out]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "safety/benign/plain: 4 rows",
+            "safety/harmful/plain: 1 rows",
+            "index from the row number",
+            "rows: read 6, good 5, duplicates 1 (the first of each is good), bad 0",
+            f"wrote {out}",
+        ]
+
+    def test_a_label_for_all_rows_and_a_name_reach_them(self, source, tmp_path):
+        out = str(tmp_path / "a.parquet")
+        options = ["--label", "harmful", "--name", "mine", "--index", "uid", "--split", "dev"]
+
+        assert main(["data", "safety", "--source", source([{"question": "1?", "uid": 5}]), "--out", out, *options]) == 0
+        (row,) = pq.read_table(out).to_pylist()
+        assert row["data_source"] == "safety/harmful/mine" and row["extra_info"] == {"index": "5", "split": "dev"}
+
+    def test_rows_without_a_label_end_with_two_and_say_what_to_type(self, source, tmp_path, capsys):
+        code = main(["data", "safety", "--source", source([{"prompt": "1?"}]), "--out", str(tmp_path / "a.parquet")])
+
+        assert code == 2
+        assert "or say with --label what all rows are" in capsys.readouterr().err
+
+
+class TestMix:
+    @pytest.fixture
+    def files(self, source, tmp_path, capsys):
+        """A safety file of four prompts and a math file of three problems."""
+        safety, math = str(tmp_path / "safety.parquet"), str(tmp_path / "train.parquet")
+        assert main(["data", "safety", "--source", source(PROMPTS), "--out", safety]) == 0
+        assert main(["data", "math", "--source", source(ROWS), "--out", math]) == 0
+        capsys.readouterr()
+        return safety, math
+
+    def test_says_what_became_of_each_part_and_the_proportions(self, files, tmp_path, capsys):
+        (tmp_path / "eval.csv").write_text("prompt\nmay i cross bridge 2\n")
+        out, against = str(tmp_path / "new" / "mix.parquet"), f"{tmp_path}/eval.csv"
+        parts = ["--part", f"{files[0]}:safety/*=1", f"{files[1]}=all"]
+
+        assert main(["data", "mix", *parts, "--out", out, "--against", against, "--seed", "2"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            f"against {against}: 1 texts in prompt, 1 of fewer than 13 words, which match only as a whole",
+            f"{files[0]}:safety/*: rows 4, contaminated 1 (1 in {against}), repeated 0, taken 1",
+            f"{files[1]}: rows 3, contaminated 0, repeated 0, taken 3",
+            "math: 3 rows, 75.0%",
+            "safety/benign/plain: 1 rows, 25.0%",
+            f"every contaminated row: {out}.contaminated.jsonl",
+            f"wrote {out}: 4 rows, seed 2",
+        ]
+
+    def test_the_check_sends_each_row_to_the_scorer_of_its_kind(self, files, tmp_path, capsys):
+        out = str(tmp_path / "mix.parquet")
+        assert main(["data", "mix", "--part", f"{files[0]}=all", f"{files[1]}=all", "--out", out]) == 0
+
+        assert main(["data", "check", out, "guard=openai_endpoint"]) == 0
+        printed = capsys.readouterr().out
+        assert "safety/benign/plain: 4 rows, scorer safety" in printed
+        assert "math: 3 rows, scorer boxed_math" in printed
+
+    def test_without_evaluation_files_that_is_said(self, files, tmp_path, capsys):
+        assert main(["data", "mix", "--part", f"{files[0]}=1", "--out", str(tmp_path / "mix.parquet")]) == 0
+        assert "note: compared with no evaluation file" in capsys.readouterr().out
+
+    def test_contradictions_between_parts_are_a_warning(self, source, files, tmp_path, capsys):
+        harmful = f"{tmp_path}/harmful.parquet"
+        main(["data", "safety", "--source", source([PROMPTS[0] | {"label": "harmful"}]), "--out", harmful])
+        parts = [f"{harmful}=all", f"{files[0]}=all"]
+
+        assert main(["data", "mix", "--part", *parts, "--out", str(tmp_path / "mix.parquet")]) == 0
+        assert capsys.readouterr().err == (
+            f"warning: {files[0]}: 1 prompts have another ground truth in what came before; the first was kept\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("part", "out", "options", "message"),
+        [
+            ("safety.parquet=5", "mix.parquet", [], "wanted are 5 rows, there are 4"),
+            ("safety.parquet", "mix.parquet", [], "give FILE=COUNT or FILE:PATTERN=COUNT"),
+            ("none.parquet=1", "mix.parquet", [], "none.parquet cannot be read"),
+            ("safety.parquet=1", "safety.parquet", [], "is the source itself"),
+            ("safety.parquet=1", "mix.parquet", ["--against", "none.csv"], "none.csv does not exist"),
+            ("safety.parquet=1", "mix.parquet", ["--ngram", "0"], "--ngram 0: give a positive number"),
+        ],
+    )
+    def test_what_cannot_be_mixed_ends_with_two(
+        self, files, tmp_path, monkeypatch, capsys, part, out, options, message
+    ):
+        monkeypatch.chdir(tmp_path)
+
+        assert main(["data", "mix", "--part", part, "--out", out, *options]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.endswith(f"sinternal_verl: {out} was not written\n")
+        assert not (tmp_path / "mix.parquet").exists()
 
 
 @pytest.mark.parametrize(

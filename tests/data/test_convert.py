@@ -11,14 +11,19 @@ from omegaconf import OmegaConf
 from transformers import AutoTokenizer
 
 from sinternal_verl import __version__
-from sinternal_verl.data import convert as convert_module
-from sinternal_verl.data.convert import Labels, convert, rejected_path
-from sinternal_verl.data.math import INSTRUCTION
+from sinternal_verl.data import math as math_module
+from sinternal_verl.data.convert import convert, rejected_path
+from sinternal_verl.data.math import INSTRUCTION, MathReader
 from sinternal_verl.data.readers import SourceError, open_source
+from sinternal_verl.data.rows import Labels
 from sinternal_verl.data.schema import RL_SCHEMA, read_provenance
 from sinternal_verl.scoring.boxed_math import score_boxed
 
 REAL = {"math500": "math500.jsonl", "aime2024": "aime2024.jsonl", "dapo": "dapo_aime2024_x32.parquet"}
+
+
+def convert_file(source, out, labels=None, **options):
+    return convert(open_source(str(source)), out, lambda first, _: MathReader(first, labels), **options)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +35,7 @@ def real(tmp_path_factory):
     converted = {}
     for name, file in REAL.items():
         source, out = SHARED / file, folder / f"{name}.parquet"
-        converted[name] = (source, out, convert(open_source(str(source)), out, Labels()))
+        converted[name] = (source, out, convert_file(source, out))
     return converted
 
 
@@ -110,7 +115,7 @@ def convert_rows(tmp_path, rows, labels=None, **options):
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" if isinstance(row, dict) else row + "\n" for row in rows))
     out = tmp_path / "out.parquet"
-    return out, convert(open_source(str(source)), out, labels or Labels(), **options)
+    return out, convert_file(source, out, labels, **options)
 
 
 def written(out):
@@ -194,7 +199,7 @@ class TestDuplicates:
         out, result = convert_rows(tmp_path, rows, skip_bad=True)
 
         assert result.bad.lines() == [
-            f"{tmp_path}/rows.jsonl, line 4: the problem of line 2 with another ground truth, '3': one is wrong"
+            f"{tmp_path}/rows.jsonl, line 4: the prompt of line 2 with another ground truth, '3': one is wrong"
         ]
         assert result.duplicates == 2
         assert written(out) == [("0?", "1"), ("1+1?", "2")]
@@ -202,7 +207,7 @@ class TestDuplicates:
 
 class TestLabels:
     def test_are_the_users_where_given(self, tmp_path):
-        labels = Labels(data_source="mine", split="dev", index="answer")
+        labels = Labels(name="mine", split="dev", index="answer")
         out, _ = convert_rows(tmp_path, [GOOD], labels)
         (row,) = pq.read_table(out).to_pylist()
 
@@ -219,7 +224,7 @@ def test_an_interruption_leaves_no_file(tmp_path, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(convert_module, "rl_row", interrupt)
+    monkeypatch.setattr(math_module, "rl_row", interrupt)
     with pytest.raises(KeyboardInterrupt):
         convert_rows(tmp_path, ["{", GOOD], skip_bad=True)
 
@@ -243,7 +248,7 @@ def test_csv_becomes_the_same_as_parquet(tmp_path):
     (tmp_path / "a.csv").write_text('problem,answer\n"a ""line""\nand, another",1\nb,033\n')
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     for kind in ("csv", "parquet"):
-        convert(open_source(str(tmp_path / f"a.{kind}")), tmp_path / f"{kind}.out.parquet", Labels())
+        convert_file(tmp_path / f"a.{kind}", tmp_path / f"{kind}.out.parquet")
     first, second = (pq.read_table(tmp_path / f"{kind}.out.parquet") for kind in ("csv", "parquet"))
 
     assert first.drop_columns("extra_info") == second.drop_columns("extra_info")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sinternal_verl.data.math import DAPO_PREFIX, DAPO_SUFFIX, MathReader, RowError
+from sinternal_verl.data.math import DAPO_PREFIX, DAPO_SUFFIX, MathReader, bare
+from sinternal_verl.data.rows import Labels, RowError
 
 MATH500 = {"problem": "1+1?", "solution": "…", "answer": "2", "subject": "Algebra", "level": 1, "unique_id": "test/1"}
 AIME = {"id": 60, "problem": "1+1?", "answer": "2", "url": "https://x/wiki/index.php/2024_AIME_I_Problems/Problem_1"}
@@ -13,6 +14,12 @@ DAPO = {
     "reward_model": {"ground_truth": "2", "style": "rule-lighteval/MATH_v2"},
     "extra_info": {"index": 7},
 }
+
+
+def read(first, row, number=1, labels=None):
+    """Problem, ground truth and index of the row that is made."""
+    made = MathReader(first, labels).read(row, number)
+    return bare(made["prompt"][0]["content"]), made["reward_model"]["ground_truth"], made["extra_info"]["index"]
 
 
 @pytest.mark.parametrize(
@@ -28,11 +35,8 @@ DAPO = {
     ids=["MATH-500", "AIME 2024", "DAPO", "AIME of another year", "problem", "question"],
 )
 def test_a_set_is_known_by_its_first_row(row, name, index):
-    reader = MathReader(row)
-    problem = reader.read(row, number=41)
-
-    assert reader.adapter.name == name
-    assert (problem.text, problem.ground_truth, problem.index) == ("1+1?", "2", index)
+    assert MathReader(row).adapter.name == name
+    assert read(row, row, number=41) == ("1+1?", "2", index)
 
 
 def test_unknown_columns_are_listed_beside_those_wanted():
@@ -41,16 +45,14 @@ def test_unknown_columns_are_listed_beside_those_wanted():
 
 
 def test_the_index_is_taken_from_the_column_the_user_names():
-    reader = MathReader(MATH500, index="level")
-
-    assert reader.read(MATH500, number=1).index == "1"
+    assert read(MATH500, MATH500, labels=Labels(index="level")) == ("1+1?", "2", "1")
     with pytest.raises(RowError, match="there is no uid to take the index from; the columns are problem, "):
-        MathReader(MATH500, index="uid")
+        MathReader(MATH500, Labels(index="uid"))
 
 
 @pytest.mark.parametrize("answer", ["033", "-1", r"\frac{1}{2}", "x\n+1", "10" * 300])
 def test_a_ground_truth_stays_as_it_is_written(answer):
-    assert MathReader(MATH500).read(MATH500 | {"answer": answer}, number=1).ground_truth == answer
+    assert read(MATH500, MATH500 | {"answer": answer}) == ("1+1?", answer, "test/1")
 
 
 @pytest.mark.parametrize(
@@ -76,17 +78,17 @@ def test_a_ground_truth_stays_as_it_is_written(answer):
 )
 def test_a_bad_row_has_a_reason(change, reason):
     with pytest.raises(RowError, match=reason):
-        MathReader(MATH500).read(MATH500 | change, number=1)
+        read(MATH500, MATH500 | change)
 
 
 def test_a_column_missing_from_one_row_is_a_reason():
     with pytest.raises(RowError, match="answer is missing"):
-        MathReader(MATH500).read({"problem": "1+1?", "unique_id": "a"}, number=1)
+        read(MATH500, {"problem": "1+1?", "unique_id": "a"})
 
 
 class TestDapo:
     def read(self, **change):
-        return MathReader(DAPO).read(DAPO | change, number=1)
+        return read(DAPO, DAPO | change)[0]
 
     def message(self, content, role="user"):
         return {"prompt": [{"role": role, "content": content}]}
@@ -94,7 +96,7 @@ class TestDapo:
     def test_only_the_two_instructions_are_removed(self):
         text = f"Find $x$.\n\nAnswer: is a word here.{DAPO_PREFIX} and so is this."
 
-        assert self.read(**self.message(f"{DAPO_PREFIX}{text}{DAPO_SUFFIX}")).text == text
+        assert self.read(**self.message(f"{DAPO_PREFIX}{text}{DAPO_SUFFIX}")) == text
 
     @pytest.mark.parametrize(
         "content",

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sinternal_verl.data import readers
 from sinternal_verl.data.readers import BATCH, Hub, SourceError, Unreadable, open_source
 
 
@@ -53,9 +54,40 @@ class TestJsonLines:
         with pytest.raises(SourceError, match=r"a\.jsonl\.gz cannot be read after line \d+"):
             rows_of(tmp_path / "a.jsonl.gz", gzip.compress(lines)[:-100])
 
-    def test_a_json_array_is_refused_with_what_to_type(self, tmp_path):
-        with pytest.raises(SourceError, match=r"JSON array.*jq -c"):
-            rows_of(tmp_path / "a.json", '[\n  {"a": 1}\n]')
+
+class TestJsonArray:
+    def test_rows_count_from_zero(self, tmp_path):
+        rows = rows_of(tmp_path / "a.json", '[\n  {"a": 1},\n  {"a": 2}\n]')
+
+        assert rows == [(0, {"a": 1}), (1, {"a": 2})]
+        assert open_source(str(tmp_path / "a.json")).where(1) == f"{tmp_path}/a.json, row 1 (from 0)"
+
+    def test_gz_and_a_byte_order_mark_are_read(self, tmp_path):
+        assert rows_of(tmp_path / "a.json.gz", gzip.compress(b'\xef\xbb\xbf\n[{"a": 1}]')) == [(0, {"a": 1})]
+
+    def test_what_is_no_object_is_named_and_the_next_one_is_read(self, tmp_path):
+        rows = rows_of(tmp_path / "a.json", '[{"a": 0}, "x", {"a": 2}]')
+
+        assert reasons(rows) == {1: "holds a str, not an object"} and rows[2] == (2, {"a": 2})
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b'[{"a": 1}, {"a"', r"a\.json holds no whole JSON array: .*; repair the file"),
+            (b"[" * 100_000, "holds no whole JSON array"),
+            (b'[{"a": "\xff"}]', r"a\.json cannot be read from its beginning: 'utf-8'"),
+        ],
+        ids=["cut", "deeply nested", "not UTF-8"],
+    )
+    def test_a_broken_one_is_an_error(self, tmp_path, content, message):
+        with pytest.raises(SourceError, match=message):
+            rows_of(tmp_path / "a.json", content)
+
+    def test_one_too_long_to_be_read_whole_is_refused_with_what_to_type(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(readers, "ARRAY_LIMIT", 8)
+
+        with pytest.raises(SourceError, match=r"JSON array of more than .*jq -c"):
+            rows_of(tmp_path / "a.json", '[{"a": 1}]')
 
 
 class TestCsv:
@@ -84,6 +116,13 @@ class TestCsv:
         assert rows_of(tmp_path / "a.csv.gz", gzip.compress(b"\xef\xbb\xbfa,b\r\n1,2\r\n")) == [
             (1, {"a": "1", "b": "2"})
         ]
+
+
+class TestTsv:
+    def test_a_field_may_be_empty_or_hold_commas_and_quoted_tabs(self, tmp_path):
+        rows = rows_of(tmp_path / "a.tsv", 'a\tb\tc\n1, 2\t\t"x\ty"\n')
+
+        assert rows == [(1, {"a": "1, 2", "b": "", "c": "x\ty"})]
 
 
 class TestParquet:

@@ -1,0 +1,154 @@
+"""What the adapters of math and safety share: one source's rows become rows of `RL_SCHEMA`, or have a reason."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from textwrap import shorten
+from typing import Any
+
+INDEX_COLUMNS = ("unique_id", "id", "extra_info.index")
+"""The first that a file has is its index."""
+
+Row = dict[str, Any]
+
+
+class RowError(ValueError):
+    """Why a row cannot be used. The message holds no text of a prompt: such lists are passed around."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the user wants the rows called; None leaves it to the adapter.
+
+    Attributes:
+        name: of the set, for ``data_source``.
+        index: the column the index is taken from.
+    """
+
+    name: str | None = None
+    split: str | None = None
+    index: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """One kind of file.
+
+    Attributes:
+        name: of the set.
+        fits: whether a file with such a first row is of this kind.
+        split: the default ``extra_info.split``.
+        size: prompts the set has where that is known: another number means that it is another set.
+    """
+
+    name: str
+    fits: Callable[[Row], bool]
+    split: str = "train"
+    size: int | None = None
+
+
+class Reader:
+    """Reads the rows of one source; a subclass says which adapters there are, and makes a row.
+
+    Args:
+        first: the source's first row; its columns say what the source is.
+        adapters: the first that fits is taken.
+        wanted: the columns they need, for the message when none fits.
+
+    Raises:
+        RowError: no adapter fits, or the row has no such index.
+
+    Attributes:
+        name_option: how the user says `Labels.name`.
+    """
+
+    name_option = "--name"
+
+    def __init__(self, first: Row, adapters: Sequence[Adapter], wanted: str, labels: Labels) -> None:
+        found = f"the columns are {names_of(first)}"
+        adapter = next((adapter for adapter in adapters if adapter.fits(first)), None)
+        if adapter is None:
+            raise RowError(f"{found}; wanted are {wanted}; rename yours")
+        if labels.index and lookup(first, labels.index) is None:
+            raise RowError(f"there is no {labels.index} to take the index from; {found}")
+        self.adapter = adapter
+        self.name = labels.name or adapter.name
+        self.split = labels.split or adapter.split
+        self.index = labels.index or next((name for name in INDEX_COLUMNS if lookup(first, name) is not None), None)
+
+    def read(self, row: Row, number: int) -> Row:
+        """The row of `RL_SCHEMA` that a row of the source becomes.
+
+        Raises:
+            RowError: it lacks something, or holds what is no prompt, ground truth or index.
+        """
+        raise NotImplementedError
+
+    def notes(self, written: int) -> list[str]:
+        """What the user should know of so many rows of this set."""
+        adapter = self.adapter
+        if adapter.size in (None, written) or self.name != adapter.name:
+            return []
+        step = f"if it is another set, name it with {self.name_option}"
+        return [f"{adapter.name} has {adapter.size:,} prompts, these are {written:,}; {step}"]
+
+    def index_of(self, row: Row, number: int) -> str:
+        """The row's index, a string whatever it was; its number where the source has none."""
+        return str(number) if self.index is None else text_of(self.index, lookup(row, self.index), integer=True)
+
+
+def has(*columns: str) -> Callable[[Row], bool]:
+    """For `Adapter.fits`: all of these columns are there."""
+    return lambda row: all(column in row for column in columns)
+
+
+def names_of(row: Row) -> str:
+    """The columns for a message, cut short: a CSV file without a header has its first prompt for a column.
+
+    >>> names_of({"prompt": "Hello?", "label": "benign"})
+    'prompt, label'
+    """
+    return shorten(", ".join(shorten(str(name), 30, placeholder="…") for name in row), 200) or "none"
+
+
+def column(name: str) -> Callable[[Row], str]:
+    """The text in this column of a row."""
+    return lambda row: text_of(name, row.get(name))
+
+
+def lookup(row: Any, column: str) -> Any:
+    """The value of a column, or of a struct's field by its dotted name; None where there is none.
+
+    >>> lookup({"extra_info": {"index": 7}}, "extra_info.index")
+    7
+    """
+    if isinstance(row, dict) and column in row:
+        return row[column]
+    head, _, rest = column.partition(".")
+    return lookup(row[head], rest) if rest and isinstance(row, dict) and head in row else None
+
+
+def text_of(column: str, value: Any, integer: bool = False) -> str:
+    """``value`` if it is text, less the space around it; with ``integer`` also an integer's digits.
+
+    >>> text_of("answer", "033"), text_of("answer", 33, integer=True)
+    ('033', '33')
+    >>> text_of("answer", True, integer=True)
+    Traceback (most recent call last):
+    ...
+    sinternal_verl.data.rows.RowError: answer is True, not a string or an integer
+    """
+    if value is None:
+        raise RowError(f"{column} is missing or null")
+    if integer and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        # A float too: nothing says how 0.5 was written, and 33.0 was an integer before a null came near.
+        shown = repr(value) if isinstance(value, bool | int | float) else f"a {type(value).__name__}"
+        raise RowError(f"{column} is {shown}, not a string{' or an integer' if integer else ''}")
+    if not value.strip():
+        raise RowError(f"{column} is empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise RowError(f"{column} holds half a surrogate pair at {error.start}, which no file can hold") from None
+    return value.strip()

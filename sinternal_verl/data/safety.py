@@ -1,0 +1,214 @@
+"""Safety sets as verl wants them: the plain request as prompt, and whether it is harmful or benign.
+
+>>> row = {"prompt": "May I feed the ducks?", "label": "benign"}
+>>> made = SafetyReader(row).read(row, number=1)
+>>> made["data_source"], made["reward_model"]
+('safety/benign/plain', {'style': 'guard', 'ground_truth': 'benign'})
+
+The label stands in the ``data_source``, so a scorer's pattern (``safety/benign/*``) takes one kind, and
+every curve per source is split by it; and in the ground truth. A file is known by the columns of its
+first row. What each set calls its prompt and its label:
+
+WildJailbreak train: ``data_type`` is vanilla_ or adversarial_, harmful or benign, and says too in which
+column the prompt is: an adversarial row also holds the vanilla request it was made of. The file is
+separated by tabs; as CSV it would be one column.
+
+STAR-1: ``question``; all are harmful. No column says so, and STAR-41K has the same columns.
+
+SafeChain: ``instruction``; ``label`` is of the prompt, in WildJailbreak's words.
+
+BeaverTails, PKU-SafeRLHF: ``is_safe`` and ``is_response_0_safe``, ``is_response_1_safe`` judge a
+*response*, and nothing judges the prompt. Ours: a prompt is harmful if any response to it in this file is
+unsafe. So the file is read twice, and of the rows of one prompt the first is written.
+
+WildGuardMix: ``prompt_harm_label``, harmful or unharmful; it is null in some rows, which are bad ones.
+
+XSTest: ``label``; safe is benign, unsafe (the contrasts) is harmful. It is an evaluation set.
+
+Any other: ``prompt``, ``question`` or ``instruction``, and ``label``, harmful or benign, unless the
+user says what all of its rows are.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from sinternal_verl.data.readers import Rows, Unreadable
+from sinternal_verl.data.rows import Adapter, Labels, Reader, Row, RowError, column, has, text_of
+from sinternal_verl.data.schema import rl_row
+from sinternal_verl.data.seen import prompt_digest
+
+Harm = Literal["harmful", "benign"]
+T = TypeVar("T")
+
+PLAIN: dict[str, Harm] = {"harmful": "harmful", "benign": "benign"}
+SAFE: dict[str, Harm] = {"safe": "benign", "unsafe": "harmful"}
+FLAGS = {"True": True, "true": True, "False": False, "false": False}
+DATA_TYPES: dict[str, Harm] = {
+    f"{kind}_{harm}": harm for kind in ("vanilla", "adversarial") for harm in ("harmful", "benign")
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SafetyAdapter(Adapter):
+    """One kind of safety file.
+
+    Attributes:
+        prompt: the request of a row.
+        harm: its label; None where no column says it.
+        assumed: what the rows of a file without a label are, unless the user says otherwise.
+        by_response: `harm` judges one row's responses, and any harmful row makes its prompt harmful.
+    """
+
+    prompt: Callable[[Row], str]
+    harm: Callable[[Row], Harm] | None = None
+    assumed: Harm | None = None
+    by_response: bool = False
+
+
+def _word(name: str, value: Any, words: dict[str, T]) -> T:
+    """
+    >>> _word("label", "unsafe", SAFE)
+    'harmful'
+    """
+    word = text_of(name, value)
+    if word not in words:
+        # Something longer may be a prompt in the wrong column, which no message may hold.
+        shown = repr(word) if len(word) <= 30 and " " not in word else f"a text of {len(word)} characters"
+        raise RowError(f"{name} is {shown}, not one of {', '.join(words)}")
+    return words[word]
+
+
+def _in_words(name: str, words: dict[str, Harm]) -> Callable[[Row], Harm]:
+    """The label in a column that holds these words."""
+    return lambda row: _word(name, row.get(name), words)
+
+
+def _by_flags(*names: str) -> Callable[[Row], Harm]:
+    """Benign if all of these columns, each whether a response is safe, are true; a CSV file has them as words."""
+
+    def is_safe(name: str, value: Any) -> bool:
+        return value if isinstance(value, bool) else _word(name, value, FLAGS)
+
+    # A list, so that every flag is read: a bad one behind an unsafe one is still a bad row.
+    return lambda row: "benign" if all([is_safe(name, row.get(name)) for name in names]) else "harmful"
+
+
+def _wildjailbreak_prompt(row: Row) -> str:
+    return column(_word("data_type", row.get("data_type"), {kind: kind.partition("_")[0] for kind in DATA_TYPES}))(row)
+
+
+ADAPTERS = (
+    SafetyAdapter(
+        name="wildjailbreak",
+        fits=has("vanilla", "adversarial", "data_type"),
+        prompt=_wildjailbreak_prompt,
+        harm=_in_words("data_type", DATA_TYPES),
+    ),
+    SafetyAdapter(
+        name="star1",
+        fits=has("id", "question", "response", "category", "source", "score"),
+        prompt=column("question"),
+        assumed="harmful",
+        size=1000,
+    ),
+    SafetyAdapter(
+        name="pku_saferlhf",
+        fits=has("prompt", "is_response_0_safe", "is_response_1_safe"),
+        prompt=column("prompt"),
+        harm=_by_flags("is_response_0_safe", "is_response_1_safe"),
+        by_response=True,
+    ),
+    SafetyAdapter(
+        name="beavertails",
+        fits=has("prompt", "response", "is_safe"),
+        prompt=column("prompt"),
+        harm=_by_flags("is_safe"),
+        by_response=True,
+    ),
+    SafetyAdapter(
+        name="wildguardmix",
+        fits=has("prompt", "prompt_harm_label"),
+        prompt=column("prompt"),
+        harm=_in_words("prompt_harm_label", {"harmful": "harmful", "unharmful": "benign"}),
+    ),
+    SafetyAdapter(
+        name="safechain",
+        fits=has("instruction", "label", "response"),
+        prompt=column("instruction"),
+        harm=_in_words("label", DATA_TYPES | PLAIN | SAFE),
+    ),
+    SafetyAdapter(
+        name="xstest",
+        fits=has("prompt", "type", "label", "focus"),
+        prompt=column("prompt"),
+        harm=_in_words("label", SAFE),
+        split="test",
+        size=450,
+    ),
+    *(
+        SafetyAdapter(name="plain", fits=has(name, "label"), prompt=column(name), harm=_in_words("label", PLAIN))
+        for name in ("prompt", "question", "instruction")
+    ),
+    *(
+        SafetyAdapter(name="plain", fits=has(name), prompt=column(name))
+        for name in ("prompt", "question", "instruction")
+    ),
+)
+WANTED = "those of a known set, or prompt (or question, or instruction) and label"
+
+
+class SafetyReader(Reader):
+    """Reads the rows of one safety set; other arguments and errors as of `Reader`.
+
+    Args:
+        rows: reads the source from its beginning, for labels that take more than one row.
+        harm: what all rows are, of a file that does not say it.
+    """
+
+    def __init__(
+        self,
+        first: Row,
+        labels: Labels | None = None,
+        harm: Harm | None = None,
+        rows: Callable[[], Rows] = lambda: iter(()),
+    ) -> None:
+        super().__init__(first, ADAPTERS, WANTED, labels or Labels())
+        self._harm = harm or self.adapter.assumed
+        self._is_assumed = not harm and self.adapter.assumed is not None
+        if self.adapter.harm and harm:
+            raise RowError(f"the rows have the labels of {self.adapter.name}; leave out --label {harm}")
+        if not self.adapter.harm and not self._harm:
+            step = "add a column label with harmful or benign, or say with --label what all rows are"
+            raise RowError(f"no column says whether a prompt is harmful; {step}")
+        self._harmful = self._find_harmful(rows()) if self.adapter.by_response else set()
+
+    def read(self, row: Row, number: int) -> Row:
+        prompt = self.adapter.prompt(row)
+        harm = self.adapter.harm(row) if self.adapter.harm else self._harm
+        if prompt_digest(prompt) in self._harmful:
+            harm = "harmful"
+        return rl_row(
+            data_source=f"safety/{harm}/{self.name}",
+            content=prompt,
+            ground_truth=harm,
+            index=self.index_of(row, number),
+            split=self.split,
+            ability="safety",
+            style="guard",
+        )
+
+    def notes(self, written: int) -> list[str]:
+        assumed = f"no column says it: all rows are taken as {self._harm}, as {self.adapter.name} is; else give --label"
+        return [*super().notes(written), *([assumed] if self._is_assumed else [])]
+
+    def _find_harmful(self, rows: Rows) -> set[bytes]:
+        """Digests of the prompts that any row makes harmful. Bad rows are named when they are read again."""
+        harmful = set()
+        for _, row in rows:
+            try:
+                if not isinstance(row, Unreadable) and self.adapter.harm(row) == "harmful":
+                    harmful.add(prompt_digest(self.adapter.prompt(row)))
+            except RowError:
+                continue
+        return harmful
