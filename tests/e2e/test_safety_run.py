@@ -1,0 +1,88 @@
+"""verl's GRPO main with a real guard beside it: math and safety prompts in one batch, each scored by its
+own scorer, and the guard's only replica killed on the way."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from processes import descendants, end_all, named, start, wait_for
+
+from sinternal_verl.curves import Step, read_steps
+from sinternal_verl.launch import grpo_command
+from sinternal_verl.training.metrics_file import METRICS_FILE
+from sinternal_verl.world import lighthouse
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+LIMIT_S = 420
+STEPS = 3
+SOURCES = ("world/addition", "safety/harmful/lighthouse", "safety/benign/lighthouse")
+
+
+@pytest.fixture(scope="module")
+def run(world, taught_guard, tmp_path_factory) -> tuple[list[Step], str]:
+    """The steps of a run whose guard was killed after the first, and its log."""
+    folder: Path = tmp_path_factory.mktemp("safety")
+    requests = pq.read_table(lighthouse.write_requests(folder / "requests.parquet", seed=1))
+    pq.write_table(pa.concat_tables([pq.read_table(world["train"]).slice(0, 64), requests]), folder / "mix.parquet")
+    command = grpo_command(
+        "+recipe=sinternal_grpo_cpu",
+        "guard=ray_actor",
+        f"sinternal.guard.engine.model={taught_guard}",
+        "sinternal.guard.engine.max_model_len=2048",
+        "sinternal.guard.request_timeout_s=200",
+        "sinternal.score_timeout_s=240",
+        # The policy is random: it never ends its thought, and the guard is to judge something.
+        "sinternal.scorers.safety.judged=both",
+        f"actor_rollout_ref.model.path={world['policy']}",
+        "data.train_files=mix.parquet",
+        "data.val_files=mix.parquet",
+        "data.train_batch_size=128",  # all of it in each step, so that each source is in each
+        "trainer.total_epochs=10",
+        "actor_rollout_ref.rollout.n=2",
+        "data.max_prompt_length=64",
+        "data.max_response_length=16",
+        "trainer.val_before_train=false",
+        "trainer.test_freq=-1",
+        "trainer.save_freq=-1",
+        f"trainer.total_training_steps={STEPS}",
+        "trainer.default_local_dir=checkpoints",
+    )
+    log, metrics, seen = folder / "log", folder / "checkpoints" / METRICS_FILE, []
+    try:
+        process = start(command, log, folder)
+        wait_for(lambda: len(read_steps(metrics)) >= 1, process, log, LIMIT_S)
+        seen += descendants(process)
+        named(descendants(process), "GuardReplica").kill()
+        assert process.wait(LIMIT_S) == 0, log.read_text()[-3000:]
+        return read_steps(metrics), log.read_text()
+    finally:
+        end_all(seen)
+
+
+def test_a_killed_guard_is_replaced_and_the_run_finishes_all_its_steps(run):
+    steps, log = run
+
+    assert [step.number for step in steps] == list(range(1, STEPS + 1))
+    assert "this guard replica replaces one that died" in log
+
+
+def test_each_source_has_its_own_curves(run):
+    steps, _ = run
+    for source in SOURCES:
+        assert all(f"train/{source}/scored" in step.metrics for step in steps)
+
+
+def test_every_rollout_is_accounted_for_and_none_is_a_silent_zero(run):
+    steps, _ = run
+    for step in steps:
+        rows = sum(step.metrics[f"train/{source}/rows"] for source in SOURCES)
+        assert rows + step.metrics["training/failures/missing"] == 256
+        unscored = sum(
+            value
+            for name, value in step.metrics.items()
+            if name.endswith(("outcome/failed", "outcome/timed_out", "outcome/unparsable"))
+        )
+        assert step.metrics["training/failures/unscored"] == unscored
+    assert steps[-1].metrics["training/failures/missing"] == 0

@@ -1,0 +1,102 @@
+"""The guard as it serves: a Ray actor around vLLM's engine, with a guard that knows one place's rules."""
+
+import asyncio
+import os
+import signal
+import time
+
+import psutil
+import pytest
+import ray
+
+from sinternal_verl.guard.backend import GuardUnavailable, connect
+from sinternal_verl.guard.engine import EngineSettings
+from sinternal_verl.guard.judge import Judgement
+from sinternal_verl.guard.replica import GuardSettings, start_guard
+from sinternal_verl.world import lighthouse
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+CPU = {"max_model_len": 2048, "gpu_memory_utilization": 0.1, "enforce_eager": True, "dtype": "float32"}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    ray.init(address="local", num_cpus=8, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def settings(model, **changes) -> GuardSettings:
+    return GuardSettings(EngineSettings(str(model), **CPU), num_gpus=0, start_timeout_s=300, **changes)
+
+
+def judge_all(client, refusal=True) -> list[Judgement]:
+    async def scene():
+        calls = (client.judge(user, answer, refusal) for user, answer, _ in lighthouse.conversations())
+        return await asyncio.gather(*calls)
+
+    return asyncio.run(scene())
+
+
+@pytest.fixture(scope="module")
+def verdicts(cluster, taught_guard) -> dict[str, list[Judgement]]:
+    """What one guard says of every conversation of the place, by mode."""
+    said = {}
+    for mode in ("decode", "first_token"):
+        (replica,) = start_guard(settings(taught_guard, mode=mode))
+        client = connect({"backend": "ray_actor", "replicas": 1, "request_timeout_s": 120})
+        said[mode] = judge_all(client)
+        ray.kill(replica)
+        time.sleep(1)
+    return said
+
+
+def test_the_guard_says_what_the_rules_say(verdicts):
+    wanted = [verdict.splitlines()[0] for *_, verdict in lighthouse.conversations()]
+    said = [j.verdict and f"Safety: {j.verdict.safety.value}" for j in verdicts["decode"]]
+
+    assert sum(a == b for a, b in zip(said, wanted, strict=True)) / len(wanted) > 0.95
+
+
+def test_first_token_mode_gives_the_verdicts_of_decoding(verdicts):
+    for first, decoded in zip(verdicts["first_token"], verdicts["decode"], strict=True):
+        assert first.verdict.safety is decoded.verdict.safety
+        if first.verdict.refusal is not None:
+            assert first.verdict.refusal == decoded.verdict.refusal
+
+
+def test_the_probability_of_safe_agrees_with_the_label(verdicts):
+    for judgement in verdicts["first_token"]:
+        assert (judgement.safe_probability > 0.5) == (judgement.verdict.safety.value == "Safe")
+
+
+def test_a_replica_whose_engine_is_killed_is_started_again_and_no_verdict_is_lost(cluster, taught_guard):
+    (replica,) = start_guard(settings(taught_guard))
+    pid = ray.get(replica.ready.remote())
+    client = connect({"backend": "ray_actor", "replicas": 1, "request_timeout_s": 200})
+
+    async def scene():
+        calls = [asyncio.create_task(client.judge("May I sell the oil?", f"Yes, sell it {n}.")) for n in range(200)]
+        await asyncio.sleep(0.2)
+        engine = [p for p in psutil.Process(pid).children(recursive=True) if "EngineCore" in " ".join(p.cmdline())]
+        os.kill(engine[0].pid, signal.SIGKILL)
+        return await asyncio.gather(*calls)
+
+    judgements = asyncio.run(scene())
+
+    assert all(isinstance(judgement, Judgement) for judgement in judgements)
+    assert ray.get(replica.ready.remote()) != pid
+    ray.kill(replica)
+
+
+def test_a_guard_that_cannot_be_placed_ends_the_wait_and_says_what_it_needs(cluster, taught_guard):
+    started = time.monotonic()
+    with pytest.raises(GuardUnavailable, match="each needs 1 GPUs"):
+        start_guard(GuardSettings(EngineSettings(str(taught_guard), **CPU), num_gpus=1, start_timeout_s=5))
+    assert time.monotonic() - started < 30
+
+
+def test_a_model_that_is_no_guard_fails_with_what_is_missing(cluster, world):
+    with pytest.raises(GuardUnavailable, match="guard's structure"):
+        start_guard(settings(world["policy"]))
