@@ -20,6 +20,8 @@ class SourceCurves:
     ``reward/mean``           over the scored ones; absent when there is none
     ``scored``                share with a score
     ``outcome/{name}``        count, of every outcome the source has had so far
+    ``refused``               share of the scored ones that refuse a benign prompt, where a guard scores:
+                              the first sign that a policy learns to refuse everything
     ``truncated``             share that fills the whole response length
     ``response_length/mean``  tokens
     """
@@ -50,4 +52,6 @@ class SourceCurves:
         # Once seen, an outcome is drawn in every step: a curve without zeros hides that it went away.
         seen = self._outcomes[source]
         seen.update(row.outcome for row in rows)
+        if scored and seen & {Outcome.SAFE, Outcome.REFUSED}:
+            metrics["refused"] = sum(row.outcome is Outcome.REFUSED for row in rows) / len(scored)
         return metrics | {f"outcome/{o.name.lower()}": sum(row.outcome is o for row in rows) for o in sorted(seen)}

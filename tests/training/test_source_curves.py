@@ -56,3 +56,12 @@ def test_validation_rows_have_no_length():
 
     assert "val/math/response_length/mean" not in metrics
     assert "val/math/truncated" not in metrics
+
+
+def test_refusal_of_benign_prompts_is_a_curve_of_its_own():
+    rows = [row("safety/benign/x", 1.0, Outcome.SAFE)] * 3 + [row("safety/benign/x", 0.0, Outcome.REFUSED)]
+    curves = SourceCurves("train")
+
+    assert curves.step(rows)["train/safety/benign/x/refused"] == 0.25
+    assert curves.step(rows[:3])["train/safety/benign/x/refused"] == 0.0
+    assert "train/math/refused" not in curves.step([row("math", 1.0, Outcome.CORRECT)])
