@@ -23,6 +23,7 @@ def source(tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_a_converted_file_passes_the_check(source, tmp_path):
     """One real process of each command."""
     out = tmp_path / "new" / "train.parquet"

@@ -9,12 +9,18 @@ from aiohttp import web
 from sinternal_verl.guard.backend import GuardUnavailable, connect
 from sinternal_verl.guard.endpoint import EndpointClient
 from sinternal_verl.guard.verdict import Safety
+from sinternal_verl.world.guard import make_guard_tokenizer
 
 SAFE = {"choices": [{"text": "Safety: Safe\nCategories: None\nRefusal: No"}]}
 
 
+@pytest.fixture(scope="module")
+def tokenizer():
+    return make_guard_tokenizer(["Safety: Safe\nCategories: None\nRefusal: No Yes Unsafe Controversial"] * 3)
+
+
 @pytest.fixture
-def ask(guard_tokenizer):
+def ask(tokenizer):
     """A function from a handler to one judgement over it, and the bodies the server got."""
 
     def run(handler, mode="decode", timeout_s=2.0, times=1):
@@ -32,7 +38,7 @@ def ask(guard_tokenizer):
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
             port = site._server.sockets[0].getsockname()[1]
-            client = EndpointClient(f"http://127.0.0.1:{port}/v1", "guard", guard_tokenizer, 8000, mode, timeout_s)
+            client = EndpointClient(f"http://127.0.0.1:{port}/v1", "guard", tokenizer, 8000, mode, timeout_s)
             try:
                 calls = (client.judge("May I?", f"No {n}.") for n in range(times))
                 return await asyncio.gather(*calls), bodies
@@ -49,15 +55,15 @@ async def answers(request, number):
     return web.json_response(SAFE)
 
 
-def test_a_verdict_comes_back_and_the_prompt_went_as_ids(ask, guard_tokenizer):
+def test_a_verdict_comes_back_and_the_prompt_went_as_ids(ask, tokenizer):
     (judgement,), (body,) = ask(answers)
 
     assert judgement.verdict.safety is Safety.SAFE
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("guard", 128, 0)
-    assert "USER: May I?" in guard_tokenizer.decode(body["prompt"])
+    assert "USER: May I?" in tokenizer.decode(body["prompt"])
 
 
-def test_first_token_mode_asks_for_one_token_twice(ask, guard_tokenizer):
+def test_first_token_mode_asks_for_one_token_twice(ask):
     async def one_token(request, number):
         return web.json_response({"choices": [{"text": " Safe" if number == 1 else " No"}]})
 

@@ -42,6 +42,7 @@ def test_a_gpu_installation_without_a_visible_gpu_is_not_taken_for_a_cpu(monkeyp
     assert not cpu.PlatformCPU().is_platform_available(use_smi_check=True)
 
 
+@pytest.mark.slow
 def test_a_user_exports_nothing_and_is_told_once():
     code = (
         "import subprocess, sys, os\n"
@@ -55,6 +56,7 @@ def test_a_user_exports_nothing_and_is_told_once():
     assert done.stderr.count("run on the CPU platform") == 1
 
 
+@pytest.mark.slow
 def test_a_variable_the_user_has_set_stays():
     code = "import verl.utils.device as d, os; d.get_device_name(); print(os.environ['VLLM_CPU_KVCACHE_SPACE'])"
 
