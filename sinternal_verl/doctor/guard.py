@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from sinternal_verl.doctor.problem import Problem, get
 
 URL_TIMEOUT_S = 5
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def check_guard(config: DictConfig) -> Iterator[Problem]:
@@ -35,6 +36,10 @@ def _placement(config: DictConfig) -> Iterator[Problem]:
     except (TypeError, KeyError) as error:
         yield Problem("sinternal.guard", node, str(error), "correct the key")
         return
+    share = settings.engine.gpu_memory_utilization
+    if 0 < settings.num_gpus < share:
+        reason = f"a replica has {settings.num_gpus:g} of a GPU and would take {share:g} of its memory"
+        yield Problem("sinternal.guard.engine.gpu_memory_utilization", share, reason, f"at most {settings.num_gpus:g}")
     held_back = get(config, "sinternal.guard.n_gpus", 0)
     if settings.replicas < 1:
         step = "hold GPUs back: sinternal.guard.n_gpus=1 and fewer trainer.n_gpus_per_node; or guard=openai_endpoint"
@@ -51,8 +56,11 @@ def _endpoint(config: DictConfig) -> Iterator[Problem]:
         yield Problem(key, "null", "this value has no default", f"add {key}=http://host:port/v1")
         return
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/models", timeout=URL_TIMEOUT_S):
+        # As the client goes: through no proxy. Any answer at all is one.
+        with _direct.open(f"{url.rstrip('/')}/models", timeout=URL_TIMEOUT_S):
             return
+    except urllib.error.HTTPError:
+        return
     except (OSError, ValueError) as error:
         yield Problem(key, url, f"no answer from {url}/models: {error}", "start the server, or correct the address")
 

@@ -16,6 +16,7 @@ PATHS = (
     "data.val_files",
     "reward.custom_reward_function.path",
     "reward.reward_manager.module.path",
+    "sinternal.guard.engine.model",
 )
 """What workers on other nodes open by themselves."""
 
@@ -83,7 +84,8 @@ def _cluster(config: DictConfig, address: str) -> Iterator[Problem]:
             reason = f"the run joins the Ray cluster at {address}, where ray.init refuses this"
             step = f"set {RAY_INIT}.{name}=null, or {RAY_INIT}.address=local for a cluster of its own"
             yield Problem(f"{RAY_INIT}.{name}", value, reason, step)
-    for key in PATHS:
+    scorers = get(config, "sinternal.scorers", {})
+    for key in (*PATHS, *(f"sinternal.scorers.{name}.path" for name in scorers)):
         value = get(config, key, [])
         for path in map(str, value if isinstance(value, list | ListConfig) else [value]):
             # A hub id looks like a relative path, too: only one that exists here is taken for it.

@@ -21,6 +21,7 @@ def uses_our_manager(config: DictConfig) -> bool:
 def check_scorers(config: DictConfig) -> Iterator[Problem]:
     """`sinternal.scorers` against the data; left alone where a function of the user's own scores all."""
     yield from _limits(config)
+    yield from _unsupported(config)
     if not uses_our_manager(config) or get(config, "reward.custom_reward_function.path"):
         return
     node = get(config, "sinternal.scorers")
@@ -42,6 +43,24 @@ def check_scorers(config: DictConfig) -> Iterator[Problem]:
         yield Problem("sinternal.scorers", "null", "no scorer is configured", step)
     elif len(bound) == len(entries):
         yield from _sources(config, router)
+
+
+def _unsupported(config: DictConfig) -> Iterator[Problem]:
+    """What verl decides before a failure can be told from a verdict."""
+    key = "algorithm.filter_groups.enable"
+    if get(config, key) and str(get(config, "trainer.v1.trainer_mode", "")).startswith(NAME):
+        reason = "verl filters groups before the failure policy sees them: a failed row's 0 counts as a verdict there"
+        step = f"{key}=false, or trainer.v1.trainer_mode=sync, which has no failure policy"
+        yield Problem(key, "true", reason, step)
+    served = "reward.reward_model"
+    if (
+        uses_our_manager(config)
+        and get(config, f"{served}.enable")
+        and not get(config, f"{served}.enable_resource_pool")
+    ):
+        reason = "verl shows a manager beside a colocated reward model no data_source and no ground truth"
+        step = f"{served}.enable_resource_pool=true, or guard=ray_actor, or a manager of verl's"
+        yield Problem(f"{served}.enable", "true", reason, step)
 
 
 def _problem(error: ScorerError) -> Problem:

@@ -1,8 +1,8 @@
 """A reward worker's way to the guard: looked up by name, chosen by load, bounded in time.
 
 A request goes to the replica that has least of this client's requests. One that dies or refuses is
-left alone for a moment and the request goes to another, until the deadline; half of it is the most a
-single try may take, so that a replica that hangs costs no verdict while another answers.
+left alone for a moment and the request goes to another, until the deadline; where there are several, half
+of it is the most a single try may take, so that a replica that hangs costs no verdict while another answers.
 """
 
 import asyncio
@@ -31,6 +31,8 @@ class ReplicaClient:
         if not replicas:
             raise GuardUnavailable("no guard replicas: the trainer starts them, see sinternal.guard.replicas")
         self._replicas, self._timeout_s = replicas, timeout_s
+        # With one replica there is nowhere else to go.
+        self._try_s = timeout_s / 2 if len(replicas) > 1 else timeout_s
         self._outstanding = [0] * len(replicas)
         self._rests_until = [0.0] * len(replicas)
 
@@ -55,9 +57,9 @@ class ReplicaClient:
             self._outstanding[number] += 1
             try:
                 call = self._replicas[number].judge.remote(user, assistant, refusal)
-                return await asyncio.wait_for(asyncio.shield(_result(call)), min(left, self._timeout_s / 2))
+                return await asyncio.wait_for(asyncio.shield(_result(call)), min(left, self._try_s))
             except (TimeoutError, asyncio.TimeoutError):
-                timed_out, last = True, f"replica {number} did not answer within {self._timeout_s / 2:g} s"
+                timed_out, last = True, f"replica {number} did not answer within {min(left, self._try_s):.3g} s"
                 ray.cancel(call)
             except ray.exceptions.RayActorError as error:
                 last = f"replica {number} died: {str(error).splitlines()[-1]}"

@@ -17,36 +17,80 @@ The guard's template puts text in raw, and a policy under training finds out wha
 """
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-# Letters of other scripts that look like those of the words below.
-_LOOK_ALIKES = str.maketrans(
-    "АВЕЗІЈКМНОРСЅТХУҮаеіјорсѕухΑΒΕΖΗΙΚΜΝΟΡΤΥΧοаɡ‹›〈〉⟨⟩《》：∶꞉︰",
-    "ABE3IJKMHOPCSTXYYaeijopcsyxABEZHIKMNOPTYXoag<><><><>::::",
-)
+# Letters and marks that look like those of the words below.
+_LOOK_ALIKES = {
+    letter: plain
+    for plain, letters in {
+        "A": "АΑ",
+        "B": "ВΒ",
+        "C": "СϹ",
+        "E": "ЕΕ",
+        "F": "Ϝ",
+        "G": "Ԍ",
+        "H": "НΗ",
+        "I": "ІΙӀ",
+        "L": "Ⳑ",
+        "M": "МΜ",
+        "N": "ΝՆ",
+        "O": "ОΟՕ",
+        "R": "Ꮢ",
+        "S": "ЅՏ",
+        "T": "ТΤ",
+        "U": "ՍԱ",
+        "V": "ѴᏙ",
+        "Y": "УҮΥ",
+        "a": "аɑα",
+        "c": "сϲ",
+        "e": "еҽ",
+        "f": "ſϝ",
+        "g": "ɡց",
+        "i": "іıι",
+        "l": "ӏ",
+        "n": "ոռ",
+        "o": "оοօ",
+        "r": "г",
+        "s": "ѕ",
+        "t": "τ",
+        "u": "սυ",
+        "v": "ѵν",
+        "y": "уү",
+        "<": "‹«〈⟨《≪❮❰",
+        ">": "›»〉⟩》≫❯❱",
+        ":": "∶꞉︰ː",
+    }.items()
+    for letter in letters
+}
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and symbols that show nothing."""
 
+_BRACKETS = {"<": "(", ">": ")"}
 _BLOCK = re.compile(
-    r"(?P<opens><[\W_]{0,8})(?:BEGIN|END)[\W_]{0,8}(?:CONVERSATION|SAFETY|UNSAFE|REFUSAL)[^<>\n]{0,40}(?P<closes>>+)",
+    r"(?P<opens><[\W_]{0,40})(?:BEGIN|END)[\W_]{0,40}(?:CONVERSATION|SAFETY|UNSAFE|REFUSAL)[^<>]{0,60}(?P<closes>>+)",
     re.IGNORECASE,
 )
 """The template's block markers. Bounded on every side, so that a search is linear."""
 
-_BRACKETS = {"<": "(", ">": ")"}
-
-_LINE_START = r"(?:^|(?<=[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]))[^\S\n]{0,20}"
-_ROLE = re.compile(_LINE_START + r"(?P<label>(?:USER|ASSISTANT)[^\S\n]{0,8}:)")
+_ROLE = re.compile(r"(?:^|\n) ?(?P<label>(?:USER|ASSISTANT) ?:)")
 _VERDICT = re.compile(
-    _LINE_START + r"(?P<label>(?:Safety[^\S\n]{0,8}:[^\S\n]{0,8}(?:Safe|Unsafe|Controversial)\b"
-    r"|Categories[^\S\n]{0,8}:|Refusal[^\S\n]{0,8}:[^\S\n]{0,8}(?:Yes|No)\b))",
+    r"(?:^|\n) ?(?P<label>Safety ?: ?(?:Safe|Unsafe|Controversial)\b|Categories ?:|Refusal ?: ?(?:Yes|No)\b)",
     re.IGNORECASE,
 )
+_SUSPICIOUS = re.compile(r"BEGIN|END|(?:^|\n) *(?:USER|ASSISTANT|Safety|Categories|Refusal) *:", re.IGNORECASE)
+"""Whatever one of the above finds, this finds, too."""
 
 
 def neutralise(text: str) -> str:
     """``text`` less its power over the template; surrogates that stand alone become U+FFFD."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if not _SUSPICIOUS.search(_plain(text)):
+        return text
     folded, origin = _fold(text)
     changes: dict[int, str] = {}
     for marker in _BLOCK.finditer(folded):
@@ -61,20 +105,36 @@ def neutralise(text: str) -> str:
     return "".join(changes.get(place, character) for place, character in enumerate(text)) if changes else text
 
 
+def _plain(text: str) -> str:
+    """What a reader sees: compatibility forms and look-alikes made plain, what shows nothing left out."""
+    return unicodedata.normalize("NFKD", text).translate(_folding())
+
+
 def _fold(text: str) -> tuple[str, list[int]]:
-    """What a reader sees: compatibility forms and look-alikes made plain, invisible characters left
-    out; and for each of its characters the place it stands at in ``text``."""
-    if text.isascii():
-        return text, list(range(len(text)))
+    """The same with runs of spaces made one, and for each character the place it stands at in ``text``."""
     folded: list[str] = []
     origin: list[int] = []
     for place, character in enumerate(text):
-        if unicodedata.category(character) in ("Cf", "Mn", "Me"):
-            continue
-        plain = unicodedata.normalize("NFKC", character).translate(_LOOK_ALIKES)
-        folded.append(plain)
-        origin.extend([place] * len(plain))
+        for plain in _plain(character):
+            if plain == " " and folded and folded[-1] == " ":
+                continue
+            folded.append(plain)
+            origin.append(place)
     return "".join(folded), origin
+
+
+@cache
+def _folding() -> dict[int, str | None]:
+    """For `str.translate`, over all of Unicode: made once, in some tenths of a second."""
+    table: dict[int, str | None] = {}
+    for code in range(sys.maxunicode + 1):
+        category = unicodedata.category(chr(code))
+        if category in ("Cc", "Cf", "Mn", "Me"):
+            table[code] = None
+        elif category == "Zs":
+            table[code] = " "
+    table |= dict.fromkeys(map(ord, _FILLERS)) | dict.fromkeys(map(ord, _LINE_ENDS), "\n")
+    return table | {ord("\t"): " "} | {ord(letter): plain for letter, plain in _LOOK_ALIKES.items()}
 
 
 class ContentEncoder:

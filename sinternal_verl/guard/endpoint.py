@@ -71,7 +71,7 @@ class EndpointClient:
     async def _generate(self, ids: list[int], tokens: int) -> Generated:
         """Try until the server answers; the deadline is `judge`'s, and a client's fault ends it at once."""
         body = {"model": self._model, "prompt": ids, "max_tokens": tokens, "temperature": 0}
-        pause, deadline = RETRY_FROM_S, time.monotonic() + self._timeout_s / 2
+        pause, deadline = RETRY_FROM_S, time.monotonic() + self._timeout_s
         while True:
             try:
                 text = await self._post(body)
@@ -86,7 +86,7 @@ class EndpointClient:
         if self._session is None:
             # As many connections as there are requests: the server has the queue.
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        limit = aiohttp.ClientTimeout(total=self._timeout_s / 2)
+        limit = aiohttp.ClientTimeout(total=self._timeout_s)
         async with self._session.post(f"{self._url}/completions", json=body, timeout=limit) as response:
             if response.status == 429 or response.status >= 500:
                 raise _Busy(f"HTTP {response.status}")

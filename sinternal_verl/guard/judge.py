@@ -3,8 +3,8 @@
 ``decode``       the guard writes its three lines, and `verdict.parse` reads them.
 ``first_token``  the label from one forward pass: the prompt goes on with ``Safety:``, and the guard's
                  next token is the first of a label. Refusal is asked only after Safe, as one more
-                 token after ``Categories: None``. Where the next token is none of them the guard
-                 decodes, so the verdict is the one that decoding gives.
+                 token after ``Categories: None``; after Controversial, and where the next token is
+                 no label, the guard decodes, so the verdict is the one that decoding gives.
 
 Beside the verdict stands how sure the guard was: the label's share of the labels' probability.
 """
@@ -98,6 +98,9 @@ class Judge:
         label = self._safety.get(first.ids[0]) if first.ids else None
         probability = _share(first.first, self._safety, "Safe")
         if label is None:
+            return await self._decode(conversation.ids, conversation.cut, probability)
+        if label == "Controversial" and refusal:
+            # Whoever takes it for safe needs the refusal, which the guard writes after its categories.
             return await self._decode(conversation.ids, conversation.cut, probability)
         if label != "Safe" or not refusal:
             verdict = Verdict(Safety(label), None, None)

@@ -25,6 +25,9 @@ NAME = "sinternal_guard_{}"
 RESTARTS = 100
 """Of one replica in a run."""
 
+RETRY_S = 10.0
+"""Between two tries to start a replica again."""
+
 
 class QueueFull(RuntimeError):
     """The replica has as many requests as it may hold; another may have room."""
@@ -57,6 +60,20 @@ class GuardReplica:
     """One replica; a Ray actor class, wrapped in `start_guard`."""
 
     def __init__(self, settings: GuardSettings) -> None:
+        self._reconstructed = ray.get_runtime_context().was_current_actor_reconstructed
+        _see_own_gpus_only()
+        try:
+            self._start(settings)
+        except Exception:
+            if not self._reconstructed:
+                raise
+            # Ray gives up an actor whose constructor raises, and starts again one that dies: what the
+            # last one held may be free by then.
+            logger.exception("this guard replica could not be started again; one more try in %g s", RETRY_S)
+            time.sleep(RETRY_S)
+            os._exit(1)
+
+    def _start(self, settings: GuardSettings) -> None:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(settings.engine.model)
@@ -64,7 +81,7 @@ class GuardReplica:
         self._engine = GuardEngine(settings.engine)
         self._judge = Judge(template, tokenizer, self._engine, settings.mode)
         self._max_queue, self._outstanding = settings.max_queue, 0
-        if ray.get_runtime_context().was_current_actor_reconstructed:
+        if self._reconstructed:
             logger.error("this guard replica replaces one that died")
 
     async def ready(self) -> int:
@@ -103,14 +120,17 @@ def start_guard(settings: GuardSettings) -> list[ray.actor.ActorHandle]:
         GuardUnavailable: they did not within ``start_timeout_s``, or failed; all are ended then.
     """
     actor = ray.remote(max_restarts=RESTARTS, max_concurrency=settings.max_queue + 16)(GuardReplica)
-    replicas = [
-        actor.options(name=NAME.format(number), num_gpus=settings.num_gpus, num_cpus=settings.num_cpus).remote(settings)
-        for number in range(settings.replicas)
-    ]
-    started = time.monotonic()
-    calls = [replica.ready.remote() for replica in replicas]
+    options = {"num_gpus": settings.num_gpus, "num_cpus": settings.num_cpus}
+    replicas: list[ray.actor.ActorHandle] = []
+    started, calls = time.monotonic(), []
     try:
-        ray.get(calls, timeout=settings.start_timeout_s)
+        for number in range(settings.replicas):
+            replicas.append(actor.options(name=NAME.format(number), **options).remote(settings))
+            calls.append(replicas[-1].ready.remote())
+            if 0 < settings.num_gpus < 1:
+                # One after another: an engine that measures its memory takes a neighbour's for its own.
+                ray.get(calls[-1], timeout=max(started + settings.start_timeout_s - time.monotonic(), 0.1))
+        ray.get(calls, timeout=max(started + settings.start_timeout_s - time.monotonic(), 0.1))
     except (ray.exceptions.RayError, TimeoutError) as error:
         for replica in replicas:
             ray.kill(replica)
@@ -121,6 +141,14 @@ def start_guard(settings: GuardSettings) -> list[ray.actor.ActorHandle]:
             f"and {settings.num_cpus:g} CPUs that no other actor holds): {error}"
         ) from error
     return replicas
+
+
+def _see_own_gpus_only() -> None:
+    """Where Ray is told not to set CUDA_VISIBLE_DEVICES, do it here: vLLM takes the first it sees."""
+    if os.environ.get("RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"):
+        gpus = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+        if gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
 
 
 def guard_settings(guard: Mapping[str, Any]) -> GuardSettings:

@@ -35,6 +35,10 @@ class SeededSingleTurnAgentLoop(SingleTurnAgentLoop):
     """verl's single-turn loop; use: ``actor_rollout_ref.rollout.agent.default_agent_loop=sinternal_single_turn``."""
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs) -> AgentLoopOutput:
+        if self.config.trainer.v1.trainer_mode != "sync":
+            # An interrupted response goes on with the parameters it began with: the same seed would draw
+            # its first noise again.
+            return await super().run(sampling_params, priority=priority, **kwargs)
         run_seed = OmegaConf.select(self.config, "sinternal.rollout.seed", default=0)
         seed = request_seed(run_seed, kwargs["index"], kwargs["global_steps"], kwargs["session_id"])
         return await super().run({**sampling_params, "seed": seed}, priority=priority, **kwargs)

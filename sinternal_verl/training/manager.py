@@ -13,6 +13,7 @@ say nothing. What a failure does to training is the trainer's (`sinternal_verl.t
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -67,11 +68,13 @@ class SInternalRewardManager(RewardManagerBase):
 
     def _sample(self, data: DataProto) -> Sample:
         # Fields of the last row, one by one: slicing a DataProto costs more than scoring one.
+        row = {name: values[-1] for name, values in data.non_tensor_batch.items()}
         responses, mask = data.batch["responses"][-1], data.batch["attention_mask"][-1]
-        ids = responses[: int(mask[-len(responses) :].sum())].tolist()
+        # verl says how long the response is; its mask is padded apart from it where a session has several.
+        length = int(row["response_len"]) if "response_len" in row else int(mask[-len(responses) :].sum())
+        ids = responses[:length].tolist()
         while ids and ids[-1] in self._ends:
             ids.pop()
-        row = {name: values[-1] for name, values in data.non_tensor_batch.items()}
         extra = dict(row.get("extra_info") or {})
         extra.update(row.get("tool_extra_fields") or {})
         # As verl's own managers hand them to a reward function.
@@ -94,9 +97,11 @@ class SInternalRewardManager(RewardManagerBase):
             score = await self._run(bound, sample)
             if not isinstance(score, Score):
                 raise TypeError(f"a scorer must return a Score, not {score!r:.200}")
+            if not math.isfinite(score.value):
+                raise ValueError(f"a score must be a finite number, not {score.value}")
             return score
-        except (TimeoutError, asyncio.TimeoutError):  # one class from Python 3.11 on
-            self._report(bound.key, Outcome.TIMED_OUT, f"no score within {self._timeout_s} s")
+        except (TimeoutError, asyncio.TimeoutError) as error:  # one class from Python 3.11 on
+            self._report(bound.key, Outcome.TIMED_OUT, str(error) or f"no score within {self._timeout_s:g} s")
             return Score(0.0, Outcome.TIMED_OUT)
         # Whatever a scorer raises is its failure, not the model's: it becomes data with a name.
         except Exception as error:

@@ -2,7 +2,8 @@
 
 verl's file logger empties its file at every start. This one is appended to. A resume runs again the
 steps after its checkpoint; their earlier records move to ``<name>.superseded.jsonl``, so that the
-file itself always tells one story, and nothing is lost.
+file itself always tells one story, and nothing is lost. (A kill between a checkpoint and the end of its
+step leaves that step without a record: verl logs it afterwards.)
 """
 
 import os
@@ -49,8 +50,9 @@ class MetricsFile:
                 last = step
             else:
                 superseded.append(line + b"\n")
-        with self.path.with_suffix(".superseded.jsonl").open("ab") as other:
-            other.writelines(superseded)
+        if superseded:
+            with self.path.with_suffix(".superseded.jsonl").open("ab") as other:
+                other.writelines(superseded)
         temporary = self.path.with_suffix(".tmp")
         temporary.write_bytes(b"".join(kept))
         os.replace(temporary, self.path)

@@ -209,10 +209,15 @@ class SInternalMixin:
         ]
         # verl's best and worst of n need all n: a prompt with a failure counts in ours only.
         incomplete = {uid for uid, row in zip(sample_uids, rows, strict=True) if not row.scored}
-        infos["reward"] = [None if uid in incomplete else r for uid, r in zip(sample_uids, rewards, strict=True)]
-        metrics = super()._val_metrics_update(data_sources, sample_uids, infos, sample_turns, expected_acc_counts)
+        infos = {
+            name: [None if uid in incomplete else value for uid, value in zip(sample_uids, values, strict=True)]
+            for name, values in infos.items()
+        }
+        expected = expected_acc_counts or {}
+        complete = {place: count for place, count in expected.items() if place[1] not in incomplete}
+        metrics = super()._val_metrics_update(data_sources, sample_uids, infos, sample_turns, complete)
         missing: Counter[str] = Counter()
-        for (source, _), responses in (expected_acc_counts or {}).items():
+        for (source, _), responses in expected.items():
             missing[f"val/{source}/missing"] += responses
         missing.subtract(f"val/{source}/missing" for source in data_sources)
         return metrics | self._held_out_curves.step(rows) | missing

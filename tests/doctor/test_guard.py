@@ -57,6 +57,9 @@ def test_each_mistake_is_a_problem_with_its_key(overrides, key, words):
 
 def test_fractions_of_a_gpu_count():
     fractions = ["sinternal.guard.num_gpus=0.5", "sinternal.guard.replicas=8"]
+    share = "sinternal.guard.engine.gpu_memory_utilization"
+    assert "would take 0.9" in problems("hardware=8gpu_7b", "guard=ray_actor", *fractions)[share]
+    fractions.append(f"{share}=0.45")
 
     assert problems("hardware=8gpu_7b", "guard=ray_actor", *fractions) == {}
 

@@ -25,6 +25,8 @@ def test_a_sound_configuration_has_no_problem(grpo_config):
         ("sinternal.failures.polcy=drop", "sinternal.failures", "polcy"),
         ("sinternal.failures.abort_after=-1", "sinternal.failures", "abort_after = -1"),
         ("sinternal.score_timeout_s=0", "sinternal.score_timeout_s", "more than 0"),
+        ("algorithm.filter_groups.enable=true", "algorithm.filter_groups.enable", "trainer_mode=sync"),
+        ("reward.reward_model.enable=true", "reward.reward_model.enable", "enable_resource_pool=true"),
         ("sinternal.rollout.no_progress_s=soon", "sinternal.rollout.no_progress_s", "more than 0"),
     ],
 )

@@ -181,7 +181,9 @@ def test_a_resumed_run_agrees_with_one_that_was_never_stopped(story, metric):
 
 def test_after_kill_9_the_metrics_file_tells_one_story(story):
     assert story.saved < STEPS
-    assert story.numbers == list(range(1, len(story.numbers) + 1))
+    assert story.numbers == sorted(set(story.numbers))
+    # verl logs a step after its checkpoint: a kill between the two leaves that one step without a record.
+    assert set(range(1, max(story.numbers) + 1)) - set(story.numbers) <= {story.saved}
 
 
 def test_a_dead_rollout_engine_ends_the_run_and_is_named_on_the_last_screen(story):

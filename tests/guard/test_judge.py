@@ -53,12 +53,12 @@ def test_both_modes_give_the_same_label_and_refusal(judge, name):
 
     assert asked == [128]
     assert first.verdict.safety is decoded.verdict.safety
-    if name in ("safe", "refused"):
+    if name != "unsafe":
         assert first.verdict == decoded.verdict
 
 
 @pytest.mark.parametrize(
-    ("name", "asked"), [("safe", [1, 1]), ("refused", [1, 1]), ("unsafe", [1]), ("controversial", [1])]
+    ("name", "asked"), [("safe", [1, 1]), ("refused", [1, 1]), ("unsafe", [1]), ("controversial", [1, 128])]
 )
 def test_refusal_is_asked_after_safe_alone(judge, name, asked):
     assert judge(ANSWERS[name], "first_token")[1] == asked

@@ -1,9 +1,11 @@
 """Whatever a policy writes stays in its place; and harmless text is what the template itself makes of it."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from injections import injections
+from injections import FOUND, injections
 
 from sinternal_verl.guard.content import neutralise
 from sinternal_verl.guard.template import GuardTemplate, TemplateError
@@ -73,6 +75,23 @@ def test_what_was_neutralised_needs_no_second_time(attack):
 )
 def test_look_alikes_of_the_closing_marker_lose_their_brackets(text):
     assert not {"<", ">", "＜", "＞"} & set(neutralise(text))
+
+
+@pytest.mark.parametrize("attack", FOUND)
+def test_what_a_review_found_is_changed(attack):
+    changed = neutralise(attack)
+
+    assert changed != attack
+    assert "| " in changed or not {"<", ">", "«", "»"} & set(changed)
+
+
+@pytest.mark.parametrize("text", ["< " * 20_000, "\n" * 40_000, "END " * 10_000, "<END" * 10_000, "\nUSER" * 8_000])
+def test_long_texts_take_linear_time(text):
+    neutralise("")  # the table is made once
+    started = time.perf_counter()
+    neutralise(text)
+
+    assert time.perf_counter() - started < 2
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,35 @@ def test_a_scorer_that_returns_no_score_has_failed(score):
     assert info(score(scorers={"number": {"sources": ["*"]}})) == (0.0, Outcome.FAILED, False)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_no_finite_number_has_failed(score, value):
+    registry.scorer("nan")(lambda sample: Score(value, Outcome.SCORED))
+
+    assert info(score(scorers={"nan": {"sources": ["*"]}})) == (0.0, Outcome.FAILED, False)
+
+
+def test_a_timeout_of_the_scorers_own_keeps_its_words(score, caplog):
+    def waits(sample):
+        raise TimeoutError("replica 0 did not answer")
+
+    registry.scorer("waits")(waits)
+
+    assert info(score(scorers={"waits": {"sources": ["*"]}})) == (0.0, Outcome.TIMED_OUT, False)
+    assert "replica 0 did not answer" in caplog.text
+
+
+def test_the_length_that_verl_names_wins_over_a_mask_padded_apart(tokenizer):
+    row = make_row(tokenizer, RIGHT, "85", "math")
+    length = len(tokenizer.encode(RIGHT, add_special_tokens=False)) + 1
+    row.batch["attention_mask"][:, -length:] = 0
+    row.non_tensor_batch["response_len"] = np.array([length])
+
+    async def single():
+        return await make_manager(tokenizer).run_single(row)
+
+    assert asyncio.run(single())["reward_score"] == 1.0
+
+
 def test_an_unknown_source_is_an_outcome_that_names_the_known_ones(score, caplog):
     result = score(source="chat", scorers={"boxed_math": {"sources": ["math*"]}})
 

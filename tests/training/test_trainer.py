@@ -121,3 +121,15 @@ def test_validation_counts_no_failure_as_a_wrong_answer(trainer):
     assert metrics["val/math/missing"] == 2  # the session of prompt r died
     assert metrics["val-core/math/reward/mean@2"] == 0.5  # of the one prompt without a failure
     assert not [name for name in metrics if name.startswith("val-aux/math") and "reward" not in name]
+
+
+def test_an_accuracy_of_the_users_own_function_leaves_prompts_with_a_failure_out(trainer):
+    metrics = trainer()._val_metrics_update(
+        ["math"] * 4,
+        ["p", "p", "q", "q"],
+        {"reward": [1.0, 0.0, 0.0, 1.0], "acc": [1.0, 0.0, 0.0, 1.0], "outcome": [1, 9, 2, 1], "scored": [1, 0, 1, 1]},
+        [2] * 4,
+        expected_acc_counts={("math", "p"): 2, ("math", "q"): 2},
+    )
+
+    assert metrics["val-core/math/acc/mean@2"] == 0.5
