@@ -114,6 +114,7 @@ setup(
         "TransferQueue>=0.1.10",
         "hydra-core>=1.3",
         "omegaconf>=2.3",
+        "aiohttp",
         "datasets",
         "matplotlib",
         "orjson",

@@ -1,5 +1,6 @@
 """What the adapters of math and safety share: one source's rows become rows of `RL_SCHEMA`, or have a reason."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
@@ -46,7 +47,7 @@ class Adapter:
     size: int | None = None
 
 
-class Reader:
+class Reader(ABC):
     """Reads the rows of one source; a subclass says which adapters there are, and makes a row.
 
     Args:
@@ -75,13 +76,13 @@ class Reader:
         self.split = labels.split or adapter.split
         self.index = labels.index or next((name for name in INDEX_COLUMNS if lookup(first, name) is not None), None)
 
+    @abstractmethod
     def read(self, row: Row, number: int) -> Row:
         """The row of `RL_SCHEMA` that a row of the source becomes.
 
         Raises:
             RowError: it lacks something, or holds what is no prompt, ground truth or index.
         """
-        raise NotImplementedError
 
     def notes(self, written: int) -> list[str]:
         """What the user should know of so many rows of this set."""

@@ -66,8 +66,9 @@ def _endpoint(config: DictConfig) -> Iterator[Problem]:
 
 
 def _template(config: DictConfig) -> Iterator[Problem]:
-    """The template of a guard that is already here; a hub id is looked at when it is loaded."""
-    from sinternal_verl.guard.template import GuardTemplate, TemplateError
+    """Template and labels of a guard that is already here; a hub id is looked at when it is loaded."""
+    from sinternal_verl.guard.judge import DECODE_TOKENS, Judge
+    from sinternal_verl.guard.template import GuardTemplate
 
     key, model = "sinternal.guard.engine.model", get(config, "sinternal.guard.engine.model")
     if model is None:
@@ -80,7 +81,11 @@ def _template(config: DictConfig) -> Iterator[Problem]:
         return
     from transformers import AutoTokenizer
 
+    guard = config.sinternal.guard
     try:
-        GuardTemplate(AutoTokenizer.from_pretrained(folder), get(config, "sinternal.guard.engine.max_model_len", 32768))
-    except (TemplateError, OSError, ValueError) as error:
-        yield Problem(key, model, str(error), "give a Qwen3Guard-Gen model with its tokenizer")
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        template = GuardTemplate(tokenizer, guard.engine.max_model_len - DECODE_TOKENS)
+        Judge(template, tokenizer, generate=None, mode=guard.mode)
+    except (OSError, ValueError) as error:
+        step = "give a Qwen3Guard-Gen model with its tokenizer, and a mode that it can serve"
+        yield Problem(key, model, str(error), step)

@@ -1,8 +1,9 @@
 """A reward worker's way to the guard: looked up by name, chosen by load, bounded in time.
 
 A request goes to the replica that has least of this client's requests. One that dies or refuses is
-left alone for a moment and the request goes to another, until the deadline; where there are several, half
-of it is the most a single try may take, so that a replica that hangs costs no verdict while another answers.
+left alone for a moment and the request goes to another, until the deadline; where there are several,
+half of it is the most a single try may take, so that a replica that hangs costs no verdict while
+another answers.
 """
 
 import asyncio
@@ -67,8 +68,10 @@ class ReplicaClient:
                 last = f"replica {number} is full: {str(error).splitlines()[-1]}"
             finally:
                 self._outstanding[number] -= 1
-            self._rests_until[number] = time.monotonic() + REST_S
-            await asyncio.sleep(min(0.05, max(deadline - time.monotonic(), 0)))
+            now = time.monotonic()
+            self._rests_until[number] = now + REST_S
+            # No wait while another has not failed; where all have, until the first may be asked again.
+            await asyncio.sleep(max(min(min(self._rests_until), deadline) - now, 0))
         if timed_out:
             raise TimeoutError(f"no verdict within {self._timeout_s:g} s: {last}")
         raise GuardUnavailable(f"no verdict within {self._timeout_s:g} s: {last}")

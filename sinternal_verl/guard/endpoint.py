@@ -5,6 +5,7 @@ chat completions the server would take control tokens in a policy's text for its
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -90,13 +91,13 @@ class EndpointClient:
         async with self._session.post(f"{self._url}/completions", json=body, timeout=limit) as response:
             if response.status == 429 or response.status >= 500:
                 raise _Busy(f"HTTP {response.status}")
+            answer = await response.text()
             if response.status != 200:
-                raise GuardUnavailable(f"{self._url}: HTTP {response.status}: {(await response.text())[:300]}")
-            answer = await response.json()
+                raise GuardUnavailable(f"{self._url}: HTTP {response.status}: {answer[:300]}")
         try:
-            return answer["choices"][0]["text"]
-        except (KeyError, IndexError, TypeError) as error:
-            raise GuardUnavailable(f"{self._url} answered without choices[0].text: {str(answer)[:300]}") from error
+            return json.loads(answer)["choices"][0]["text"]
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise GuardUnavailable(f"{self._url} answered without choices[0].text: {answer[:300]}") from error
 
 
 class _Busy(Exception):

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from itertools import count
 
-from sinternal_verl.guard.judge import DECODE_TOKENS, TOP, Generated
+from sinternal_verl.guard.judge import TOP, Generated
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class GuardEngine:
         self._numbers = count()
 
     async def __call__(self, ids: list[int], tokens: int) -> Generated:
-        # One token: its alternatives are wanted, too. More: the answer ends with its third line.
+        # Of a single token the alternatives are wanted, too.
         alternatives = {"logprobs": TOP} if tokens == 1 else {}
-        params = self._params(temperature=0.0, max_tokens=min(tokens, DECODE_TOKENS), **alternatives)
+        params = self._params(temperature=0.0, max_tokens=tokens, **alternatives)
         last = None
         async for output in self._engine.generate({"prompt_token_ids": ids}, params, str(next(self._numbers))):
             last = output
@@ -58,6 +58,3 @@ class GuardEngine:
     async def check_health(self) -> None:
         """Raise vLLM's EngineDeadError when its core has died."""
         await self._engine.check_health()
-
-    def shutdown(self) -> None:
-        self._engine.shutdown()

@@ -108,10 +108,6 @@ class GuardReplica:
         finally:
             self._outstanding -= 1
 
-    async def outstanding(self) -> int:
-        """Requests it works on or holds."""
-        return self._outstanding
-
 
 def start_guard(settings: GuardSettings) -> list[ray.actor.ActorHandle]:
     """Start the replicas as named actors of this job and wait until all answer.
@@ -119,6 +115,7 @@ def start_guard(settings: GuardSettings) -> list[ray.actor.ActorHandle]:
     Raises:
         GuardUnavailable: they did not within ``start_timeout_s``, or failed; all are ended then.
     """
+    # More calls at a time than the queue holds, so that the one too many is refused and does not wait.
     actor = ray.remote(max_restarts=RESTARTS, max_concurrency=settings.max_queue + 16)(GuardReplica)
     options = {"num_gpus": settings.num_gpus, "num_cpus": settings.num_cpus}
     replicas: list[ray.actor.ActorHandle] = []

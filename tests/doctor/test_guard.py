@@ -5,6 +5,7 @@ import pytest
 from sinternal_verl.doctor.command import compose_config
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.scorers import check_scorers
+from sinternal_verl.world.guard import make_guard_tokenizer
 
 
 def problems(*overrides: str) -> dict[str, str]:
@@ -81,3 +82,11 @@ def test_safety_prompts_without_a_guard_are_a_problem(grpo_config, tmp_path):
 
     assert len(found) == 1
     assert "safety/harmful/x" in found[0] and "guard=ray_actor" in found[0]
+
+
+def test_a_mode_that_does_not_exist_is_found_before_a_replica_starts(tmp_path):
+    make_guard_tokenizer(["Safety: Safe"]).save_pretrained(tmp_path)
+    model = f"sinternal.guard.engine.model={tmp_path}"
+    found = problems("hardware=8gpu_7b", "guard=ray_actor", model, "sinternal.guard.mode=soft")
+
+    assert "choose one of first_token, decode" in found["sinternal.guard.engine.model"]

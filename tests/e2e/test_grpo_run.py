@@ -168,12 +168,14 @@ def test_a_killed_reward_worker_is_replaced_and_no_rollout_is_lost(story):
 
 @pytest.mark.parametrize("metric", [f"{SOURCE}/reward/mean", f"{SOURCE}/scored", "actor/pg_loss", "actor/grad_norm"])
 def test_two_runs_agree_step_by_step(story, metric):
+    assert story.killed
     for number, step in story.killed.items():
         assert step.metrics[metric] == pytest.approx(story.whole[number].metrics[metric], rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("metric", [f"{SOURCE}/reward/mean", f"{SOURCE}/scored", "actor/pg_loss", "actor/grad_norm"])
 def test_a_resumed_run_agrees_with_one_that_was_never_stopped(story, metric):
+    assert story.saved < STEPS
     for number in range(story.saved + 1, STEPS + 1):
         resumed, whole = story.resumed[number].metrics, story.whole[number].metrics
         assert resumed[metric] == pytest.approx(whole[metric], rel=1e-3, abs=1e-4)

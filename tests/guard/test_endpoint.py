@@ -100,9 +100,19 @@ async def nonsense(request, number):
     return web.json_response({"detail": "hello"})
 
 
+async def a_page(request, number):
+    return web.Response(text="<html>Welcome</html>", content_type="text/html")
+
+
 @pytest.mark.parametrize(
     ("handler", "words"),
-    [(refuses, "503"), (resets, "Disconnected|reset|Reset"), (forbids, "401: no key"), (nonsense, "choices")],
+    [
+        (refuses, "503"),
+        (resets, "Disconnected|reset|Reset"),
+        (forbids, "401: no key"),
+        (nonsense, "choices"),
+        (a_page, "Welcome"),
+    ],
 )
 def test_a_server_that_only_fails_is_named_within_the_deadline(ask, handler, words):
     started = time.monotonic()
