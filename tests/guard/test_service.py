@@ -1,11 +1,11 @@
 """The guard as it serves: a Ray actor around vLLM's engine, with a guard that knows one place's rules."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import time
 
-import psutil
 import pytest
 import ray
 
@@ -29,6 +29,26 @@ def cluster():
 
 def settings(model, **changes) -> GuardSettings:
     return GuardSettings(EngineSettings(str(model), **CPU), num_gpus=0, start_timeout_s=300, **changes)
+
+
+@pytest.fixture
+def start(cluster):
+    """`start_guard`, its replicas ended with the test however that ends: their names are the cluster's."""
+    started = []
+
+    def guard(*arguments, **changes) -> list[ray.actor.ActorHandle]:
+        started.extend(start_guard(settings(*arguments, **changes)))
+        return started
+
+    yield guard
+    for replica in started:
+        ray.kill(replica)
+
+
+def engine_of(replica) -> int:
+    """The process id of its engine, from the replica itself: titles of processes differ by machine."""
+    (engine,) = ray.get(replica.__ray_call__.remote(lambda _: [p.pid for p in multiprocessing.active_children()]))
+    return engine
 
 
 def judge_all(client, refusal=True) -> list[Judgement]:
@@ -71,23 +91,22 @@ def test_the_probability_of_safe_agrees_with_the_label(verdicts):
         assert (judgement.safe_probability > 0.5) == (judgement.verdict.safety.value == "Safe")
 
 
-def test_a_replica_whose_engine_is_killed_is_started_again_and_no_verdict_is_lost(cluster, taught_guard):
-    (replica,) = start_guard(settings(taught_guard))
+def test_a_replica_whose_engine_is_killed_is_started_again_and_no_verdict_is_lost(start, taught_guard):
+    (replica,) = start(taught_guard)
     pid = ray.get(replica.ready.remote())
+    engine = engine_of(replica)
     client = connect({"backend": "ray_actor", "replicas": 1, "request_timeout_s": 200})
 
     async def scene():
         calls = [asyncio.create_task(client.judge("May I sell the oil?", f"Yes, sell it {n}.")) for n in range(200)]
         await asyncio.sleep(0.2)
-        engine = [p for p in psutil.Process(pid).children(recursive=True) if "EngineCore" in " ".join(p.cmdline())]
-        os.kill(engine[0].pid, signal.SIGKILL)
+        os.kill(engine, signal.SIGKILL)
         return await asyncio.gather(*calls)
 
     judgements = asyncio.run(scene())
 
     assert all(isinstance(judgement, Judgement) for judgement in judgements)
     assert ray.get(replica.ready.remote()) != pid
-    ray.kill(replica)
 
 
 def test_a_guard_that_cannot_be_placed_ends_the_wait_and_says_what_it_needs(cluster, taught_guard):
