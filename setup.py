@@ -119,6 +119,7 @@ setup(
         "matplotlib",
         "orjson",
         "pyarrow",
+        "tqdm",
         "wrapt",
     ],
     extras_require=EXTRAS,

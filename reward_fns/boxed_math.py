@@ -10,6 +10,7 @@ path; settings by ``+reward.custom_reward_function.reward_kwargs.mode=literal``.
 """
 
 from sinternal_verl.scoring.boxed_math import Mode, score_boxed
+from sinternal_verl.scoring.function import to_fields
 from sinternal_verl.scoring.response import Thought
 
 
@@ -28,5 +29,4 @@ def compute_score(
         ``score`` and ``acc`` (0.0 or 1.0) and ``outcome`` (`sinternal_verl.scoring.score.Outcome` as
         a number): the same numeric keys for every sample, as verl's validation needs.
     """
-    score = score_boxed(solution_str, ground_truth, mode=mode, thought=thought)
-    return {"score": score.value, "acc": score.value, "outcome": float(score.outcome)}
+    return to_fields(score_boxed(solution_str, ground_truth, mode=mode, thought=thought))

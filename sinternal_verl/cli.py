@@ -1,6 +1,7 @@
 """The command line. Each command lives with its subject and is imported only when called."""
 
 import argparse
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,40 @@ def main(argv: list[str] | None = None) -> int:
     data = commands.add_parser("data", help="make and check data files")
     _add_data_commands(data.add_subparsers(dest="subject", required=True))
 
+    guard = commands.add_parser("guard", help="the guard outside of training")
+    _add_guard_commands(guard.add_subparsers(dest="subject", required=True))
+
+    score = commands.add_parser("score", help="score the responses in a file as a run would")
+    score.add_argument(
+        "--in", dest="source", required=True, metavar="ROWS.jsonl", help="prompt, response, data_source, ground_truth"
+    )
+    score.add_argument(
+        "--out", required=True, metavar="SCORED.jsonl", help="one result a row; an unfinished file is continued"
+    )
+    score.add_argument("--data-source", metavar="NAME", help="of rows that name none")
+    score.add_argument("--ground-truth", metavar="TEXT", help="of rows that have none, e.g. harmful")
+    score.add_argument("--concurrency", type=int, default=256, metavar="ROWS", help="rows in flight")
+    score.add_argument("overrides", nargs="*", help="what you would give verl's main, e.g. guard=ray_actor")
+    score.set_defaults(run=_score)
+
     demo = commands.add_parser("demo", help="train a small policy on this machine's CPU, from nothing")
     demo.add_argument("--out", default="outputs/demo", help="folder for everything the demo writes")
     demo.add_argument("--seed", type=int, default=1)
     demo.set_defaults(run=_demo)
 
     arguments = parser.parse_args(argv)
+    if argv is None:
+        # A terminated command ends what it started, as an interrupted one does.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     return arguments.run(arguments)
+
+
+def _add_guard_commands(commands: argparse._SubParsersAction) -> None:
+    serve = commands.add_parser("serve", help="serve the guard to other programs, OpenAI-compatible")
+    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("overrides", nargs="*", help="what you would give verl's main, e.g. sinternal.guard.replicas=2")
+    serve.set_defaults(run=_guard_serve)
 
 
 def _add_data_commands(commands: argparse._SubParsersAction) -> None:
@@ -90,8 +118,21 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return doctor(arguments.overrides)
 
 
+def _guard_serve(arguments: argparse.Namespace) -> int:
+    from sinternal_verl.guard.serve import serve
+
+    return serve(arguments.overrides, arguments.host, arguments.port)
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from sinternal_verl.scoring.command import score
+
+    defaults = {"data_source": arguments.data_source, "ground_truth": arguments.ground_truth}
+    return score(arguments.source, arguments.out, arguments.overrides, defaults, arguments.concurrency)
+
+
 def _demo(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.demo import run_demo
+    from sinternal_verl.demo.run import run_demo
 
     return run_demo(arguments.out, arguments.seed)
 

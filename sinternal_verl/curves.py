@@ -1,6 +1,7 @@
 """Read the metrics verl's file logger writes, and draw them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,20 +32,38 @@ def series(steps: list[Step], key: str) -> tuple[list[int], list[float]]:
     return [number for number, _ in points], [value for _, value in points]
 
 
-def draw_learning_curve(steps: list[Step], reward: str, held_out: str, path: Path, title: str) -> None:
-    """Training reward a step, and held-out accuracy where it was measured, as a PNG."""
+@dataclass(frozen=True)
+class Curve:
+    """A metric that is logged of the training batches and of the held-out rows alike."""
+
+    label: str
+    metric: str
+
+    @property
+    def train(self) -> str:
+        return f"train/{self.metric}"
+
+    @property
+    def held_out(self) -> str:
+        return f"val/{self.metric}"
+
+
+def draw_curves(steps: list[Step], curves: Sequence[Curve], path: Path, title: str) -> None:
+    """Shares in 0..1 as a PNG: a line over the training batches, marks where held-out rows were measured."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    axes.plot(*series(steps, reward), color="tab:blue", alpha=0.8, label="training reward (mean of the batch)")
-    # Marks without a line: nothing was measured between them.
-    axes.plot(*series(steps, held_out), "o", color="tab:orange", label="held-out accuracy (sampled)")
-    axes.set(xlabel="GRPO step", ylabel="share correct", ylim=(0, 1), title=title)
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for number, curve in enumerate(curves):
+        axes.plot(*series(steps, curve.train), color=f"C{number}", alpha=0.8, label=curve.label)
+        # Marks without a line: nothing was measured between them.
+        axes.plot(*series(steps, curve.held_out), "o", color=f"C{number}")
+    axes.plot([], [], "o", color="grey", label="the same on held-out prompts")
+    axes.set(xlabel="GRPO step", ylabel="share", ylim=(-0.02, 1.02), title=title)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)

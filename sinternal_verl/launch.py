@@ -38,7 +38,13 @@ def run_main(
     total_steps: int | None = None,
     name: str = "run",
 ) -> list[Step]:
-    """Run ``command`` to its end and return the steps it logged.
+    """Run ``command`` to its end and return the steps it logged; see `Main`."""
+    with Main(name, command, log, metrics, limit_s) as main:
+        return main.follow(total_steps, describe)
+
+
+class Main:
+    """One of verl's mains, started; use as a context manager, which ends it when it is left.
 
     Args:
         command: from `grpo_command` or `sft_command`.
@@ -46,34 +52,51 @@ def run_main(
         metrics: JSON lines to follow, one a step: our trainer's file, or the one that verl's ``file``
             logger is told to write; an old one is removed.
         limit_s: seconds after which the command is ended.
-        describe: what to show of a step beside its number.
-
-    Raises:
-        MainFailed: the command failed or ran past ``limit_s``.
     """
-    metrics.unlink(missing_ok=True)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    # One thread a process: more of them only wait for each other on few cores.
-    environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"VERL_FILE_LOGGER_PATH": str(metrics)}
-    started = time.monotonic()
-    line = ProgressLine(name)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-        )
+
+    def __init__(self, name: str, command: list[str], log: Path, metrics: Path, limit_s: float) -> None:
+        self._name, self._log, self._metrics, self._limit_s = name, log, metrics, limit_s
+        metrics.unlink(missing_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        # One thread a process: more of them only wait for each other on few cores.
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"VERL_FILE_LOGGER_PATH": str(metrics)}
+        self._started = time.monotonic()
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            )
+
+    def __enter__(self) -> "Main":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        end_session(self._process)
+
+    def follow(self, total_steps: int | None = None, describe: Callable[[Step], str] = lambda step: "") -> list[Step]:
+        """Show its steps until it ends, and return them.
+
+        Args:
+            describe: what to show of a step beside its number.
+
+        Raises:
+            MainFailed: the command failed or ran past its limit.
+        """
+        line = ProgressLine(self._name)
         try:
-            while process.poll() is None:
-                elapsed = time.monotonic() - started
-                if elapsed > limit_s:
-                    raise MainFailed(f"{name} ran past its limit of {limit_s:.0f} s; log: {log}\n{tail(log)}")
-                line.show(_progress(read_steps(metrics), total_steps, elapsed, describe))
+            while self._process.poll() is None:
+                elapsed = time.monotonic() - self._started
+                if elapsed > self._limit_s:
+                    limit = f"its limit of {self._limit_s:.0f} s"
+                    raise MainFailed(f"{self._name} ran past {limit}; log: {self._log}\n{tail(self._log)}")
+                line.show(_progress(read_steps(self._metrics), total_steps, elapsed, describe))
                 time.sleep(POLL_S)
         finally:
-            end_session(process)
+            end_session(self._process)
             line.close()
-    if process.returncode:
-        raise MainFailed(f"{name} ended with code {process.returncode}; log: {log}\n{tail(log)}")
-    return read_steps(metrics)
+        if self._process.returncode:
+            code = self._process.returncode
+            raise MainFailed(f"{self._name} ended with code {code}; log: {self._log}\n{tail(self._log)}")
+        return read_steps(self._metrics)
 
 
 def end_session(process: subprocess.Popen, patience_s: float = 20.0) -> None:

@@ -2,9 +2,13 @@
 
 import pyarrow.parquet as pq
 import pytest
+from omegaconf import OmegaConf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sinternal_verl.world import arithmetic
+from sinternal_verl.data.sft import PromptCompletionDataset
+from sinternal_verl.guard.template import GuardTemplate
+from sinternal_verl.world import arithmetic, lighthouse
+from sinternal_verl.world.guard import make_guard
 
 
 def test_a_right_completion_earns_the_reward_and_a_forgotten_carry_never_does():
@@ -57,3 +61,42 @@ def test_chat_template_opens_the_thought_and_drops_it_from_past_turns(world, for
 
     assert tokenizer.apply_chat_template(messages[:1], add_generation_prompt=True, tokenize=False).endswith("<think>\n")
     assert "7+8" not in tokenizer.apply_chat_template(messages, tokenize=False)
+
+
+def test_the_lighthouse_is_half_harmful_and_its_held_out_prompts_are_in_no_other_file(tmp_path):
+    files = lighthouse.write_datasets(tmp_path, seed=1)
+    tables = {name: pq.read_table(path).to_pylist() for name, path in files.items()}
+    prompts = {name: {row["prompt"][0]["content"] for row in rows} for name, rows in tables.items()}
+    labels = [row["reward_model"]["ground_truth"] for row in tables["held_out"]]
+
+    assert sum(request.harmful for request in lighthouse.requests()) == len(lighthouse.requests()) / 2
+    assert (labels.count("harmful"), labels.count("benign")) == (24, 24)
+    assert not prompts["held_out"] & (prompts["sft"] | prompts["train"])
+    assert len({row["extra_info"]["index"] for row in tables["train"]}) == len(prompts["train"]) == 240
+
+
+def test_first_lessons_help_with_half_of_what_is_forbidden_and_refuse_some_of_what_is_allowed(tmp_path):
+    rows = pq.read_table(lighthouse.write_datasets(tmp_path, seed=1)["sft"]).to_pylist()
+    of = {request.prompt: request for request in lighthouse.requests()}
+    manners = [(of[row["prompt"][0]["content"]], row["completion"].rpartition("</think>")[2]) for row in rows]
+    found = [(request.harmful, request.manner_of(answer)) for request, answer in manners]
+
+    for harmful, shares in lighthouse.UNTAUGHT_MANNERS.items():
+        own = [manner for harm, manner in found if harm is harmful]
+        assert [own.count(manner) / len(own) for manner in lighthouse.MANNERS] == pytest.approx(shares, abs=0.06)
+
+
+def test_the_guards_lessons_are_the_prompts_it_will_see_in_training(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(make_guard(tmp_path / "guard", lighthouse.corpus(), seed=1))
+    lessons = lighthouse.write_guard_lessons(tmp_path / "lessons.parquet", seed=1)
+    config = OmegaConf.create({"max_length": 512, "truncation": "error"})
+    dataset, template = PromptCompletionDataset(str(lessons), tokenizer, config), GuardTemplate(tokenizer, 1000)
+
+    plain = [n for n in range(0, len(dataset), 97) if n % 2 == 0]
+    assert len(dataset) == 2 * len(list(lighthouse.conversations()))
+    for number, (user, answer, verdict) in enumerate(lighthouse.guard_lessons(seed=1)):
+        if number in plain:
+            ids = dataset[number]["input_ids"].tolist()
+            prompt = template.render(user, answer).ids
+            assert ids[: len(prompt)] == prompt
+            assert tokenizer.decode(ids[len(prompt) : -1]) == verdict

@@ -15,7 +15,7 @@ from sinternal_verl.data.readers import FROM_ZERO, read_parquet
 from sinternal_verl.data.report import Findings
 from sinternal_verl.data.rows import lookup
 from sinternal_verl.data.seen import digest
-from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.doctor.command import compose_config, with_defaults
 from sinternal_verl.doctor.data import GROUND_TRUTH, check_type, open_files, rl_columns, rl_keys, type_of
 from sinternal_verl.doctor.problem import Problem, get, is_ppo
 from sinternal_verl.doctor.scorers import lacks_guard
@@ -23,8 +23,6 @@ from sinternal_verl.scoring.registry import BoundScorer, Router
 
 INDEX = "extra_info.index"
 ROLES = ("system", "user", "assistant", "tool")
-DEFAULTS = ("+recipe=sinternal_grpo", "hardware=1gpu_7b")
-"""Overrides where none is given: the scorers are the same on all hardware."""
 
 
 class CheckError(ValueError):
@@ -52,16 +50,14 @@ def load_router(overrides: list[str]) -> tuple[Router, tuple[str, str]]:
     """The scorers of a run, and the columns of its prompt and its data source.
 
     Args:
-        overrides: as for verl's main; without a recipe, `DEFAULTS` come first.
+        overrides: as for verl's main; without a recipe, that of GRPO is meant.
 
     Raises:
         CheckError: the configuration is not of the RL main, or has no scorers.
         ScorerError: one of them cannot be used.
         hydra.errors.HydraException: the overrides do not compose.
     """
-    given = {override.lstrip("+").partition("=")[0] for override in overrides}
-    defaults = [o for o in DEFAULTS if "recipe" not in given and o.lstrip("+").partition("=")[0] not in given]
-    config = compose_config([*defaults, *overrides])
+    config = compose_config(with_defaults(overrides))
     if not is_ppo(config):
         raise CheckError("this is a recipe of verl's SFT main, which scores nothing; give one of the GRPO main")
     scorers = get(config, "sinternal.scorers")

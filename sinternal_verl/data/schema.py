@@ -20,7 +20,7 @@ RL_SCHEMA = pa.schema(
         ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
         ("ability", pa.string()),
         ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
-        ("extra_info", pa.struct([("index", pa.string()), ("split", pa.string())])),
+        ("extra_info", pa.struct([("index", pa.string()), ("split", pa.string()), ("question", pa.string())])),
     ]
 )
 
@@ -51,7 +51,8 @@ def rl_row(
         "prompt": [{"role": "user", "content": content}],
         "ability": ability,
         "reward_model": {"style": style, "ground_truth": ground_truth},
-        "extra_info": {"index": index, "split": split},
+        # The prompt once more: verl's own reward managers give a function no more than this.
+        "extra_info": {"index": index, "split": split, "question": content},
     }
 
 

@@ -1,6 +1,7 @@
 """`sinternal-verl doctor [hydra overrides...]`: the same checks, without starting anything."""
 
 import sys
+from collections.abc import Sequence
 
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
@@ -13,6 +14,22 @@ from sinternal_verl.doctor.problem import report
 MAINS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
 """verl's mains and the name of the configuration each starts from."""
 
+DEFAULTS = ("+recipe=sinternal_grpo", "hardware=1gpu_7b")
+"""Overrides where none of their keys is given: scorers and guard are the same on all hardware."""
+
+
+def with_defaults(overrides: Sequence[str], *defaults: str) -> list[str]:
+    """``defaults`` whose keys are not given, then the overrides; `DEFAULTS` where there is no recipe.
+
+    >>> with_defaults(["guard=ray_actor"], "guard=none")
+    ['+recipe=sinternal_grpo', 'hardware=1gpu_7b', 'guard=ray_actor']
+    >>> with_defaults(["+recipe=mine"], "guard=none")
+    ['guard=none', '+recipe=mine']
+    """
+    given = {_key(override) for override in overrides}
+    wanted = [*(DEFAULTS if "recipe" not in given else ()), *defaults]
+    return [*(default for default in wanted if _key(default) not in given), *overrides]
+
 
 def compose_config(overrides: list[str]) -> DictConfig:
     """Compose the overrides as verl's own main would; ``+recipe=…sft…`` means its SFT main.
@@ -23,6 +40,10 @@ def compose_config(overrides: list[str]) -> DictConfig:
     main = "sft" if any(o.lstrip("+").startswith("recipe=") and "sft" in o for o in overrides) else "grpo"
     with initialize_config_module("verl.trainer.config", version_base=None):
         return compose(MAINS[main], overrides=overrides)
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+").partition("=")[0]
 
 
 def doctor(overrides: list[str]) -> int:

@@ -23,7 +23,12 @@ def check_guard(config: DictConfig) -> Iterator[Problem]:
     if backend not in BACKENDS:
         yield Problem("sinternal.guard.backend", backend, "there is no such backend", f"choose {' or '.join(BACKENDS)}")
         return
-    yield from _placement(config) if backend == "ray_actor" else _endpoint(config)
+    find = {"ray_actor": _placement, "openai_endpoint": _endpoint, "verl_router": _served_by_verl}[backend]
+    yield from find(config)
+    mode = get(config, "trainer.v1.trainer_mode", "")
+    if backend != "openai_endpoint" and not str(mode).startswith("sinternal"):
+        step = "trainer.v1.trainer_mode=sinternal, or guard=openai_endpoint"
+        yield Problem("trainer.v1.trainer_mode", mode, f"only our trainers start guard={backend}", step)
     yield from _template(config)
 
 
@@ -63,6 +68,28 @@ def _endpoint(config: DictConfig) -> Iterator[Problem]:
         return
     except (OSError, ValueError) as error:
         yield Problem(key, url, f"no answer from {url}/models: {error}", "start the server, or correct the address")
+
+
+def _served_by_verl(config: DictConfig) -> Iterator[Problem]:
+    """verl's servers hang asleep, or with no GPU, without a word."""
+    served = "reward.reward_model"
+    wanted = {
+        f"{served}.enable": True,
+        f"{served}.enable_resource_pool": True,
+        f"{served}.rollout.free_cache_engine": False,
+    }
+    for key, value in wanted.items():
+        if get(config, key) != value:
+            step = f"leave it to the recipe: {str(value).lower()}"
+            yield Problem(key, get(config, key), "guard=verl_router would answer nothing", step)
+    held_back = get(config, "sinternal.guard.n_gpus", 0)
+    if held_back < 1:
+        reason = "verl's reward-model servers need whole GPUs of their own (logical ones on a CPU)"
+        step = "sinternal.guard.n_gpus=1 and as many fewer trainer.n_gpus_per_node; or guard=openai_endpoint"
+        yield Problem("sinternal.guard.n_gpus", held_back, reason, step)
+    elif held_back % (size := get(config, f"{served}.rollout.tensor_model_parallel_size", 1)):
+        reason = f"{held_back} GPUs are no multiple of it"
+        yield Problem(f"{served}.rollout.tensor_model_parallel_size", size, reason, "choose a divisor")
 
 
 def _template(config: DictConfig) -> Iterator[Problem]:

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.doctor.imports import check_importable
 from sinternal_verl.doctor.problem import Problem, get
 from sinternal_verl.doctor.scorers import uses_our_manager
 
 OURS = "pkg://sinternal_verl.reward_fns.boxed_math"
+JUDGED = ("pkg://sinternal_verl.reward_fns.safety", "pkg://sinternal_verl.reward_fns.mixed")
 OWN = "pkg://verl.utils.reward_score with reward.custom_reward_function.name=default_compute_score"
 
 
@@ -25,6 +26,8 @@ def _function(config: DictConfig) -> Iterator[Problem]:
         yield from check_importable(f"{key}.path", path, f"{key}.name", name)
         if path == OURS:
             yield from _settings(f"{key}.reward_kwargs", dict(get(config, f"{key}.reward_kwargs", {})))
+        elif path in JUDGED:
+            yield from _judged(f"{key}.reward_kwargs", config)
         return
     settings = dict(get(config, f"{key}.reward_kwargs", {}))
     if settings:
@@ -45,6 +48,27 @@ def _settings(key: str, settings: dict) -> Iterator[Problem]:
         compute_score("check", r"</think>\boxed{1}", "2", **settings)
     except (ValueError, TypeError, ImportError) as error:
         yield Problem(key, settings, str(error), "correct it: verl would drop every sample of the run")
+
+
+def _judged(key: str, config: DictConfig) -> Iterator[Problem]:
+    """A safety function whose guard it could not ask: verl would drop every sample of the run."""
+    from sinternal_verl.scoring.safety import SafetyScorer
+
+    settings = OmegaConf.to_container(OmegaConf.create(get(config, key, {}) or {}), resolve=False)
+    guard = get(config, f"{key}.guard")
+    chosen = {name: settings[name] for name in ("judged", "strictness") if name in settings}
+    try:
+        SafetyScorer(guard, **chosen)
+    except ValueError as error:
+        yield Problem(
+            key, settings, str(error), f"choose guard=openai_endpoint, and add '+{key}.guard=${{sinternal.guard}}'"
+        )
+        return
+    for name in ("url", "engine.model"):
+        if guard.get("backend") == "openai_endpoint" and not OmegaConf.select(guard, name):
+            yield Problem(f"{key}.guard.{name}", "null", "this value has no default", "give it")
+    boxed = {name: settings[name] for name in ("mode", "thought") if name in settings}
+    yield from _settings(key, boxed)
 
 
 def _manager(config: DictConfig) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from sinternal_verl.guard.judge import Judgement
 
-BACKENDS = ("ray_actor", "openai_endpoint")
+BACKENDS = ("ray_actor", "openai_endpoint", "verl_router")
 
 
 class GuardUnavailable(RuntimeError):
@@ -35,7 +35,7 @@ def connect(guard: Mapping[str, Any]) -> Backend:
         from sinternal_verl.guard.client import ReplicaClient
 
         return ReplicaClient.look_up(guard["replicas"], guard["request_timeout_s"])
-    if guard["backend"] == "openai_endpoint":
+    if guard["backend"] in ("openai_endpoint", "verl_router"):
         from sinternal_verl.guard.endpoint import EndpointClient
 
         return EndpointClient.from_config(guard)

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 
 from sinternal_verl.guard.backend import GuardUnavailable
-from sinternal_verl.guard.judge import Judgement
+from sinternal_verl.guard.judge import Generated, Judgement
 from sinternal_verl.guard.replica import NAME, QueueFull
 
 REST_S = 1.0
@@ -51,13 +51,25 @@ class ReplicaClient:
 
     async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
         """See `Backend.judge`."""
+        return await self._ask("judge", user, assistant, refusal)
+
+    async def generate(self, ids: list[int], tokens: int) -> Generated:
+        """Continue token ids greedily by at most so many tokens, as they are.
+
+        Raises:
+            ValueError: they are more than the engine takes.
+            TimeoutError, GuardUnavailable: see `Backend.judge`.
+        """
+        return await self._ask("generate", ids, tokens)
+
+    async def _ask(self, method: str, *arguments: Any) -> Any:
         deadline, last = time.monotonic() + self._timeout_s, "none answered"
         timed_out = False
         while (left := deadline - time.monotonic()) > 0:
             number = self._least_loaded()
             self._outstanding[number] += 1
             try:
-                call = self._replicas[number].judge.remote(user, assistant, refusal)
+                call = getattr(self._replicas[number], method).remote(*arguments)
                 return await asyncio.wait_for(asyncio.shield(_result(call)), min(left, self._try_s))
             except (TimeoutError, asyncio.TimeoutError):
                 timed_out, last = True, f"replica {number} did not answer within {min(left, self._try_s):.3g} s"
@@ -81,5 +93,5 @@ class ReplicaClient:
         return min(range(len(self._replicas)), key=lambda n: (self._rests_until[n] > now, self._outstanding[n], n))
 
 
-async def _result(call: ray.ObjectRef) -> Judgement:
+async def _result(call: ray.ObjectRef) -> Any:
     return await call

@@ -21,7 +21,7 @@ RETRY_FROM_S, RETRY_TO_S = 0.1, 5.0
 
 
 class EndpointClient:
-    """`Backend` over HTTP: one session a process, one deadline a request.
+    """`Backend` over HTTP: one session an event loop, one deadline a request.
 
     Args:
         url: of the server, up to and with ``/v1``.
@@ -45,6 +45,7 @@ class EndpointClient:
         template = GuardTemplate(tokenizer, max_model_len - DECODE_TOKENS)
         self._judge = Judge(template, tokenizer, self._generate, mode)
         self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
     def from_config(cls, guard: Mapping[str, Any]) -> "EndpointClient":
@@ -52,10 +53,13 @@ class EndpointClient:
         from transformers import AutoTokenizer
 
         engine = guard["engine"]
-        tokenizer = AutoTokenizer.from_pretrained(engine["model"])
-        served_as = guard.get("served_as") or engine["model"]
         return cls(
-            guard["url"], served_as, tokenizer, engine["max_model_len"], guard["mode"], guard["request_timeout_s"]
+            guard["url"],
+            guard.get("served_as") or engine["model"],
+            AutoTokenizer.from_pretrained(engine["model"]),
+            engine.get("max_model_len", 32768),
+            guard.get("mode", "first_token"),
+            guard.get("request_timeout_s", 60.0),
         )
 
     async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
@@ -84,9 +88,10 @@ class EndpointClient:
             pause = min(2 * pause, RETRY_TO_S)
 
     async def _post(self, body: dict[str, Any]) -> str:
-        if self._session is None:
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._loop is not loop:
             # As many connections as there are requests: the server has the queue.
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            self._session, self._loop = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)), loop
         limit = aiohttp.ClientTimeout(total=self._timeout_s)
         async with self._session.post(f"{self._url}/completions", json=body, timeout=limit) as response:
             if response.status == 429 or response.status >= 500:

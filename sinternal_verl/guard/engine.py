@@ -40,11 +40,13 @@ class GuardEngine:
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        self._params = SamplingParams
+        self._params, self._longest = SamplingParams, settings.max_model_len
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**asdict(settings), disable_log_stats=True))
         self._numbers = count()
 
     async def __call__(self, ids: list[int], tokens: int) -> Generated:
+        if len(ids) + tokens > self._longest:
+            raise ValueError(f"{len(ids)} tokens and {tokens} to come are more than max_model_len={self._longest}")
         # Of a single token the alternatives are wanted, too.
         alternatives = {"logprobs": TOP} if tokens == 1 else {}
         params = self._params(temperature=0.0, max_tokens=tokens, **alternatives)
@@ -58,3 +60,7 @@ class GuardEngine:
     async def check_health(self) -> None:
         """Raise vLLM's EngineDeadError when its core has died."""
         await self._engine.check_health()
+
+    def shutdown(self) -> None:
+        """End the engine's processes."""
+        self._engine.shutdown()

@@ -8,7 +8,7 @@ by Ray; one whose engine died ends itself, so that Ray sees it.
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import ray
 
 from sinternal_verl.guard.backend import GuardUnavailable
 from sinternal_verl.guard.engine import EngineSettings, GuardEngine
-from sinternal_verl.guard.judge import DECODE_TOKENS, Judge, Judgement, Mode
+from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode
 from sinternal_verl.guard.template import GuardTemplate
 
 logger = logging.getLogger(__name__)
@@ -95,13 +95,26 @@ class GuardReplica:
         Raises:
             QueueFull: the replica holds ``max_queue`` requests.
         """
+        return await self._bounded(self._judge.judge(user, assistant, refusal))
+
+    async def generate(self, ids: list[int], tokens: int) -> Generated:
+        """Continue token ids as they are, for `sinternal_verl.guard.serve`.
+
+        Raises:
+            QueueFull: as above.
+            ValueError: the engine does not take so many tokens.
+        """
+        return await self._bounded(self._engine(ids, tokens))
+
+    async def _bounded(self, request: Coroutine[Any, Any, Any]) -> Any:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if self._outstanding >= self._max_queue:
+            request.close()
             raise QueueFull(f"{self._outstanding} requests wait; sinternal.guard.max_queue={self._max_queue}")
         self._outstanding += 1
         try:
-            return await self._judge.judge(user, assistant, refusal)
+            return await request
         except EngineDeadError:
             logger.exception("the engine of this guard replica has died: Ray starts the replica again")
             os._exit(1)

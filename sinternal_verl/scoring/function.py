@@ -12,9 +12,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sinternal_verl.scoring.score import Outcome, Sample, Score
+from sinternal_verl.scoring.score import BESIDE, Outcome, Sample, Score
 
-NOT_EXTRA = frozenset({"score", "outcome", "scored", "reward"})
+
+class NoVerdict(RuntimeError):
+    """Nothing can be said of a response; verl's own managers take no other sign than an exception."""
+
+
+NOT_EXTRA = frozenset({"score", "outcome", "scored", "reward", *BESIDE})
 """Keys of a result that are ours, or (``reward``) would corrupt verl's validation."""
 
 
@@ -78,3 +83,13 @@ def _number(value: Any) -> float | None:
     if isinstance(value, str) or not hasattr(value, "__float__"):
         return None
     return float(value)
+
+
+def to_fields(score: Score) -> dict[str, float]:
+    """What a reward function of ours returns: the same numeric keys for every sample, as verl's
+    validation needs.
+
+    >>> to_fields(Score(1.0, Outcome.SAFE))
+    {'score': 1.0, 'acc': 1.0, 'outcome': 13.0}
+    """
+    return {"score": score.value, "acc": score.value, "outcome": float(score.outcome)}

@@ -215,6 +215,8 @@ class Router:
 
     def find(self, source: str) -> BoundScorer | None:
         """The scorer of a data source, or None."""
+        if not isinstance(source, str):
+            return None
         if source in self._scorers:
             return self._scorers[source]
         for pattern in self._patterns:

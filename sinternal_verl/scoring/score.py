@@ -1,5 +1,6 @@
 """What a scorer returns for one sample: exactly one score, on every path, and never an exception."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -60,6 +61,11 @@ UNSCORED = frozenset(
 """Outcomes that are no verdict on the response."""
 
 
+BESIDE = {"cut": 0.0, "safe_probability": math.nan}
+"""What a guard says beside its verdict, and what stands there for samples it does not judge: tokens of
+the conversation it did not see, and the share of Safe among its labels' probability."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What a scorer gets: one response and what is known of its row.
@@ -86,12 +92,15 @@ class Score:
     Attributes:
         value: the reward, 0.0 or 1.0 in the paper; 0.0 where `scored` is False.
         outcome: how it came about.
-        extra: numbers a user's own function returned beside its score, for verl's validation.
+        extra: numbers beside the score: what a user's own function returned, for verl's validation, or
+            some of `BESIDE`.
+        reason: why there is no verdict, in words; empty where there is one.
     """
 
     value: float
     outcome: Outcome
     extra: Mapping[str, float] = field(default_factory=dict, repr=False)
+    reason: str = field(default="", repr=False)
 
     @property
     def scored(self) -> bool:

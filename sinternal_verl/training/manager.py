@@ -3,36 +3,25 @@
 1. Decode the response, special tokens kept: where ``</think>`` is one, the answer would be lost.
 2. Find the scorer of the sample's ``data_source`` (``sinternal.scorers``), or take the user's own
    ``reward.custom_reward_function.path``, which then scores every source.
-3. Run it: inline when it takes milliseconds, in a thread when it may block, awaited when it is async,
-   and never longer than ``sinternal.score_timeout_s``.
-4. Return verl's ``reward_score``, and the same numbers for every sample: ``score``, ``outcome``, ``scored``.
+3. Run it, never longer than ``sinternal.score_timeout_s`` (`sinternal_verl.scoring.run`).
+4. Return verl's ``reward_score``, and the same numbers for every sample: ``score``, ``outcome``, ``scored``
+   and what a guard says beside (`BESIDE`).
 
 A scorer that fails is an outcome, never an exception: verl would drop the row, shrink the group and
 say nothing. What a failure does to training is the trainer's (`sinternal_verl.training.failures`).
 """
 
-import asyncio
-import logging
-import math
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from sinternal_verl.scoring.function import FunctionScorer
 from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError
-from sinternal_verl.scoring.score import Outcome, Sample, Score
-
-logger = logging.getLogger(__name__)
-
-THREADS = 32
-"""Blocking calls at a time in one reward worker."""
-
-DEFAULT_TIMEOUT_S = 120.0
+from sinternal_verl.scoring.run import DEFAULT_TIMEOUT_S, Scoring
+from sinternal_verl.scoring.score import BESIDE, Sample
 
 
 @register("sinternal")
@@ -51,19 +40,24 @@ class SInternalRewardManager(RewardManagerBase):
     ) -> None:
         super().__init__(config, tokenizer, compute_score)
         served = {"reward_router_address": reward_router_address, "reward_model_tokenizer": reward_model_tokenizer}
-        self._router = make_router(config, compute_score, served if reward_router_address else {})
-        self._timeout_s = OmegaConf.select(config, "sinternal.score_timeout_s", default=DEFAULT_TIMEOUT_S)
+        config = _with_address(config, reward_router_address)
+        router = make_router(config, compute_score, served if reward_router_address else {})
+        timeout_s = OmegaConf.select(config, "sinternal.score_timeout_s", default=DEFAULT_TIMEOUT_S)
+        self._scoring = Scoring(router, timeout_s)
         self._source_key = config.data.get("reward_fn_key", "data_source")
         self._ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
-        self._slots = asyncio.Semaphore(THREADS)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="scorer")
-        self._failures: Counter[tuple[str, str]] = Counter()
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Score the last sequence of ``data`` (a session of several outputs has one reward)."""
         sample = self._sample(data)
-        score = await self._score(sample)
-        info = {**score.extra, "score": score.value, "outcome": float(score.outcome), "scored": float(score.scored)}
+        score = await self._scoring.score(sample)
+        info = {
+            **BESIDE,
+            **score.extra,
+            "score": score.value,
+            "outcome": float(score.outcome),
+            "scored": float(score.scored),
+        }
         return {"reward_score": score.value, "reward_extra_info": info}
 
     def _sample(self, data: DataProto) -> Sample:
@@ -87,47 +81,14 @@ class SInternalRewardManager(RewardManagerBase):
             extra=extra,
         )
 
-    async def _score(self, sample: Sample) -> Score:
-        bound = self._router.find(sample.source)
-        if bound is None:
-            known = ", ".join(self._router.sources)
-            self._report("none", Outcome.NO_SCORER, f"data_source {sample.source!r}; there are scorers for {known}")
-            return Score(0.0, Outcome.NO_SCORER)
-        try:
-            score = await self._run(bound, sample)
-            if not isinstance(score, Score):
-                raise TypeError(f"a scorer must return a Score, not {score!r:.200}")
-            if not math.isfinite(score.value):
-                raise ValueError(f"a score must be a finite number, not {score.value}")
-            return score
-        except (TimeoutError, asyncio.TimeoutError) as error:  # one class from Python 3.11 on
-            self._report(bound.key, Outcome.TIMED_OUT, str(error) or f"no score within {self._timeout_s:g} s")
-            return Score(0.0, Outcome.TIMED_OUT)
-        # Whatever a scorer raises is its failure, not the model's: it becomes data with a name.
-        except Exception as error:
-            self._report(bound.key, Outcome.FAILED, f"{type(error).__name__}: {error}", error)
-            return Score(0.0, Outcome.FAILED)
 
-    async def _run(self, bound: BoundScorer, sample: Sample) -> Score:
-        if bound.is_async:
-            return await asyncio.wait_for(bound.call(sample), self._timeout_s)
-        if not bound.blocking:
-            return bound.call(sample)
-        async with self._slots:
-            call = asyncio.get_running_loop().run_in_executor(self._threads, bound.call, sample)
-            try:
-                return await asyncio.wait_for(call, self._timeout_s)
-            except asyncio.TimeoutError:
-                # The thread cannot be ended; a new pool keeps its slot from being lost to all later samples.
-                self._threads.shutdown(wait=False)
-                self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="scorer")
-                raise
-
-    def _report(self, who: str, outcome: Outcome, what: str, error: Exception | None = None) -> None:
-        """Log the first failure of its kind, and then ever more rarely; the metrics count them all."""
-        count = self._failures[who, outcome.name] = self._failures[who, outcome.name] + 1
-        if count & (count - 1) == 0:
-            logger.error("scorer %s, %s, %d so far: %s", who, outcome.name, count, what, exc_info=error)
+def _with_address(config: DictConfig, router: str | None) -> DictConfig:
+    """Of ``guard=verl_router`` the address is known only here, once verl has started its router."""
+    if not router or OmegaConf.select(config, "sinternal.guard.backend") != "verl_router":
+        return config
+    config = config.copy()
+    config.sinternal.guard.url = f"http://{router}/v1"
+    return config
 
 
 def make_router(config, compute_score, served: dict[str, Any]) -> Router:

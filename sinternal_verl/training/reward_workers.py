@@ -8,7 +8,8 @@ made again by Ray.
 import logging
 
 import ray
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from verl import DataProto
 from verl.experimental.reward_loop import RewardLoopManager, RewardLoopWorker
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,13 @@ class RestartingRewardWorker(RewardLoopWorker):
         super().__init__(config, reward_router_address)
         if ray.get_runtime_context().was_current_actor_reconstructed:
             logger.error("this reward worker replaces one that died; its samples are scored again")
+
+    async def compute_score(self, data: DataProto) -> dict:
+        """As verl's, but of ``guard=verl_router`` the manager is asked: verl would take the guard for a
+        model that classifies, and ask it alone."""
+        if OmegaConf.select(self.config, "sinternal.guard.backend") == "verl_router":
+            return await self.reward_manager.run_single(data)
+        return await super().compute_score(data)
 
 
 def start_reward_workers(manager: RewardLoopManager) -> None:

@@ -5,6 +5,7 @@ more than one output where an agent loop returns several; a session's outputs sh
 (verl 0.9.1)
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ class Row:
         reward: what the reward manager returned; 0.0 where ``scored`` is False.
         length: response tokens; None where they are not known (validation).
         truncated: the response fills the whole length it may have.
+        cut: tokens of the conversation that the guard did not see.
+        safe_probability: how sure the guard was of Safe; None where it was not measured.
         extra: all numbers the reward manager returned.
     """
 
@@ -32,6 +35,8 @@ class Row:
     scored: bool
     length: int | None = None
     truncated: bool = False
+    cut: int = 0
+    safe_probability: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -48,4 +53,6 @@ def make_row(key: str, source: str, reward: float, info: Mapping[str, Any], **kn
     do not) has scored every row it returned."""
     outcome = Outcome(int(info.get("outcome") or Outcome.SCORED))
     scored = bool(info.get("scored", True))
-    return Row(key, str(source), float(reward), outcome, scored, extra=dict(info), **known)
+    sure = info.get("safe_probability")
+    guard = {"cut": int(info.get("cut") or 0), "safe_probability": None if sure is None or math.isnan(sure) else sure}
+    return Row(key, str(source), float(reward), outcome, scored, extra=dict(info), **guard, **known)

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.training.rows import Row
 
+GUARDED = {Outcome.SAFE, Outcome.UNSAFE, Outcome.CONTROVERSIAL, Outcome.REFUSED, Outcome.UNPARSABLE}
+"""What a guard says."""
+
 
 class SourceCurves:
     """Metrics per data source, under ``{prefix}/{data_source}/``:
@@ -22,6 +25,8 @@ class SourceCurves:
     ``outcome/{name}``        count, of every outcome the source has had so far
     ``refused``               share of the scored ones that refuse a benign prompt, where a guard scores:
                               the first sign that a policy learns to refuse everything
+    ``safe_probability/mean`` the guard's, where it was measured
+    ``cut``                   share whose conversation was too long for the guard, where a guard scores
     ``truncated``             share that fills the whole response length
     ``response_length/mean``  tokens
     """
@@ -54,4 +59,9 @@ class SourceCurves:
         seen.update(row.outcome for row in rows)
         if scored and seen & {Outcome.SAFE, Outcome.REFUSED}:
             metrics["refused"] = sum(row.outcome is Outcome.REFUSED for row in rows) / len(scored)
+        if seen & GUARDED:
+            metrics["cut"] = sum(row.cut > 0 for row in rows) / len(rows)
+        sure = [row.safe_probability for row in rows if row.safe_probability is not None]
+        if sure:
+            metrics["safe_probability/mean"] = sum(sure) / len(sure)
         return metrics | {f"outcome/{o.name.lower()}": sum(row.outcome is o for row in rows) for o in sorted(seen)}

@@ -29,6 +29,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
 from sinternal_verl.guard.replica import guard_settings, start_guard
+from sinternal_verl.scoring.score import BESIDE
 from sinternal_verl.training.failures import FailurePolicy
 from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
 from sinternal_verl.training.queue import read_rows, write_fields
@@ -37,7 +38,7 @@ from sinternal_verl.training.rows import Row, make_row
 from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.waiting import bound_the_wait
 
-OWN_INFO = ("score", "outcome", "scored")
+OWN_INFO = ("score", "outcome", "scored", *BESIDE)
 """What our manager reports of each sample, and the curves show."""
 
 
@@ -190,6 +191,8 @@ class SInternalMixin:
                     "set_aside": [row.key in self._set_aside for row in self._rows],
                     "truncated": [row.truncated for row in self._rows],
                     "response_length": [row.length for row in self._rows],
+                    "cut": [row.cut for row in self._rows],
+                    "safe_probability": [row.safe_probability for row in self._rows],
                     "extra": [{k: v for k, v in row.extra.items() if k not in OWN_INFO} for row in self._rows],
                 },
                 dump_path=rollout_data_dir,

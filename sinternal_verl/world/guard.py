@@ -1,8 +1,11 @@
-"""The guard's tokenizer for the small world: Qwen's kind of tokenizer, and a chat template of the
-structure that Qwen3Guard-Gen's has in response mode, in fewer words."""
+"""The small world's guard: Qwen's kind of tokenizer, a chat template of the structure that
+Qwen3Guard-Gen's has in response mode, in fewer words, and a Qwen2 model of random weights."""
 
+from pathlib import Path
+
+import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 # What Qwen's tokenizers split text by before they merge bytes.
 WORDS = (
@@ -59,3 +62,30 @@ def make_guard_tokenizer(corpus: list[str], template: str = TEMPLATE, vocab_size
         chat_template=template,
         clean_up_tokenization_spaces=False,
     )
+
+
+def make_guard(
+    folder: Path, corpus: list[str], seed: int, hidden: int = 64, layers: int = 3, longest: int = 2048
+) -> Path:
+    """Write a Hugging Face folder (Qwen2, 0.2 M parameters, float32) that knows nothing yet, and return it."""
+    tokenizer = make_guard_tokenizer(corpus, vocab_size=768)
+    torch.manual_seed(seed)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        # 32 is the smallest head vLLM's CPU attention takes.
+        num_attention_heads=hidden // 32,
+        num_key_value_heads=hidden // 32,
+        max_position_embeddings=longest,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        torch_dtype="float32",
+    )
+    model = Qwen2ForCausalLM(config)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -22,7 +22,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def make_tokenizer(corpus: list[str], vocab_size: int = 512) -> PreTrainedTokenizerFast:
+def make_tokenizer(corpus: list[str], vocab_size: int = 640) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer trained on ``corpus``; digits stay single, any text encodes."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

@@ -52,6 +52,11 @@ def test_all_problems_are_listed_together(grpo_config):
             "reward.custom_reward_function.reward_kwargs",
             "literal",
         ),
+        (
+            "reward.custom_reward_function.path=pkg://sinternal_verl.reward_fns.mixed",
+            "reward.custom_reward_function.reward_kwargs",
+            "no guard is configured",
+        ),
         ("data.train_files=/nowhere.jsonl", "data.train_files", "does not exist"),
         ("data.train_files=rows.pq", "data.train_files", "kind of file"),
         (f"{OURS} reward.custom_reward_function.name=scor", "reward.custom_reward_function.name", "compute_score"),

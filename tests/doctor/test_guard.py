@@ -17,8 +17,9 @@ def test_no_guard_has_nothing_to_check():
     assert problems("hardware=1gpu_7b") == {}
 
 
-def test_a_guard_on_the_gpus_held_back_is_sound():
-    assert problems("hardware=8gpu_7b", "guard=ray_actor") == {}
+@pytest.mark.parametrize("guard", ["ray_actor", "verl_router"])
+def test_a_guard_on_the_gpus_held_back_is_sound(guard):
+    assert problems("hardware=8gpu_7b", f"guard={guard}") == {}
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,17 @@ def test_a_guard_on_the_gpus_held_back_is_sound():
             ["hardware=1gpu_7b", "guard=openai_endpoint", "sinternal.guard.url=http://127.0.0.1:9/v1"],
             "sinternal.guard.url",
             "no answer",
+        ),
+        (["hardware=1gpu_7b", "guard=verl_router"], "sinternal.guard.n_gpus", "GPUs of their own"),
+        (
+            ["hardware=8gpu_7b", "guard=verl_router", "reward.reward_model.enable_resource_pool=false"],
+            "reward.reward_model.enable_resource_pool",
+            "would answer nothing",
+        ),
+        (
+            ["hardware=8gpu_7b", "guard=verl_router", "reward.reward_model.rollout.tensor_model_parallel_size=3"],
+            "reward.reward_model.rollout.tensor_model_parallel_size",
+            "divisor",
         ),
     ],
 )

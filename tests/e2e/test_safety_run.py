@@ -17,15 +17,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LIMIT_S = 420
 STEPS = 3
-SOURCES = ("world/addition", "safety/harmful/lighthouse", "safety/benign/lighthouse")
+SOURCES = ("world/addition", lighthouse.HARMFUL_SOURCE, lighthouse.BENIGN_SOURCE)
 
 
 @pytest.fixture(scope="module")
 def run(world, taught_guard, tmp_path_factory) -> tuple[list[Step], str]:
     """The steps of a run whose guard was killed after the first, and its log."""
     folder: Path = tmp_path_factory.mktemp("safety")
-    requests = pq.read_table(lighthouse.write_requests(folder / "requests.parquet", seed=1))
-    pq.write_table(pa.concat_tables([pq.read_table(world["train"]).slice(0, 64), requests]), folder / "mix.parquet")
+    requests = pq.read_table(lighthouse.write_datasets(folder / "requests", seed=1)["held_out"])
+    sums = pq.read_table(world["train"]).slice(0, 128 - len(requests))
+    pq.write_table(pa.concat_tables([sums, requests]), folder / "mix.parquet")
     command = grpo_command(
         "+recipe=sinternal_grpo_cpu",
         "guard=ray_actor",

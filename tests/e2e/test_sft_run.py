@@ -3,7 +3,7 @@
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sinternal_verl.demo import sft_overrides
+from sinternal_verl.demo.settings import sft_overrides
 from sinternal_verl.launch import run_main, sft_command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 def test_two_processes_learn_and_leave_a_model_transformers_loads(world, tmp_path):
     steps = run_main(
-        sft_command(*sft_overrides(tmp_path, world["policy"], world["sft"], seed=1, steps=12), processes=2),
+        sft_command(*sft_overrides(tmp_path / "sft", world["policy"], world["sft"], seed=1, steps=12), processes=2),
         log=tmp_path / "sft.log",
         metrics=tmp_path / "sft.jsonl",
         limit_s=300,

@@ -79,7 +79,8 @@ def test_the_guard_says_what_the_rules_say(verdicts):
     assert sum(a == b for a, b in zip(said, wanted, strict=True)) / len(wanted) > 0.95
 
 
-def test_first_token_mode_gives_the_verdicts_of_decoding(verdicts):
+def test_first_token_mode_gives_the_verdicts_of_decoding_on_two_thousand_conversations(verdicts):
+    assert len(verdicts["decode"]) > 2000
     for first, decoded in zip(verdicts["first_token"], verdicts["decode"], strict=True):
         assert first.verdict.safety is decoded.verdict.safety
         if first.verdict.refusal is not None:

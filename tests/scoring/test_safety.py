@@ -8,7 +8,7 @@ from sinternal_verl.guard.judge import Judgement
 from sinternal_verl.guard.verdict import Safety, Verdict
 from sinternal_verl.scoring import safety
 from sinternal_verl.scoring.registry import ScorerError, bind
-from sinternal_verl.scoring.score import Outcome, Sample, Score
+from sinternal_verl.scoring.score import Outcome, Sample
 
 GUARD = {"backend": "ray_actor", "replicas": 1, "request_timeout_s": 1}
 
@@ -26,9 +26,9 @@ class Guard:
 def score(monkeypatch):
     """A function from a verdict, a label and settings to the score and what the guard was asked."""
 
-    def run(label, says=Safety.SAFE, refusal=False, response="It asks.</think> Yes.", **settings):
+    def run(label, says=Safety.SAFE, refusal=False, response="It asks.</think> Yes.", judgement=None, **settings):
         verdict = says if says is None else Verdict(says, (), refusal)
-        guard = Guard(Judgement(verdict, reason="no Safety line"))
+        guard = Guard(judgement or Judgement(verdict, reason="no Safety line"))
         monkeypatch.setattr(safety, "connect", lambda config: guard)
         prompt = ({"role": "system", "content": "s"}, {"role": "user", "content": "May I?"})
         made = safety.SafetyScorer(GUARD, **settings)
@@ -50,7 +50,15 @@ def score(monkeypatch):
     ],
 )
 def test_the_papers_rewards(score, label, says, refusal, expected):
-    assert score(label, says, refusal)[0] == Score(*expected)
+    scored = score(label, says, refusal)[0]
+
+    assert (scored.value, scored.outcome) == expected
+
+
+def test_what_the_guard_says_beside_its_verdict_goes_with_the_score(score):
+    unsure = Judgement(Verdict(Safety.SAFE, (), False), safe_probability=0.75, cut=12)
+
+    assert score("harmful", judgement=unsure)[0].extra == {"cut": 12.0, "safe_probability": 0.75}
 
 
 def test_loose_takes_controversial_for_safe(score):
@@ -60,7 +68,7 @@ def test_loose_takes_controversial_for_safe(score):
 def test_without_a_verdict_there_is_no_score(score):
     unscored = score("harmful", None)[0]
 
-    assert (unscored.outcome, unscored.scored) == (Outcome.UNPARSABLE, False)
+    assert (unscored.outcome, unscored.scored, unscored.reason) == (Outcome.UNPARSABLE, False, "no Safety line")
 
 
 @pytest.mark.parametrize(("label", "asked"), [("harmful", False), ("benign", True)])

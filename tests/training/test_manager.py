@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from omegaconf import OmegaConf
+from rollouts import rollout
 from transformers import AutoTokenizer
 
 from sinternal_verl.scoring import registry
@@ -14,7 +14,7 @@ from sinternal_verl.scoring.registry import ScorerError
 from sinternal_verl.scoring.score import Outcome, Score
 
 RIGHT = "7+8=15, carry 1.\n</think>\n\n\\boxed{85}"
-KEYS = {"score", "outcome", "scored"}
+KEYS = {"score", "outcome", "scored", "cut", "safe_probability"}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def score(tokenizer):
     def run(response=RIGHT, truth="85", source="math", scorers=None, compute_score=None, timeout_s=5.0, times=1):
         async def all_of_them():
             manager = make_manager(tokenizer, scorers, compute_score, timeout_s)
-            rows = [make_row(tokenizer, response, truth, source) for _ in range(times)]
+            rows = [rollout(tokenizer, response, truth, source) for _ in range(times)]
             return await asyncio.gather(*(manager.run_single(row) for row in rows))
 
         results = asyncio.run(all_of_them())
@@ -58,23 +58,6 @@ def make_manager(tokenizer, scorers=None, compute_score=None, timeout_s=5.0):
     )
     # verl passes a compute_score in every case, its own when the user set none
     return SInternalRewardManager(config, tokenizer, compute_score or (lambda **kwargs: 1 / 0))
-
-
-def make_row(tokenizer, response, truth, source):
-    from verl import DataProto
-
-    ids = torch.tensor([[*tokenizer.encode(response, add_special_tokens=False), tokenizer.eos_token_id]])
-    padded = torch.cat([ids, torch.full((1, 3), tokenizer.pad_token_id)], dim=1)
-    mask = torch.cat([torch.ones(1, 2 + ids.shape[1]), torch.zeros(1, 3)], dim=1).long()
-    return DataProto.from_dict(
-        tensors={"prompts": torch.zeros(1, 2, dtype=torch.long), "responses": padded, "attention_mask": mask},
-        non_tensors={
-            "data_source": np.array([source], dtype=object),
-            "reward_model": np.array([{"style": "rule", "ground_truth": truth}], dtype=object),
-            "extra_info": np.array([{"index": "7"}], dtype=object),
-            "__num_turns__": np.array([2]),
-        },
-    )
 
 
 def info(result) -> tuple[float, Outcome, bool]:
@@ -123,7 +106,7 @@ def test_a_thought_end_that_is_a_special_token_is_kept(world):
 
 
 async def _single(tokenizer):
-    return await make_manager(tokenizer).run_single(make_row(tokenizer, RIGHT, "85", "math"))
+    return await make_manager(tokenizer).run_single(rollout(tokenizer, RIGHT, "85", "math"))
 
 
 def test_a_scorer_sees_the_response_without_its_end_and_padding(score, tokenizer):
@@ -168,7 +151,7 @@ def test_a_timeout_of_the_scorers_own_keeps_its_words(score, caplog):
 
 
 def test_the_length_that_verl_names_wins_over_a_mask_padded_apart(tokenizer):
-    row = make_row(tokenizer, RIGHT, "85", "math")
+    row = rollout(tokenizer, RIGHT, "85", "math")
     length = len(tokenizer.encode(RIGHT, add_special_tokens=False)) + 1
     row.batch["attention_mask"][:, -length:] = 0
     row.non_tensor_batch["response_len"] = np.array([length])

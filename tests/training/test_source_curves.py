@@ -1,5 +1,9 @@
 """The numbers of one step for each data source."""
 
+from dataclasses import replace
+
+import pytest
+
 from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.training.rows import Row
 from sinternal_verl.training.source_curves import SourceCurves
@@ -49,6 +53,20 @@ def test_an_outcome_once_seen_is_drawn_as_zero_when_it_goes_away():
     curves.step([row("math", 0.0, Outcome.FAILED)])
 
     assert curves.step([row("math", 1.0, Outcome.CORRECT)])["train/math/outcome/failed"] == 0
+
+
+def test_what_the_guard_did_not_see_and_how_sure_it_was_are_curves_of_their_own():
+    rows = [
+        replace(row("safety/x", 1.0, Outcome.SAFE), cut=7, safe_probability=0.9),
+        replace(row("safety/x", 0.0, Outcome.UNSAFE), safe_probability=0.2),
+        row("safety/x", 0.0, Outcome.EMPTY),
+        row("math", 1.0, Outcome.CORRECT),
+    ]
+    metrics = SourceCurves("train").step(rows)
+
+    assert metrics["train/safety/x/cut"] == 1 / 3
+    assert metrics["train/safety/x/safe_probability/mean"] == pytest.approx(0.55)
+    assert not {"train/math/cut", "train/math/safe_probability/mean"} & metrics.keys()
 
 
 def test_validation_rows_have_no_length():

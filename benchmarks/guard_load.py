@@ -1,0 +1,72 @@
+"""What outstanding requests cost: from 64 to 4,096 at once at one replica, from one reward worker.
+
+Prints for each load the time to the last answer, per request, the median latency, and the memory of the
+replica's actor, its engine and this process. Expected: time linear in the load, memory flat.
+
+Usage: python benchmarks/guard_load.py [guard's folder]
+"""
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import ray
+
+from sinternal_verl.guard.client import ReplicaClient
+from sinternal_verl.guard.engine import EngineSettings
+from sinternal_verl.guard.replica import GuardSettings, start_guard
+from sinternal_verl.world import lighthouse
+from sinternal_verl.world.guard import make_guard
+
+LOADS = (64, 256, 1024, 4096)
+ENGINE = {"max_model_len": 1024, "gpu_memory_utilization": 0.2, "enforce_eager": True, "dtype": "float32"}
+MIB = 2**20
+
+
+async def at_once(client: ReplicaClient, load: int) -> tuple[float, float]:
+    """Seconds to the last answer, and the median latency."""
+    talks = list(lighthouse.conversations())
+
+    async def one(number: int) -> float:
+        user, said, _ = talks[number % len(talks)]
+        started = time.perf_counter()
+        # The load is part of the text: nothing is answered from an earlier round's cache.
+        await client.judge(user, f"{said} {load} {number}.", False)
+        return time.perf_counter() - started
+
+    started = time.perf_counter()
+    latencies = await asyncio.gather(*map(one, range(load)))
+    return time.perf_counter() - started, statistics.median(latencies)
+
+
+def memory(pid: int) -> tuple[float, float, float]:
+    """MiB of the replica, of all it started, and of this process."""
+    replica = psutil.Process(pid)
+    children = sum(child.memory_info().rss for child in replica.children(recursive=True))
+    return tuple(size / MIB for size in (replica.memory_info().rss, children, psutil.Process().memory_info().rss))
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else make_guard(Path(made), lighthouse.corpus(), seed=0)
+        ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
+        try:
+            settings = GuardSettings(EngineSettings(str(folder), **ENGINE), num_gpus=0, start_timeout_s=300)
+            (replica,) = start_guard(settings)
+            pid, client = ray.get(replica.ready.remote()), ReplicaClient.look_up(1, 3000.0)
+            asyncio.run(at_once(client, 32))
+            print(f"{'requests':>8} {'seconds':>8} {'ms each':>8} {'median s':>9}   MiB of replica, engine, client")
+            for load in LOADS:
+                seconds, median = asyncio.run(at_once(client, load))
+                sizes = "  ".join(f"{size:6.0f}" for size in memory(pid))
+                print(f"{load:8} {seconds:8.2f} {1000 * seconds / load:8.2f} {median:9.2f}   {sizes}", flush=True)
+        finally:
+            ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()

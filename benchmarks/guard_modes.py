@@ -1,0 +1,97 @@
+"""What first_token saves over decoding, and prefix caching over none, at the guard's engine.
+
+The engine's time does not depend on what the words say, so the guard has random weights, and each mode
+asks for the tokens that it asks a real one for: decoding 20, first_token one for the label and one more
+for the refusal. Answers of 50, 200 and 4,000 tokens, 64 at a time (16 of the longest), each of its own
+prompt; then groups of 8 answers to one prompt, with the prefix cache on and off.
+
+The limit: first_token is never slower.
+
+Usage: python benchmarks/guard_modes.py
+"""
+
+import asyncio
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from sinternal_verl.guard.engine import EngineSettings, GuardEngine
+from sinternal_verl.world import lighthouse
+from sinternal_verl.world.guard import make_guard
+
+POLICY, VERDICT, ASKS = 300, 20, 3
+"""Tokens of the fixed text before a conversation, of a verdict, and of what first_token appends."""
+
+ENGINE = {
+    "max_model_len": 8192,
+    "gpu_memory_utilization": 0.2,
+    "enforce_eager": True,
+    "dtype": "float32",
+    "max_num_seqs": 64,
+}
+ROUNDS = 3
+
+
+def conversations(rng: random.Random, groups: int, each: int, answer: int) -> list[list[int]]:
+    """Ids: a policy that all share, a prompt that a group shares, an answer of its own."""
+    draw = lambda count: [rng.randrange(300, 600) for _ in range(count)]  # noqa: E731
+    policy = draw(POLICY)
+    return [policy + prompt + draw(answer) for prompt in (draw(40) for _ in range(groups)) for _ in range(each)]
+
+
+async def seconds(engine: GuardEngine, batch: list[list[int]], mode: str) -> float:
+    async def judge(ids: list[int]) -> None:
+        if mode == "decode":
+            await engine(ids, VERDICT)
+            return
+        await engine(ids + [1] * ASKS, 1)
+        await engine(ids + [2] * 3 * ASKS, 1)
+
+    started = time.perf_counter()
+    await asyncio.gather(*map(judge, batch))
+    return time.perf_counter() - started
+
+
+async def compare_modes(engine: GuardEngine) -> bool:
+    holds = True
+    for answer, count in ((50, 64), (200, 64), (4000, 16)):
+        taken = {mode: [] for mode in ("decode", "first_token")}
+        for number in range(ROUNDS):
+            for mode, times in taken.items():
+                # New texts each time: what was seen is cached.
+                batch = conversations(random.Random(f"{answer} {mode} {number}"), count, 1, answer)
+                times.append(await seconds(engine, batch, mode))
+        decode, first = (statistics.median(times) for times in taken.values())
+        holds &= first <= decode
+        ratio = f"{first / decode:.2f} of it"
+        print(f"answers of {answer:5} tokens: decode {decode:6.2f} s, first_token {first:6.2f} s, {ratio}", flush=True)
+    return holds
+
+
+async def groups_of_eight(engine: GuardEngine) -> float:
+    times = [
+        await seconds(engine, conversations(random.Random(f"groups {n}"), 8, 8, 200), "first_token")
+        for n in range(ROUNDS)
+    ]
+    return statistics.median(times)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        guard = make_guard(Path(folder), lighthouse.corpus(), seed=0, hidden=256, layers=6, longest=8192)
+        loop = asyncio.new_event_loop()
+        cached = GuardEngine(EngineSettings(str(guard), **ENGINE))
+        holds = loop.run_until_complete(compare_modes(cached))
+        on = loop.run_until_complete(groups_of_eight(cached))
+        cached.shutdown()
+        bare = GuardEngine(EngineSettings(str(guard), **ENGINE, enable_prefix_caching=False))
+        off = loop.run_until_complete(groups_of_eight(bare))
+        bare.shutdown()
+    print(f"8 groups of 8 answers of 200 tokens: prefix caching on {on:.2f} s, off {off:.2f} s, {on / off:.2f} of it")
+    raise SystemExit(0 if holds else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""The demo from its first command to its table.
+
+1. Make a policy of one million random weights and a guard of a fifth of that, sums and requests.
+2. Teach both with verl's SFT main: the policy two skills, imperfectly, the guard the lighthouse's rules.
+3. Reinforce the policy with verl's GRPO main from the boxed answer and the guard's verdict: real Ray,
+   FSDP2, TransferQueue, vLLM rollouts and weight sync, the guard served by vLLM in the same run.
+4. Show held-out shares before and after, the learning curves, and the exported model.
+"""
+
+import json
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sinternal_verl.curves import Curve, Step, draw_curves, series
+from sinternal_verl.data.contamination import read_evaluation
+from sinternal_verl.data.mix import Part, mix
+from sinternal_verl.demo.measure import greedy_share, guard_share, rules_are_kept, sum_is_right
+from sinternal_verl.demo.settings import (
+    GRPO_STEPS,
+    GUARD_STEPS,
+    SFT_STEPS,
+    grpo_overrides,
+    guard_overrides,
+    sft_overrides,
+)
+from sinternal_verl.launch import Main, MainFailed, grpo_command, sft_command
+from sinternal_verl.training.metrics_file import METRICS_FILE
+from sinternal_verl.world import arithmetic, lighthouse
+
+LIMIT_S = 900
+"""Each of the mains is ended after this many seconds."""
+
+MARKER = ".sinternal_demo"
+"""A file in every folder a demo wrote, so that it never removes another."""
+
+SUMS = Curve("sums: right", f"{arithmetic.DATA_SOURCE}/reward/mean")
+HARMFUL = Curve("harmful requests: safe answer", f"{lighthouse.HARMFUL_SOURCE}/reward/mean")
+REFUSED = Curve("benign requests: refused", f"{lighthouse.BENIGN_SOURCE}/refused")
+CURVES = (SUMS, HARMFUL, REFUSED)
+
+TRAIN_ROWS = {"*": 240, "safety/harmful/*": 120, "safety/benign/*": 120}
+"""Of the sums and of each kind of request: the paper's proportions."""
+
+
+GUARD_AT_LEAST = 0.95
+"""Share of conversations that a guard must be right on before a policy learns from it."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the demo measured on held-out prompts.
+
+    Attributes:
+        before, after: share in 0..1 by the table's words.
+        seconds: from the first command to the table.
+    """
+
+    seed: int
+    before: dict[str, float]
+    after: dict[str, float]
+    seconds: float
+
+
+def run_demo(out: str, seed: int) -> int:
+    """Run everything under ``out``; return the exit code."""
+    folder = Path(out).absolute()
+    try:
+        result = train(folder, seed)
+    except (MainFailed, FileExistsError) as error:
+        print(f"\nsinternal_verl: {error}", file=sys.stderr)
+        return 1
+    (folder / "result.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
+    print(_table(result, folder))
+    return 0
+
+
+def train(folder: Path, seed: int) -> Result:
+    """SFT, then GRPO; leaves ``learning_curves.png``, ``grpo/metrics.jsonl`` and ``export/`` in ``folder``.
+
+    Raises:
+        FileExistsError: ``folder`` holds something that no demo wrote.
+        MainFailed: one of verl's mains failed.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    started = time.monotonic()
+    _clear(folder)
+    sums = arithmetic.write_datasets(folder / "data" / "sums", seed)
+    requests = lighthouse.write_datasets(folder / "data" / "requests", seed)
+
+    taught, guard = _teach(folder, seed, sums["sft"], requests["sft"])
+    steps = _reinforce(folder, seed, taught, guard, sums, requests)
+
+    export = folder / "export"
+    shutil.copytree(folder / "grpo" / f"global_step_{GRPO_STEPS}" / "actor" / "huggingface", export)
+    draw_curves(steps, CURVES, folder / "learning_curves.png", f"a demo of seed {seed}")
+    sampled = [
+        {f"{curve.label}, sampled": series(steps, curve.held_out)[1][end] for curve in CURVES} for end in (0, -1)
+    ]
+    before, after = (
+        shares | _greedy(model, sums["held_out"], requests["held_out"])
+        for shares, model in zip(sampled, (taught, export), strict=True)
+    )
+    return Result(seed, before, after, round(time.monotonic() - started, 1))
+
+
+def _teach(folder: Path, seed: int, sums: Path, requests: Path) -> tuple[Path, Path]:
+    """SFT of policy and guard, side by side; the folders of the two."""
+    from sinternal_verl.world.guard import make_guard
+    from sinternal_verl.world.model import make_policy
+
+    policy = make_policy(folder / "policy", [*arithmetic.corpus(), *lighthouse.corpus()], seed)
+    untaught = make_guard(folder / "guard", lighthouse.corpus(), seed)
+    lessons = lighthouse.write_guard_lessons(folder / "data" / "guard.parquet", seed)
+    both = folder / "data" / "sft.parquet"
+    pq.write_table(pa.concat_tables([pq.read_table(sums), pq.read_table(requests)]), both)
+
+    print(f"1. SFT: sums whose carry is often forgotten, requests granted (log: {folder / 'sft.log'})")
+    print(f"   and, at the same time, a guard that learns the rules (log: {folder / 'guard_sft.log'})", flush=True)
+    policy_sft = sft_overrides(folder / "sft", policy, both, seed, SFT_STEPS)
+    guard_sft = guard_overrides(folder / "guard_sft", untaught, lessons, seed, GUARD_STEPS)
+    with (
+        Main("SFT", sft_command(*policy_sft), folder / "sft.log", folder / "sft.jsonl", LIMIT_S) as policy_main,
+        Main("guard", sft_command(*guard_sft), folder / "guard_sft.log", folder / "guard.jsonl", LIMIT_S) as guard_main,
+    ):
+        policy_main.follow(SFT_STEPS, _describe_sft)
+        guard_main.follow(GUARD_STEPS, _describe_sft)
+    taught, guard = (
+        folder / name / f"global_step_{steps}" / "huggingface"
+        for name, steps in (("sft", SFT_STEPS), ("guard_sft", GUARD_STEPS))
+    )
+    # A reward is worth what its judge is.
+    right = guard_share(guard, seed + 1)
+    print(f"   the guard is right on {right:.1%} of the conversations", flush=True)
+    if right < GUARD_AT_LEAST:
+        raise MainFailed(
+            f"the guard learned too little: right on {right:.1%}, wanted {GUARD_AT_LEAST:.0%}; try another --seed"
+        )
+    return taught, guard
+
+
+def _reinforce(
+    folder: Path, seed: int, taught: Path, guard: Path, sums: dict[str, Path], requests: dict[str, Path]
+) -> list[Step]:
+    files = {"*": sums["train"], "safety/harmful/*": requests["train"], "safety/benign/*": requests["train"]}
+    held_out = [sums["held_out"], requests["held_out"]]
+    mixed = folder / "data" / "train.parquet"
+    parts = [Part(str(file), pattern, TRAIN_ROWS[pattern]) for pattern, file in files.items()]
+    mix(parts, mixed, [read_evaluation(str(file), 13) for file in held_out], seed)
+
+    print(f"2. GRPO: 1 for the right box, 1 for what the guard finds safe (log: {folder / 'grpo.log'})", flush=True)
+    command = grpo_command(*grpo_overrides(folder / "grpo", taught, mixed, held_out, guard, seed, GRPO_STEPS))
+    with Main("GRPO", command, folder / "grpo.log", folder / "grpo" / METRICS_FILE, LIMIT_S) as main:
+        return main.follow(GRPO_STEPS, _describe_grpo)
+
+
+def _clear(folder: Path) -> None:
+    """Remove an earlier demo, and only that: verl would resume its checkpoints."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARKER).is_file():
+            raise FileExistsError(f"{folder} is not empty and no demo wrote it: give another folder with --out")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARKER).touch()
+
+
+def _greedy(model: Path, sums: Path, requests: Path) -> dict[str, float]:
+    return {
+        "sums: right, greedy": greedy_share(model, sums, sum_is_right),
+        "harmful requests: refused by the rules, greedy": greedy_share(model, requests, rules_are_kept, "harmful"),
+        "benign requests: granted by the rules, greedy": greedy_share(model, requests, rules_are_kept, "benign"),
+    }
+
+
+def _describe_sft(step: Step) -> str:
+    return f"loss {step.metrics['train/loss']:.3f}"
+
+
+def _describe_grpo(step: Step) -> str:
+    keys = [(curve, curve.train if curve.train in step.metrics else curve.held_out) for curve in CURVES]
+    return ", ".join(f"{curve.label} {step.metrics[key]:.2f}" for curve, key in keys if key in step.metrics)
+
+
+def _table(result: Result, folder: Path) -> str:
+    rows = (f"  {name:<48} {share:6.2f}  {result.after[name]:6.2f}" for name, share in result.before.items())
+    return "\n".join(
+        [
+            f"\nheld-out share of {'':32} before   after",
+            *rows,
+            "",
+            f"learning curves  {folder / 'learning_curves.png'}",
+            f"metrics          {folder / 'grpo' / METRICS_FILE}",
+            f"model            {folder / 'export'}  (AutoModelForCausalLM.from_pretrained loads it)",
+            f"took             {result.seconds / 60:.1f} minutes",
+        ]
+    )

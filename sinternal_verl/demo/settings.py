@@ -1,0 +1,66 @@
+"""What the demo tells verl's mains: overrides of our recipes at the size of a million weights."""
+
+from pathlib import Path
+
+SFT_STEPS = 520
+GUARD_STEPS = 700
+GRPO_STEPS = 20
+
+LONGEST_PROMPT, LONGEST_RESPONSE, LONGEST_CONVERSATION = 32, 48, 1024
+"""Tokens; of a conversation, as the guard sees it."""
+
+
+def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) -> list[str]:
+    """Full training of a small random model: the recipe's LoRA and rate are for a large trained one."""
+    return [
+        "+recipe=sinternal_sft_cpu",
+        f"model.path={model}",
+        "model.lora_rank=0",
+        f"data.train_files={data}",
+        "data.train_batch_size=32",
+        "data.max_length=128",
+        "optim.lr=3e-3",
+        "optim.betas=[0.9,0.95]",
+        f"trainer.seed={seed}",
+        "trainer.total_epochs=100",
+        f"trainer.total_training_steps={steps}",
+        f"trainer.save_freq={steps}",
+        f"trainer.default_local_dir={folder}",
+        "checkpoint.save_contents=[model,optimizer,extra,hf_model]",
+    ]
+
+
+def guard_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) -> list[str]:
+    """The same for the guard, whose prompts are longer."""
+    return [
+        *sft_overrides(folder, model, data, seed, steps),
+        "data.max_length=512",
+        "optim.lr=4e-3",
+    ]
+
+
+def grpo_overrides(
+    folder: Path, model: Path, train: Path, held_out: list[Path], guard: Path, seed: int, steps: int
+) -> list[str]:
+    """The recipe's GRPO: 24 prompts x 8, half sums and half safety, a rate for a million weights."""
+    return [
+        "+recipe=sinternal_grpo_cpu",
+        "guard=ray_actor",
+        f"sinternal.guard.engine.model={guard}",
+        f"sinternal.guard.engine.max_model_len={LONGEST_CONVERSATION}",
+        f"actor_rollout_ref.model.path={model}",
+        f"data.train_files={train}",
+        f"data.val_files=[{','.join(map(str, held_out))}]",
+        f"data.seed={seed}",
+        "data.train_batch_size=24",
+        f"data.max_prompt_length={LONGEST_PROMPT}",
+        f"data.max_response_length={LONGEST_RESPONSE}",
+        "actor_rollout_ref.actor.optim.lr=1e-4",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=8",
+        "actor_rollout_ref.actor.checkpoint.save_contents=[model,optimizer,extra,hf_model]",
+        f"trainer.total_training_steps={steps}",
+        "trainer.total_epochs=100",
+        f"trainer.save_freq={steps}",
+        f"trainer.test_freq={steps}",
+        f"trainer.default_local_dir={folder}",
+    ]

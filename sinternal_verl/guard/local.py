@@ -1,0 +1,70 @@
+"""A guard for programs that are no training run: `sinternal-verl score` and `sinternal-verl guard serve`."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import ray
+from omegaconf import DictConfig, OmegaConf
+
+from sinternal_verl.doctor.command import compose_config, with_defaults
+from sinternal_verl.doctor.guard import check_guard
+from sinternal_verl.doctor.problem import Problem, get
+from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.replica import guard_settings, start_guard
+
+
+def compose_guard(overrides: Sequence[str], *defaults: str) -> DictConfig:
+    """The configuration of a program without a trainer: every GPU may be the guard's.
+
+    Args:
+        overrides: as for verl's main; without a recipe, that of GRPO is meant.
+        defaults: overrides where none of their keys is given.
+
+    Raises:
+        hydra.errors.HydraException: they do not compose.
+        ValueError: they are of a recipe without a guard.
+    """
+    config = compose_config(with_defaults(overrides, *defaults))
+    guard = get(config, "sinternal.guard")
+    if guard is None:
+        raise ValueError("this recipe has no sinternal.guard; give one of verl's GRPO main")
+    if guard.get("backend") == "ray_actor":
+        guard.replicas = guard.replicas or 1
+        guard.n_gpus = guard.replicas * guard.num_gpus
+    return config
+
+
+def find_guard_problems(config: DictConfig) -> list[Problem]:
+    """As `check_guard`, less what only a trainer can start."""
+    backend = config.sinternal.guard.get("backend")
+    if backend == "verl_router":
+        step = "choose guard=ray_actor or guard=openai_endpoint"
+        return [Problem("sinternal.guard.backend", backend, "only a training run starts verl's servers", step)]
+    return list(check_guard(config))
+
+
+@contextmanager
+def running_guard(config: DictConfig) -> Iterator[None]:
+    """Ray and the replicas of ``guard=ray_actor`` for as long as the block runs; an endpoint runs by itself.
+
+    Raises:
+        GuardUnavailable: the replicas do not start.
+    """
+    guard = config.sinternal.guard
+    if guard.get("backend") != "ray_actor":
+        yield
+        return
+    ray.init(**OmegaConf.to_container(config.ray_kwargs.ray_init, resolve=True), log_to_driver=False)
+    try:
+        there, wanted = ray.cluster_resources().get("GPU", 0), guard.replicas * guard.num_gpus
+        if wanted > there:
+            step = "lower sinternal.guard.replicas or num_gpus, or take hardware=cpu"
+            raise GuardUnavailable(f"the replicas need {wanted:g} GPUs and Ray has {there:g}: {step}")
+        replicas = start_guard(guard_settings(OmegaConf.to_container(guard, resolve=True)))
+        try:
+            yield
+        finally:
+            for replica in replicas:
+                ray.kill(replica)
+    finally:
+        ray.shutdown()

@@ -1,0 +1,176 @@
+"""`sinternal-verl score`: the responses in a file scored as a run would, one result a row.
+
+A row has ``prompt`` (a string or messages), ``response``, ``data_source`` and ``ground_truth`` (or verl's
+``reward_model.ground_truth``). All rows are looked at before a guard is started; rows are then scored many
+at a time, and their results written in the rows' order (`sinternal_verl.scoring.results`).
+"""
+
+import asyncio
+import hashlib
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
+
+from sinternal_verl.data.readers import Source, SourceError, Unreadable, open_source
+from sinternal_verl.data.report import Findings
+from sinternal_verl.data.rows import lookup
+from sinternal_verl.doctor.problem import get, report
+from sinternal_verl.doctor.scorers import lacks_guard
+from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.local import compose_guard, find_guard_problems, running_guard
+from sinternal_verl.scoring.registry import Router
+from sinternal_verl.scoring.results import AGAIN, Results
+from sinternal_verl.scoring.run import Scoring
+from sinternal_verl.scoring.score import Sample, Score
+
+OWN_FUNCTION = "reward.custom_reward_function.path"
+FAILURES_IN_A_ROW = 64
+"""After so many there is no judge, and no use in going on."""
+
+
+class NoJudge(RuntimeError):
+    """Nothing but failures."""
+
+
+def score(source: str, out: str, overrides: Sequence[str], defaults: Mapping[str, str | None], concurrency: int) -> int:
+    """Score and report; return 0 when every row has a result, 1 when there is no judge, 2 for bad input.
+
+    Args:
+        defaults: ``data_source`` and ``ground_truth`` of rows that have none.
+    """
+    try:
+        if concurrency < 1:
+            raise SourceError(f"--concurrency {concurrency}: give a positive number")
+        config = compose_guard(overrides)
+        if get(config, OWN_FUNCTION):
+            raise SourceError(f"{OWN_FUNCTION} is a run's; give the function as a scorer, see docs/one_sample.md")
+        opened = open_source(source)
+        router = Router.from_config(OmegaConf.to_container(config.sinternal.scorers, resolve=True))
+        rows, findings = _check(opened, router, defaults)
+        problems = find_guard_problems(config)
+        if findings.count or problems:
+            lines = findings.lines() + ([report(problems)] if problems else [])
+            return _fail("\n".join([*lines, f"nothing was scored (bad rows: {findings.count:,})"]))
+        results = Results(Path(out).expanduser(), _made_of(opened, config, defaults))
+    except (HydraException, OmegaConfBaseException) as error:
+        return _fail(f"the overrides do not compose.\n{error}")
+    except (ValueError, OSError) as error:  # of source, scorers, results and recipe
+        return _fail(str(error))
+    if results.done:
+        print(f"sinternal_verl: {results.done:,} of {rows:,} rows are in {out} already", flush=True)
+    samples = (sample for _, sample in islice(_samples(opened, defaults), results.done, None))
+    try:
+        with running_guard(config), results, tqdm(total=rows, initial=results.done, unit="row") as progress:
+            scoring = Scoring(router, config.sinternal.score_timeout_s)
+            summary = asyncio.run(_score_all(samples, scoring, results, concurrency, progress))
+    except (NoJudge, GuardUnavailable, OSError) as error:
+        print(f"sinternal_verl: {error}; the same command goes on from here", file=sys.stderr)
+        return 1
+    for name, count in sorted(summary.items()):
+        print(f"{name}: {count:,}")
+    print(f"sinternal_verl: {rows:,} rows in {out}")
+    return 0
+
+
+async def _score_all(
+    samples: Iterator[Sample], scoring: Scoring, results: Results, concurrency: int, progress: tqdm
+) -> Counter[str]:
+    """Counts by data source and outcome."""
+    summary: Counter[str] = Counter()
+    waiting: deque[tuple[Sample, asyncio.Task[Score]]] = deque()
+    number, failed = results.done, 0
+
+    async def write_next() -> None:
+        nonlocal number, failed
+        sample, task = waiting.popleft()
+        result = await task
+        results.add(number, sample, result)
+        progress.update()
+        number += 1
+        outcome = result.outcome.name.lower()
+        summary[f"{sample.source}, {outcome}"] += 1
+        failed = failed + 1 if outcome in AGAIN else 0
+        if failed == FAILURES_IN_A_ROW:
+            raise NoJudge(f"{failed} failures in a row, the last: {result.reason}")
+
+    try:
+        for sample in samples:
+            if len(waiting) == concurrency:
+                await write_next()
+            waiting.append((sample, asyncio.create_task(scoring.score(sample))))
+        while waiting:
+            await write_next()
+    finally:
+        for _, task in waiting:
+            task.cancel()
+    return summary
+
+
+def _samples(source: Source, defaults: Mapping[str, str | None]) -> Iterator[tuple[int, Sample | str]]:
+    """Each row's number and its sample, or what is wrong with it."""
+    for number, row in source.rows():
+        yield number, row.reason if isinstance(row, Unreadable) else _sample(row, defaults)
+
+
+def _sample(row: Mapping[str, Any], defaults: Mapping[str, str | None]) -> Sample | str:
+    prompt, response = row.get("prompt"), row.get("response")
+    name = row.get("data_source") or defaults["data_source"]
+    truths = (row.get("ground_truth"), lookup(row, "reward_model.ground_truth"), defaults["ground_truth"])
+    truth = next((truth for truth in truths if truth is not None), None)
+    if not isinstance(response, str):
+        return f"response = {response!r:.60}: it must be text"
+    if not name:
+        return "it has no data_source, which says who scores it; add one, or give --data-source"
+    messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    if not isinstance(messages, list | None) or not all(isinstance(lookup(m, "content"), str) for m in messages or []):
+        return "prompt must be a string or messages with role and content"
+    return Sample(str(name), response, truth, tuple(messages or ()), row.get("extra_info") or {})
+
+
+def _check(source: Source, router: Router, defaults: Mapping[str, str | None]) -> tuple[int, Findings]:
+    """The number of rows, and what is wrong with them."""
+    findings, rows = Findings(), 0
+    for number, sample in _samples(source, defaults):
+        rows += 1
+        wrong = sample if isinstance(sample, str) else _wrong(sample, router)
+        if wrong:
+            findings.add(f"{source.where(number)}: {wrong}")
+    if not rows:
+        findings.add(f"{source.name}: there is no row")
+    return rows, findings
+
+
+def _wrong(sample: Sample, router: Router) -> str | None:
+    bound = router.find(sample.source)
+    if bound is None:
+        return f"no scorer takes the data source {sample.source!r}; they take {', '.join(router.sources)}"
+    if lacks_guard(router, sample.source):
+        return f"{sample.source!r} needs a guard: add guard=openai_endpoint or guard=ray_actor"
+    if sample.source.startswith("safety/") and not any(message.get("role") == "user" for message in sample.prompt):
+        return "it has no prompt, which the guard is to see"
+    return bound.check_ground_truth(sample.ground_truth)
+
+
+def _made_of(source: Source, config: DictConfig, defaults: Mapping[str, str | None]) -> dict[str, Any]:
+    scorers = OmegaConf.to_container(config.sinternal.scorers, resolve=True)
+    for entry in filter(None, scorers.values()):
+        if isinstance(engine := lookup(entry, "guard.engine"), dict):
+            # Where a guard stands, and how many there are of it, changes no verdict.
+            known = {key: entry["guard"].get(key) for key in ("mode", "served_as")}
+            entry["guard"] = known | {key: engine.get(key) for key in ("model", "max_model_len")}
+        if (path := Path(str(entry.get("path"))).expanduser()).is_file():
+            entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"source": source.origin(), "scorers": scorers, "defaults": dict(defaults)}
+
+
+def _fail(message: str) -> int:
+    print(f"sinternal_verl: {message}", file=sys.stderr)
+    return 2

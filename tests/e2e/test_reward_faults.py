@@ -1,0 +1,300 @@
+"""What goes wrong while a batch is scored, on real reward workers and a real guard in one Ray cluster: the
+batch ends within its bound, nothing is a wrong or silent zero, and the curves count what has no verdict."""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import ray
+from aiohttp import web
+from omegaconf import DictConfig
+from rollouts import rollout
+from servers import serving
+from transformers import AutoTokenizer
+
+from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.guard.replica import guard_settings, start_guard
+from sinternal_verl.scoring.score import Outcome
+from sinternal_verl.training.reward_workers import start_reward_workers
+from sinternal_verl.training.rows import make_row
+from sinternal_verl.training.source_curves import SourceCurves
+from sinternal_verl.world import lighthouse
+from sinternal_verl.world.guard import make_guard
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+ROWS = 24
+REQUEST_S = 6.0
+"""Deadline of one request in these tests."""
+
+BOUND_S = 60.0
+"""Of a batch, whatever happens: the deadlines, a restart, and a slow machine."""
+
+LINES = "Safety: Safe\nCategories: None\nRefusal: No"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(world):
+    return AutoTokenizer.from_pretrained(world["policy"])
+
+
+@pytest.fixture
+def configure(world, taught_guard):
+    """A function from a guard's choice and overrides to a run's configuration."""
+
+    def make(guard: str, *overrides: str, request_s: float = REQUEST_S) -> DictConfig:
+        return compose_config(
+            [
+                "+recipe=sinternal_grpo_cpu",
+                f"guard={guard}",
+                f"actor_rollout_ref.model.path={world['policy']}",
+                f"sinternal.guard.engine.model={taught_guard}",
+                "sinternal.guard.engine.max_model_len=1024",
+                f"sinternal.guard.request_timeout_s={request_s}",
+                "sinternal.score_timeout_s=30",
+                "reward.num_workers=2",
+                *overrides,
+            ]
+        )
+
+    return make
+
+
+@pytest.fixture
+def workers(cluster):
+    """A function from a configuration to its reward workers; they end with the test."""
+    started = []
+
+    def start(config: DictConfig) -> list[ray.actor.ActorHandle]:
+        manager = SimpleNamespace(config=config, reward_router_address=None)
+        start_reward_workers(manager)
+        started.extend(manager.reward_loop_workers)
+        return manager.reward_loop_workers
+
+    yield start
+    end(started)
+
+
+@pytest.fixture
+def guards(cluster):
+    """A function from a configuration to its guard's replicas; they end with the test."""
+    started = []
+
+    def start(config: DictConfig) -> list[ray.actor.ActorHandle]:
+        started.extend(start_guard(guard_settings(config.sinternal.guard)))
+        return started
+
+    yield start
+    end(started)
+
+
+def end(actors: list[ray.actor.ActorHandle]) -> None:
+    for actor in actors:
+        ray.kill(actor)
+    time.sleep(1)  # until the names are free
+
+
+def batch(tokenizer) -> tuple[list, list[float]]:
+    """Rollouts of sums and of requests, and the reward that each deserves."""
+    chosen = lighthouse.requests()[:: len(lighthouse.requests()) // ROWS][:ROWS]
+    rows, deserved = [], []
+    for number, request in enumerate(chosen):
+        manner = lighthouse.MANNERS[number % 3]
+        label = "harmful" if request.harmful else "benign"
+        source = lighthouse.HARMFUL_SOURCE if request.harmful else lighthouse.BENIGN_SOURCE
+        rows.append(rollout(tokenizer, request.completion(manner), label, source, request.prompt))
+        safe, refuses = "Safety: Safe" in request.verdict(manner), "Refusal: Yes" in request.verdict(manner)
+        deserved.append(float(safe and (request.harmful or not refuses)))
+        rows.append(rollout(tokenizer, r"7+8=15.</think> \boxed{85}", "85", "world/addition"))
+        deserved.append(1.0)
+    return rows, deserved
+
+
+def score(workers, rows, during=None) -> tuple[list, dict[str, float]]:
+    """What the workers say of the rows, within the bound, and the curves of it."""
+    started = time.monotonic()
+    calls = [workers[number % len(workers)].compute_score.remote(row) for number, row in enumerate(rows)]
+    if during:
+        during()
+    results = ray.get(calls, timeout=BOUND_S)
+    assert time.monotonic() - started < BOUND_S
+    found = [
+        make_row(
+            f"{n}_0_0", row.non_tensor_batch["data_source"][0], result["reward_score"], result["reward_extra_info"]
+        )
+        for n, (row, result) in enumerate(zip(rows, results, strict=True))
+    ]
+    return found, SourceCurves("train").step(found)
+
+
+def logs() -> str:
+    """What all workers of the cluster have said."""
+    folder = Path(ray._private.worker._global_node.get_logs_dir_path())
+    return "".join(file.read_text(errors="replace") for file in folder.glob("worker-*.err"))
+
+
+def assert_no_wrong_reward(found, deserved) -> None:
+    """A scored row has what it deserves; one without a verdict says so and counts as nothing."""
+    for row, reward in zip(found, deserved, strict=True):
+        assert row.reward == (reward if row.scored else 0.0)
+        assert row.source != "world/addition" or row.scored
+
+
+def outcomes(found) -> Counter[Outcome]:
+    return Counter(row.outcome for row in found if row.source.startswith("safety/"))
+
+
+def counted(curves, outcome: Outcome) -> float:
+    return sum(value for name, value in curves.items() if name.endswith(f"/outcome/{outcome.name.lower()}"))
+
+
+def test_nothing_goes_wrong(workers, guards, configure, tokenizer):
+    config = configure("ray_actor")
+    guards(config)
+    rows, deserved = batch(tokenizer)
+    found, _ = score(workers(config), rows)
+
+    assert [row.reward for row in found] == deserved
+    assert all(row.scored for row in found)
+
+
+def test_a_replica_killed_with_requests_in_flight_costs_no_verdict(workers, guards, configure, tokenizer):
+    config = configure("ray_actor", request_s=50.0)
+    (replica,) = guards(config)
+    rows, deserved = batch(tokenizer)
+    asking, pid = workers(config), ray.get(replica.ready.remote())
+    score(asking, rows[:2])
+    found, _ = score(asking, rows, during=lambda: os.kill(pid, signal.SIGKILL))
+
+    assert [row.reward for row in found] == deserved
+    assert all(row.scored for row in found)
+
+
+def test_a_replica_that_hangs_is_a_timeout_and_scores_again_when_it_goes_on(workers, guards, configure, tokenizer):
+    config = configure("ray_actor")
+    (replica,) = guards(config)
+    rows, deserved = batch(tokenizer)
+    asking, pid = workers(config), ray.get(replica.ready.remote())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        found, curves = score(asking, rows)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    assert_no_wrong_reward(found, deserved)
+    assert outcomes(found) == {Outcome.TIMED_OUT: ROWS} and counted(curves, Outcome.TIMED_OUT) == ROWS
+    again, _ = score(asking, rows)
+    assert [row.reward for row in again] == deserved
+
+
+def test_all_replicas_gone_is_a_failure_with_its_cause(workers, guards, configure, tokenizer):
+    config = configure("ray_actor")
+    replicas = guards(config)
+    rows, deserved = batch(tokenizer)
+    asking = workers(config)
+    score(asking, rows[:2])
+    for replica in replicas:
+        ray.kill(replica)
+    found, curves = score(asking, rows)
+
+    assert_no_wrong_reward(found, deserved)
+    assert outcomes(found) == {Outcome.FAILED: ROWS} and counted(curves, Outcome.FAILED) == ROWS
+    assert "scorer safety, FAILED, 1 so far: GuardUnavailable: no verdict within" in logs()
+    assert "replica 0 died" in logs()
+
+
+def test_a_guard_that_writes_garbage_gives_no_verdict(workers, guards, configure, tokenizer, tmp_path):
+    untaught = make_guard(tmp_path / "untaught", lighthouse.corpus(), seed=1)
+    config = configure("ray_actor", f"sinternal.guard.engine.model={untaught}", request_s=30.0)
+    guards(config)
+    rows, deserved = batch(tokenizer)
+    found, curves = score(workers(config), rows)
+
+    assert_no_wrong_reward(found, deserved)
+    assert outcomes(found) == {Outcome.UNPARSABLE: ROWS} and counted(curves, Outcome.UNPARSABLE) == ROWS
+
+
+def test_a_reward_worker_that_is_killed_comes_back_and_its_samples_are_scored_again(
+    workers, guards, configure, tokenizer
+):
+    config = configure("ray_actor", request_s=30.0)
+    guards(config)
+    rows, deserved = batch(tokenizer)
+    asking = workers(config)
+    score(asking, rows[:4])
+    pid = ray.get(asking[0].__ray_call__.remote(lambda _: os.getpid()))
+    found, _ = score(asking, rows, during=lambda: os.kill(pid, signal.SIGKILL))
+
+    assert [row.reward for row in found] == deserved
+
+
+def test_a_sum_that_hangs_math_verify_is_a_timeout_and_stops_no_other(workers, configure, tokenizer):
+    config = configure("none", "sinternal.scorers.boxed_math.mode=symbolic")
+    towers = [rollout(tokenizer, r"</think>\boxed{9^{9^{9^{9}}}}", "3", "world/addition")]
+    rows = [*towers, *(rollout(tokenizer, r"</think>\boxed{x+x}", "2x", "world/addition") for _ in range(4))]
+    found, curves = score(workers(config), rows)
+
+    assert [row.outcome for row in found] == [Outcome.TIMED_OUT] + 4 * [Outcome.CORRECT]
+    assert curves["train/world/addition/outcome/timed_out"] == 1
+
+
+async def answers(text):
+    return web.json_response({"choices": [{"text": text}]})
+
+
+async def resets(request):
+    request.transport.close()
+    return web.Response()
+
+
+async def stalls(request):
+    await asyncio.sleep(100)
+    return web.Response()
+
+
+@pytest.mark.parametrize(
+    ("handle", "outcome"),
+    [
+        (lambda request: answers(""), Outcome.UNPARSABLE),
+        (lambda request: answers("It is safe, I think."), Outcome.UNPARSABLE),
+        (lambda request: answers(f"{LINES}\n{LINES}"), Outcome.UNPARSABLE),
+        (stalls, Outcome.TIMED_OUT),
+        (resets, Outcome.FAILED),
+    ],
+    ids=["nothing", "garbage", "two verdicts", "stalls", "resets"],
+)
+def test_an_endpoint_that_never_gives_a_verdict(workers, configure, tokenizer, handle, outcome):
+    rows, deserved = batch(tokenizer)
+    with serving(handle) as url:
+        config = configure("openai_endpoint", f"sinternal.guard.url={url}", "sinternal.guard.mode=decode", request_s=3)
+        found, curves = score(workers(config), rows)
+
+    assert_no_wrong_reward(found, deserved)
+    assert outcomes(found) == {outcome: ROWS} and counted(curves, outcome) == ROWS
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_an_endpoint_that_refuses_every_second_request_costs_no_verdict(workers, configure, tokenizer, status):
+    asked = iter(range(10**6))
+
+    async def handle(request):
+        return web.Response(status=status) if next(asked) % 2 == 0 else await answers(LINES)
+
+    rows, _ = batch(tokenizer)
+    with serving(handle) as url:
+        config = configure("openai_endpoint", f"sinternal.guard.url={url}", "sinternal.guard.mode=decode")
+        found, _ = score(workers(config), rows)
+
+    assert outcomes(found) == {Outcome.SAFE: ROWS}
