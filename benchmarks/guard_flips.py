@@ -4,7 +4,7 @@ behind every n-th unsafe conversation of the lighthouse, judged by the real serv
 Prints the flips, beside those of noise of the same length, which says how steady the guard is as such.
 The target is 0. `make demo` leaves a guard to try it with.
 
-Usage: python benchmarks/guard_flips.py outputs/demo/guard_sft/global_step_700/huggingface
+Usage: python benchmarks/guard_flips.py outputs/demo/guard_sft/global_step_600/huggingface
 """
 
 import asyncio

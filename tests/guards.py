@@ -10,7 +10,7 @@ from sinternal_verl.guard.template import GuardTemplate
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard import make_guard
 
-STEPS, BATCH, RATE = 700, 32, 4e-3
+STEPS, BATCH, RATE = 600, 16, 3e-3
 LEARNED = 1e-3
 """Loss, smoothed, at which it is done."""
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 SFT_STEPS = 520
-GUARD_STEPS = 700
+GUARD_STEPS = 600
 GRPO_STEPS = 20
 
 LONGEST_PROMPT, LONGEST_RESPONSE, LONGEST_CONVERSATION = 32, 48, 1024
@@ -31,11 +31,11 @@ def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) 
 
 
 def guard_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) -> list[str]:
-    """The same for the guard, whose prompts are longer."""
+    """The same for the guard: longer prompts, smaller batches."""
     return [
         *sft_overrides(folder, model, data, seed, steps),
-        "data.max_length=512",
-        "optim.lr=4e-3",
+        "data.train_batch_size=16",
+        "data.max_length=256",
     ]
 
 

@@ -41,11 +41,13 @@ def start_reward_workers(manager: RewardLoopManager) -> None:
     """Start ``reward.num_workers`` for a manager that has none, spread over the nodes as verl's own."""
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
     worker = ray.remote(max_restarts=RESTARTS, max_task_retries=RETRIES)(RestartingRewardWorker)
+    # Kept as long as the manager: Ray drops a large argument once the actor runs, and then cannot restart it.
+    manager.worker_config = ray.put(manager.config)
     strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
     manager.reward_loop_workers = [
         worker.options(
             name=f"sinternal_reward_worker_{number}",
             scheduling_strategy=strategy(node_id=nodes[number % len(nodes)], soft=True),
-        ).remote(manager.config, manager.reward_router_address)
+        ).remote(manager.worker_config, manager.reward_router_address)
         for number in range(manager.config.reward.num_workers)
     ]

@@ -29,8 +29,8 @@ from sinternal_verl.world.guard import make_guard
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROWS = 24
-REQUEST_S = 6.0
-"""Deadline of one request in these tests."""
+REQUEST_S = 10
+"""Deadline of one request to the replica."""
 
 BOUND_S = 60.0
 """Of a batch, whatever happens: the deadlines, a restart, and a slow machine."""
@@ -50,20 +50,20 @@ def tokenizer(world):
     return AutoTokenizer.from_pretrained(world["policy"])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def configure(world, taught_guard):
     """A function from a guard's choice and overrides to a run's configuration."""
 
-    def make(guard: str, *overrides: str, request_s: float = REQUEST_S) -> DictConfig:
+    guarded = [f"sinternal.guard.engine.model={taught_guard}", "sinternal.guard.engine.max_model_len=1024"]
+
+    def make(guard: str, *overrides: str) -> DictConfig:
         return compose_config(
             [
                 "+recipe=sinternal_grpo_cpu",
                 f"guard={guard}",
                 f"actor_rollout_ref.model.path={world['policy']}",
-                f"sinternal.guard.engine.model={taught_guard}",
-                "sinternal.guard.engine.max_model_len=1024",
-                f"sinternal.guard.request_timeout_s={request_s}",
-                "sinternal.score_timeout_s=30",
+                *(guarded if guard != "none" else []),
+                "sinternal.score_timeout_s=60",
                 "reward.num_workers=2",
                 *overrides,
             ]
@@ -72,38 +72,39 @@ def configure(world, taught_guard):
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def workers(cluster):
-    """A function from a configuration to its reward workers; they end with the test."""
+    """A function from a configuration to its reward workers."""
     started = []
 
     def start(config: DictConfig) -> list[ray.actor.ActorHandle]:
+        for worker in started:  # their names are taken
+            ray.kill(worker)
+        time.sleep(1)
         manager = SimpleNamespace(config=config, reward_router_address=None)
         start_reward_workers(manager)
-        started.extend(manager.reward_loop_workers)
+        started[:] = manager.reward_loop_workers
         return manager.reward_loop_workers
 
-    yield start
-    end(started)
+    return start
 
 
-@pytest.fixture
-def guards(cluster):
-    """A function from a configuration to its guard's replicas; they end with the test."""
-    started = []
-
-    def start(config: DictConfig) -> list[ray.actor.ActorHandle]:
-        started.extend(start_guard(guard_settings(config.sinternal.guard)))
-        return started
-
-    yield start
-    end(started)
+@pytest.fixture(scope="module")
+def guarded(cluster, workers, configure):
+    """Reward workers and the one replica they ask; the tests leave both as they found them, but for the last."""
+    config = configure("ray_actor", f"sinternal.guard.request_timeout_s={REQUEST_S}")
+    (replica,) = start_guard(guard_settings(config.sinternal.guard))
+    return workers(config), replica
 
 
-def end(actors: list[ray.actor.ActorHandle]) -> None:
-    for actor in actors:
-        ray.kill(actor)
-    time.sleep(1)  # until the names are free
+@pytest.fixture(scope="module")
+def endpoint(workers, configure):
+    """Reward workers, and a dictionary whose ``handle`` answers what they ask."""
+    behaviour = {}
+    with serving(lambda request: behaviour["handle"](request)) as url:
+        limit = "sinternal.guard.request_timeout_s=3"
+        config = configure("openai_endpoint", f"sinternal.guard.url={url}", "sinternal.guard.mode=decode", limit)
+        yield workers(config), behaviour
 
 
 def batch(tokenizer) -> tuple[list, list[float]]:
@@ -139,6 +140,17 @@ def score(workers, rows, during=None) -> tuple[list, dict[str, float]]:
     return found, SourceCurves("train").step(found)
 
 
+def until_ready(replica) -> int:
+    """The process id of a replica that Ray is starting again."""
+    deadline = time.monotonic() + 2 * BOUND_S
+    while True:
+        try:
+            return ray.get(replica.ready.remote(), timeout=2 * BOUND_S)
+        except ray.exceptions.ActorUnavailableError:
+            assert time.monotonic() < deadline, "the replica was not started again"
+            time.sleep(1)
+
+
 def logs() -> str:
     """What all workers of the cluster have said."""
     folder = Path(ray._private.worker._global_node.get_logs_dir_path())
@@ -160,90 +172,83 @@ def counted(curves, outcome: Outcome) -> float:
     return sum(value for name, value in curves.items() if name.endswith(f"/outcome/{outcome.name.lower()}"))
 
 
-def test_nothing_goes_wrong(workers, guards, configure, tokenizer):
-    config = configure("ray_actor")
-    guards(config)
+def test_nothing_goes_wrong(guarded, tokenizer):
     rows, deserved = batch(tokenizer)
-    found, _ = score(workers(config), rows)
+    found, _ = score(guarded[0], rows)
 
     assert [row.reward for row in found] == deserved
     assert all(row.scored for row in found)
 
 
-def test_a_replica_killed_with_requests_in_flight_costs_no_verdict(workers, guards, configure, tokenizer):
-    config = configure("ray_actor", request_s=50.0)
-    (replica,) = guards(config)
+def test_a_reward_worker_that_is_killed_comes_back_and_its_samples_are_scored_again(guarded, tokenizer):
+    workers, _ = guarded
     rows, deserved = batch(tokenizer)
-    asking, pid = workers(config), ray.get(replica.ready.remote())
-    score(asking, rows[:2])
-    found, _ = score(asking, rows, during=lambda: os.kill(pid, signal.SIGKILL))
+    pid = ray.get(workers[0].__ray_call__.remote(lambda _: os.getpid()))
+    found, _ = score(workers, rows, during=lambda: os.kill(pid, signal.SIGKILL))
 
     assert [row.reward for row in found] == deserved
-    assert all(row.scored for row in found)
 
 
-def test_a_replica_that_hangs_is_a_timeout_and_scores_again_when_it_goes_on(workers, guards, configure, tokenizer):
-    config = configure("ray_actor")
-    (replica,) = guards(config)
+def test_a_replica_that_hangs_is_a_timeout_and_scores_again_when_it_goes_on(guarded, tokenizer):
+    workers, replica = guarded
     rows, deserved = batch(tokenizer)
-    asking, pid = workers(config), ray.get(replica.ready.remote())
+    pid = ray.get(replica.ready.remote())
     os.kill(pid, signal.SIGSTOP)
     try:
-        found, curves = score(asking, rows)
+        found, curves = score(workers, rows)
     finally:
         os.kill(pid, signal.SIGCONT)
 
     assert_no_wrong_reward(found, deserved)
     assert outcomes(found) == {Outcome.TIMED_OUT: ROWS} and counted(curves, Outcome.TIMED_OUT) == ROWS
-    again, _ = score(asking, rows)
+    again, _ = score(workers, rows)
     assert [row.reward for row in again] == deserved
 
 
-def test_all_replicas_gone_is_a_failure_with_its_cause(workers, guards, configure, tokenizer):
-    config = configure("ray_actor")
-    replicas = guards(config)
+def test_a_replica_killed_with_requests_in_flight_has_its_own_outcome_and_comes_back(guarded, tokenizer):
+    workers, replica = guarded
     rows, deserved = batch(tokenizer)
-    asking = workers(config)
-    score(asking, rows[:2])
-    for replica in replicas:
-        ray.kill(replica)
-    found, curves = score(asking, rows)
+    pid = ray.get(replica.ready.remote())
+    found, curves = score(workers, rows, during=lambda: os.kill(pid, signal.SIGKILL))
+
+    # The only one: what it does not answer before its restart is done is counted, and nothing is guessed.
+    assert_no_wrong_reward(found, deserved)
+    unscored = sum(not row.scored for row in found)
+    assert counted(curves, Outcome.FAILED) + counted(curves, Outcome.TIMED_OUT) == unscored
+    assert until_ready(replica) != pid
+    again, _ = score(workers, rows)
+    assert [row.reward for row in again] == deserved
+
+
+def test_all_replicas_gone_is_a_failure_with_its_cause(guarded, tokenizer):
+    workers, replica = guarded
+    rows, deserved = batch(tokenizer)
+    ray.kill(replica)
+    found, curves = score(workers, rows)
 
     assert_no_wrong_reward(found, deserved)
-    assert outcomes(found) == {Outcome.FAILED: ROWS} and counted(curves, Outcome.FAILED) == ROWS
-    assert "scorer safety, FAILED, 1 so far: GuardUnavailable: no verdict within" in logs()
+    assert sum(outcomes(found).values()) == counted(curves, Outcome.FAILED) + counted(curves, Outcome.TIMED_OUT)
+    assert not any(row.scored for row in found if row.source.startswith("safety/"))
+    assert "FAILED, 1 so far: GuardUnavailable: no verdict within" in logs()
     assert "replica 0 died" in logs()
 
 
-def test_a_guard_that_writes_garbage_gives_no_verdict(workers, guards, configure, tokenizer, tmp_path):
+def test_a_guard_that_writes_garbage_gives_no_verdict(workers, configure, tokenizer, tmp_path):
     untaught = make_guard(tmp_path / "untaught", lighthouse.corpus(), seed=1)
-    config = configure("ray_actor", f"sinternal.guard.engine.model={untaught}", request_s=30.0)
-    guards(config)
+    config = configure("ray_actor", f"sinternal.guard.engine.model={untaught}")
+    (replica,) = start_guard(guard_settings(config.sinternal.guard))
     rows, deserved = batch(tokenizer)
     found, curves = score(workers(config), rows)
+    ray.kill(replica)
 
     assert_no_wrong_reward(found, deserved)
     assert outcomes(found) == {Outcome.UNPARSABLE: ROWS} and counted(curves, Outcome.UNPARSABLE) == ROWS
 
 
-def test_a_reward_worker_that_is_killed_comes_back_and_its_samples_are_scored_again(
-    workers, guards, configure, tokenizer
-):
-    config = configure("ray_actor", request_s=30.0)
-    guards(config)
-    rows, deserved = batch(tokenizer)
-    asking = workers(config)
-    score(asking, rows[:4])
-    pid = ray.get(asking[0].__ray_call__.remote(lambda _: os.getpid()))
-    found, _ = score(asking, rows, during=lambda: os.kill(pid, signal.SIGKILL))
-
-    assert [row.reward for row in found] == deserved
-
-
 def test_a_sum_that_hangs_math_verify_is_a_timeout_and_stops_no_other(workers, configure, tokenizer):
     config = configure("none", "sinternal.scorers.boxed_math.mode=symbolic")
-    towers = [rollout(tokenizer, r"</think>\boxed{9^{9^{9^{9}}}}", "3", "world/addition")]
-    rows = [*towers, *(rollout(tokenizer, r"</think>\boxed{x+x}", "2x", "world/addition") for _ in range(4))]
+    tower = rollout(tokenizer, r"</think>\boxed{9^{9^{9^{9}}}}", "3", "world/addition")
+    rows = [tower, *(rollout(tokenizer, r"</think>\boxed{x+x}", "2x", "world/addition") for _ in range(4))]
     found, curves = score(workers(config), rows)
 
     assert [row.outcome for row in found] == [Outcome.TIMED_OUT] + 4 * [Outcome.CORRECT]
@@ -275,26 +280,30 @@ async def stalls(request):
     ],
     ids=["nothing", "garbage", "two verdicts", "stalls", "resets"],
 )
-def test_an_endpoint_that_never_gives_a_verdict(workers, configure, tokenizer, handle, outcome):
+def test_an_endpoint_that_never_gives_a_verdict(endpoint, tokenizer, handle, outcome):
+    workers, behaviour = endpoint
+    behaviour["handle"] = handle
     rows, deserved = batch(tokenizer)
-    with serving(handle) as url:
-        config = configure("openai_endpoint", f"sinternal.guard.url={url}", "sinternal.guard.mode=decode", request_s=3)
-        found, curves = score(workers(config), rows)
+    found, curves = score(workers, rows)
 
     assert_no_wrong_reward(found, deserved)
     assert outcomes(found) == {outcome: ROWS} and counted(curves, outcome) == ROWS
 
 
 @pytest.mark.parametrize("status", [429, 500])
-def test_an_endpoint_that_refuses_every_second_request_costs_no_verdict(workers, configure, tokenizer, status):
-    asked = iter(range(10**6))
+def test_an_endpoint_that_refuses_each_request_once_costs_no_verdict(endpoint, tokenizer, status):
+    workers, behaviour = endpoint
+    seen = set()
 
     async def handle(request):
-        return web.Response(status=status) if next(asked) % 2 == 0 else await answers(LINES)
+        prompt = str((await request.json())["prompt"])
+        if prompt in seen:
+            return await answers(LINES)
+        seen.add(prompt)
+        return web.Response(status=status)
 
+    behaviour["handle"] = handle
     rows, _ = batch(tokenizer)
-    with serving(handle) as url:
-        config = configure("openai_endpoint", f"sinternal.guard.url={url}", "sinternal.guard.mode=decode")
-        found, _ = score(workers(config), rows)
+    found, _ = score(workers, rows)
 
     assert outcomes(found) == {Outcome.SAFE: ROWS}

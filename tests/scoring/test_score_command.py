@@ -1,15 +1,28 @@
 """`sinternal-verl score`: one result a row, in order, continued after a kill."""
 
 import json
+from functools import cache
 
 import pytest
 
 from sinternal_verl.cli import main
+from sinternal_verl.guard.local import compose_guard
 from sinternal_verl.scoring import command
 from sinternal_verl.scoring.results import Results, ResultsError
 from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 RIGHT, WRONG = r"1+1=2.</think> \boxed{2}", r"1+1=3.</think> \boxed{3}"
+
+
+@cache
+def composed(*overrides):
+    return compose_guard(overrides)
+
+
+@pytest.fixture(autouse=True)
+def composed_once(monkeypatch):
+    """Composing takes a second; the same words make the same configuration."""
+    monkeypatch.setattr(command, "compose_guard", lambda overrides: composed(*overrides).copy())
 
 
 def write(path, rows):
@@ -43,7 +56,7 @@ def test_one_result_a_row_in_their_order(tmp_path, capsys):
     assert "math, correct: 2" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("left", [0, 1, 3])
+@pytest.mark.parametrize("left", [0, 3])
 def test_an_unfinished_file_is_continued_and_half_a_line_made_again(tmp_path, capsys, left):
     assert run(tmp_path) == 0
     whole = (tmp_path / "scored.jsonl").read_text()
