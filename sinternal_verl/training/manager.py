@@ -13,7 +13,7 @@ say nothing. What a failure does to training is the trainer's (`sinternal_verl.t
 
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
@@ -40,7 +40,6 @@ class SInternalRewardManager(RewardManagerBase):
     ) -> None:
         super().__init__(config, tokenizer, compute_score)
         served = {"reward_router_address": reward_router_address, "reward_model_tokenizer": reward_model_tokenizer}
-        config = _with_address(config, reward_router_address)
         router = make_router(config, compute_score, served if reward_router_address else {})
         timeout_s = OmegaConf.select(config, "sinternal.score_timeout_s", default=DEFAULT_TIMEOUT_S)
         self._scoring = Scoring(router, timeout_s)
@@ -82,15 +81,6 @@ class SInternalRewardManager(RewardManagerBase):
         )
 
 
-def _with_address(config: DictConfig, router: str | None) -> DictConfig:
-    """Of ``guard=verl_router`` the address is known only here, once verl has started its router."""
-    if not router or OmegaConf.select(config, "sinternal.guard.backend") != "verl_router":
-        return config
-    config = config.copy()
-    config.sinternal.guard.url = f"http://{router}/v1"
-    return config
-
-
 def make_router(config, compute_score, served: dict[str, Any]) -> Router:
     """The user's own reward function for every source, else ``sinternal.scorers``.
 
@@ -103,4 +93,9 @@ def make_router(config, compute_score, served: dict[str, Any]) -> Router:
     scorers = OmegaConf.select(config, "sinternal.scorers")
     if not scorers:
         raise ScorerError("*", None, "no scorer is configured", "add +sinternal.scorers.boxed_math.sources=['*']")
-    return Router.from_config(OmegaConf.to_container(scorers, resolve=True))
+    entries = OmegaConf.to_container(scorers, resolve=True)
+    for entry in filter(None, entries.values()):
+        # Of guard=verl_router the address is known only here, once verl has started its router.
+        if isinstance(guard := entry.get("guard"), dict) and guard.get("backend") == "verl_router":
+            guard["url"] = f"http://{served['reward_router_address']}/v1"
+    return Router.from_config(entries)

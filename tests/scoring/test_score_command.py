@@ -1,5 +1,6 @@
 """`sinternal-verl score`: one result a row, in order, continued after a kill."""
 
+import copy
 import json
 from functools import cache
 
@@ -22,7 +23,7 @@ def composed(*overrides):
 @pytest.fixture(autouse=True)
 def composed_once(monkeypatch):
     """Composing takes a second; the same words make the same configuration."""
-    monkeypatch.setattr(command, "compose_guard", lambda overrides: composed(*overrides).copy())
+    monkeypatch.setattr(command, "compose_guard", lambda overrides: copy.deepcopy(composed(*overrides)))
 
 
 def write(path, rows):

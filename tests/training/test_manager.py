@@ -222,3 +222,23 @@ def test_verl_finds_the_manager_by_name_and_by_import(tokenizer):
     for choice in (ours, {"source": "register", "name": "sinternal"}):
         config = OmegaConf.create({"reward": {"reward_manager": choice}})
         assert resolve_reward_manager_cls(config).__name__ == "SInternalRewardManager"
+
+
+def test_of_verls_router_the_scorers_learn_the_address_and_the_run_s_configuration_does_not(tokenizer, monkeypatch):
+    from sinternal_verl.training import manager
+
+    found = {}
+    monkeypatch.setattr(manager.Router, "from_config", lambda scorers: found.update(scorers) or manager.Router([]))
+    guard = {"backend": "verl_router", "url": None}
+    scorers = {"safety": {"sources": ["safety/*"], "guard": "${sinternal.guard}"}}
+    config = OmegaConf.create(
+        {
+            "reward": {"custom_reward_function": {"path": None}},
+            "sinternal": {"scorers": scorers, "guard": guard},
+            "data": {},
+        }
+    )
+    manager.SInternalRewardManager(config, tokenizer, None, reward_router_address="10.0.0.1:4000")
+
+    assert found["safety"]["guard"] == guard | {"url": "http://10.0.0.1:4000/v1"}
+    assert config.sinternal.guard.url is None
