@@ -23,6 +23,9 @@ class Backend(Protocol):
             GuardUnavailable: the guard answered with failures only.
         """
 
+    async def close(self) -> None:
+        """Let go of what it holds."""
+
 
 def connect(guard: Mapping[str, Any]) -> Backend:
     """The backend of a ``sinternal.guard`` node.

@@ -62,6 +62,9 @@ class ReplicaClient:
         """
         return await self._ask("generate", ids, tokens)
 
+    async def close(self) -> None:
+        """Nothing is held: the replicas are the trainer's."""
+
     async def _ask(self, method: str, *arguments: Any) -> Any:
         deadline, last = time.monotonic() + self._timeout_s, "none answered"
         timed_out = False

@@ -111,6 +111,7 @@ async def _score_all(
     finally:
         for _, task in waiting:
             task.cancel()
+        await scoring.close()
     return summary
 
 

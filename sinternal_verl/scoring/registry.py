@@ -209,6 +209,11 @@ class Router:
         return cls([bind(key, entry) for key, entry in scorers.items() if entry is not None])
 
     @property
+    def scorers(self) -> list[BoundScorer]:
+        """Every scorer, once."""
+        return list({id(bound): bound for bound in self._scorers.values()}.values())
+
+    @property
     def sources(self) -> list[str]:
         """Every source and pattern some scorer takes."""
         return list(self._scorers)

@@ -56,6 +56,12 @@ class Scoring:
         except Exception as error:
             return self._fail(bound.key, Outcome.FAILED, f"{type(error).__name__}: {error}", error)
 
+    async def close(self) -> None:
+        """Close the connections of scorers that have some; a reward worker ends with its own."""
+        for bound in self._router.scorers:
+            if close := getattr(bound.call, "close", None):
+                await close()
+
     async def _run(self, bound: BoundScorer, sample: Sample) -> Score:
         if bound.is_async:
             return await asyncio.wait_for(bound.call(sample), self._timeout_s)

@@ -68,6 +68,12 @@ class SafetyScorer:
             return Score(0.0, Outcome.REFUSED, beside)
         return Score(1.0, Outcome.SAFE, beside)
 
+    async def close(self) -> None:
+        """Leave the guard; the next sample reaches it anew."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            await guard.close()
+
     def check_ground_truth(self, ground_truth: object) -> str | None:
         """What is wrong with a row's label."""
         if ground_truth in (HARMFUL, BENIGN):
