@@ -8,6 +8,7 @@
 
 import argparse
 
+import torch
 from datasets import load_dataset
 
 from sinternal_verl.scoring.trl import TRLReward
@@ -31,12 +32,15 @@ def main() -> None:
     settings = GRPOConfig(
         output_dir=arguments.out,
         max_steps=arguments.steps,
+        logging_steps=1,
         max_completion_length=arguments.longest,
         num_generations=8,
         per_device_train_batch_size=8,
         # The paper's: no KL, advantages by the group's standard deviation.
         beta=0.0,
         scale_rewards="group",
+        bf16=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
         seed=1,
     )
     rows = load_dataset("parquet", data_files=arguments.data, split="train")

@@ -7,6 +7,7 @@ r"""The scorers as one reward function of TRL's trainers.
 """
 
 import asyncio
+import atexit
 from collections.abc import Mapping, Sequence
 from threading import Thread
 from typing import Any
@@ -15,6 +16,8 @@ from sinternal_verl.scoring.registry import Router
 from sinternal_verl.scoring.response import THOUGHT_END
 from sinternal_verl.scoring.run import DEFAULT_TIMEOUT_S, Scoring
 from sinternal_verl.scoring.score import Sample
+
+CLOSE_S = 5.0
 
 Text = str | Sequence[Mapping[str, Any]]
 """A string, or messages."""
@@ -38,6 +41,7 @@ class TRLReward:
         # A loop of its own: connections outlive a call, and the caller may have a loop already.
         self._loop = asyncio.new_event_loop()
         Thread(target=self._loop.run_forever, daemon=True, name="sinternal-reward").start()
+        atexit.register(self._close)
 
     def __call__(
         self,
@@ -56,6 +60,9 @@ class TRLReward:
         ]
         scores = asyncio.run_coroutine_threadsafe(self._score(samples), self._loop).result()
         return [score.value if score.scored else None for score in scores]
+
+    def _close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._scoring.close(), self._loop).result(CLOSE_S)
 
     async def _score(self, samples: list[Sample]) -> list:
         return await asyncio.gather(*map(self._scoring.score, samples))
