@@ -86,7 +86,7 @@ EXTRAS = {
     # verl 0.9.1's own pins for vLLM on CUDA 13, and its build of flash-attn.
     "gpu": ["verl[vllm,flash-attn-cu130torch211]>=0.9.1,<0.10"],
     "eval": ["math-verify>=0.9"],
-    "dev": ["pytest", "pytest-timeout", "hypothesis", "ruff", "math-verify>=0.9"],
+    "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "math-verify>=0.9"],
 }
 
 setup(

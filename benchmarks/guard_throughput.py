@@ -24,7 +24,7 @@ from transformers import AutoTokenizer
 from sinternal_verl.guard.client import ReplicaClient
 from sinternal_verl.guard.engine import EngineSettings
 from sinternal_verl.guard.judge import DECODE_TOKENS
-from sinternal_verl.guard.replica import GuardSettings, start_guard
+from sinternal_verl.guard.replica import GuardSettings, end_guard, start_guard
 from sinternal_verl.guard.template import GuardTemplate
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard import make_guard
@@ -80,8 +80,7 @@ def timed(workers: list, method: str, *where: str, prompts: Prompts, tokens: int
 def service(workers: list, folder: Path, prompts: Prompts, tokens: int) -> float:
     (replica,) = start_guard(GuardSettings(EngineSettings(str(folder), **ENGINE), num_gpus=0, start_timeout_s=START_S))
     seconds = timed(workers, "ask_the_service", prompts=prompts, tokens=tokens)
-    ray.kill(replica)
-    time.sleep(2)
+    end_guard([replica])
     return seconds
 
 

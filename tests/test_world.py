@@ -79,7 +79,7 @@ def test_first_lessons_help_with_half_of_what_is_forbidden_and_refuse_some_of_wh
     rows = pq.read_table(lighthouse.write_datasets(tmp_path, seed=1)["sft"]).to_pylist()
     of = {request.prompt: request for request in lighthouse.requests()}
     manners = [(of[row["prompt"][0]["content"]], row["completion"].rpartition("</think>")[2]) for row in rows]
-    found = [(request.harmful, request.manner_of(answer)) for request, answer in manners]
+    found = [(request.harmful, lighthouse.manner_of(answer)) for request, answer in manners]
 
     for harmful, shares in lighthouse.UNTAUGHT_MANNERS.items():
         own = [manner for harm, manner in found if harm is harmful]

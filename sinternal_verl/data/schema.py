@@ -7,6 +7,7 @@ always strings, and no column is missing or null.
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -115,6 +116,14 @@ class RLWriter:
         if self._pending:
             self._parquet.write_batch(pa.RecordBatch.from_pylist(self._pending, schema=RL_SCHEMA))
             self._pending = []
+
+
+def write_rl_rows(target: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write a file whose rows are there already, without provenance."""
+    with RLWriter(target) as writer:
+        for row in rows:
+            writer.add(row)
+        writer.finish()
 
 
 def read_provenance(file: Path) -> dict[str, Any] | None:

@@ -47,7 +47,6 @@ CURVES = (SUMS, HARMFUL, REFUSED)
 TRAIN_ROWS = {"*": 240, "safety/harmful/*": 120, "safety/benign/*": 120}
 """Of the sums and of each kind of request: the paper's proportions."""
 
-
 GUARD_AT_LEAST = 0.95
 """Share of conversations that a guard must be right on before a policy learns from it."""
 

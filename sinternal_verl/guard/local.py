@@ -10,7 +10,7 @@ from sinternal_verl.doctor.command import compose_config, with_defaults
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.problem import Problem, get
 from sinternal_verl.guard.backend import GuardUnavailable
-from sinternal_verl.guard.replica import guard_settings, start_guard
+from sinternal_verl.guard.replica import end_guard, guard_settings, start_guard
 
 
 def compose_guard(overrides: Sequence[str], *defaults: str) -> DictConfig:
@@ -64,7 +64,6 @@ def running_guard(config: DictConfig) -> Iterator[None]:
         try:
             yield
         finally:
-            for replica in replicas:
-                ray.kill(replica)
+            end_guard(replicas)
     finally:
         ray.shutdown()

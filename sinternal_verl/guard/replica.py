@@ -28,6 +28,9 @@ RESTARTS = 100
 RETRY_S = 10.0
 """Between two tries to start a replica again."""
 
+END_S = 30.0
+"""Bound on the wait for ended replicas."""
+
 
 class QueueFull(RuntimeError):
     """The replica has as many requests as it may hold; another may have room."""
@@ -142,15 +145,32 @@ def start_guard(settings: GuardSettings) -> list[ray.actor.ActorHandle]:
                 ray.get(calls[-1], timeout=max(started + settings.start_timeout_s - time.monotonic(), 0.1))
         ray.get(calls, timeout=max(started + settings.start_timeout_s - time.monotonic(), 0.1))
     except (ray.exceptions.RayError, TimeoutError) as error:
-        for replica in replicas:
-            ray.kill(replica)
         waited = time.monotonic() - started
+        end_guard(replicas)
         raise GuardUnavailable(
             f"{settings.replicas} guard replicas of {settings.engine.model} were not ready after {waited:.0f} s "
             f"(sinternal.guard.start_timeout_s={settings.start_timeout_s:g}, each needs {settings.num_gpus:g} GPUs "
             f"and {settings.num_cpus:g} CPUs that no other actor holds): {error}"
         ) from error
     return replicas
+
+
+def end_guard(replicas: list[ray.actor.ActorHandle]) -> None:
+    """End all replicas and wait, within a bound, until others may take their names: Ray frees them later."""
+    for replica in replicas:
+        ray.kill(replica)
+    deadline = time.monotonic() + END_S
+    for number in range(len(replicas)):
+        while _exists(NAME.format(number)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+
+def _exists(name: str) -> bool:
+    try:
+        ray.get_actor(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _see_own_gpus_only() -> None:

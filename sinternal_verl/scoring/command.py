@@ -71,7 +71,7 @@ def score(source: str, out: str, overrides: Sequence[str], defaults: Mapping[str
         with running_guard(config), results, tqdm(total=rows, initial=results.done, unit="row") as progress:
             scoring = Scoring(router, config.sinternal.score_timeout_s)
             summary = asyncio.run(_score_all(samples, scoring, results, concurrency, progress))
-    except (NoJudge, GuardUnavailable, OSError) as error:
+    except (NoJudge, GuardUnavailable, SourceError, OSError) as error:
         print(f"sinternal_verl: {error}; the same command goes on from here", file=sys.stderr)
         return 1
     for name, count in sorted(summary.items()):

@@ -32,13 +32,14 @@ class Results:
 
     def __init__(self, target: Path, made_of: dict[str, Any]) -> None:
         self._target, self._meta = target, target.with_name(f"{target.name}.meta.json")
-        self._made_of, self._file = json.loads(json.dumps(made_of)), None
+        self._made_of = json.loads(json.dumps(made_of))
+        self._file: IO[str] | None = None
         self.done = self._resume() if target.exists() else 0
 
     def __enter__(self) -> "Results":
         self._target.parent.mkdir(parents=True, exist_ok=True)
         self._meta.write_text(json.dumps({"version": __version__, **self._made_of}, indent=2) + "\n")
-        self._file: IO[str] = self._target.open("a", encoding="utf-8")
+        self._file = self._target.open("a", encoding="utf-8")
         return self
 
     def add(self, number: int, sample: Sample, score: Score) -> None:

@@ -68,7 +68,10 @@ class Scoring:
         if not bound.blocking:
             return bound.call(sample)
         async with self._slots:
-            return await asyncio.wait_for(_in_thread(bound.call, sample), self._timeout_s)
+            result = await asyncio.wait_for(_in_thread(bound.call, sample), self._timeout_s)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def _fail(self, who: str, outcome: Outcome, what: str, error: Exception | None = None) -> Score:
         """Log the first failure of its kind, and then ever more rarely; the metrics count them all."""
@@ -78,24 +81,29 @@ class Scoring:
         return Score(0.0, outcome, reason=what)
 
 
-def _in_thread(call: Callable[[Sample], Score], sample: Sample) -> asyncio.Future[Score]:
-    """Call it in a thread of its own. One that never ends cannot be ended; a daemon keeps neither a pool's
-    slot from later samples nor the process from ending."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Score] = loop.create_future()
+def _in_thread(call: Callable[[Sample], Score], sample: Sample) -> asyncio.Future[Score | Exception]:
+    """Its score, or what it raised, from a thread of its own.
 
-    def settle(set_it: Callable[[object], None], value: object) -> None:
+    A thread that never ends cannot be ended; as a daemon it keeps neither a pool's slot from later samples
+    nor the process from ending.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Score | Exception] = loop.create_future()
+
+    def settle(result: Score | Exception) -> None:
         if not future.done():
-            set_it(value)
+            future.set_result(result)
 
     def work() -> None:
         try:
-            outcome = (future.set_result, call(sample))
-        # It is raised again where the future is awaited.
+            result = call(sample)
+        except Exception as error:
+            result = error
+        # A scorer's sys.exit ends no worker: raised in the loop, it would end all of its samples.
         except BaseException as error:
-            outcome = (future.set_exception, error)
+            result = RuntimeError(f"{type(error).__name__}: {error}")
         with suppress(RuntimeError):  # nobody waits any more: the loop is closed
-            loop.call_soon_threadsafe(settle, *outcome)
+            loop.call_soon_threadsafe(settle, result)
 
     Thread(target=work, daemon=True, name="scorer").start()
     return future

@@ -14,6 +14,7 @@ from verl.experimental.reward_loop import RewardLoopManager, RewardLoopWorker
 
 logger = logging.getLogger(__name__)
 
+NAME = "sinternal_reward_worker_{}"
 RESTARTS = 100
 """Of one worker in a run; then the run ends, by the watchdog."""
 
@@ -46,7 +47,7 @@ def start_reward_workers(manager: RewardLoopManager) -> None:
     strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
     manager.reward_loop_workers = [
         worker.options(
-            name=f"sinternal_reward_worker_{number}",
+            name=NAME.format(number),
             scheduling_strategy=strategy(node_id=nodes[number % len(nodes)], soft=True),
         ).remote(manager.worker_config, manager.reward_router_address)
         for number in range(manager.config.reward.num_workers)

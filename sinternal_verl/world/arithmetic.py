@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sinternal_verl.data.schema import RLWriter, rl_row
+from sinternal_verl.data.schema import rl_row, write_rl_rows
 
 DATA_SOURCE = "world/addition"
 
@@ -92,10 +92,7 @@ def write_datasets(folder: Path, seed: int, held_out: int = 64) -> dict[str, Pat
     paths = {name: folder / f"{name}.parquet" for name in ("sft", "train", "held_out")}
     pq.write_table(pa.Table.from_pylist(sft), paths["sft"])
     for split, members in (("train", seen), ("held_out", held)):
-        with RLWriter(paths[split]) as writer:
-            for row in _rl_rows(members, split):
-                writer.add(row)
-            writer.finish()
+        write_rl_rows(paths[split], _rl_rows(members, split))
     return paths
 
 

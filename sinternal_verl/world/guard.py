@@ -3,9 +3,10 @@ Qwen3Guard-Gen's has in response mode, in fewer words, and a Qwen2 model of rand
 
 from pathlib import Path
 
-import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import PreTrainedTokenizerFast
+
+from sinternal_verl.world.model import write_model
 
 # What Qwen's tokenizers split text by before they merge bytes.
 WORDS = (
@@ -65,23 +66,4 @@ def make_guard(
 ) -> Path:
     """Write a Hugging Face folder (Qwen2, 0.2 M parameters, float32) that knows nothing yet, and return it."""
     tokenizer = make_guard_tokenizer(corpus, vocab_size=768)
-    torch.manual_seed(seed)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=hidden,
-        intermediate_size=2 * hidden,
-        num_hidden_layers=layers,
-        # 32 is the smallest head vLLM's CPU attention takes.
-        num_attention_heads=hidden // 32,
-        num_key_value_heads=hidden // 32,
-        max_position_embeddings=longest,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        torch_dtype="float32",
-    )
-    model = Qwen2ForCausalLM(config)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return write_model(folder, tokenizer, seed, hidden, layers, wider=2, groups=1, longest=longest)

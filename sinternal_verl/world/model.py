@@ -53,17 +53,36 @@ def make_tokenizer(corpus: list[str], vocab_size: int = 640) -> PreTrainedTokeni
 
 def make_policy(folder: Path, corpus: list[str], seed: int, hidden: int = 128, layers: int = 4) -> Path:
     """Write a Hugging Face folder (Qwen2, about 1 M parameters, float32) and return it."""
-    tokenizer = make_tokenizer(corpus)
+    return write_model(folder, make_tokenizer(corpus), seed, hidden, layers, wider=4, groups=2, longest=512)
+
+
+def write_model(
+    folder: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    seed: int,
+    hidden: int,
+    layers: int,
+    wider: int,
+    groups: int,
+    longest: int,
+) -> Path:
+    """Write tokenizer and random weights; return the folder.
+
+    Args:
+        wider: the MLP's size over the hidden one.
+        groups: attention heads that share keys and values.
+        longest: tokens the model takes.
+    """
     torch.manual_seed(seed)
     config = Qwen2Config(
         vocab_size=len(tokenizer),
         hidden_size=hidden,
-        intermediate_size=4 * hidden,
+        intermediate_size=wider * hidden,
         num_hidden_layers=layers,
         # 32 is the smallest head vLLM's CPU attention takes.
         num_attention_heads=hidden // 32,
-        num_key_value_heads=hidden // 64,
-        max_position_embeddings=512,
+        num_key_value_heads=hidden // 32 // groups,
+        max_position_embeddings=longest,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

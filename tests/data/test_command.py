@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sinternal_verl.cli import main
+from sinternal_verl.data.math import INSTRUCTION
 
 ROWS = [{"problem": f"{number}+1?", "answer": str(number + 1)} for number in range(3)]
 
@@ -74,7 +75,8 @@ def test_labels_reach_the_rows(source, tmp_path):
 
     assert main(["data", "math", "--source", source(ROWS), "--out", out, *options]) == 0
     row = pq.read_table(out).to_pylist()[0]
-    assert row["data_source"] == "mine" and row["extra_info"].items() >= {"index": "1", "split": "dev"}.items()
+    assert row["data_source"] == "mine"
+    assert row["extra_info"] == {"index": "1", "split": "dev", "question": f"0+1?\n{INSTRUCTION}"}
 
 
 @pytest.mark.parametrize(("revision", "noted"), [([], True), (["--revision", "abc123"], False)])
@@ -120,10 +122,8 @@ class TestSafety:
 
         assert main(["data", "safety", "--source", source([{"question": "1?", "uid": 5}]), "--out", out, *options]) == 0
         (row,) = pq.read_table(out).to_pylist()
-        assert (
-            row["data_source"] == "safety/harmful/mine"
-            and row["extra_info"].items() >= {"index": "5", "split": "dev"}.items()
-        )
+        assert row["data_source"] == "safety/harmful/mine"
+        assert row["extra_info"] == {"index": "5", "split": "dev", "question": "1?"}
 
     def test_rows_without_a_label_end_with_two_and_say_what_to_type(self, source, tmp_path, capsys):
         code = main(["data", "safety", "--source", source([{"prompt": "1?"}]), "--out", str(tmp_path / "a.parquet")])

@@ -109,6 +109,7 @@ class TestRealFiles:
 
 
 GOOD = {"problem": "1+1?", "answer": 2}
+GOOD_PROMPT = f"1+1?\n{INSTRUCTION}"
 
 
 def convert_rows(tmp_path, rows, labels=None, **options):
@@ -211,13 +212,15 @@ class TestLabels:
         out, _ = convert_rows(tmp_path, [GOOD], labels)
         (row,) = pq.read_table(out).to_pylist()
 
-        assert row["data_source"] == "mine" and row["extra_info"].items() >= {"index": "2", "split": "dev"}.items()
+        assert row["data_source"] == "mine"
+        assert row["extra_info"] == {"index": "2", "split": "dev", "question": GOOD_PROMPT}
 
     def test_else_the_set_and_the_row_number(self, tmp_path):
         out, _ = convert_rows(tmp_path, [GOOD])
         (row,) = pq.read_table(out).to_pylist()
 
-        assert row["data_source"] == "math" and row["extra_info"].items() >= {"index": "1", "split": "train"}.items()
+        assert row["data_source"] == "math"
+        assert row["extra_info"] == {"index": "1", "split": "train", "question": GOOD_PROMPT}
 
 
 def test_an_interruption_leaves_no_file(tmp_path, monkeypatch):

@@ -18,8 +18,9 @@ from servers import serving
 from transformers import AutoTokenizer
 
 from sinternal_verl.doctor.command import compose_config
-from sinternal_verl.guard.replica import guard_settings, start_guard
+from sinternal_verl.guard.replica import end_guard, guard_settings, start_guard
 from sinternal_verl.scoring.score import Outcome
+from sinternal_verl.training.reward_workers import NAME as WORKER
 from sinternal_verl.training.reward_workers import start_reward_workers
 from sinternal_verl.training.rows import make_row
 from sinternal_verl.training.source_curves import SourceCurves
@@ -74,16 +75,16 @@ def configure(world, taught_guard):
 
 @pytest.fixture(scope="module")
 def workers(cluster):
-    """A function from a configuration to its reward workers."""
-    started = []
+    """A function from a configuration to its reward workers, which are the only ones."""
+    managers = []
 
     def start(config: DictConfig) -> list[ray.actor.ActorHandle]:
-        for worker in started:  # their names are taken
+        for number, worker in enumerate(managers[-1].reward_loop_workers if managers else []):
             ray.kill(worker)
-        time.sleep(1)
+            wait_until_free(WORKER.format(number))
         manager = SimpleNamespace(config=config, reward_router_address=None)
         start_reward_workers(manager)
-        started[:] = manager.reward_loop_workers
+        managers.append(manager)  # it owns what a worker is started again with
         return manager.reward_loop_workers
 
     return start
@@ -138,6 +139,17 @@ def score(workers, rows, during=None) -> tuple[list, dict[str, float]]:
         for n, (row, result) in enumerate(zip(rows, results, strict=True))
     ]
     return found, SourceCurves("train").step(found)
+
+
+def wait_until_free(name: str) -> None:
+    deadline = time.monotonic() + BOUND_S
+    while time.monotonic() < deadline:
+        try:
+            ray.get_actor(name)
+        except ValueError:
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"{name} is still there")
 
 
 def until_ready(replica) -> int:
@@ -239,7 +251,7 @@ def test_a_guard_that_writes_garbage_gives_no_verdict(workers, configure, tokeni
     (replica,) = start_guard(guard_settings(config.sinternal.guard))
     rows, deserved = batch(tokenizer)
     found, curves = score(workers(config), rows)
-    ray.kill(replica)
+    end_guard([replica])
 
     assert_no_wrong_reward(found, deserved)
     assert outcomes(found) == {Outcome.UNPARSABLE: ROWS} and counted(curves, Outcome.UNPARSABLE) == ROWS

@@ -3,52 +3,30 @@ own scorer, and the guard's only replica killed on the way."""
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from processes import descendants, end_all, named, start, wait_for
+from safety_runs import SOURCES, safety_overrides
 
 from sinternal_verl.curves import Step, read_steps
 from sinternal_verl.launch import grpo_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
-from sinternal_verl.world import lighthouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LIMIT_S = 420
 STEPS = 3
-SOURCES = ("world/addition", lighthouse.HARMFUL_SOURCE, lighthouse.BENIGN_SOURCE)
 
 
 @pytest.fixture(scope="module")
 def run(world, taught_guard, tmp_path_factory) -> tuple[list[Step], str]:
     """The steps of a run whose guard was killed after the first, and its log."""
     folder: Path = tmp_path_factory.mktemp("safety")
-    requests = pq.read_table(lighthouse.write_datasets(folder / "requests", seed=1)["held_out"])
-    sums = pq.read_table(world["train"]).slice(0, 128 - len(requests))
-    pq.write_table(pa.concat_tables([sums, requests]), folder / "mix.parquet")
     command = grpo_command(
-        "+recipe=sinternal_grpo_cpu",
+        *safety_overrides(folder, world, taught_guard, sums=80, steps=STEPS),
         "guard=ray_actor",
-        f"sinternal.guard.engine.model={taught_guard}",
         "sinternal.guard.engine.max_model_len=2048",
         "sinternal.guard.request_timeout_s=200",
         "sinternal.score_timeout_s=240",
-        # The policy is random: it never ends its thought, and the guard is to judge something.
-        "sinternal.scorers.safety.judged=both",
-        f"actor_rollout_ref.model.path={world['policy']}",
-        "data.train_files=mix.parquet",
-        "data.val_files=mix.parquet",
-        "data.train_batch_size=128",  # all of it in each step, so that each source is in each
-        "trainer.total_epochs=10",
-        "actor_rollout_ref.rollout.n=2",
-        "data.max_prompt_length=64",
-        "data.max_response_length=16",
-        "trainer.val_before_train=false",
-        "trainer.test_freq=-1",
-        "trainer.save_freq=-1",
-        f"trainer.total_training_steps={STEPS}",
-        "trainer.default_local_dir=checkpoints",
     )
     log, metrics, seen = folder / "log", folder / "checkpoints" / METRICS_FILE, []
     try:

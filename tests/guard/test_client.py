@@ -13,7 +13,7 @@ import ray
 from sinternal_verl.guard.backend import GuardUnavailable
 from sinternal_verl.guard.client import ReplicaClient
 from sinternal_verl.guard.judge import Judgement
-from sinternal_verl.guard.replica import NAME, QueueFull
+from sinternal_verl.guard.replica import NAME, QueueFull, end_guard
 from sinternal_verl.guard.verdict import Safety, Verdict
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
@@ -64,9 +64,7 @@ def replicas(cluster):
         return made
 
     yield make
-    for replica in made:
-        ray.kill(replica)
-    time.sleep(0.5)  # until the names are free
+    end_guard(made)
 
 
 def judge(client: ReplicaClient, times: int = 1, during=None) -> tuple[list, float]:

@@ -12,7 +12,7 @@ import ray
 from sinternal_verl.guard.backend import GuardUnavailable, connect
 from sinternal_verl.guard.engine import EngineSettings
 from sinternal_verl.guard.judge import Judgement
-from sinternal_verl.guard.replica import GuardSettings, start_guard
+from sinternal_verl.guard.replica import GuardSettings, end_guard, start_guard
 from sinternal_verl.world import lighthouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -41,8 +41,7 @@ def start(cluster):
         return started
 
     yield guard
-    for replica in started:
-        ray.kill(replica)
+    end_guard(started)
 
 
 def engine_of(replica) -> int:
@@ -67,8 +66,7 @@ def verdicts(cluster, taught_guard) -> dict[str, list[Judgement]]:
         (replica,) = start_guard(settings(taught_guard, mode=mode))
         client = connect({"backend": "ray_actor", "replicas": 1, "request_timeout_s": 120})
         said[mode] = judge_all(client)
-        ray.kill(replica)
-        time.sleep(1)
+        end_guard([replica])
     return said
 
 
@@ -108,6 +106,14 @@ def test_a_replica_whose_engine_is_killed_is_started_again_and_no_verdict_is_los
 
     assert all(isinstance(judgement, Judgement) for judgement in judgements)
     assert ray.get(replica.ready.remote()) != pid
+
+
+def test_more_tokens_than_the_engine_takes_are_a_value_error_and_it_goes_on(start, taught_guard):
+    (replica,) = start(taught_guard)
+
+    with pytest.raises(ValueError, match="more than max_model_len=2048"):
+        ray.get(replica.generate.remote([5] * 2048, 1))
+    assert len(ray.get(replica.generate.remote([5] * 2047, 1)).ids) == 1
 
 
 def test_a_guard_that_cannot_be_placed_ends_the_wait_and_says_what_it_needs(cluster, taught_guard):
