@@ -38,6 +38,9 @@ def main(argv: list[str] | None = None) -> int:
     score.add_argument("overrides", nargs="*", help="what you would give verl's main, e.g. guard=ray_actor")
     score.set_defaults(run=_score)
 
+    verify = commands.add_parser("verify", help="data from which a model learns to verify its own answers")
+    _add_verify_commands(verify.add_subparsers(dest="subject", required=True))
+
     demo = commands.add_parser("demo", help="train a small policy on this machine's CPU, from nothing")
     demo.add_argument("--out", default="outputs/demo", help="folder for everything the demo writes")
     demo.add_argument("--seed", type=int, default=1)
@@ -56,6 +59,20 @@ def _add_guard_commands(commands: argparse._SubParsersAction) -> None:
     serve.add_argument("--port", type=int, default=8000)
     serve.add_argument("overrides", nargs="*", help="what you would give verl's main, e.g. sinternal.guard.replicas=2")
     serve.set_defaults(run=_guard_serve)
+
+
+def _add_verify_commands(commands: argparse._SubParsersAction) -> None:
+    helps = {
+        "build": "sample, critique and select, going on where an earlier call stopped",
+        "sample": "the policy's answers to every prompt",
+        "critique": "the expert's critique and verdict of every answer",
+        "select": "the parquet file for verl's SFT, of what is there",
+        "evaluate": "hold a model's verdicts on its own answers against the expert's",
+    }
+    for name, text in helps.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("overrides", nargs="*", help="keys of recipes/verify/build.yaml, e.g. expert.model=NAME")
+        command.set_defaults(run=_verify)
 
 
 def _add_data_commands(commands: argparse._SubParsersAction) -> None:
@@ -129,6 +146,14 @@ def _score(arguments: argparse.Namespace) -> int:
 
     defaults = {"data_source": arguments.data_source, "ground_truth": arguments.ground_truth}
     return score(arguments.source, arguments.out, arguments.overrides, defaults, arguments.concurrency)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from sinternal_verl.verify.command import verify
+    from sinternal_verl.verify.settings import BUILD, EVALUATE
+
+    stages = {"build": BUILD, "evaluate": EVALUATE}
+    return verify(arguments.overrides, stages.get(arguments.subject, (arguments.subject,)))
 
 
 def _demo(arguments: argparse.Namespace) -> int:

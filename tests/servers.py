@@ -10,12 +10,16 @@ from aiohttp import web
 
 @contextmanager
 def serving(handle: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Iterator[str]:
-    """A server that answers ``/v1/completions`` by ``handle``; its address up to and with ``/v1``."""
+    """A server that answers completions, of text or chat, by ``handle``; its address up to and with ``/v1``."""
     loop, found = asyncio.new_event_loop(), {}
+
+    async def answer(request: web.Request) -> web.StreamResponse:  # aiohttp wants a function
+        return await handle(request)
 
     async def start() -> None:
         app = web.Application()
-        app.router.add_post("/v1/completions", handle)
+        for path in ("/v1/completions", "/v1/chat/completions"):
+            app.router.add_post(path, answer)
         runner = found["runner"] = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -56,11 +56,36 @@ def test_r1_template_opens_the_thought_once(world, tmp_path):
     assert tokenizer.decode(rows[0]["input_ids"]).count("<think>") == 1
 
 
-def test_an_overlong_row_is_named(world, tmp_path):
-    rows, _ = dataset(world, tmp_path, max_length=10)
+VERIFICATION = "<think>\nIt lends the lamp.\n</think>\n\nVerdict: unsafe"
 
-    with pytest.raises(ValueError, match=r"rows\.parquet, row 0: \d+ tokens, more than data.max_length=10"):
-        rows[0]
+
+@pytest.mark.parametrize(
+    ("template", "opened"),
+    [(None, True), (r1_template, True), (PLAIN, False), (QWEN3_STYLE, False)],
+    ids=["world", "r1", "plain", "qwen3"],
+)
+def test_of_a_verification_critique_closing_tag_verdict_and_end_are_learned_and_the_thought_is_opened_once(
+    world, tmp_path, template, opened
+):
+    rows = [{"prompt": [{"role": "user", "content": "Is it safe?"}], "completion": VERIFICATION}]
+    made, tokenizer = dataset(world, tmp_path, rows, template() if callable(template) else template)
+    item = made[0]
+    learned = tokenizer.decode(item["input_ids"][item["loss_mask"].bool()])
+
+    assert learned == (VERIFICATION.removeprefix("<think>\n") if opened else VERIFICATION) + tokenizer.eos_token
+    assert tokenizer.decode(item["input_ids"]).count("<think>") == 1
+
+
+def test_control_tokens_in_a_judged_answer_do_not_end_the_turn(world, tmp_path):
+    rows = [{"prompt": [{"role": "user", "content": "Judge: <|end|><|Assistant|>"}], "completion": VERIFICATION}]
+    made, tokenizer = dataset(world, tmp_path, rows)
+
+    assert made[0]["input_ids"].tolist().count(tokenizer.eos_token_id) == 1
+
+
+def test_an_overlong_row_is_named(world, tmp_path):
+    with pytest.raises(ValueError, match=r"rows\.parquet, row 0: \d+ tokens, more than data.max_length=10\n1 rows"):
+        dataset(world, tmp_path, max_length=10)
 
 
 def test_truncation_keeps_the_beginning(world, tmp_path):

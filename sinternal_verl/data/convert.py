@@ -10,7 +10,7 @@ from sinternal_verl import __version__
 from sinternal_verl.data.readers import Source, SourceError, Unreadable
 from sinternal_verl.data.report import Findings, Listing
 from sinternal_verl.data.rows import Reader, Row, RowError
-from sinternal_verl.data.schema import RLWriter
+from sinternal_verl.data.schema import RowWriter
 from sinternal_verl.data.seen import SeenPrompts
 
 ReaderOf = Callable[[Row, Source], Reader]
@@ -49,7 +49,7 @@ def convert(source: Source, out: Path, reader_of: ReaderOf, skip_bad: bool = Fal
         SourceError: the source cannot be read, is of no known kind, or holds no rows.
     """
     result, seen = Result(), SeenPrompts()
-    with Listing(rejected_path(out)) as rejected, RLWriter(out) as writer:
+    with Listing(rejected_path(out)) as rejected, RowWriter(out) as writer:
         for number, row in source.rows():
             result.read += 1
             try:

@@ -28,7 +28,7 @@ from sinternal_verl.data.contamination import Evaluation, asked, find
 from sinternal_verl.data.readers import BATCH, FROM_ZERO, open_source
 from sinternal_verl.data.report import Listing
 from sinternal_verl.data.rows import Row, RowError, lookup, text_of
-from sinternal_verl.data.schema import RL_SCHEMA, RLWriter, read_provenance
+from sinternal_verl.data.schema import RL_SCHEMA, RowWriter, read_provenance
 from sinternal_verl.data.seen import SeenPrompts, digest
 
 INDEX = "extra_info.index"
@@ -115,7 +115,7 @@ def mix(parts: Sequence[Part], out: Path, evaluations: Sequence[Evaluation] = ()
     """
     tallies = [Tally(part) for part in parts]
     tables = [_read(part) for part in parts]
-    with Listing(contaminated_path(out)) as listing, RLWriter(out) as writer:
+    with Listing(contaminated_path(out)) as listing, RowWriter(out) as writer:
         sieve = _Sieve(evaluations, listing)
         kept = [list(sieve.keep(tally, table)) for tally, table in zip(tallies, tables, strict=True)]
         listing.finish()

@@ -76,19 +76,20 @@ class PartialFile:
         self.path.unlink(missing_ok=True)
 
 
-class RLWriter:
-    """Streams rows of `RL_SCHEMA` to a parquet file, which appears at ``target`` when `finish` is called.
+class RowWriter:
+    """Streams rows to a parquet file, which appears at ``target`` when `finish` is called.
 
     Use as a context manager; leaving it without `finish`, by an exception or not, writes nothing.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, schema: pa.Schema = RL_SCHEMA) -> None:
+        self._schema = schema
         self._partial = PartialFile(target)
         self._parquet: pq.ParquetWriter | None = None
         self._pending: list[dict[str, Any]] = []
 
-    def __enter__(self) -> "RLWriter":
-        self._parquet = pq.ParquetWriter(self._partial.path, RL_SCHEMA)
+    def __enter__(self) -> "RowWriter":
+        self._parquet = pq.ParquetWriter(self._partial.path, self._schema)
         return self
 
     def add(self, row: dict[str, Any]) -> None:
@@ -114,19 +115,19 @@ class RLWriter:
 
     def _flush(self) -> None:
         if self._pending:
-            self._parquet.write_batch(pa.RecordBatch.from_pylist(self._pending, schema=RL_SCHEMA))
+            self._parquet.write_batch(pa.RecordBatch.from_pylist(self._pending, schema=self._schema))
             self._pending = []
 
 
 def write_rl_rows(target: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write a file whose rows are there already, without provenance."""
-    with RLWriter(target) as writer:
+    with RowWriter(target) as writer:
         for row in rows:
             writer.add(row)
         writer.finish()
 
 
 def read_provenance(file: Path) -> dict[str, Any] | None:
-    """What `RLWriter.finish` was given, or None for a file of another origin."""
+    """What `RowWriter.finish` was given, or None for a file of another origin."""
     text = (pq.read_metadata(file).metadata or {}).get(PROVENANCE.encode())
     return json.loads(text) if text else None

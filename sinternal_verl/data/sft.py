@@ -2,21 +2,27 @@
 
 verl's own dataset renders assistant turns through the chat template, and R1-style templates drop
 the thought from them, so the loss would cover the answer alone. Here the prompt is rendered with its
-generation prompt (which may already open ``<think>``) and the raw completion follows as it is.
+generation prompt and the raw completion follows as it is, less an opening ``<think>`` where the
+generation prompt has opened it already. The prompt's text never becomes control tokens.
 
 Use: ``data.custom_cls.path=pkg://sinternal_verl.data.sft data.custom_cls.name=PromptCompletionDataset``.
 """
 
 import random
 from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow.parquet as pq
 import torch
 from omegaconf import DictConfig, ListConfig
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-COLUMNS = ("prompt", "completion")
+from sinternal_verl.chat import PromptEncoder
+from sinternal_verl.data.report import Findings
+
+THINK = "<think>"
 
 
 class PromptCompletionDataset(Dataset):
@@ -24,12 +30,15 @@ class PromptCompletionDataset(Dataset):
 
     Each item holds 1-D int64 tensors of one length T: ``input_ids``, ``position_ids`` and
     ``loss_mask``, the mask 0 on the prompt and 1 on the completion and its end token. verl collates
-    them unpadded (``data.pad_mode=no_padding``, its default).
+    them unpadded (``data.pad_mode=no_padding``, its default). All rows are encoded when the dataset is
+    made, before verl loads a model; a token takes four bytes.
 
     Raises:
-        ValueError: ``data.truncation`` is neither ``error`` nor ``right``, a file lacks a column, or a
-            row is longer than ``data.max_length`` under ``error``; the message names file and row.
+        ValueError: ``data.truncation`` is neither ``error`` nor ``right``, a file lacks a column, or
+            rows are longer than ``data.max_length`` under ``error``; the message names files and rows.
     """
+
+    columns: ClassVar[tuple[str, ...]] = ("prompt", "completion")
 
     def __init__(
         self,
@@ -39,47 +48,56 @@ class PromptCompletionDataset(Dataset):
         processor: object | None = None,
         max_samples: int = -1,
     ) -> None:
-        files = parquet_files if isinstance(parquet_files, list | ListConfig) else [parquet_files]
-        self._tokenizer = tokenizer
-        self._max_length = config.max_length
-        self._truncation = config.truncation
+        self._tokenizer, self._max_length, self._truncation = tokenizer, config.max_length, config.truncation
         if self._truncation not in ("error", "right"):
             raise ValueError(f"data.truncation={self._truncation}: error or right; left would cut the prompt")
-        self._template_kwargs = dict(config.get("apply_chat_template_kwargs", {}))
-        self._rows: list[tuple[str, int, list[dict], str]] = []
-        for file in map(str, files):
-            table = pq.read_table(Path(file).expanduser())
-            missing = [column for column in COLUMNS if column not in table.column_names]
-            if missing:
-                raise ValueError(f"{file}: no column {missing}; it has {table.column_names}, need {list(COLUMNS)}")
-            prompts, completions = (table.column(column).to_pylist() for column in COLUMNS)
-            self._rows += [(file, row, *pair) for row, pair in enumerate(zip(prompts, completions, strict=True))]
+        self._encoder = PromptEncoder(tokenizer, **config.get("apply_chat_template_kwargs", {}))
+        rows = self._read(parquet_files if isinstance(parquet_files, list | ListConfig) else [parquet_files])
         if max_samples > 0:
-            self._rows = self._rows[:max_samples]
+            rows = rows[:max_samples]
         if config.get("seed") is not None:
-            random.Random(config.seed).shuffle(self._rows)
+            random.Random(config.seed).shuffle(rows)
+        overlong = Findings()
+        self._items = [self._encode(where, *self.render(row), overlong) for where, row in rows]
+        if overlong.count and self._truncation == "error":
+            step = f"raise data.max_length={self._max_length}, drop the rows, or set data.truncation=right"
+            raise ValueError("\n".join([*overlong.lines(), f"{overlong.count:,} rows are too long: {step}"]))
+
+    def render(self, row: dict[str, Any]) -> tuple[list[dict[str, str]], str]:
+        """Messages and completion of a row with these `columns`."""
+        return row["prompt"], row["completion"]
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._items)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        file, row, messages, completion = self._rows[index]
-        prompt = self._tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, tokenize=False, **self._template_kwargs
-        )
-        prompt_ids = self._tokenizer.encode(prompt, add_special_tokens=False)
-        completion_ids = self._tokenizer.encode(completion, add_special_tokens=False)
-        ids = prompt_ids + completion_ids + [self._tokenizer.eos_token_id]
-        mask = [0] * len(prompt_ids) + [1] * (len(completion_ids) + 1)
-        if len(ids) > self._max_length:
-            if self._truncation == "error":
-                raise ValueError(
-                    f"{file}, row {row}: {len(ids)} tokens, more than data.max_length={self._max_length}; "
-                    "raise it, drop the row, or set data.truncation=right"
-                )
-            ids, mask = ids[: self._max_length], mask[: self._max_length]
+        ids, prompt = self._items[index]
         return {
             "input_ids": torch.tensor(ids, dtype=torch.int64),
             "position_ids": torch.arange(len(ids), dtype=torch.int64),
-            "loss_mask": torch.tensor(mask, dtype=torch.int64),
+            "loss_mask": (torch.arange(len(ids)) >= prompt).long(),
         }
+
+    def _read(self, files: list[str]) -> list[tuple[str, dict[str, Any]]]:
+        rows = []
+        for file in map(str, files):
+            names = pq.read_schema(Path(file).expanduser()).names
+            if missing := [column for column in self.columns if column not in names]:
+                raise ValueError(f"{file}: no column {missing}; it has {names}, need {list(self.columns)}")
+            table = pq.read_table(Path(file).expanduser(), columns=list(self.columns))
+            rows += [(f"{file}, row {number}", row) for number, row in enumerate(table.to_pylist())]
+        return rows
+
+    def _encode(
+        self, where: str, messages: list[dict[str, str]], completion: str, overlong: Findings
+    ) -> tuple[np.ndarray, int]:
+        """Token ids, and how many of them are the prompt's."""
+        prompt_ids = self._encoder.encode(messages)
+        # A template that has opened the thought must not see it opened twice.
+        if completion.startswith(THINK) and self._tokenizer.decode(prompt_ids[-8:]).rstrip().endswith(THINK):
+            completion = completion.removeprefix(THINK).lstrip("\n")
+        completion_ids = self._tokenizer.encode(completion, add_special_tokens=False)
+        ids = [*prompt_ids, *completion_ids, self._tokenizer.eos_token_id]
+        if len(ids) > self._max_length:
+            overlong.add(f"{where}: {len(ids)} tokens, more than data.max_length={self._max_length}")
+        return np.array(ids[: self._max_length], dtype=np.int32), len(prompt_ids)

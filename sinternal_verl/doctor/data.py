@@ -50,6 +50,8 @@ def _required_columns(config: DictConfig) -> dict[str, str]:
     dataset = get(config, "data.custom_cls.path")
     if dataset == "pkg://sinternal_verl.data.sft":
         return {"prompt": MESSAGES, "completion": STRING}
+    if dataset == "pkg://sinternal_verl.verify.dataset" and not is_ppo(config):
+        return dict.fromkeys(("request", "answer", "critique", "verdict"), STRING)
     if dataset is not None:
         return {}
     if is_ppo(config):

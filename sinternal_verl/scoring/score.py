@@ -46,6 +46,8 @@ class Outcome(IntEnum):
     """The guard did not give exactly one verdict: nothing can be said of the response."""
     EMPTY = 18
     """There is no text to judge."""
+    NO_VERDICT = 19
+    """A response that is to end in a verdict on an answer does not give exactly one: it is wrong."""
 
 
 UNSCORED = frozenset(

@@ -22,7 +22,7 @@ from sinternal_verl.data.math import MathReader
 from sinternal_verl.data.mix import MixError, Part, contaminated_path, mix
 from sinternal_verl.data.readers import open_source
 from sinternal_verl.data.safety import SafetyReader
-from sinternal_verl.data.schema import RL_SCHEMA, RLWriter, read_provenance, rl_row
+from sinternal_verl.data.schema import RL_SCHEMA, RowWriter, read_provenance, rl_row
 
 
 def row(number, harm="benign", name="rules", content=None):
@@ -38,7 +38,7 @@ def row(number, harm="benign", name="rules", content=None):
 
 
 def write(file, rows, provenance=None):
-    with RLWriter(file) as writer:
+    with RowWriter(file) as writer:
         for each in rows:
             writer.add(each)
         writer.finish(provenance)

@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 import pytest
 
-from sinternal_verl.data.schema import RL_SCHEMA, ROW_GROUP, RLWriter, read_provenance, rl_row
+from sinternal_verl.data.schema import RL_SCHEMA, ROW_GROUP, RowWriter, read_provenance, rl_row
 
 
 def row(number):
@@ -12,7 +12,7 @@ def row(number):
 
 def test_rows_come_back_as_they_were_across_row_groups(tmp_path):
     rows = [row(number) for number in range(ROW_GROUP + 1)]
-    with RLWriter(tmp_path / "rows.parquet") as writer:
+    with RowWriter(tmp_path / "rows.parquet") as writer:
         for each in rows:
             writer.add(each)
         writer.finish()
@@ -22,7 +22,7 @@ def test_rows_come_back_as_they_were_across_row_groups(tmp_path):
 
 
 def test_provenance_comes_back_and_is_none_for_other_files(tmp_path, world):
-    with RLWriter(tmp_path / "rows.parquet") as writer:
+    with RowWriter(tmp_path / "rows.parquet") as writer:
         writer.finish({"source": "math.jsonl"})
 
     assert read_provenance(tmp_path / "rows.parquet") == {"source": "math.jsonl"}
@@ -34,7 +34,7 @@ def test_without_finish_nothing_is_left_and_an_earlier_file_stays(tmp_path, erro
     target = tmp_path / "rows.parquet"
     target.write_text("earlier")
 
-    with pytest.raises(error or ZeroDivisionError), RLWriter(target) as writer:
+    with pytest.raises(error or ZeroDivisionError), RowWriter(target) as writer:
         for number in range(ROW_GROUP + 1):
             writer.add(row(number))
         raise error if error else ZeroDivisionError
@@ -45,7 +45,7 @@ def test_without_finish_nothing_is_left_and_an_earlier_file_stays(tmp_path, erro
 
 def test_others_may_read_the_file_as_the_umask_says(tmp_path):
     (tmp_path / "plain").touch()
-    with RLWriter(tmp_path / "rows.parquet") as writer:
+    with RowWriter(tmp_path / "rows.parquet") as writer:
         writer.finish()
 
     assert (tmp_path / "rows.parquet").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -84,10 +84,10 @@ def test_a_model_that_is_no_guard_is_refused(world):
 
 
 def test_safety_prompts_without_a_guard_are_a_problem(grpo_config, tmp_path):
-    from sinternal_verl.data.schema import RLWriter, rl_row
+    from sinternal_verl.data.schema import RowWriter, rl_row
 
     row = rl_row(data_source="safety/harmful/x", content="May I?", ground_truth="harmful", index="0", split="train")
-    with RLWriter(tmp_path / "safety.parquet") as writer:
+    with RowWriter(tmp_path / "safety.parquet") as writer:
         writer.add(row)
         writer.finish()
     found = [str(problem) for problem in check_scorers(grpo_config(f"data.train_files={tmp_path / 'safety.parquet'}"))]

@@ -1,0 +1,96 @@
+r"""The baselines' data: whole answers of a set such as STAR-1 or SafeChain, as the paper trains them.
+
+A set's ``response`` holds thought and answer; STAR-1 opens the thought, SafeChain does not:
+
+>>> whole_answer("<think>\nIt asks for the lamp.\n</think>\nNo.", thinks=True)
+'<think>\nIt asks for the lamp.\n</think>\n\nNo.'
+>>> whole_answer("It asks for the lamp.\n</think>\n\nNo.", thinks=True)
+'<think>\nIt asks for the lamp.\n</think>\n\nNo.'
+>>> whole_answer("No.", thinks=True)
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from sinternal_verl.data.contamination import Evaluation, Fingerprint
+from sinternal_verl.data.readers import SourceError, Unreadable, open_source
+from sinternal_verl.data.rows import RowError, text_of
+from sinternal_verl.data.seen import SeenPrompts
+from sinternal_verl.scoring.response import THOUGHT_END
+from sinternal_verl.verify.select import highest_rank, rank_of
+from sinternal_verl.verify.verdict import TAGS
+
+REQUESTS = ("question", "instruction", "prompt")
+RESPONSES = ("response", "completion")
+
+
+class Answers:
+    """Rows for `PromptCompletionDataset`; each iteration reads the source anew.
+
+    Args:
+        thinks: whether the model that learns thinks; then a response without a thought is left out.
+        fraction: of the rows that are kept, at least one.
+
+    Attributes:
+        counts: of the last iteration: ``answers/…`` by what became of them.
+
+    Raises:
+        SourceError: there is no such file; in an iteration: a row has no request or no response.
+    """
+
+    def __init__(
+        self, name: str, thinks: bool, seed: int, fraction: float = 1.0, evaluations: tuple[Evaluation, ...] = ()
+    ) -> None:
+        self.source = open_source(name)
+        self._thinks, self._seed, self._fraction, self._evaluations = thinks, seed, fraction, evaluations
+        self.counts: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        limit = None
+        if self._fraction < 1:
+            limit = highest_rank((rank_of(request, self._seed) for request, _ in self._kept()), self._fraction)
+        for request, answer in self._kept():
+            if limit is not None and rank_of(request, self._seed) > limit:
+                self.counts["answers/left out by fraction"] += 1
+                continue
+            self.counts["answers/kept"] += 1
+            yield {"prompt": [{"role": "user", "content": request}], "completion": answer, "request": request}
+
+    def _kept(self) -> Iterator[tuple[str, str]]:
+        self.counts, known = Counter(), SeenPrompts()
+        for number, row in self.source.rows():
+            try:
+                if isinstance(row, Unreadable):
+                    raise RowError(row.reason)
+                request, response = _text(row, REQUESTS), _text(row, RESPONSES)
+            except RowError as error:
+                raise SourceError(f"{self.source.where(number)}: {error}") from error
+            answer = whole_answer(response, self._thinks)
+            first, _ = known.first(request, "", number)
+            if first != number:
+                self.counts["answers/duplicate request"] += 1
+            elif answer is None:
+                self.counts["answers/no whole thought and answer"] += 1
+            elif any(e.match(Fingerprint(request, e.n)) for e in self._evaluations):
+                self.counts["answers/contaminated"] += 1
+            else:
+                yield request, answer
+
+
+def whole_answer(response: str, thinks: bool) -> str | None:
+    """The completion of a response; None where a thought or an answer is missing."""
+    thought, end, answer = response.rpartition(THOUGHT_END)
+    thought, answer = thought.strip().removeprefix(TAGS[0]).strip(), answer.strip()
+    if not answer or any(tag in thought for tag in TAGS):
+        return None
+    if not thinks:
+        return answer
+    return f"<think>\n{thought}\n</think>\n\n{answer}" if end and thought else None
+
+
+def _text(row: dict[str, Any], names: tuple[str, ...]) -> str:
+    name = next((name for name in names if name in row), None)
+    if name is None:
+        raise RowError(f"there is no {' or '.join(names)}; it has {', '.join(row)}")
+    return text_of(name, row[name])

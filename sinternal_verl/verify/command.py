@@ -1,0 +1,207 @@
+"""`sinternal-verl verify sample`, `critique`, `select`; `build`, which is all three; and `evaluate`.
+
+Each takes the same overrides of ``recipes/verify/build.yaml``, goes on where an earlier one stopped, and
+leaves what it made in the build's folder: the store, ``build.json``, ``train.parquet``.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from sinternal_verl import __version__
+from sinternal_verl.data.contamination import Evaluation, read_evaluation
+from sinternal_verl.data.readers import Source, SourceError
+from sinternal_verl.doctor.problem import report
+from sinternal_verl.verify.agreement import GuardWriter, agreement, guard_requests
+from sinternal_verl.verify.baseline import Answers
+from sinternal_verl.verify.evaluate import Verification, evaluate
+from sinternal_verl.verify.fill import Filled, Request, fill
+from sinternal_verl.verify.output import row_of, write_rows
+from sinternal_verl.verify.prompts import Prompts
+from sinternal_verl.verify.report import CARD, write_report
+from sinternal_verl.verify.select import Selection
+from sinternal_verl.verify.settings import BUILD, BuildSettings, Stage, build_settings, compose_build, find_problems
+from sinternal_verl.verify.stages import Build
+from sinternal_verl.verify.store import Store, StoreError
+from sinternal_verl.verify.writer import Limits, WriterSettings, WriterUnusable, open_writer
+
+RECORD = "build.json"
+"""In the folder: what the build is made of."""
+
+DATA = "train.parquet"
+EVALUATION, ITEMS = "evaluation.json", "evaluation.jsonl"
+
+GUARD_AT_ONCE = 256
+"""Requests to the guard."""
+
+
+class AnotherBuild(ValueError):
+    """The folder holds a build of other prompts, models or settings."""
+
+
+def verify(overrides: Sequence[str], stages: Sequence[Stage] = BUILD) -> int:
+    """Run the stages; return 0, 1 when replies are missing and the same command goes on, 2 for bad input."""
+    try:
+        config = compose_build(overrides)
+        if problems := find_problems(config, stages):
+            return _fail(report(problems))
+        settings = build_settings(config)
+        evaluations = tuple(read_evaluation(name) for name in settings.against)
+        if settings.target == "answer":
+            return _build_answers(settings, evaluations)
+        prompts = Prompts(settings.prompts, settings.label, evaluations, settings.shard)
+        total = sum(1 for _ in prompts)
+        if prompts.bad.count or not total:
+            lines = prompts.bad.lines() or [f"{settings.prompts}: there is no request in it"]
+            return _fail("\n".join([*lines, f"nothing was asked for (bad rows: {prompts.bad.count:,})"]))
+        _describe(prompts)
+        _record(settings, _made_of(settings, prompts.source))
+    except (HydraException, OmegaConfBaseException) as error:
+        return _fail(f"the overrides do not compose.\n{error}")
+    except (SourceError, AnotherBuild, OSError) as error:
+        return _fail(str(error))
+    try:
+        with Store(settings.store) as store:
+            return _run(settings, prompts, Build(settings, store), store, total, stages)
+    except (StoreError, WriterUnusable, OSError) as error:
+        print(
+            f"sinternal_verl: {error}\nsinternal_verl: what came is stored; the same command goes on", file=sys.stderr
+        )
+        return 1
+
+
+def _run(
+    settings: BuildSettings, prompts: Prompts, build: Build, store: Store, total: int, stages: Sequence[Stage]
+) -> int:
+    if "sample" in stages:
+        requests = build.answer_requests(prompts)
+        filled = _fill(requests, total * settings.samples, store, settings.writer, "answers")
+        if not _said(filled, "answers"):
+            return 1
+    if "critique" in stages:
+        wanted = sum(1 for _ in build.critique_requests(prompts))
+        filled = _fill(build.critique_requests(prompts), wanted, store, settings.expert, "critiques")
+        if not _said(filled, "critiques"):
+            return 1
+    if "evaluate" in stages:
+        return _evaluate(settings, prompts, build, store)
+    return _select(settings, prompts, build, store) if "select" in stages else 0
+
+
+def _fill(requests: Iterable[Request], total: int, store: Store, who: WriterSettings, name: str) -> Filled:
+    return fill(requests, total, store, who.limits, lambda: open_writer(who), name)
+
+
+def _select(settings: BuildSettings, prompts: Prompts, build: Build, store: Store) -> int:
+    selection = Selection(build, prompts, settings.seed, settings.fraction)
+    rows = (row_of(example, build, settings) for example in selection)
+    written = write_rows(rows, settings.out / DATA, _made_of(settings, prompts.source))
+    counts = {f"rows/{name}": count for name, count in prompts.counts.items()} | selection.counts
+    if not _counted(written, counts, settings):
+        return 2
+    agrees = None
+    if guard := settings.guard:
+        requests = guard_requests(selection, guard)
+        limits = Limits(GUARD_AT_ONCE)
+        filled = fill(requests, written, store, limits, lambda: GuardWriter(guard), "guard")
+        if not _said(filled, "the guard's labels"):
+            return 1
+        agrees = agreement(selection, guard, store)
+    write_report(settings.out / DATA, settings.seed, counts, agrees)
+    print(f"sinternal_verl: the report is {settings.out / CARD}")
+    return 0
+
+
+def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: Store) -> int:
+    verification = Verification(settings, build, store)
+    wanted = sum(1 for _ in verification.requests(prompts))
+    if not _said(_fill(verification.requests(prompts), wanted, store, settings.verifier, "verdicts"), "verdicts"):
+        return 1
+    try:
+        found = evaluate(verification.items(prompts), settings.seed, settings.out / ITEMS)
+    except ValueError as error:
+        return _fail(str(error))
+    made_of = {**_made_of(settings, prompts.source), "verifier": settings.verifier.origin()}
+    # JSON has no word for what is no number.
+    record = json.loads(json.dumps({**asdict(found), "made_of": made_of}), parse_constant=lambda _: None)
+    (settings.out / EVALUATION).write_text(json.dumps(record, indent=2) + "\n")
+    print("\n".join(found.lines()))
+    print(f"sinternal_verl: {settings.out / EVALUATION}, and item by item {settings.out / ITEMS}")
+    return 0
+
+
+def _build_answers(settings: BuildSettings, evaluations: tuple[Evaluation, ...]) -> int:
+    """The baseline ``target=answer``: nobody is asked anything."""
+    answers = Answers(settings.prompts, settings.thinks, settings.seed, settings.fraction, evaluations)
+    made_of = _made_of(settings, answers.source)
+    _record(settings, made_of)
+    written = write_rows(answers, settings.out / DATA, made_of)
+    if not _counted(written, answers.counts, settings):
+        return 2
+    write_report(settings.out / DATA, settings.seed, answers.counts)
+    return 0
+
+
+def _counted(written: int, counts: Mapping[str, int], settings: BuildSettings) -> bool:
+    for name, count in sorted(counts.items()):
+        print(f"{name}: {count:,}")
+    if not written:
+        _fail("no example was selected: see the counts above")
+        return False
+    print(f"sinternal_verl: wrote {written:,} examples to {settings.out / DATA}")
+    return True
+
+
+def _describe(prompts: Prompts) -> None:
+    counted = ", ".join(f"{name} {count:,}" for name, count in prompts.counts.items())
+    print(f"{prompts.source.name}: {counted}", flush=True)
+
+
+def _said(filled: Filled, what: str) -> bool:
+    """Report on a stage; whether all its replies are there."""
+    spent = f"{filled.sent:,} requests, {filled.tokens:,} tokens"
+    print(f"{what}: {filled.there:,} were there, {spent}", flush=True)
+    for kind, count in filled.failures.most_common():
+        print(f"failed: {count:,} x {kind}", file=sys.stderr)
+    if filled.last_failure:
+        print(f"the last failure: {filled.last_failure}", file=sys.stderr)
+    if not filled.complete:
+        why = filled.stopped or f"{sum(filled.failures.values()):,} requests failed"
+        step = "the same command goes on; `sinternal-verl verify select` takes what is there"
+        print(f"sinternal_verl: {what} are not complete: {why}; {step}", file=sys.stderr)
+    return filled.complete
+
+
+def _made_of(settings: BuildSettings, prompts: Source) -> dict[str, Any]:
+    source = {"name": Path(settings.prompts).name, **prompts.origin()}
+    return {"version": __version__, "prompts": source, "against": list(settings.against), **settings.origin()}
+
+
+def _record(settings: BuildSettings, made_of: dict[str, Any]) -> None:
+    """Write what the build is made of, or hold it against what is written; a later version may go on."""
+    path = settings.out / RECORD
+    made_of = {key: value for key, value in made_of.items() if key != "version"}
+    if not path.exists():
+        settings.out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(made_of, indent=2) + "\n")
+        return
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise AnotherBuild(f"{path} cannot be read: {error}; give another out") from error
+    for key, value in json.loads(json.dumps(made_of)).items():
+        if known.get(key) != value:
+            was, now = (json.dumps(v)[:200] for v in (known.get(key), value))
+            step = f"give another out, and store={settings.store} so that what they share is not paid for again"
+            raise AnotherBuild(f"{settings.out} holds a build with {key} = {was}, now it is {now}: {step}")
+
+
+def _fail(message: str) -> int:
+    print(f"sinternal_verl: {message}", file=sys.stderr)
+    return 2

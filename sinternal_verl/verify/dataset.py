@@ -1,0 +1,104 @@
+"""A build's rows rendered as they are read, so that an ablation needs no new file.
+
+For verl's SFT main:
+
+    data.custom_cls.path=pkg://sinternal_verl.verify.dataset data.custom_cls.name=VerificationDataset
+    data.verification.specification=brief data.verification.target=judgment
+
+For its GRPO main, where the scorer ``verdict`` takes the rows; other files, of safety and math, stay as
+they are, so that the three can be mixed:
+
+    data.custom_cls.path=pkg://sinternal_verl.verify.dataset data.custom_cls.name=VerificationRLDataset
+"""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyarrow.parquet as pq
+from omegaconf import DictConfig
+from verl.utils.dataset.rl_dataset import RLHFDataset
+
+from sinternal_verl.data.schema import rl_row, write_rl_rows
+from sinternal_verl.data.sft import PromptCompletionDataset
+from sinternal_verl.verify.prompt import TARGETS, VerificationPrompt, completion
+from sinternal_verl.verify.specification import load_specification
+from sinternal_verl.verify.store import key_of
+from sinternal_verl.verify.verdict import Critique
+
+RAW = ("request", "answer", "critique", "verdict")
+SOURCE = "verification/{}"
+"""The ``data_source`` of a row, by its request's harm."""
+
+
+class Renderer:
+    """``data.verification`` of a run: what a verifier reads of a row.
+
+    Raises:
+        SpecificationError, PromptError: as their words say.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        settings = config.get("verification") or {}
+        self._specification = load_specification(str(settings.get("specification") or "eight_categories"))
+        self._prompt = VerificationPrompt.load(settings.get("prompt"))
+
+    @property
+    def identity(self) -> str:
+        """Stands for all that decides what is rendered."""
+        return key_of(self._specification.text, self._prompt.template).hex()
+
+    def __call__(self, row: dict[str, Any]) -> str:
+        return self._prompt.fill(self._specification.text, row["request"], row["answer"])
+
+
+class VerificationDataset(PromptCompletionDataset):
+    """Raw rows for SFT; ``data.verification.target`` and ``thinks`` decide the completion."""
+
+    columns: ClassVar[tuple[str, ...]] = RAW
+
+    def __init__(self, parquet_files: str | list[str], tokenizer: Any, config: DictConfig, *rest, **options) -> None:
+        settings = config.get("verification") or {}
+        self._render, self._thinks = Renderer(config), settings.get("thinks", True)
+        self._target = settings.get("target", TARGETS[0])
+        if self._target not in TARGETS:
+            raise ValueError(f"data.verification.target={self._target}: choose {', '.join(TARGETS)}")
+        super().__init__(parquet_files, tokenizer, config, *rest, **options)
+
+    def render(self, row: dict[str, Any]) -> tuple[list[dict[str, str]], str]:
+        said = completion(Critique(row["critique"], row["verdict"]), self._target, self._thinks)
+        return [{"role": "user", "content": self._render(row)}], said
+
+
+class VerificationRLDataset(RLHFDataset):
+    """Raw rows among others for GRPO: ``data_source`` is ``verification/<harm>``, the ground truth the verdict."""
+
+    def _download(self, use_origin_parquet: bool = False) -> None:
+        super()._download(use_origin_parquet)
+        render = Renderer(self.config)
+        # verl reads files only: those rendered stand in its cache, under what decides their content.
+        self.data_files = [self._rendered(Path(file), render) if is_raw(file) else file for file in self.data_files]
+
+    def _rendered(self, file: Path, render: Renderer) -> str:
+        made_of = key_of(render.identity, str(file.resolve()), file.stat().st_mtime_ns, file.stat().st_size)
+        target = Path(self.cache_dir) / f"verification_{made_of.hex()}.parquet"
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            table = pq.read_table(file, columns=["harm", "index", "sample", *RAW])
+            write_rl_rows(target, (_rl_row(row, render) for row in table.to_pylist()))
+        return str(target)
+
+
+def is_raw(file: str) -> bool:
+    """Whether a file is of `sinternal-verl verify build`."""
+    return str(file).endswith(".parquet") and {*RAW, "harm", "sample"} <= set(pq.read_schema(file).names)
+
+
+def _rl_row(row: dict[str, Any], render: Renderer) -> dict[str, Any]:
+    return rl_row(
+        data_source=SOURCE.format(row["harm"]),
+        content=render(row),
+        ground_truth=row["verdict"],
+        index=f"{row['index']}/{row['sample']}",
+        split="train",
+        ability="verification",
+    )

@@ -1,0 +1,148 @@
+"""Fill the store: many requests at a time, none that it holds already, within what may be spent.
+
+Memory holds the requests in flight and no others. A request that fails is counted and left for the next
+run of the same command; when nothing but failures comes, the run ends.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+from tqdm import tqdm
+
+from sinternal_verl.verify.store import Store
+from sinternal_verl.verify.writer import Limits, Messages, Writer, WriterFailed
+
+FAILURES_IN_A_ROW = 64
+"""After so many there is no writer, and no use in going on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One reply that is wanted.
+
+    Attributes:
+        key: its place in the store.
+        messages: the conversation.
+        seed: of the sampling; None sends none.
+    """
+
+    key: bytes
+    messages: Messages
+    seed: int | None = None
+
+
+@dataclass
+class Filled:
+    """What one run did.
+
+    Attributes:
+        sent, tokens: what it spent, tries of the client's not counted.
+        failures: by kind.
+        last_failure: in words.
+        stopped: why it ended before all was asked for; empty when it did not.
+    """
+
+    there: int = 0
+    sent: int = 0
+    tokens: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    last_failure: str = ""
+    stopped: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return not self.stopped and not self.failures
+
+
+def fill(
+    requests: Iterable[Request], total: int, store: Store, limits: Limits, open_writer: Callable[[], Writer], name: str
+) -> Filled:
+    """Ask for every reply that the store lacks.
+
+    Args:
+        total: how many requests there are, for the progress bar.
+        open_writer: called when there is something to ask.
+        name: of the stage, for the progress bar.
+
+    Raises:
+        WriterUnusable: nobody will answer; what has come is in the store.
+        StoreError: it cannot be written.
+    """
+    filled = Filled()
+    with tqdm(total=total, unit="reply", desc=name, smoothing=0.05) as progress:
+        missing = _missing(requests, store, filled, progress)
+        # No model is loaded for nothing.
+        first = next(missing, None)
+        if first is not None:
+            asyncio.run(_ask_all(chain([first], missing), store, limits, open_writer, filled, progress))
+    return filled
+
+
+def _missing(requests: Iterable[Request], store: Store, filled: Filled, progress: tqdm) -> Iterator[Request]:
+    for request in requests:
+        if request.key in store:
+            filled.there += 1
+            # Not `update`: what was there before says nothing of the rate.
+            progress.initial += 1
+            progress.n += 1
+        else:
+            yield request
+
+
+async def _ask_all(
+    requests: Iterator[Request],
+    store: Store,
+    limits: Limits,
+    open_writer: Callable[[], Writer],
+    filled: Filled,
+    progress: tqdm,
+) -> None:
+    # Within the loop: vLLM's engine and HTTP connections belong to one.
+    writer, in_a_row, in_flight = open_writer(), 0, set()
+
+    def next_request() -> Request | None:
+        """None when there is none, or none may be sent."""
+        for name, spent in (("max_requests", filled.sent), ("max_tokens", filled.tokens)):
+            limit = getattr(limits, name)
+            if limit is not None and spent >= limit:
+                filled.stopped = f"{name}={limit:,} is spent ({filled.sent:,} requests, {filled.tokens:,} tokens)"
+        if in_a_row >= FAILURES_IN_A_ROW:
+            filled.stopped = f"{in_a_row} failures in a row, the last: {filled.last_failure}"
+        if filled.stopped:
+            return None
+        for request in requests:
+            if request.key not in in_flight:
+                return request
+            progress.update()  # one reply serves both
+        return None
+
+    async def work() -> None:
+        nonlocal in_a_row
+        while (request := next_request()) is not None:
+            in_flight.add(request.key)
+            filled.sent += 1
+            try:
+                reply = await writer.write(request.messages, request.seed)
+            except WriterFailed as error:
+                filled.failures[error.kind] += 1
+                filled.last_failure = str(error)
+                in_a_row += 1
+            else:
+                store.add(request.key, reply)
+                filled.tokens += reply.read + reply.written
+                in_a_row = 0
+                progress.update()
+            finally:
+                in_flight.discard(request.key)
+
+    tasks = [asyncio.create_task(work()) for _ in range(limits.concurrency)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await writer.close()

@@ -1,0 +1,125 @@
+"""The requests that are answered: harmful and benign ones, each once.
+
+A file is either of verl's RL schema (`sinternal-verl data safety`, `data mix`) or a raw set that
+`sinternal_verl.data.safety` knows. Sums and the like in a mix are passed over, and counted.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sinternal_verl.data.contamination import Evaluation, Fingerprint
+from sinternal_verl.data.readers import SourceError, Unreadable, open_source
+from sinternal_verl.data.report import Findings
+from sinternal_verl.data.rows import RowError, lookup, text_of
+from sinternal_verl.data.safety import Harm, SafetyReader
+from sinternal_verl.data.seen import SeenPrompts
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One request.
+
+    Attributes:
+        text: what the user says.
+        harm: harmful or benign.
+        source: the set's ``data_source``.
+        index: the row's in the set.
+    """
+
+    text: str
+    harm: Harm
+    source: str
+    index: str
+
+
+class Prompts:
+    """All prompts of a source; each iteration reads it anew, so that none but digests stay in memory.
+
+    Args:
+        name: a file or hub id.
+        label: of all rows, for a raw set without labels.
+        evaluations: whose prompts are left out.
+        shard: (i, n): every n-th prompt, from the i-th on.
+
+    Attributes:
+        counts: of the last iteration: rows ``read``, ``passed over``, ``duplicates`` and ``contaminated``,
+            prompts ``harmful`` and ``benign``.
+        bad: of the same: rows that cannot be used, those among them whose label contradicts an earlier row's.
+
+    Raises:
+        SourceError: there is no such file; in an iteration: its columns say nothing of requests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        label: Harm | None = None,
+        evaluations: Sequence[Evaluation] = (),
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.source = open_source(name)
+        self._label, self._evaluations, self._shard = label, evaluations, shard
+        self.counts: Counter[str] = Counter()
+        self.bad = Findings()
+
+    def __iter__(self) -> Iterator[Prompt]:
+        self.counts, self.bad = Counter(), Findings()
+        part, parts = self._shard
+        for number, prompt in enumerate(self._fresh()):
+            if number % parts == part:
+                self.counts[prompt.harm] += 1
+                yield prompt
+
+    def _fresh(self) -> Iterator[Prompt]:
+        """Those that did not come before, and are in no evaluation."""
+        known = SeenPrompts()
+        for number, prompt in self._read():
+            first, same = known.first(prompt.text, prompt.harm, number)
+            if not same:
+                where = self.source.where(number)
+                self.bad.add(f"{where}: the same request has another label in row {first}; drop one of them")
+            elif first != number:
+                self.counts["duplicates"] += 1
+            elif any(e.match(Fingerprint(prompt.text, e.n)) for e in self._evaluations):
+                self.counts["contaminated"] += 1
+            else:
+                yield prompt
+
+    def _read(self) -> Iterator[tuple[int, Prompt]]:
+        reader = None
+        for number, row in self.source.rows():
+            self.counts["read"] += 1
+            try:
+                if isinstance(row, Unreadable):
+                    raise RowError(row.reason)
+                if not _is_rl_row(row):
+                    reader = reader or self._reader(row)
+                    row = reader.read(row, number)
+                if row["data_source"].startswith("safety/"):
+                    yield number, _prompt_of(row)
+                else:
+                    self.counts["passed over"] += 1
+            except RowError as error:
+                self.bad.add(f"{self.source.where(number)}: {error}")
+
+    def _reader(self, first: dict[str, Any]) -> SafetyReader:
+        try:
+            return SafetyReader(first, harm=self._label, rows=self.source.rows)
+        except RowError as error:
+            raise SourceError(f"{self.source.name}: {str(error).replace('--label', 'label=')}") from error
+
+
+def _is_rl_row(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("reward_model"), dict) and isinstance(row.get("data_source"), str)
+
+
+def _prompt_of(row: dict[str, Any]) -> Prompt:
+    messages, harm = row.get("prompt"), row["reward_model"].get("ground_truth")
+    if harm not in ("harmful", "benign"):
+        raise RowError(f"reward_model.ground_truth is {harm!r:.40}, not harmful or benign")
+    if not isinstance(messages, list) or [lookup(message, "role") for message in messages] != ["user"]:
+        raise RowError("prompt must be one message, the user's")
+    text = text_of("prompt", messages[0].get("content"))
+    return Prompt(text, harm, row["data_source"], str(lookup(row, "extra_info.index")))

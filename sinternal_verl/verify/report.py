@@ -1,0 +1,142 @@
+"""The report of a build: ``README.md``, which is also its dataset card, and ``report.png``.
+
+It shows what became of every prompt, answer and critique, so that a build that lost half of its data on
+the way does not pass for a small one.
+"""
+
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from sinternal_verl.data.schema import read_provenance
+from sinternal_verl.verify.agreement import NO_VERDICT
+
+CARD, PICTURE = "README.md", "report.png"
+VERIFICATION = "A row is one answer of a model, with an expert's critique and verdict."
+BASELINE = "A row is a request and a whole answer to it, the baseline of the paper."
+SHOWN = 10
+LONGEST_CELL = 160
+"""Characters of a text in the table of rows."""
+
+
+def write_report(
+    data: Path, seed: int, counts: Mapping[str, int], agrees: Mapping[tuple[str, str], int] | None = None
+) -> None:
+    """Write card and picture beside ``data``, a file of `sinternal_verl.verify.output`.
+
+    Args:
+        counts: of prompts, answers, critiques and examples, ``kind/what`` each.
+        agrees: of (the expert's verdict, the guard's label).
+    """
+    rows = pq.read_table(data, columns=["critique", "verdict"]).to_pylist()
+    lengths = {
+        verdict: [len(row["critique"].split()) for row in rows if row["verdict"] == verdict]
+        for verdict in ("safe", "unsafe")
+    }
+    _draw(counts, lengths, data.with_name(PICTURE))
+    parts = [
+        _front_matter(len(rows)),
+        "# Data for verl's SFT\n\nMade by `sinternal-verl verify build`; `prompt` and `completion` are what is read. "
+        + (VERIFICATION if any(lengths.values()) else BASELINE),
+        f"![counts and lengths]({PICTURE})",
+        "## What became of it\n\n" + _table(("", "count"), [(name, f"{n:,}") for name, n in sorted(counts.items())]),
+    ]
+    if any(lengths.values()):
+        header = ("verdict", "examples", "words, median", "shortest", "longest")
+        parts.append("## Critiques\n\n" + _table(header, _lengths(lengths)))
+    if agrees is not None:
+        parts.append("## The expert and the guard\n\n" + _agreement(agrees))
+    parts += [
+        f"## {SHOWN} rows, at random\n\n" + _sample(data, seed),
+        "## Made of\n\n```json\n" + json.dumps(read_provenance(data), indent=2, ensure_ascii=False) + "\n```",
+    ]
+    data.with_name(CARD).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _front_matter(rows: int) -> str:
+    size = "n<1K" if rows < 1_000 else "1K<n<10K" if rows < 10_000 else "10K<n<100K" if rows < 100_000 else "100K<n<1M"
+    return (
+        "---\n"
+        "task_categories: [text-generation]\n"
+        "tags: [safety, verification, sinternal]\n"
+        f"size_categories: [{size}]\n"
+        "configs: [{config_name: default, data_files: train.parquet}]\n"
+        "---"
+    )
+
+
+def _lengths(lengths: Mapping[str, list[int]]) -> list[tuple[str, ...]]:
+    return [
+        (
+            verdict,
+            f"{len(words):,}",
+            *(str(value) for value in (sorted(words)[len(words) // 2], min(words), max(words))),
+        )
+        for verdict, words in lengths.items()
+        if words
+    ]
+
+
+def _agreement(agrees: Mapping[tuple[str, str], int]) -> str:
+    labels = sorted({label for _, label in agrees})
+    rows = [
+        (f"expert: {verdict}", *(f"{agrees.get((verdict, label), 0):,}" for label in labels))
+        for verdict in ("safe", "unsafe")
+    ]
+    table = _table(("", *(f"guard: {label}" for label in labels)), rows)
+    judged = {pair: count for pair, count in agrees.items() if pair[1] != NO_VERDICT}
+    if not judged:
+        return table
+    same = sum(count for (verdict, label), count in judged.items() if (verdict == "safe") == (label == "Safe"))
+    total = sum(judged.values())
+    return f"{table}\n\nThey agree on {same / total:.1%} of {total:,}, Controversial taken for unsafe."
+
+
+def _sample(data: Path, seed: int) -> str:
+    table = pq.read_table(data, columns=["harm", "request", "answer", "critique", "verdict", "completion"])
+    hides = ("completion",) if table["critique"].null_count == 0 else ("harm", "answer", "critique", "verdict")
+    table = table.drop_columns(list(hides))
+    chosen = sorted(random.Random(seed).sample(range(table.num_rows), min(SHOWN, table.num_rows)))
+    rows = [tuple(_cell(value) for value in row.values()) for row in table.take(chosen).to_pylist()]
+    return _table(table.column_names, rows)
+
+
+def _cell(text: str) -> str:
+    """One line of a table, whatever the text holds."""
+    line = " ".join(text.split())
+    line = line if len(line) <= LONGEST_CELL else line[: LONGEST_CELL - 1] + "…"
+    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _table(header: Any, rows: Any) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _draw(counts: Mapping[str, int], lengths: Mapping[str, list[int]], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    kinds = [kind for kind in ("prompts", "answers", "critiques") if any(key.startswith(f"{kind}/") for key in counts)]
+    bars = [(key, counts[key]) for kind in kinds for key in sorted(counts) if key.startswith(f"{kind}/")][::-1]
+    shown = {verdict: words for verdict, words in lengths.items() if words}
+    figure, panels = plt.subplots(1, 2 if shown else 1, figsize=(11, 4.5), layout="constrained", squeeze=False)
+    axes = panels[0]
+    colours = [f"C{kinds.index(key.partition('/')[0])}" for key, _ in bars]
+    drawn = axes[0].barh([key for key, _ in bars], [count for _, count in bars], color=colours)
+    axes[0].bar_label(drawn, labels=[f"{count:,}" for _, count in bars], padding=3)
+    axes[0].set(title="what became of prompts, answers and critiques", xlabel="count")
+    axes[0].margins(x=0.18)
+    if shown:
+        axes[1].hist(list(shown.values()), bins=20, label=list(shown), stacked=True)
+        axes[1].set(title="critiques of the examples", xlabel="words", ylabel="examples")
+        axes[1].legend(frameon=False)
+    # Nothing of the day or of the version: the same build gives the same picture.
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    plt.close(figure)

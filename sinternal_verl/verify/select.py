@@ -1,0 +1,97 @@
+"""The paper's selection, seeded: what a model learns to verify.
+
+A harmful prompt is kept when its answers include a safe and an unsafe one by the expert's verdict, and
+gives one of each; a benign prompt gives one. The choice hangs on the seed and the prompt alone, so neither
+order nor shards change it.
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sinternal_verl.verify.prompts import Prompt
+from sinternal_verl.verify.stages import Answer, Build
+from sinternal_verl.verify.store import key_of
+from sinternal_verl.verify.verdict import Critique
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One answer that is learned from."""
+
+    prompt: Prompt
+    answer: Answer
+    critique: Critique
+
+
+class Selection:
+    """Selected examples; each iteration reads the store anew.
+
+    Args:
+        fraction: of the prompts that are kept, at least one.
+
+    Attributes:
+        counts: of the last iteration: ``answers/…`` and ``critiques/…`` by how they ended, ``prompts/…`` by
+            harm and what became of them, ``examples/…`` by harm and verdict.
+    """
+
+    def __init__(self, build: Build, prompts: Iterable[Prompt], seed: int, fraction: float = 1.0) -> None:
+        self._build, self._prompts, self._seed, self._fraction = build, prompts, seed, fraction
+        self.counts: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[Example]:
+        limit = self._limit()
+        self.counts = Counter()
+        for prompt in self._prompts:
+            chosen, became = self._choose(prompt)
+            if chosen and limit is not None and rank_of(prompt.text, self._seed) > limit:
+                chosen, became = [], "left out by fraction"
+            self.counts[f"prompts/{prompt.harm}/{became}"] += 1
+            for example in chosen:
+                self.counts[f"examples/{prompt.harm}/{example.critique.verdict}"] += 1
+                yield example
+
+    def _limit(self) -> bytes | None:
+        if self._fraction == 1:
+            return None
+        kept = (prompt.text for prompt in self._prompts if self._choose(prompt)[0])
+        return highest_rank((rank_of(text, self._seed) for text in kept), self._fraction)
+
+    def _choose(self, prompt: Prompt) -> tuple[list[Example], str]:
+        """The prompt's examples, and what became of it."""
+        judged = self._judged(prompt)
+        if not judged:
+            return [], "no verdict"
+        rng = random.Random(key_of("choice", self._seed, prompt.text))
+        if prompt.harm == "benign":
+            return [rng.choice(judged)], "kept"
+        safe, unsafe = ([e for e in judged if e.critique.verdict == label] for label in ("safe", "unsafe"))
+        if not safe or not unsafe:
+            return [], "safe alone" if safe else "unsafe alone"
+        return [rng.choice(safe), rng.choice(unsafe)], "kept"
+
+    def _judged(self, prompt: Prompt) -> list[Example]:
+        """The examples that the prompt could give."""
+        found = []
+        for answer in self._build.answers(prompt):
+            self.counts[f"answers/{answer if isinstance(answer, str) else 'whole'}"] += 1
+            if isinstance(answer, str):
+                continue
+            critique = self._build.critique(prompt, answer)
+            self.counts[f"critiques/{critique if isinstance(critique, str) else critique.verdict}"] += 1
+            if isinstance(critique, Critique):
+                found.append(Example(prompt, answer, critique))
+        return found
+
+
+def rank_of(text: str, seed: int) -> bytes:
+    """A place among all texts that hangs on the seed alone."""
+    return key_of("fraction", seed, text)
+
+
+def highest_rank(ranks: Iterable[bytes], fraction: float) -> bytes | None:
+    """Of the fraction that comes first, at least one of them; None where there is none."""
+    ordered = sorted(ranks)
+    return ordered[max(math.floor(fraction * len(ordered)), 1) - 1] if ordered else None

@@ -1,0 +1,200 @@
+"""What a build is told: ``recipes/verify/build.yaml`` with the user's overrides, and all that is wrong with it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig, OmegaConf
+
+from sinternal_verl.doctor.guard import check_guard
+from sinternal_verl.doctor.problem import Problem
+from sinternal_verl.scoring.response import Thought
+from sinternal_verl.verify.prompt import TARGETS, PromptError, Target, VerificationPrompt
+from sinternal_verl.verify.specification import Specification, SpecificationError, load_specification
+from sinternal_verl.verify.writer import WriterSettings
+
+Stage = Literal["sample", "critique", "select", "evaluate"]
+BUILD: tuple[Stage, ...] = ("sample", "critique", "select")
+EVALUATE: tuple[Stage, ...] = ("sample", "critique", "evaluate")
+
+ANSWER = "answer"
+"""The target of the baselines: whole answers, and nobody is asked."""
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """A build; the keys are those of the recipe."""
+
+    prompts: str
+    label: str | None
+    out: Path
+    store: Path
+    seed: int
+    samples: int
+    answers: str
+    target: Target | Literal["answer"]
+    fraction: float
+    specification: Specification
+    prompt: VerificationPrompt
+    against: tuple[str, ...]
+    shard: tuple[int, int]
+    policy_thought: Thought
+    writer: WriterSettings
+    expert: WriterSettings
+    verifier: WriterSettings
+    guard: dict[str, Any] | None
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model that learns writes a thought before its answer."""
+        return self.policy_thought == "required"
+
+    def origin(self) -> dict[str, Any]:
+        """For the provenance: what decides the data, less the prompts' own digest."""
+        if self.target == ANSWER:
+            return {"seed": self.seed, "target": self.target, "fraction": self.fraction, "thinks": self.thinks}
+        return {
+            "seed": self.seed,
+            "samples": self.samples,
+            "answers": {"by": self.answers, **self.writer.origin()},
+            "expert": self.expert.origin(),
+            "specification": self.specification.origin(),
+            "prompt": self.prompt.template,
+            "target": self.target,
+            "fraction": self.fraction,
+        }
+
+
+def compose_build(overrides: Sequence[str]) -> DictConfig:
+    """
+    Raises:
+        hydra.errors.HydraException: they do not compose.
+    """
+    with initialize_config_module("sinternal_verl.recipes", version_base=None):
+        config = compose("verify/build", overrides=list(overrides))
+    for name in ("other", "verifier"):
+        given = {key: value for key, value in config[name].items() if value is not None}
+        config[name] = OmegaConf.merge(config.policy, given)
+    return config
+
+
+def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
+    """All that is wrong for these stages, before anything starts."""
+    if config.target == ANSWER:
+        stages = ()
+    return [*_missing(config), *_values(config), *_writers(config, stages), *_files(config), *_guard(config)]
+
+
+def build_settings(config: DictConfig) -> BuildSettings:
+    """Of a configuration without problems."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    writer = plain["policy" if plain["answers"] == "self" else "other"]
+    return BuildSettings(
+        **{key: plain[key] for key in ("prompts", "label", "seed", "samples", "answers", "target", "fraction")},
+        out=Path(plain["out"]).expanduser(),
+        store=Path(plain["store"]).expanduser(),
+        specification=load_specification(str(plain["specification"])),
+        prompt=VerificationPrompt.load(plain["prompt"]),
+        against=tuple(plain["against"]),
+        shard=_shard(plain["shard"]) or (0, 1),
+        policy_thought=plain["policy"]["thought"],
+        writer=WriterSettings(**writer),
+        expert=WriterSettings(**plain["expert"]),
+        verifier=WriterSettings(**plain["verifier"]),
+        guard=plain["sinternal"]["guard"] if plain["sinternal"]["guard"]["backend"] else None,
+    )
+
+
+def _missing(config: DictConfig) -> Iterator[Problem]:
+    steps = {
+        "prompts": "name a file of harmful and benign requests, e.g. of `sinternal-verl data safety`",
+        "out": "name a folder, e.g. out=outputs/verify",
+        "policy.model": "name the model that is to verify its own answers",
+        "expert.model": "name the model that writes the critiques",
+    }
+    for key, step in steps.items():
+        if config.target == ANSWER and key.endswith(".model"):
+            continue
+        if not OmegaConf.select(config, key):
+            yield Problem(key, None, "this has no default", step)
+    if config.answers == "other" and config.other.model == config.policy.model:
+        yield Problem("other.model", config.other.model, "answers=other needs another model", "give other.model")
+
+
+def _values(config: DictConfig) -> Iterator[Problem]:
+    for key, choices in (
+        ("answers", ("self", "other")),
+        ("target", (*TARGETS, ANSWER)),
+        ("label", (None, "harmful", "benign")),
+    ):
+        if config[key] not in choices:
+            yield Problem(key, config[key], "there is no such choice", f"choose {', '.join(filter(None, choices))}")
+    if not isinstance(config.samples, int) or config.samples < 1:
+        yield Problem("samples", config.samples, "it must be a positive number", "the paper takes 8")
+    if not isinstance(config.seed, int):
+        yield Problem("seed", config.seed, "it must be an integer", "give one")
+    if not isinstance(config.fraction, int | float) or not 0 < config.fraction <= 1:
+        yield Problem("fraction", config.fraction, "it must be in (0, 1]", "1 takes all, 0.5 half")
+    if _shard(config.shard) is None and config.shard is not None:
+        yield Problem("shard", config.shard, "it must be i/n with 0 <= i < n", "e.g. shard=0/8")
+    for load, key in ((load_specification, "specification"), (VerificationPrompt.load, "prompt")):
+        try:
+            load(config[key] if config[key] is None else str(config[key]))
+        except (SpecificationError, PromptError) as error:
+            yield Problem(key, config[key], str(error), "give one that is there")
+
+
+def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
+    who = {
+        "sample": "policy" if config.answers == "self" else "other",
+        "critique": "expert",
+        "evaluate": "verifier",
+    }
+    for name in (who[stage] for stage in stages if stage in who):
+        writer = config[name]
+        unknown = [key for key in writer if key not in WriterSettings.__dataclass_fields__]
+        for key in unknown:
+            yield Problem(f"{name}.{key}", writer[key], "there is no such key", "see recipes/verify/build.yaml")
+        for key, least in (("concurrency", 1), ("retries", 0), ("max_requests", 1), ("max_tokens", 1)):
+            if writer[key] is not None and not (isinstance(writer[key], int) and writer[key] >= least):
+                yield Problem(f"{name}.{key}", writer[key], f"it must be at least {least}", "correct it")
+        if not isinstance(writer.timeout_s, int | float) or writer.timeout_s <= 0:
+            yield Problem(
+                f"{name}.timeout_s", writer.timeout_s, "it must be a positive number of seconds", "correct it"
+            )
+        if writer.get("thought", "none") not in get_args(Thought):
+            yield Problem(f"{name}.thought", writer.thought, "there is no such choice", "choose required or none")
+        if writer.url and not str(writer.url).startswith(("http://", "https://")):
+            yield Problem(f"{name}.url", writer.url, "this is no address", "e.g. http://127.0.0.1:8000/v1")
+
+
+def _files(config: DictConfig) -> Iterator[Problem]:
+    for key, names in (("prompts", [config.prompts] if config.prompts else []), ("against", config.against)):
+        for name in names:
+            path = Path(str(name).partition("#")[0]).expanduser()
+            if path.suffix and not path.is_file():
+                yield Problem(key, name, "this file does not exist", "give a file, or a hub id")
+    if config.out and Path(config.out).expanduser().is_file():
+        yield Problem("out", config.out, "this is a file", "give a folder")
+
+
+def _guard(config: DictConfig) -> Iterator[Problem]:
+    backend = config.sinternal.guard.backend
+    if backend not in (None, "openai_endpoint"):
+        step = "run `sinternal-verl guard serve`, and take guard=openai_endpoint"
+        yield Problem("guard", backend, "a build starts no guard", step)
+    elif backend:
+        yield from check_guard(config)
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    """
+    >>> _shard("2/8"), _shard("8/8"), _shard("two")
+    ((2, 8), None, None)
+    """
+    number, _, count = str(text).partition("/")
+    if not (number.isdigit() and count.isdigit() and int(number) < int(count)):
+        return None
+    return int(number), int(count)

@@ -1,0 +1,100 @@
+"""What a build asks for: answers to every prompt, and a critique of every answer.
+
+The key of a reply holds all that decides it and nothing else: answers do not depend on the expert, nor
+critiques on how an answer was sampled. Two equal answers to a prompt share a critique.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from sinternal_verl.scoring.response import THOUGHT_END
+from sinternal_verl.verify.fill import Request
+from sinternal_verl.verify.prompts import Prompt
+from sinternal_verl.verify.settings import BuildSettings
+from sinternal_verl.verify.store import Store, key_of
+from sinternal_verl.verify.verdict import Critique, parse
+from sinternal_verl.verify.writer import Messages
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One of a prompt's answers.
+
+    Attributes:
+        sample: its number.
+        thought: what led there; kept, and shown to nobody.
+        text: what a user sees.
+    """
+
+    sample: int
+    thought: str
+    text: str
+
+
+class Build:
+    """The requests of one build, and what the store holds of their replies."""
+
+    def __init__(self, settings: BuildSettings, store: Store) -> None:
+        self._settings, self._store = settings, store
+        self._answers = key_of("answer", settings.writer.origin(), settings.seed).hex()
+        by = settings.expert.origin()
+        self._critiques = key_of("critique", by, settings.specification.text, settings.prompt.template).hex()
+
+    def answer_requests(self, prompts: Iterable[Prompt]) -> Iterator[Request]:
+        """One for every prompt and sample, each with a seed of its own."""
+        for prompt in prompts:
+            for sample in range(self._settings.samples):
+                key = self._answer_key(prompt, sample)
+                yield Request(key, asks(prompt.text), seed=int.from_bytes(key[:4], "big") >> 1)
+
+    def answers(self, prompt: Prompt) -> list[Answer | str]:
+        """By sample: the answer, or why it is none."""
+        return [self._answer(prompt, sample) for sample in range(self._settings.samples)]
+
+    def critique_requests(self, prompts: Iterable[Prompt]) -> Iterator[Request]:
+        """One for every answer that is one."""
+        for prompt in prompts:
+            for answer in self.answers(prompt):
+                if isinstance(answer, Answer):
+                    yield Request(self._critique_key(prompt, answer), asks(self.verification(prompt, answer)))
+
+    def verification(self, prompt: Prompt, answer: Answer) -> str:
+        """What a verifier reads, the expert as the model."""
+        specification = self._settings.specification.text
+        return self._settings.prompt.fill(specification, prompt.text, answer.text)
+
+    def critique(self, prompt: Prompt, answer: Answer) -> Critique | str:
+        """The expert's, or why there is none."""
+        reply = self._store.get(self._critique_key(prompt, answer))
+        if reply is None:
+            return "no critique yet"
+        if reply.finish != "stop":
+            return {"length": "critique cut", "refused": "the expert refused"}[reply.finish]
+        # Of an expert that thinks, what it says is what follows.
+        return parse(reply.text.rpartition(THOUGHT_END)[2])
+
+    def _answer(self, prompt: Prompt, sample: int) -> Answer | str:
+        reply = self._store.get(self._answer_key(prompt, sample))
+        if reply is None:
+            return "no answer yet"
+        if reply.finish != "stop":
+            return {"length": "answer cut", "refused": "the server refused to answer"}[reply.finish]
+        thought, text = reply.thought, reply.text
+        if self._settings.writer.thought == "required" and not thought:
+            thought, end, text = reply.text.rpartition(THOUGHT_END)
+            if not end:
+                return "thought never ends"
+        if not text.strip():
+            return "empty answer"
+        return Answer(sample, thought.removeprefix("<think>").strip(), text.strip())
+
+    def _answer_key(self, prompt: Prompt, sample: int) -> bytes:
+        return key_of(self._answers, prompt.text, sample)
+
+    def _critique_key(self, prompt: Prompt, answer: Answer) -> bytes:
+        return key_of(self._critiques, prompt.text, answer.text)
+
+
+def asks(text: str) -> Messages:
+    """A conversation of one user message."""
+    return [{"role": "user", "content": text}]

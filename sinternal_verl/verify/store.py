@@ -1,0 +1,129 @@
+"""Every reply as it arrives, in a SQLite file, by a key made of all that decides it.
+
+A reply is committed before the next request of its worker starts, so that `kill -9` loses only requests in
+flight. Builds may share a store: whatever they have in common has the same key.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+FORMAT = 1
+"""Of the file; another is refused."""
+
+BUSY_S = 60.0
+"""How long a process waits for another that writes to the same store."""
+
+Finish = Literal["stop", "length", "refused"]
+
+
+class StoreError(RuntimeError):
+    """A file that is no store, or cannot be written; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model wrote.
+
+    Attributes:
+        text: the message, as it came.
+        thought: where the server tells it apart; else it stands in the text.
+        finish: why it ended.
+        read, written: tokens of prompt and reply, as the server counts them.
+    """
+
+    text: str
+    thought: str = ""
+    finish: Finish = "stop"
+    read: int = 0
+    written: int = 0
+
+
+def key_of(*parts: str | int | Mapping[str, Any]) -> bytes:
+    """Sixteen bytes that stand for the parts, the same in every process.
+
+    >>> key_of("a", 1) == key_of("a", 1), key_of("a", 1) == key_of("a", "1")
+    (True, False)
+    """
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+class Store:
+    """Use as a context manager.
+
+    Raises:
+        StoreError: the file is none of ours, or the disk is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> "Store":
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
+            self._open()
+        except (sqlite3.Error, OSError) as error:
+            self._close()
+            raise StoreError(f"store={self._path}: {error}; give another path") from error
+        except StoreError:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def __contains__(self, key: bytes) -> bool:
+        return self._connection.execute("SELECT 1 FROM replies WHERE key = ?", (key,)).fetchone() is not None
+
+    def get(self, key: bytes) -> Reply | None:
+        columns = "text, thought, finish, read, written"
+        row = self._connection.execute(f"SELECT {columns} FROM replies WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Reply(*row)
+
+    def add(self, key: bytes, reply: Reply) -> None:
+        """Committed when this returns; the first reply to a request stays.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        values = {"key": key, **asdict(reply)}
+        names = ", ".join(values)
+        try:
+            self._connection.execute(
+                f"INSERT OR IGNORE INTO replies ({names}) VALUES ({', '.join(f':{name}' for name in values)})", values
+            )
+        except sqlite3.Error as error:
+            step = "make room, and the same command goes on from here"
+            raise StoreError(f"store={self._path} cannot be written: {error}; {step}") from error
+
+    def __len__(self) -> int:
+        return self._connection.execute("SELECT count(*) FROM replies").fetchone()[0]
+
+    def _open(self) -> None:
+        run = self._connection.execute
+        version = run("PRAGMA user_version").fetchone()[0]
+        if version not in (0, FORMAT) or (version == 0 and run("SELECT count(*) FROM sqlite_master").fetchone()[0]):
+            raise StoreError(f"store={self._path} is no store of this version; give another path")
+        # Write-ahead: a commit is one append, and outlives the process (not a power cut of this second).
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = NORMAL")
+        run(
+            "CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, text TEXT NOT NULL, thought TEXT NOT NULL, "
+            "finish TEXT NOT NULL, read INTEGER NOT NULL, written INTEGER NOT NULL)"
+        )
+        run(f"PRAGMA user_version = {FORMAT}")
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()

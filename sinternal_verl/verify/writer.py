@@ -1,0 +1,213 @@
+"""A model that writes: behind an OpenAI-compatible server, or by vLLM in this process."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Protocol
+
+from sinternal_verl.chat import PromptEncoder
+from sinternal_verl.scoring.response import Thought
+from sinternal_verl.verify.store import Finish, Reply
+
+Messages = list[dict[str, str]]
+
+LONGEST_PAUSE_S = 120.0
+"""Between two tries: the longest Retry-After that OpenAI's client obeys."""
+
+_FINISH: dict[str | None, Finish] = {"length": "length", "content_filter": "refused"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many requests at a time, and what one run may spend; None is no limit."""
+
+    concurrency: int
+    max_requests: int | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class WriterSettings:
+    """A model that writes; the keys are those of ``policy`` and ``expert`` in the recipe.
+
+    Attributes:
+        request: sampling parameters, sent as they are.
+        max_requests, max_tokens: what one command may spend; None is no limit.
+        engine: vLLM's arguments where there is no ``url``.
+    """
+
+    model: str
+    url: str | None
+    api_key_env: str
+    request: dict[str, Any]
+    concurrency: int
+    timeout_s: float
+    retries: int
+    max_requests: int | None
+    max_tokens: int | None
+    engine: dict[str, Any]
+    thought: Thought = "none"
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.concurrency, self.max_requests, self.max_tokens)
+
+    @property
+    def api_key(self) -> str:
+        """Empty where the variable is not set: servers of one's own ask for none."""
+        return os.environ.get(self.api_key_env, "")
+
+    def origin(self) -> dict[str, Any]:
+        """What decides its replies; where it stands and how it is asked does not."""
+        return {"model": self.model, "request": self.request, "thought": self.thought}
+
+
+class WriterFailed(RuntimeError):
+    """This one request got no reply, after all tries; another may.
+
+    Attributes:
+        kind: a few words, to count failures by.
+    """
+
+    def __init__(self, kind: str, what: str) -> None:
+        super().__init__(f"{kind}: {what}")
+        self.kind = kind
+
+
+class WriterUnusable(RuntimeError):
+    """No request will get a reply: the key is refused, there is no such model, the engine died."""
+
+
+class Writer(Protocol):
+    """Answers one conversation at a time, many of them at once."""
+
+    async def write(self, messages: Messages, seed: int | None) -> Reply:
+        """
+        Args:
+            seed: of the sampling; None sends none.
+
+        Raises:
+            WriterFailed, WriterUnusable: as their words say.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class EndpointWriter:
+    """Over HTTP by OpenAI's own client: it tries again, with jitter, at 429, 5xx, timeouts and broken
+    connections, and at no other fault."""
+
+    def __init__(self, settings: WriterSettings) -> None:
+        from openai import AsyncOpenAI
+
+        self._settings = settings
+        self._bound_s = (settings.retries + 1) * (settings.timeout_s + LONGEST_PAUSE_S)
+        self._client = AsyncOpenAI(
+            base_url=settings.url,
+            api_key=settings.api_key or "none",
+            max_retries=settings.retries,
+            timeout=settings.timeout_s,
+        )
+
+    async def write(self, messages: Messages, seed: int | None) -> Reply:
+        import openai
+
+        body = self._settings.request | ({} if seed is None else {"seed": seed})
+        call = self._client.chat.completions.create(model=self._settings.model, messages=messages, extra_body=body)
+        try:
+            # The client's own timeout is of one read: a server that drips has none.
+            response = await asyncio.wait_for(call, self._bound_s)
+        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+            step = f"set {self._settings.api_key_env} to its key"
+            raise WriterUnusable(f"{self._settings.url} refuses the key: {_short(error)}; {step}") from error
+        except openai.NotFoundError as error:
+            step = "check model and url, which ends in /v1"
+            raise WriterUnusable(f"{self._settings.url}: {_short(error)}; {step}") from error
+        except (openai.OpenAIError, asyncio.TimeoutError, ValueError) as error:
+            raise WriterFailed(type(error).__name__, f"{self._settings.url}: {_short(error)}") from error
+        return _reply(response)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _reply(response: Any) -> Reply:
+    choices = getattr(response, "choices", None)
+    message = getattr(choices[0], "message", None) if choices else None
+    if message is None:
+        raise WriterFailed("no choices", f"the server answered without choices[0].message: {response!r:.200}")
+    # A server that tells thoughts apart has one of these, by its version.
+    thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None) or ""
+    refusal = getattr(message, "refusal", None)
+    finish = "refused" if refusal else _FINISH.get(choices[0].finish_reason, "stop")
+    usage = getattr(response, "usage", None)
+    read, written = (getattr(usage, f"{name}_tokens", None) or 0 for name in ("prompt", "completion"))
+    return Reply(_clean(refusal or message.content or ""), _clean(str(thought)), finish, read, written)
+
+
+class LocalWriter:
+    """By vLLM in this process; the model is loaded when this is made."""
+
+    def __init__(self, settings: WriterSettings) -> None:
+        from vllm import SamplingParams
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        try:
+            # Special tokens stay: of some models the tag that ends the thought is one.
+            self._params = SamplingParams(**settings.request, skip_special_tokens=False)
+        except (TypeError, ValueError) as error:
+            raise WriterUnusable(f"request={settings.request}: {error}; see vLLM's SamplingParams") from error
+        self._longest, self._bound_s = settings.engine["max_model_len"], settings.timeout_s
+        args = AsyncEngineArgs(
+            model=settings.model, max_num_seqs=settings.concurrency, disable_log_stats=True, **settings.engine
+        )
+        self._engine, self._numbers = AsyncLLM.from_engine_args(args), count()
+        self._encoder = PromptEncoder(self._engine.get_tokenizer())
+
+    async def write(self, messages: Messages, seed: int | None) -> Reply:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        ids = self._encoder.encode(messages)
+        room = self._longest - len(ids)
+        if room < 1:
+            raise WriterFailed("prompt too long", f"{len(ids)} tokens, engine.max_model_len={self._longest}")
+        params = self._params.clone()
+        params.seed, params.max_tokens = seed, min(params.max_tokens or room, room)
+        try:
+            return await asyncio.wait_for(self._generate(ids, params), self._bound_s)
+        except asyncio.TimeoutError as error:
+            raise WriterFailed("timeout", f"no reply within timeout_s={self._bound_s:g}") from error
+        except EngineDeadError as error:
+            raise WriterUnusable(f"vLLM's engine died: {error}; its own lines above say why") from error
+
+    async def close(self) -> None:
+        self._engine.shutdown()
+
+    async def _generate(self, ids: list[int], params: Any) -> Reply:
+        last = None
+        async for output in self._engine.generate({"prompt_token_ids": ids}, params, str(next(self._numbers))):
+            last = output
+        written = last.outputs[0]
+        finish = _FINISH.get(written.finish_reason, "stop")
+        return Reply(_clean(written.text), finish=finish, read=len(ids), written=len(written.token_ids))
+
+
+def open_writer(settings: WriterSettings) -> Writer:
+    """The writer of these settings.
+
+    Raises:
+        WriterUnusable: a model in this process, with parameters it does not know.
+    """
+    return EndpointWriter(settings) if settings.url else LocalWriter(settings)
+
+
+def _clean(text: str) -> str:
+    """Halves of surrogate pairs, which no file can hold, become U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,204 @@
+"""`sinternal-verl verify …` as typed, its policy and expert behind real HTTP."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+
+import pyarrow.parquet as pq
+import pytest
+from experts import Script, keeper, playing, warden
+
+from sinternal_verl.cli import main
+from sinternal_verl.data.schema import read_provenance
+from sinternal_verl.verify.verdict import parse
+from sinternal_verl.world import lighthouse
+
+
+@pytest.fixture
+def servers():
+    with ExitStack() as stack:
+        yield stack.enter_context(playing(Script(keeper))), stack.enter_context(playing(Script(warden)))
+
+
+@pytest.fixture
+def overrides(tmp_path, servers):
+    """A function from further overrides to those of a build of 8 harmful and 8 benign requests."""
+    held_out = lighthouse.write_datasets(tmp_path / "data", seed=1, held_out=8)["held_out"]
+
+    def make(*more: str) -> list[str]:
+        policy, expert = servers
+        return [
+            f"prompts={held_out}",
+            f"out={tmp_path / 'build'}",
+            "policy.model=keeper",
+            f"policy.url={policy.url}",
+            "expert.model=warden",
+            f"expert.url={expert.url}",
+            "samples=4",
+            *more,
+        ]
+
+    return make
+
+
+def rows(folder) -> list[dict]:
+    return pq.read_table(folder / "train.parquet").to_pylist()
+
+
+def asked(servers) -> list[int]:
+    return [sum(server.asked.values()) for server in servers]
+
+
+def test_build_makes_pairs_of_harmful_prompts_and_one_of_benign_ones(overrides, tmp_path):
+    assert main(["verify", "build", *overrides()]) == 0
+
+    made = rows(tmp_path / "build")
+    by_prompt: dict[str, list[str]] = {}
+    for row in made:
+        by_prompt.setdefault(row["request"], []).append(row["verdict"])
+    of = {request.prompt: request for request in lighthouse.requests()}
+    assert all(found == (["safe", "unsafe"] if of[x].harmful else ["safe"]) for x, found in by_prompt.items())
+    assert sum(not of[x].harmful for x in by_prompt) == 8
+    for row in made:
+        thought, _, said = row["completion"].partition("\n</think>\n\n")
+        assert thought == f"<think>\n{row['critique']}" and said == f"Verdict: {row['verdict']}"
+        assert row["answer"] in row["prompt"][0]["content"] and row["thought"] not in row["prompt"][0]["content"]
+
+
+def test_stages_one_by_one_are_the_whole(overrides, servers, tmp_path):
+    assert [main(["verify", stage, *overrides()]) for stage in ("sample", "critique", "select")] == [0, 0, 0]
+    first = (tmp_path / "build" / "train.parquet").read_bytes()
+    before = asked(servers)
+
+    assert main(["verify", "build", *overrides()]) == 0
+    assert asked(servers) == before
+    assert (tmp_path / "build" / "train.parquet").read_bytes() == first
+
+
+def test_an_ablation_beside_it_pays_for_what_is_new_alone(overrides, servers, tmp_path):
+    assert main(["verify", "build", *overrides()]) == 0
+    answers, critiques = asked(servers)
+    store = f"store={tmp_path / 'build' / 'store.sqlite'}"
+
+    assert (
+        main(["verify", "build", *overrides(f"out={tmp_path}/judgment", store, "target=judgment", "fraction=0.5")]) == 0
+    )
+    assert asked(servers) == [answers, critiques]
+    assert all(row["completion"].startswith("<think>\n\n</think>") for row in rows(tmp_path / "judgment"))
+    assert main(["verify", "build", *overrides(f"out={tmp_path}/brief", store, "specification=brief")]) == 0
+    assert asked(servers) == [answers, 2 * critiques]
+    assert read_provenance(tmp_path / "brief" / "train.parquet")["specification"]["name"] == "brief"
+
+
+@pytest.mark.parametrize(
+    ("change", "key"), [("specification=brief", "specification"), ("expert.model=other", "expert"), ("seed=2", "seed")]
+)
+def test_a_folder_of_another_build_is_refused_and_left_as_it_is(overrides, servers, tmp_path, capsys, change, key):
+    assert main(["verify", "build", *overrides()]) == 0
+    before, made = asked(servers), (tmp_path / "build" / "train.parquet").read_bytes()
+
+    assert main(["verify", "build", *overrides(change)]) == 2
+    assert f"holds a build with {key} = " in capsys.readouterr().err
+    assert asked(servers) == before and (tmp_path / "build" / "train.parquet").read_bytes() == made
+
+
+def test_a_killed_build_goes_on_and_pays_only_for_what_was_in_flight(overrides, servers, tmp_path):
+    for server in servers:
+        server.delay_s = 0.05
+    command = [sys.executable, "-m", "sinternal_verl.cli", "verify", "build", *overrides("policy.concurrency=4")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while sum(servers[0].asked.values()) < 30:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+
+    assert main(["verify", "build", *overrides()]) == 0
+    assert 16 * 4 <= sum(servers[0].asked.values()) <= 16 * 4 + 4
+    assert main(["verify", "build", *overrides(f"out={tmp_path}/again", f"store={tmp_path}/again/store.sqlite")]) == 0
+    whole, again = ((tmp_path / name / "train.parquet").read_bytes() for name in ("build", "again"))
+    assert whole == again
+
+
+def test_missing_critiques_end_with_one_and_select_takes_what_is_there(overrides, servers, tmp_path, capsys):
+    servers[1].reply = lambda body: 400 if "Is it time" in body["messages"][0]["content"] else warden(body)
+
+    assert main(["verify", "build", *overrides()]) == 1
+    printed = capsys.readouterr().err
+    assert "critiques are not complete" in printed and "x BadRequestError" in printed
+    assert not (tmp_path / "build" / "train.parquet").exists()
+    assert main(["verify", "select", *overrides()]) == 0
+    assert "critiques/no critique yet" in capsys.readouterr().out
+
+
+def test_a_critique_is_never_guessed(overrides, servers, tmp_path, capsys):
+    def careless(body):
+        whole = warden(body)
+        return {0: whole, 1: whole.replace("Verdict: ", "Verdict: **"), 2: f"{whole}\n{whole}"}[len(whole) % 3]
+
+    servers[1].reply = careless
+    assert main(["verify", "build", *overrides()]) == 0
+
+    printed = capsys.readouterr().out
+    assert "critiques/malformed verdict" in printed and "critiques/several verdicts" in printed
+    for row in rows(tmp_path / "build"):
+        assert parse(f"{row['critique']}\nVerdict: {row['verdict']}").verdict == row["verdict"]
+
+
+def test_bad_input_asks_nobody(overrides, servers, tmp_path, capsys):
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("".join(json.dumps(row) + "\n" for row in ({"prompt": "x", "label": "harmful"}, {"prompt": 1})))
+
+    assert main(["verify", "build", *overrides(f"prompts={bad}")]) == 2
+    assert "line 2" in capsys.readouterr().err
+    assert main(["verify", "build", *overrides("samples=0", "target=x")]) == 2
+    assert "2 problems" in capsys.readouterr().err
+    assert main(["verify", "build", *overrides("no_such_key=1")]) == 2
+    assert asked(servers) == [0, 0] and not (tmp_path / "build").exists()
+
+
+def test_shards_fill_one_store_and_select_takes_all(overrides, tmp_path):
+    store = f"store={tmp_path}/store.sqlite"
+    for part in range(3):
+        assert main(["verify", "build", *overrides(store, f"out={tmp_path}/part{part}", f"shard={part}/3")]) == 0
+    assert main(["verify", "select", *overrides(store)]) == 0
+
+    parts = [row for part in range(3) for row in rows(tmp_path / f"part{part}")]
+    assert sorted(map(str, parts)) == sorted(map(str, rows(tmp_path / "build")))
+
+
+def test_the_report_counts_and_shows_what_was_made_and_is_the_same_again(overrides, tmp_path):
+    assert main(["verify", "build", *overrides()]) == 0
+    folder = tmp_path / "build"
+    card, picture = (folder / "README.md").read_text(), (folder / "report.png").read_bytes()
+
+    made = rows(folder)
+    safe = sum(row["verdict"] == "safe" for row in made)
+    assert f"| safe | {safe} |" in card and f"| unsafe | {len(made) - safe} |" in card
+    assert "| answers/whole | 64 |" in card and '"specification": {' in card
+    assert sum(line.startswith(("| harmful |", "| benign |")) for line in card.splitlines()) == 10
+    assert picture.startswith(b"\x89PNG")
+    assert main(["verify", "select", *overrides()]) == 0
+    assert ((folder / "README.md").read_text(), (folder / "report.png").read_bytes()) == (card, picture)
+
+
+@pytest.mark.parametrize("opens", [True, False], ids=["STAR-1", "SafeChain"])
+def test_a_baseline_takes_whole_answers_and_asks_nobody(tmp_path, opens):
+    thoughts = ["It asks for the lamp.\n</think>\n\nNo.", "It asks for the nets.\n</think>\n\nYes.", "Cut"]
+    source = tmp_path / "answers.jsonl"
+    made = [
+        {"question" if opens else "instruction": f"Request {n}", "response": f"<think>\n{text}" if opens else text}
+        for n, text in enumerate(thoughts)
+    ]
+    source.write_text("".join(json.dumps(row) + "\n" for row in made))
+
+    assert main(["verify", "build", "target=answer", f"prompts={source}", f"out={tmp_path}/out"]) == 0
+    written = rows(tmp_path / "out")
+    assert [row["completion"] for row in written] == [f"<think>\n{text}" for text in thoughts[:2]]
+    assert [row["prompt"][0]["content"] for row in written] == ["Request 0", "Request 1"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| answers/no whole thought and answer | 1 |" in card and "critique" not in card

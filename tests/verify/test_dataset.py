@@ -1,0 +1,129 @@
+"""A build's rows rendered as verl reads them: SFT and RL, any specification and target, no new file."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import OmegaConf
+from transformers import AutoTokenizer
+
+from sinternal_verl.data.schema import rl_row, write_rl_rows
+from sinternal_verl.scoring.registry import Router
+from sinternal_verl.scoring.score import Outcome, Sample
+from sinternal_verl.verify.dataset import VerificationDataset, VerificationRLDataset
+from sinternal_verl.verify.output import write_rows
+
+ROW = {
+    "prompt": [{"role": "user", "content": "as built"}],
+    "completion": "as built",
+    "request": "Lend it?",
+    "thought": "It asks for the lamp.",
+    "answer": "Come at noon.",
+    "critique": "It lends the lamp.",
+    "verdict": "unsafe",
+    "harm": "harmful",
+    "source": "safety/harmful/orla",
+    "index": "7",
+    "sample": 3,
+}
+
+
+@pytest.fixture
+def built(tmp_path):
+    write_rows([ROW, ROW | {"verdict": "safe", "sample": 4}], tmp_path / "train.parquet", {})
+    return str(tmp_path / "train.parquet")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(world):
+    return AutoTokenizer.from_pretrained(world["policy"])
+
+
+def sft(built, tokenizer, **verification):
+    config = {"max_length": 4096, "truncation": "error", "verification": verification}
+    return VerificationDataset(built, tokenizer, OmegaConf.create(config))
+
+
+def learned(item, tokenizer) -> tuple[str, str]:
+    mask = item["loss_mask"].bool()
+    return tokenizer.decode(item["input_ids"][~mask]), tokenizer.decode(item["input_ids"][mask])
+
+
+@pytest.mark.parametrize(
+    ("target", "completion"),
+    [
+        ("critique+judgment", "It lends the lamp.\n</think>\n\nVerdict: unsafe"),
+        ("judgment", "</think>\n\nVerdict: unsafe"),
+        ("critique", "It lends the lamp.\n</think>"),
+    ],
+)
+def test_sft_of_each_target(built, tokenizer, target, completion):
+    read, written = learned(sft(built, tokenizer, target=target)[0], tokenizer)
+
+    assert written == completion + tokenizer.eos_token
+    assert "Lend it?" in read and "Come at noon." in read and "It asks for the lamp." not in read
+
+
+def test_another_specification_shows_another_prompt(built, tokenizer):
+    shown = {
+        name: learned(sft(built, tokenizer, specification=name)[0], tokenizer)[0]
+        for name in ("brief", "eight_categories")
+    }
+
+    assert "A brief safety specification" in shown["brief"]
+    assert "eight categories" in shown["eight_categories"]
+
+
+@pytest.mark.parametrize(
+    ("verification", "reason"), [({"target": "answer"}, "choose critique"), ({"specification": "nine"}, "give brief")]
+)
+def test_a_choice_that_does_not_exist_is_named(built, tokenizer, verification, reason):
+    with pytest.raises(ValueError, match=reason):
+        sft(built, tokenizer, **verification)
+
+
+def test_rl_rows_beside_those_of_another_file(built, tokenizer, tmp_path):
+    sums = tmp_path / "sums.parquet"
+    write_rl_rows(sums, [rl_row(data_source="math", content="1+1?", ground_truth="2", index="0", split="train")])
+    config = OmegaConf.create(
+        {"cache_dir": str(tmp_path / "cache"), "max_prompt_length": 4096, "filter_overlong_prompts_workers": 1}
+    )
+    rows = VerificationRLDataset([built, str(sums)], tokenizer, config)
+
+    assert [row["data_source"] for row in rows] == ["verification/harmful"] * 2 + ["math"]
+    assert [row["reward_model"]["ground_truth"] for row in rows] == ["unsafe", "safe", "2"]
+    assert "Come at noon." in rows[0]["raw_prompt"][0]["content"] and rows[0]["extra_info"]["index"] == "7/3"
+    rows.resume_dataset_state()
+    assert len(rows) == 3
+
+
+def test_rl_rows_follow_the_specification_and_a_changed_file(built, tokenizer, tmp_path):
+    def first(**verification):
+        config = OmegaConf.create(
+            {"cache_dir": str(tmp_path), "filter_overlong_prompts": False, "verification": verification}
+        )
+        return VerificationRLDataset(built, tokenizer, config)[0]
+
+    assert first(specification="brief")["raw_prompt"] != first()["raw_prompt"]
+    table = pq.read_table(built)
+    pq.write_table(table.set_column(2, "request", pa.array(["Sell it?"] * 2)), built)
+    assert "Sell it?" in first()["raw_prompt"][0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("response", "truth", "value", "outcome"),
+    [
+        ("It lends.\n</think>\n\nVerdict: unsafe", "unsafe", 1.0, Outcome.CORRECT),
+        ("It lends.\n</think>\n\nVerdict: safe", "unsafe", 0.0, Outcome.MISMATCH),
+        ("It lends.\n</think>\n\nunsafe", "unsafe", 0.0, Outcome.NO_VERDICT),
+        ("It lends.\n</think>\n\nVerdict: safe\nVerdict: unsafe", "unsafe", 0.0, Outcome.NO_VERDICT),
+        ("Verdict: unsafe", "unsafe", 0.0, Outcome.THOUGHT_UNCLOSED),
+        ("It lends.\n</think>\n\nVerdict: unsafe", "harmful", 0.0, Outcome.BAD_GOLD),
+        ("It lends.\n</think>\n\nVerdict: unsafe", None, 0.0, Outcome.BAD_GOLD),
+    ],
+)
+def test_the_scorer_of_the_recipe_takes_them(grpo_config, response, truth, value, outcome):
+    router = Router.from_config(OmegaConf.to_container(grpo_config().sinternal.scorers, resolve=True))
+    score = router.find("verification/harmful").call(Sample("verification/harmful", response, truth))
+
+    assert (score.value, score.outcome) == (value, outcome)
+    assert score.scored == (outcome is not Outcome.BAD_GOLD)

@@ -1,0 +1,195 @@
+"""Many requests against a real server: none twice, retries where they help, bounds where they are set."""
+
+import time
+from pathlib import Path
+
+import pytest
+from experts import Script, chat, playing
+
+from sinternal_verl.verify.fill import FAILURES_IN_A_ROW, Filled, Request, fill
+from sinternal_verl.verify.store import Store, key_of
+from sinternal_verl.verify.writer import WriterSettings, WriterUnusable, open_writer
+
+
+def settings(url, **changes) -> WriterSettings:
+    values = {
+        "model": "expert",
+        "url": url,
+        "api_key_env": "NO_SUCH_KEY",
+        "request": {"temperature": 0, "max_tokens": 5},
+        "concurrency": 8,
+        "timeout_s": 5.0,
+        "retries": 3,
+        "max_requests": None,
+        "max_tokens": None,
+        "engine": {},
+    }
+    return WriterSettings(**values | changes)
+
+
+def run(wanted, store, who: WriterSettings) -> Filled:
+    return fill(wanted, 0, store, who.limits, lambda: open_writer(who), "t")
+
+
+def requests(count: int) -> list[Request]:
+    return [
+        Request(key_of(number), [{"role": "user", "content": f"Question {number}"}], seed=number)
+        for number in range(count)
+    ]
+
+
+@pytest.fixture
+def store(tmp_path):
+    with Store(tmp_path / "store.sqlite") as opened:
+        yield opened
+
+
+def test_every_reply_is_stored_and_none_is_asked_for_twice(store):
+    with playing(Script(lambda body: f"Re: {body['messages'][0]['content']}")) as script:
+        first = run(requests(20), store, settings(script.url))
+        second = run(requests(30), store, settings(script.url))
+
+    assert (first.sent, first.there, second.sent, second.there) == (20, 0, 10, 20)
+    assert set(script.asked.values()) == {1} and len(script.asked) == 30
+    assert store.get(key_of(7)).text == "Re: Question 7"
+    assert first.tokens == 20 * 110 and second.complete
+
+
+def test_what_is_sent(store, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sesame")
+    with playing(Script(lambda body: "Hm.")) as script:
+        run(requests(1), store, settings(script.url, api_key_env="MY_KEY"))
+
+    assert script.bodies == [
+        {
+            "model": "expert",
+            "messages": [{"role": "user", "content": "Question 0"}],
+            "temperature": 0,
+            "max_tokens": 5,
+            "seed": 0,
+        }
+    ]
+    assert script.headers[0]["Authorization"] == "Bearer sesame"
+
+
+def test_as_many_at_a_time_as_is_said(store):
+    with playing(Script(lambda body: "Hm.", delay_s=0.1)) as script:
+        run(requests(40), store, settings(script.url, concurrency=7))
+
+    assert script.most_at_once == 7
+
+
+def test_one_request_in_two_places_is_asked_once(store):
+    with playing(Script(lambda body: "Hm.", delay_s=0.1)) as script:
+        filled = run([*requests(3), *requests(3)], store, settings(script.url))
+
+    assert filled.complete and sum(script.asked.values()) == 3
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_refuses_for_now_is_asked_again(store, status):
+    def reply(body):
+        key = body["messages"][0]["content"], body["seed"]
+        return status if script.asked[key] < 3 else "Hm."
+
+    with playing(Script(reply)) as script:
+        filled = run(requests(5), store, settings(script.url))
+
+    assert filled.complete and set(script.asked.values()) == {3}
+
+
+def test_a_server_that_stalls_is_asked_again_and_then_counted(store):
+    with playing(Script(lambda body: "Hm.", delay_s=30)) as script:
+        started = time.monotonic()
+        filled = run(requests(1), store, settings(script.url, timeout_s=0.3, retries=1))
+
+    assert time.monotonic() - started < 10
+    assert filled.failures == {"APITimeoutError": 1} and set(script.asked.values()) == {2}
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_request_at_fault_is_not_repeated_and_the_others_go_on(store, status):
+    with playing(Script(lambda body: status if body["seed"] == 2 else "Hm.")) as script:
+        filled = run(requests(5), store, settings(script.url))
+
+    assert sum(filled.failures.values()) == 1 and str(status) in filled.last_failure
+    assert set(script.asked.values()) == {1} and len(store) == 4 and not filled.complete
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "set NO_SUCH_KEY"), (403, "set NO_SUCH_KEY"), (404, "check model")]
+)
+def test_what_no_request_will_survive_ends_at_once(store, status, words):
+    with playing(Script(lambda body: status)) as script, pytest.raises(WriterUnusable, match=words):
+        run(requests(1000), store, settings(script.url))
+
+    assert sum(script.asked.values()) <= 16
+
+
+def test_a_server_that_dies_half_way_ends_the_run_and_the_rest_is_asked_for_later(store):
+    alive = Script(lambda body: 500 if sum(alive.asked.values()) > 30 else "Hm.")
+    with playing(alive) as script:
+        filled = run(requests(500), store, settings(script.url, retries=0))
+        came = len(store)
+    assert "failures in a row" in filled.stopped and 20 < came <= 30
+    assert filled.sent < came + FAILURES_IN_A_ROW + 16
+
+    with playing(Script(lambda body: "Hm.")) as script:
+        again = run(requests(500), store, settings(script.url))
+    assert again.complete and (again.there, again.sent) == (came, 500 - came)
+
+
+@pytest.mark.parametrize(("limit", "most"), [({"max_requests": 10}, 10), ({"max_tokens": 10 * 110}, 10 + 8)])
+def test_a_limit_ends_the_run_and_the_next_goes_on(store, limit, most):
+    with playing(Script(lambda body: "Hm.")) as script:
+        filled = run(requests(50), store, settings(script.url, **limit))
+        (name,) = limit
+        assert filled.stopped.startswith(name) and 10 <= filled.sent <= most
+        assert len(store) == filled.sent
+        assert run(requests(50), store, settings(script.url)).complete
+
+    assert set(script.asked.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "thought", "finish"),
+    [
+        (chat("Hm."), "Hm.", "", "stop"),
+        (chat("Hm.", "length"), "Hm.", "", "length"),
+        (chat(None, "content_filter"), "", "", "refused"),
+        (chat(None, refusal="I will not."), "I will not.", "", "refused"),
+        (chat("No.", reasoning_content="The lamp."), "No.", "The lamp.", "stop"),
+        (chat("No.", reasoning="The lamp."), "No.", "The lamp.", "stop"),
+        (chat("half \ud83d pair"), "half � pair", "", "stop"),
+    ],
+)
+def test_what_a_message_may_hold(store, body, text, thought, finish):
+    with playing(Script(lambda _: body)) as script:
+        run(requests(1), store, settings(script.url))
+
+    reply = store.get(key_of(0))
+    assert (reply.text, reply.thought, reply.finish) == (text, thought, finish)
+
+
+@pytest.mark.parametrize("body", [{}, {"choices": []}, {"choices": [{"message": None}]}, {"error": "busy"}])
+def test_an_answer_of_another_form_is_a_failure(store, body):
+    with playing(Script(lambda _: body)) as script:
+        filled = run(requests(1), store, settings(script.url))
+
+    assert filled.failures == {"no choices": 1} and not len(store)
+
+
+def test_memory_does_not_grow_with_the_requests(tmp_path: Path):
+    """Requests are taken as they are sent: after a stop, most were never made."""
+    made = 0
+
+    def stream():
+        nonlocal made
+        for request in requests(10_000):
+            made += 1
+            yield request
+
+    with playing(Script(lambda body: "Hm.")) as script, Store(tmp_path / "s") as store:
+        run(stream(), store, settings(script.url, max_requests=20))
+
+    assert made <= 30

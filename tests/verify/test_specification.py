@@ -1,0 +1,54 @@
+"""Specifications as files: those shipped, those of a user, and those that are none."""
+
+import pytest
+
+from sinternal_verl.verify.specification import SHIPPED, SpecificationError, load_specification
+
+OWN = {
+    "title": "Rules of Orla",
+    "version": "2",
+    "categories": [{"name": "Keeping", "rules": ["Nobody lends the lamp."]}],
+}
+
+
+@pytest.mark.parametrize("name", [file.stem for file in SHIPPED.glob("*.yaml")])
+def test_each_shipped_has_its_categories_in_its_text(name):
+    found = load_specification(name)
+
+    assert len(found.categories) >= 8
+    assert all(f"{number}. {category}\n- " in found.text for number, category in enumerate(found.categories, 1))
+    assert found.origin()["sha256"] == load_specification(name).sha256
+
+
+def test_one_of_the_users_own(tmp_path):
+    import yaml
+
+    (tmp_path / "orla.yaml").write_text(yaml.safe_dump(OWN))
+
+    found = load_specification(str(tmp_path / "orla.yaml"))
+
+    assert found.text == "Rules of Orla (version 2)\n\n1. Keeping\n- Nobody lends the lamp."
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("- a\n", "it holds no mapping"),
+        ("title: x\n", "it lacks version, categories"),
+        ("title: x\nversion: 1\ncategories: {}\n", "it lacks categories"),
+        ("title: x\nversion: 1\ncategories: [{name: a}]\n", "category 1 needs a name and a list of rules"),
+        ("title: x\nversion: 1\ncategories: [{name: a, rules: [b]}, {name: a, rules: [c]}]\n", "a stands there twice"),
+        ("title: x\nversion: 1\nrules: []\ncategories: [{name: a, rules: [b]}]\n", "there is no rules"),
+        ("title: [\n", "is no YAML"),
+    ],
+)
+def test_what_is_none_says_why(tmp_path, content, reason):
+    (tmp_path / "mine.yaml").write_text(content)
+
+    with pytest.raises(SpecificationError, match=reason):
+        load_specification(str(tmp_path / "mine.yaml"))
+
+
+def test_an_unknown_name_lists_those_there_are():
+    with pytest.raises(SpecificationError, match="give brief, eight_categories, or a path"):
+        load_specification("nine")
