@@ -119,6 +119,7 @@ setup(
         "matplotlib",
         "openai",
         "orjson",
+        "peft",
         "pyarrow",
         "pyyaml",
         "tqdm",

@@ -20,7 +20,7 @@ from injections import injections
 
 from sinternal_verl.guard.client import ReplicaClient
 from sinternal_verl.guard.engine import EngineSettings
-from sinternal_verl.guard.replica import GuardSettings, start_guard
+from sinternal_verl.guard.replica import GuardSettings, end_guard, start_guard
 from sinternal_verl.world import lighthouse
 
 EVERY = 36
@@ -47,13 +47,15 @@ async def labels(client: ReplicaClient, endings: list[str]) -> Counter[str]:
 def main() -> None:
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     try:
-        start_guard(GuardSettings(EngineSettings(sys.argv[1], **ENGINE), num_gpus=0, start_timeout_s=300))
+        settings = GuardSettings(EngineSettings(sys.argv[1], **ENGINE), num_gpus=0, start_timeout_s=300)
+        replicas = start_guard(settings)  # kept: without a handle they end
         client, rng, attacks = ReplicaClient.look_up(1, 600.0), random.Random(0), injections()
         found = {
             "nothing": asyncio.run(labels(client, [""])),
             f"{len(attacks)} injections": asyncio.run(labels(client, attacks)),
             "as much noise": asyncio.run(labels(client, [noise_for(attack, rng) for attack in attacks])),
         }
+        end_guard(replicas)
     finally:
         ray.shutdown()
     for name, counts in found.items():

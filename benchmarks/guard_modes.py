@@ -33,10 +33,13 @@ ENGINE = {
 }
 ROUNDS = 3
 
+WORDS = range(300, 550)
+"""Ids that the guard's vocabulary has."""
+
 
 def conversations(rng: random.Random, groups: int, each: int, answer: int) -> list[list[int]]:
     """Ids: a policy that all share, a prompt that a group shares, an answer of its own."""
-    draw = lambda count: [rng.randrange(300, 600) for _ in range(count)]  # noqa: E731
+    draw = lambda count: rng.choices(WORDS, k=count)  # noqa: E731
     policy = draw(POLICY)
     return [policy + prompt + draw(answer) for prompt in (draw(40) for _ in range(groups)) for _ in range(each)]
 

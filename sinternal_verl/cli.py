@@ -41,6 +41,13 @@ def main(argv: list[str] | None = None) -> int:
     verify = commands.add_parser("verify", help="data from which a model learns to verify its own answers")
     _add_verify_commands(verify.add_subparsers(dest="subject", required=True))
 
+    export = commands.add_parser("export", help="a checkpoint of verl as a Hugging Face folder")
+    export.add_argument("--checkpoint", required=True, help="folder of a run (its last), or of a step (global_step_N)")
+    export.add_argument("--out", required=True, help="the folder to write")
+    export.add_argument("--base", help="what the run was started from; default: what its record says")
+    export.add_argument("--adapter", action="store_true", help="the LoRA adapter alone, not fused")
+    export.set_defaults(run=_export)
+
     demo = commands.add_parser("demo", help="train a small policy on this machine's CPU, from nothing")
     demo.add_argument("--out", default="outputs/demo", help="folder for everything the demo writes")
     demo.add_argument("--seed", type=int, default=1)
@@ -67,6 +74,7 @@ def _add_verify_commands(commands: argparse._SubParsersAction) -> None:
         "sample": "the policy's answers to every prompt",
         "critique": "the expert's critique and verdict of every answer",
         "select": "the parquet file for verl's SFT, of what is there",
+        "show": "print what the store holds, a line of JSON for every answer",
         "evaluate": "hold a model's verdicts on its own answers against the expert's",
     }
     for name, text in helps.items():
@@ -154,6 +162,12 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     stages = {"build": BUILD, "evaluate": EVALUATE}
     return verify(arguments.overrides, stages.get(arguments.subject, (arguments.subject,)))
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from sinternal_verl.export.command import export
+
+    return export(arguments.checkpoint, arguments.out, arguments.base, arguments.adapter)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """vLLM's async engine as the model behind a `Judge`: all requests meet in its continuous batching."""
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import count
 
 from sinternal_verl.guard.judge import TOP, Generated
@@ -38,9 +39,12 @@ class GuardEngine:
     def __init__(self, settings: EngineSettings) -> None:
         from vllm import SamplingParams
         from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        self._params, self._longest = SamplingParams, settings.max_model_len
+        # Without a word in between: each would wake this process once a token and request.
+        self._params = partial(SamplingParams, temperature=0.0, output_kind=RequestOutputKind.FINAL_ONLY)
+        self._longest = settings.max_model_len
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**asdict(settings), disable_log_stats=True))
         self._numbers = count()
 
@@ -49,7 +53,7 @@ class GuardEngine:
             raise ValueError(f"{len(ids)} tokens and {tokens} to come are more than max_model_len={self._longest}")
         # Of a single token the alternatives are wanted, too.
         alternatives = {"logprobs": TOP} if tokens == 1 else {}
-        params = self._params(temperature=0.0, max_tokens=tokens, **alternatives)
+        params = self._params(max_tokens=tokens, **alternatives)
         last = None
         async for output in self._engine.generate({"prompt_token_ids": ids}, params, str(next(self._numbers))):
             last = output

@@ -1,4 +1,4 @@
-"""`sinternal-verl verify sample`, `critique`, `select`; `build`, which is all three; and `evaluate`.
+"""`sinternal-verl verify sample`, `critique`, `select`; `build`, which is all three; `show`; and `evaluate`.
 
 Each takes the same overrides of ``recipes/verify/build.yaml``, goes on where an earlier one stopped, and
 leaves what it made in the build's folder: the store, ``build.json``, ``train.parquet``.
@@ -60,11 +60,13 @@ def verify(overrides: Sequence[str], stages: Sequence[Stage] = BUILD) -> int:
         if prompts.bad.count or not total:
             lines = prompts.bad.lines() or [f"{settings.prompts}: there is no request in it"]
             return _fail("\n".join([*lines, f"nothing was asked for (bad rows: {prompts.bad.count:,})"]))
+        if "show" in stages:
+            return _show(settings, prompts)
         _describe(prompts)
-        _record(settings, _made_of(settings, prompts.source))
+        _record(settings, _made_of(settings, prompts.source, stages))
     except (HydraException, OmegaConfBaseException) as error:
         return _fail(f"the overrides do not compose.\n{error}")
-    except (SourceError, AnotherBuild, OSError) as error:
+    except (SourceError, AnotherBuild, StoreError, OSError) as error:
         return _fail(str(error))
     try:
         with Store(settings.store) as store:
@@ -136,6 +138,24 @@ def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: St
     return 0
 
 
+def _show(settings: BuildSettings, prompts: Prompts) -> int:
+    """Print what the store holds, a line of JSON for every answer."""
+    with Store(settings.store) as store:
+        build = Build(settings, store)
+        for prompt in prompts:
+            for sample, answer in enumerate(build.answers(prompt)):
+                row = {"request": prompt.text, "harm": prompt.harm, "index": prompt.index, "sample": sample}
+                if isinstance(answer, str):
+                    row["missing"] = answer
+                else:
+                    found = build.critique(prompt, answer)
+                    said = {"missing": found} if isinstance(found, str) else {"critique": found.text}
+                    row |= {"thought": answer.thought, "answer": answer.text, **said}
+                    row["verdict"] = None if isinstance(found, str) else found.verdict
+                print(json.dumps(row, ensure_ascii=False))
+    return 0
+
+
 def _build_answers(settings: BuildSettings, evaluations: tuple[Evaluation, ...]) -> int:
     """The baseline ``target=answer``: nobody is asked anything."""
     answers = Answers(settings.prompts, settings.thinks, settings.seed, settings.fraction, evaluations)
@@ -178,28 +198,26 @@ def _said(filled: Filled, what: str) -> bool:
     return filled.complete
 
 
-def _made_of(settings: BuildSettings, prompts: Source) -> dict[str, Any]:
-    source = {"name": Path(settings.prompts).name, **prompts.origin()}
-    return {"version": __version__, "prompts": source, "against": list(settings.against), **settings.origin()}
+def _made_of(settings: BuildSettings, prompts: Source, stages: Sequence[Stage] = BUILD) -> dict[str, Any]:
+    source, against = {"name": Path(settings.prompts).name, **prompts.origin()}, list(settings.against)
+    return {"version": __version__, "prompts": source, "against": against, **settings.origin(stages)}
 
 
 def _record(settings: BuildSettings, made_of: dict[str, Any]) -> None:
     """Write what the build is made of, or hold it against what is written; a later version may go on."""
     path = settings.out / RECORD
-    made_of = {key: value for key, value in made_of.items() if key != "version"}
-    if not path.exists():
-        settings.out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(made_of, indent=2) + "\n")
-        return
+    made_of = json.loads(json.dumps({key: value for key, value in made_of.items() if key != "version"}))
     try:
-        known = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        known = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
         raise AnotherBuild(f"{path} cannot be read: {error}; give another out") from error
-    for key, value in json.loads(json.dumps(made_of)).items():
-        if known.get(key) != value:
-            was, now = (json.dumps(v)[:200] for v in (known.get(key), value))
+    for key in known.keys() & made_of.keys():
+        if known[key] != made_of[key]:
+            was, now = (json.dumps(of[key])[:200] for of in (known, made_of))
             step = f"give another out, and store={settings.store} so that what they share is not paid for again"
             raise AnotherBuild(f"{settings.out} holds a build with {key} = {was}, now it is {now}: {step}")
+    settings.out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(known | made_of, indent=2) + "\n")
 
 
 def _fail(message: str) -> int:

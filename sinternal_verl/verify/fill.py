@@ -103,21 +103,25 @@ async def _ask_all(
     # Within the loop: vLLM's engine and HTTP connections belong to one.
     writer, in_a_row, in_flight = open_writer(), 0, set()
 
+    def next_missing() -> Request | None:
+        for request in requests:
+            if request.key not in in_flight:
+                return request
+            progress.update()  # one reply serves both
+        return None
+
     def next_request() -> Request | None:
         """None when there is none, or none may be sent."""
+        request = next_missing()
+        if request is None:
+            return None
         for name, spent in (("max_requests", filled.sent), ("max_tokens", filled.tokens)):
             limit = getattr(limits, name)
             if limit is not None and spent >= limit:
                 filled.stopped = f"{name}={limit:,} is spent ({filled.sent:,} requests, {filled.tokens:,} tokens)"
         if in_a_row >= FAILURES_IN_A_ROW:
             filled.stopped = f"{in_a_row} failures in a row, the last: {filled.last_failure}"
-        if filled.stopped:
-            return None
-        for request in requests:
-            if request.key not in in_flight:
-                return request
-            progress.update()  # one reply serves both
-        return None
+        return None if filled.stopped else request
 
     async def work() -> None:
         nonlocal in_a_row

@@ -15,9 +15,10 @@ from sinternal_verl.verify.prompt import TARGETS, PromptError, Target, Verificat
 from sinternal_verl.verify.specification import Specification, SpecificationError, load_specification
 from sinternal_verl.verify.writer import WriterSettings
 
-Stage = Literal["sample", "critique", "select", "evaluate"]
+Stage = Literal["sample", "critique", "select", "evaluate", "show"]
 BUILD: tuple[Stage, ...] = ("sample", "critique", "select")
 EVALUATE: tuple[Stage, ...] = ("sample", "critique", "evaluate")
+WITHOUT_EXPERT = {"sample", "show"}
 
 ANSWER = "answer"
 """The target of the baselines: whole answers, and nobody is asked."""
@@ -51,20 +52,18 @@ class BuildSettings:
         """Whether the model that learns writes a thought before its answer."""
         return self.policy_thought == "required"
 
-    def origin(self) -> dict[str, Any]:
-        """For the provenance: what decides the data, less the prompts' own digest."""
+    def origin(self, stages: Sequence[Stage] = BUILD) -> dict[str, Any]:
+        """For provenance: what decides the outcome of these stages, less the prompts' own digest."""
+        found: dict[str, Any] = {"seed": self.seed}
         if self.target == ANSWER:
-            return {"seed": self.seed, "target": self.target, "fraction": self.fraction, "thinks": self.thinks}
-        return {
-            "seed": self.seed,
-            "samples": self.samples,
-            "answers": {"by": self.answers, **self.writer.origin()},
-            "expert": self.expert.origin(),
-            "specification": self.specification.origin(),
-            "prompt": self.prompt.template,
-            "target": self.target,
-            "fraction": self.fraction,
-        }
+            return found | {"target": self.target, "fraction": self.fraction, "thinks": self.thinks}
+        found |= {"samples": self.samples, "answers": {"by": self.answers, **self.writer.origin()}}
+        if set(stages) - WITHOUT_EXPERT:
+            found |= {"expert": self.expert.origin(), "specification": self.specification.origin()}
+            found |= {"prompt": self.prompt.template}
+        if "select" in stages:
+            found |= {"target": self.target, "fraction": self.fraction}
+        return found
 
 
 def compose_build(overrides: Sequence[str]) -> DictConfig:
@@ -84,7 +83,8 @@ def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[P
     """All that is wrong for these stages, before anything starts."""
     if config.target == ANSWER:
         stages = ()
-    return [*_missing(config), *_values(config), *_writers(config, stages), *_files(config), *_guard(config)]
+    missing, values = _missing(config, stages), _values(config)
+    return [*missing, *values, *_writers(config, stages), *_files(config), *_guard(config)]
 
 
 def build_settings(config: DictConfig) -> BuildSettings:
@@ -107,16 +107,16 @@ def build_settings(config: DictConfig) -> BuildSettings:
     )
 
 
-def _missing(config: DictConfig) -> Iterator[Problem]:
+def _missing(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
     steps = {
         "prompts": "name a file of harmful and benign requests, e.g. of `sinternal-verl data safety`",
         "out": "name a folder, e.g. out=outputs/verify",
-        "policy.model": "name the model that is to verify its own answers",
-        "expert.model": "name the model that writes the critiques",
     }
+    if config.target != ANSWER:
+        steps["policy.model"] = "name the model that is to verify its own answers"
+        if set(stages) - WITHOUT_EXPERT:
+            steps["expert.model"] = "name the model that writes the critiques"
     for key, step in steps.items():
-        if config.target == ANSWER and key.endswith(".model"):
-            continue
         if not OmegaConf.select(config, key):
             yield Problem(key, None, "this has no default", step)
     if config.answers == "other" and config.other.model == config.policy.model:

@@ -153,18 +153,24 @@ class LocalWriter:
     def __init__(self, settings: WriterSettings) -> None:
         from vllm import SamplingParams
         from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.async_llm import AsyncLLM
 
         try:
             # Special tokens stay: of some models the tag that ends the thought is one.
-            self._params = SamplingParams(**settings.request, skip_special_tokens=False)
+            final = RequestOutputKind.FINAL_ONLY
+            self._params = SamplingParams(**settings.request, skip_special_tokens=False, output_kind=final)
         except (TypeError, ValueError) as error:
             raise WriterUnusable(f"request={settings.request}: {error}; see vLLM's SamplingParams") from error
         self._longest, self._bound_s = settings.engine["max_model_len"], settings.timeout_s
         args = AsyncEngineArgs(
             model=settings.model, max_num_seqs=settings.concurrency, disable_log_stats=True, **settings.engine
         )
-        self._engine, self._numbers = AsyncLLM.from_engine_args(args), count()
+        try:
+            self._engine, self._numbers = AsyncLLM.from_engine_args(args), count()
+        # Whatever keeps it from starting: no such model, no room, a parameter of another version.
+        except (RuntimeError, ValueError, OSError) as error:
+            raise WriterUnusable(f"vLLM did not start {settings.model}: {_short(error)}") from error
         self._encoder = PromptEncoder(self._engine.get_tokenizer())
 
     async def write(self, messages: Messages, seed: int | None) -> Reply:

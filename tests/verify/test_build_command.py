@@ -69,13 +69,29 @@ def test_build_makes_pairs_of_harmful_prompts_and_one_of_benign_ones(overrides, 
 
 
 def test_stages_one_by_one_are_the_whole(overrides, servers, tmp_path):
-    assert [main(["verify", stage, *overrides()]) for stage in ("sample", "critique", "select")] == [0, 0, 0]
+    assert main(["verify", "sample", *overrides("expert.model=null", "expert.url=null")]) == 0
+    assert [main(["verify", stage, *overrides()]) for stage in ("critique", "select")] == [0, 0]
     first = (tmp_path / "build" / "train.parquet").read_bytes()
     before = asked(servers)
 
     assert main(["verify", "build", *overrides()]) == 0
     assert asked(servers) == before
     assert (tmp_path / "build" / "train.parquet").read_bytes() == first
+
+
+def test_what_is_stored_can_be_looked_at_between_the_stages(overrides, capsys):
+    def shown(*more):
+        capsys.readouterr()
+        assert main(["verify", "show", *overrides(*more)]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert {row["missing"] for row in shown("expert.model=null")} == {"no answer yet"}
+    assert main(["verify", "sample", *overrides()]) == 0
+    assert {row["missing"] for row in shown()} == {"no critique yet"}
+    assert main(["verify", "critique", *overrides()]) == 0
+    rows = shown()
+    assert len(rows) == 64 and {row["verdict"] for row in rows} == {"safe", "unsafe"}
+    assert all(row["thought"] and row["critique"] and lighthouse.manner_of(row["answer"]) for row in rows)
 
 
 def test_an_ablation_beside_it_pays_for_what_is_new_alone(overrides, servers, tmp_path):

@@ -151,6 +151,11 @@ def test_a_limit_ends_the_run_and_the_next_goes_on(store, limit, most):
     assert set(script.asked.values()) == {1}
 
 
+def test_a_limit_that_is_enough_is_none(store):
+    with playing(Script(lambda body: "Hm.")) as script:
+        assert run(requests(10), store, settings(script.url, max_requests=10)).complete
+
+
 @pytest.mark.parametrize(
     ("body", "text", "thought", "finish"),
     [

@@ -62,6 +62,12 @@ def test_what_a_stage_does_not_use_is_not_looked_at():
     assert problems("expert.concurrency=0", stages=("sample",)) == {}
 
 
+def test_answers_need_no_expert():
+    assert problems("expert.model=null", stages=("sample",)) == {}
+    assert "expert.model" in problems("expert.model=null", stages=("critique",))
+    assert "policy.model" not in problems("policy.model=null", "expert.model=null", "target=answer")
+
+
 def test_another_model_takes_what_it_is_not_given_from_the_policy():
     settings = build_settings(compose_build([*GOOD, "answers=other", "other.model=q", "policy.request.temperature=1"]))
 
