@@ -20,7 +20,6 @@ def test_a_sound_configuration_has_no_problem(grpo_config):
         ("sinternal.scorers.boxed_math.moode=literal", "sinternal.scorers.boxed_math", "moode"),
         ("sinternal.scorers.boxed_math.sources=[]", "sinternal.scorers.boxed_math.sources", "scores nothing"),
         ("sinternal.scorers.mine.sources=[x]", "sinternal.scorers.mine", "no scorer of this name"),
-        ("sinternal.scorers.boxed_math=null", "sinternal.scorers", "no scorer"),
         ("sinternal.failures.policy=skip", "sinternal.failures", "drop, neutral, zero"),
         ("sinternal.failures.polcy=drop", "sinternal.failures", "polcy"),
         ("sinternal.failures.abort_after=-1", "sinternal.failures", "abort_after = -1"),
@@ -32,6 +31,12 @@ def test_a_sound_configuration_has_no_problem(grpo_config):
 )
 def test_each_mistake_is_a_problem_with_its_key(grpo_config, override, key, words):
     assert words in keys(grpo_config(override))[key]
+
+
+def test_a_run_without_any_scorer_is_a_problem(grpo_config):
+    config = grpo_config("sinternal.scorers.boxed_math=null", "sinternal.scorers.verdict=null")
+
+    assert "no scorer" in keys(config)["sinternal.scorers"]
 
 
 def test_a_data_source_nobody_takes_names_the_file_and_the_known_ones(grpo_config, world):
