@@ -153,6 +153,7 @@ class LocalWriter:
     def __init__(self, settings: WriterSettings) -> None:
         from vllm import SamplingParams
         from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.platforms import current_platform
         from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -163,8 +164,12 @@ class LocalWriter:
         except (TypeError, ValueError) as error:
             raise WriterUnusable(f"request={settings.request}: {error}; see vLLM's SamplingParams") from error
         self._longest, self._bound_s = settings.engine["max_model_len"], settings.timeout_s
+        # Where vLLM splits a prompt over two steps it takes back the seed's draw, which a CPU's generator cannot:
+        # the engine would end.
+        whole = {"enable_chunked_prefill": False} if current_platform.is_cpu() else {}
+        engine = whole | settings.engine
         args = AsyncEngineArgs(
-            model=settings.model, max_num_seqs=settings.concurrency, disable_log_stats=True, **settings.engine
+            model=settings.model, max_num_seqs=settings.concurrency, disable_log_stats=True, **engine
         )
         try:
             self._engine, self._numbers = AsyncLLM.from_engine_args(args), count()
