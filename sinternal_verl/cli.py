@@ -48,6 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     export.add_argument("--adapter", action="store_true", help="the LoRA adapter alone, not fused")
     export.set_defaults(run=_export)
 
+    cluster = commands.add_parser("cluster", help="a Ray cluster on several nodes")
+    _add_cluster_commands(cluster.add_subparsers(dest="subject", required=True))
+
     demo = commands.add_parser("demo", help="train a small policy on this machine's CPU, from nothing")
     demo.add_argument("--out", default="outputs/demo", help="folder for everything the demo writes")
     demo.add_argument("--seed", type=int, default=1)
@@ -66,6 +69,14 @@ def _add_guard_commands(commands: argparse._SubParsersAction) -> None:
     serve.add_argument("--port", type=int, default=8000)
     serve.add_argument("overrides", nargs="*", help="what you would give verl's main, e.g. sinternal.guard.replicas=2")
     serve.set_defaults(run=_guard_serve)
+
+
+def _add_cluster_commands(commands: argparse._SubParsersAction) -> None:
+    wait = commands.add_parser("wait", help="wait until every node has joined, and name those that have not")
+    wait.add_argument("address", help="host:port of the head")
+    wait.add_argument("nodes", nargs="+", metavar="NODE", help="started by ray start --labels=sinternal/node=NODE")
+    wait.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="for all nodes together")
+    wait.set_defaults(run=_cluster_wait)
 
 
 def _add_verify_commands(commands: argparse._SubParsersAction) -> None:
@@ -147,6 +158,17 @@ def _guard_serve(arguments: argparse.Namespace) -> int:
     from sinternal_verl.guard.serve import serve
 
     return serve(arguments.overrides, arguments.host, arguments.port)
+
+
+def _cluster_wait(arguments: argparse.Namespace) -> int:
+    from sinternal_verl.platform.ray_nodes import NodesMissing, wait_for_nodes
+
+    try:
+        wait_for_nodes(arguments.address, arguments.nodes, arguments.timeout, print)
+    except NodesMissing as error:
+        print(f"sinternal_verl: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _score(arguments: argparse.Namespace) -> int:

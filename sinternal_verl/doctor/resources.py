@@ -1,7 +1,7 @@
 """Are there enough GPUs, with the guard's share? Here, or on the Ray cluster the run will join."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from omegaconf import DictConfig, ListConfig
 
@@ -53,16 +53,21 @@ def _devices_here() -> int:
 
 
 def _local(config: DictConfig) -> Iterator[Problem]:
+    from ray._private.utils import get_num_cpus
+
     nodes = get(config, "trainer.nnodes", 1)
     if nodes > 1:
         step = "start Ray on every node (ray start --head, ray start --address=...) and run on the head"
         yield Problem("trainer.nnodes", nodes, "there is no Ray cluster to join, and a local one has one node", step)
+        return
     if get(config, "trainer.device", "cuda") == "cpu":
         logical = get(config, f"{RAY_INIT}.num_gpus", 0)
         yield from _too_few(config, logical, f"{RAY_INIT}.num_gpus declares {logical} logical ones")
     else:
         found = get(config, f"{RAY_INIT}.num_gpus", _devices_here())
         yield from _too_few(config, found, f"this machine has {found}")
+    cpus = get(config, f"{RAY_INIT}.num_cpus", get_num_cpus(override_docker_cpu_warning=True))
+    yield from _too_few_cpus(config, [cpus], cpus, f"Ray takes {cpus:g} for this machine's", f"{RAY_INIT}.num_cpus")
 
 
 def _too_few(config: DictConfig, found: float, where: str) -> Iterator[Problem]:
@@ -75,6 +80,34 @@ def _too_few(config: DictConfig, found: float, where: str) -> Iterator[Problem]:
             reason,
             "lower it, or sinternal.guard.n_gpus, or choose another hardware=",
         )
+
+
+def _too_few_cpus(config: DictConfig, able: Sequence[float], total: float, found: str, key: str) -> Iterator[Problem]:
+    """verl's placement groups ask Ray for CPUs as well, and wait without end for those it does not have.
+
+    Args:
+        able: CPUs of every node that has the GPUs.
+        total: CPUs of all nodes.
+        key: what declares them.
+    """
+    from verl.single_controller.ray.base import ResourcePoolManager
+
+    wanted = get(config, "trainer.nnodes", 1)
+    training = get(config, "trainer.n_gpus_per_node", 0) * ResourcePoolManager.max_colocate_count
+    # Each storage of TransferQueue takes one, and its controller another.
+    storage = get(config, "transfer_queue.backend.SimpleStorage.num_data_storage_units", 0) + 1
+    own_guard = get(config, "sinternal.guard.backend") == "ray_actor"
+    guard = get(config, "sinternal.guard.replicas", 0) * get(config, "sinternal.guard.num_cpus", 1) if own_guard else 0
+    needed = wanted * training + storage + guard
+    if sum(cpus >= training for cpus in able) < wanted or total < needed:
+        reason = (
+            f"Ray would wait without end for {needed:g} CPUs: {training} on each of {wanted} nodes for the training "
+            f"processes, {storage} for TransferQueue, {guard:g} for the guard; {found}"
+        )
+        step = (
+            "start Ray with more (ray start --num-cpus=..., Slurm's --exclusive or --cpus-per-task); they are logical"
+        )
+        yield Problem(key, None, reason, step)
 
 
 def _cluster(config: DictConfig, address: str) -> Iterator[Problem]:
@@ -93,24 +126,30 @@ def _cluster(config: DictConfig, address: str) -> Iterator[Problem]:
             if relative and (key == "trainer.default_local_dir" or os.path.exists(path)):
                 reason = "a relative path means another place wherever a worker of the cluster runs"
                 yield Problem(key, path, reason, "give an absolute path all nodes share")
-    nodes = _free_gpus(address)
+    nodes = _nodes(address)
     if isinstance(nodes, Problem):
         yield nodes
         return
     per_node, wanted = get(config, "trainer.n_gpus_per_node", 0), get(config, "trainer.nnodes", 1)
-    able = sum(free >= per_node for free in nodes)
-    found = f"the cluster at {address} has {len(nodes)} nodes with {', '.join(f'{n:g}' for n in nodes)} GPUs"
-    if able < wanted:
+    able = [cpus for gpus, cpus in nodes if gpus >= per_node]
+    found = f"the cluster at {address} has {len(nodes)} nodes with {_listed(gpus for gpus, _ in nodes)} GPUs"
+    if len(able) < wanted:
         reason = f"{wanted} nodes with {per_node} GPUs each are needed; {found}"
         yield Problem("trainer.nnodes", wanted, reason, "wait for the missing nodes to join, or lower it")
-    guard = get(config, "sinternal.guard.n_gpus", 0)
-    if able >= wanted and sum(nodes) - wanted * per_node < guard:
+    elif sum(gpus for gpus, _ in nodes) - wanted * per_node < (guard := get(config, "sinternal.guard.n_gpus", 0)):
         reason = f"nothing is left for the guard beside {wanted} x {per_node} for training; {found}"
         yield Problem("sinternal.guard.n_gpus", guard, reason, "lower trainer.n_gpus_per_node or the guard's share")
+    else:
+        found = f"the cluster at {address} has {_listed(cpus for _, cpus in nodes)}"
+        yield from _too_few_cpus(config, able, sum(cpus for _, cpus in nodes), found, f"{RAY_INIT}.address")
 
 
-def _free_gpus(address: str) -> list[float] | Problem:
-    """GPUs of every living node, most first; asked of the cluster itself."""
+def _listed(numbers: Iterable[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+def _nodes(address: str) -> list[tuple[float, float]] | Problem:
+    """GPUs and CPUs of every living node, most first; asked of the cluster itself."""
     import ray
 
     try:
@@ -120,6 +159,7 @@ def _free_gpus(address: str) -> list[float] | Problem:
         step = "start it, export RAY_AUTH_MODE=token if it asks for a token, or set ray_kwargs.ray_init.address=local"
         return Problem(f"{RAY_INIT}.address", address, f"no Ray cluster answers there: {error}", step)
     try:
-        return sorted((node["Resources"].get("GPU", 0.0) for node in ray.nodes() if node["Alive"]), reverse=True)
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        return sorted(((has.get("GPU", 0.0), has.get("CPU", 0.0)) for has in alive), reverse=True)
     finally:
         ray.shutdown()

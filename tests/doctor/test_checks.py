@@ -68,7 +68,7 @@ def test_all_problems_are_listed_together(grpo_config):
         ("actor_rollout_ref.rollout.max_model_len=64", "actor_rollout_ref.rollout.max_model_len", "at least 80"),
         ("actor_rollout_ref.rollout.max_model_len=900", "actor_rollout_ref.rollout.max_model_len", "at most 512"),
         ("actor_rollout_ref.actor.ppo_mini_batch_size=48", "actor_rollout_ref.actor.ppo_mini_batch_size", "divisor"),
-        ("trainer.n_gpus_per_node=7", "trainer.n_gpus_per_node", "3584"),
+        ("trainer.n_gpus_per_node=7 ray_kwargs.ray_init.num_cpus=64", "trainer.n_gpus_per_node", "3584"),
         ("trainer.nnodes=2", "trainer.nnodes", "no Ray cluster to join"),
         ("sinternal.guard.n_gpus=3", "trainer.n_gpus_per_node", "3 for the guard"),
         ("trainer.device=cuda", "trainer.device", "no such device"),
@@ -240,8 +240,8 @@ class TestExistingCluster:
 
     JOIN = ("ray_kwargs.ray_init.address=10.0.0.1:6379", "ray_kwargs.ray_init.num_cpus=null")
 
-    def found(self, grpo_config, monkeypatch, gpus, *overrides):
-        monkeypatch.setattr(resources, "_free_gpus", lambda address: gpus)
+    def found(self, grpo_config, monkeypatch, gpus, *overrides, cpus=64.0):
+        monkeypatch.setattr(resources, "_nodes", lambda address: [(number, cpus) for number in gpus])
         return problems_of(grpo_config(*self.JOIN, "ray_kwargs.ray_init.num_gpus=null", *overrides))
 
     def test_enough_gpus_pass(self, grpo_config, monkeypatch):
@@ -254,6 +254,12 @@ class TestExistingCluster:
     def test_the_guard_needs_its_share(self, grpo_config, monkeypatch):
         found = self.found(grpo_config, monkeypatch, [1.0], "sinternal.guard.n_gpus=1")
         assert list(found) == ["sinternal.guard.n_gpus"]
+
+    def test_cpus_that_ray_would_wait_for_are_named(self, grpo_config, monkeypatch):
+        # 3 of the training process, one storage and its controller.
+        assert self.found(grpo_config, monkeypatch, [1.0], cpus=5.0) == {}
+        found = self.found(grpo_config, monkeypatch, [1.0], cpus=4.0)
+        assert "5 CPUs: 3 on each of 1 nodes" in str(found["ray_kwargs.ray_init.address"])
 
     def test_resources_must_be_left_to_the_cluster(self, grpo_config, monkeypatch):
         found = self.found(grpo_config, monkeypatch, [1.0], "ray_kwargs.ray_init.num_gpus=1")

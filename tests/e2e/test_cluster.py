@@ -23,7 +23,7 @@ def cluster(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     port = 6399
     before = set(psutil.pids())
-    options = ["--head", f"--port={port}", "--num-gpus=2", "--num-cpus=4", "--include-dashboard=false"]
+    options = ["--head", f"--port={port}", "--num-gpus=2", "--num-cpus=8", "--include-dashboard=false"]
     environment = os.environ | {"RAY_TMPDIR": str(Path("/tmp") / f"ray-test-{os.getpid()}")}
     subprocess.run([RAY, "start", *options], check=True, capture_output=True, env=environment, timeout=100)
     yield f"127.0.0.1:{port}"

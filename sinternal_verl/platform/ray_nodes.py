@@ -1,0 +1,63 @@
+"""Wait until every node of an allocation has joined a Ray cluster, and name those that have not."""
+
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+LABEL = "sinternal/node"
+"""Each raylet is started with ``--labels sinternal/node=NAME``: Ray's own names of nodes are their addresses,
+which a job does not know beforehand."""
+
+POLL_S = 1.0
+
+
+class NodesMissing(RuntimeError):
+    """The deadline passed; the message names the nodes that have not joined."""
+
+
+def wait_for_nodes(
+    address: str, names: Sequence[str], limit_s: float, say: Callable[[str], None] = lambda text: None
+) -> None:
+    """
+    Args:
+        address: host:port of the cluster's head.
+        names: the nodes, by their label.
+        limit_s: seconds for all of them together, the head included.
+        say: told of each node when it has joined.
+
+    Raises:
+        NodesMissing: as its words say.
+    """
+    deadline = time.monotonic() + limit_s
+    _wait_for_head(address, deadline, limit_s)
+    import ray
+
+    ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+    try:
+        missing = list(names)
+        while True:
+            joined = {node["Labels"].get(LABEL) for node in ray.nodes() if node["Alive"]}
+            for name in [name for name in missing if name in joined]:
+                missing.remove(name)
+                say(f"{name} has joined; {len(names) - len(missing)} of {len(names)}")
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                step = "see its lines above, or give it more time"
+                raise NodesMissing(f"{', '.join(missing)} did not join {address} within {limit_s:g} s; {step}")
+            time.sleep(POLL_S)
+    finally:
+        ray.shutdown()
+
+
+def _wait_for_head(address: str, deadline: float, limit_s: float) -> None:
+    """Ray itself waits for minutes where nobody listens."""
+    host, _, port = address.rpartition(":")
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=POLL_S).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise NodesMissing(f"no head of Ray at {address} within {limit_s:g} s: {error}") from error
+            time.sleep(POLL_S)

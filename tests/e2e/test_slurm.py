@@ -1,0 +1,146 @@
+"""The scripts of examples/slurm on a real Slurm of two nodes, as a user submits them."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from experts import Script, keeper, playing, warden
+from slurm import INSTALLED, Slurm
+
+from sinternal_verl.curves import read_steps
+from sinternal_verl.demo.settings import sft_overrides
+from sinternal_verl.training.metrics_file import METRICS_FILE
+from sinternal_verl.world import lighthouse
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not INSTALLED, reason="needs Debian's slurm-wlm (slurmctld, slurmd, sbatch)"),
+]
+
+SCRIPTS = Path(__file__).parents[2] / "examples" / "slurm"
+NO_GPUS = "--gpus-per-node=0"
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A short path: Slurm's and Ray's sockets are named by theirs."""
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def left_over(job: str) -> list[str]:
+    """Processes and files that bear the job's name for them."""
+    mark = f"/tmp/ray-{job}"
+    processes = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
+    return [line for line in processes if mark in line] + ([mark] if Path(mark).exists() else [])
+
+
+def grpo(world: dict[str, Path], *overrides: str) -> list[str]:
+    return [
+        NO_GPUS,
+        str(SCRIPTS / "grpo.sbatch"),
+        "+recipe=sinternal_grpo_cpu",
+        f"actor_rollout_ref.model.path={world['policy']}",
+        f"data.train_files={world['train']}",
+        f"data.val_files={world['held_out']}",
+        "data.train_batch_size=8",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=4",
+        "actor_rollout_ref.rollout.n=4",
+        "data.max_prompt_length=32",
+        "data.max_response_length=16",
+        "trainer.val_before_train=false",
+        "trainer.test_freq=-1",
+        "trainer.total_training_steps=2",
+        *overrides,
+    ]
+
+
+def test_sft_on_two_nodes(world, root):
+    words = [
+        word for word in sft_overrides(Path("unused"), world["policy"], world["sft"], 1, 4) if "local_dir" not in word
+    ]
+    with Slurm(root, root / "work") as slurm:
+        job = slurm.submit("--job-name=teach", NO_GPUS, str(SCRIPTS / "sft.sbatch"), *words)
+
+        assert slurm.wait(job, limit_s=400) == ["COMPLETED"], slurm.logs()[-4000:]
+        log = slurm.logs()
+    assert "2 node(s): n1 n2; 1 process(es) on each" in log and "all nodes have joined" in log
+    saved = root / "work" / "checkpoints" / "teach" / "global_step_4"
+    assert {file.name for file in saved.glob("model_world_size_2_rank_*.pt")} == {
+        f"model_world_size_2_rank_{rank}.pt" for rank in range(2)
+    }
+
+
+def test_sft_names_the_node_that_has_not_joined(world, root):
+    with Slurm(root, root / "work") as slurm:
+        python = root / "bin" / "python"
+        real = shutil.which("python", path=slurm.environment["PATH"])
+        python.write_text(f'#!/bin/bash\n[[ $SLURMD_NODENAME != n2 ]] || exec sleep 300\nexec {real} "$@"\n')
+        python.chmod(0o755)
+        job = slurm.submit(NO_GPUS, str(SCRIPTS / "sft.sbatch"), "+recipe=sinternal_sft_cpu", JOIN_S="45")
+
+        assert slurm.wait(job, limit_s=200) == ["FAILED"], slurm.logs()[-4000:]
+        assert "(JOIN_S=45) these nodes have not joined: n2;" in slurm.logs()
+
+
+def test_grpo_on_one_node(world, root):
+    with Slurm(root, root / "work") as slurm:
+        job = slurm.submit("--job-name=reinforce", *grpo(world))
+
+        assert slurm.wait(job, limit_s=600) == ["COMPLETED"], slurm.logs()[-4000:]
+        log = slurm.logs()
+    assert [step.number for step in read_steps(root / "work" / "checkpoints" / "reinforce" / METRICS_FILE)] == [1, 2]
+    assert "training has ended" in log and "exit code 0" in log
+    assert left_over(job) == []
+
+
+def test_ray_joins_two_nodes_and_ends_on_both_when_the_main_fails(world, root):
+    with Slurm(root, root / "work") as slurm:
+        job = slurm.submit("--nodes=2", *grpo(world, "data.train_batch_size=7"))
+
+        assert slurm.wait(job, limit_s=400) == ["FAILED"], slurm.logs()[-4000:]
+        log = slurm.logs()
+    assert "n2 has joined; 2 of 2" in log and "all nodes have joined" in log
+    assert "exit code 2" in log and "data.train_batch_size" in log
+    assert left_over(job) == []
+
+
+def test_grpo_names_the_node_that_has_not_joined(world, root):
+    with Slurm(root, root / "work", before_start="[[ $SLURMD_NODENAME != n2 ]] || sleep 300") as slurm:
+        job = slurm.submit("--nodes=2", *grpo(world), JOIN_S="40")
+
+        assert slurm.wait(job, limit_s=300) == ["FAILED"], slurm.logs()[-4000:]
+        log = slurm.logs()
+    assert "n1 has joined; 1 of 2" in log and "n2 did not join" in log
+    assert left_over(job) == []
+
+
+def test_a_build_is_shared_out_over_an_array(root):
+    rows = root / "requests.jsonl"
+    rows.write_text("".join(f'{{"prompt": "{request.prompt}"}}\n' for request in list(lighthouse.requests())[:30]))
+    with playing(Script(keeper)) as policy, playing(Script(warden)) as expert, Slurm(root, root / "work") as slurm:
+        job = slurm.submit(
+            *("--array=0-2", NO_GPUS, str(SCRIPTS / "verify_build.sbatch"), str(root / "build")),
+            *(f"prompts={rows}", "label=harmful", "policy.model=keeper", f"policy.url={policy.url}"),
+            *("expert.model=warden", f"expert.url={expert.url}"),
+        )
+
+        assert slurm.wait(job, limit_s=200) == ["COMPLETED"] * 3, slurm.logs()[-4000:]
+    parts = [pq.read_table(root / "build" / f"part-{part}" / "train.parquet") for part in range(3)]
+    requests = [set(part["request"].to_pylist()) for part in parts]
+    assert all(requests) and not set.intersection(*requests)
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.iterdir()), ids=lambda path: path.name)
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs Debian's shellcheck")
+def test_shellcheck_is_content(script):
+    done = subprocess.run(["shellcheck", script], capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stdout
