@@ -117,7 +117,7 @@ setup(
         "aiohttp",
         "datasets",
         "matplotlib",
-        "openai",
+        "openai[aiohttp]",
         "orjson",
         "peft",
         "pyarrow",

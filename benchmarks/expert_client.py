@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import aiohttp
+import openai  # noqa: F401  (a build loads it once; the requests are what is measured)
 from aiohttp import web
 
 from sinternal_verl.verify.fill import Request, fill

@@ -18,6 +18,7 @@ class EngineSettings:
         tensor_parallel_size: GPUs of one replica.
         max_num_seqs: requests in one batch.
         enable_prefix_caching: the rollouts of a prompt share the policy text and the prompt.
+        block_size: tokens that the prefix cache keeps together; None is vLLM's own choice.
         enforce_eager: no CUDA graphs (CPU).
         dtype, seed: as vLLM's.
     """
@@ -28,6 +29,7 @@ class EngineSettings:
     tensor_parallel_size: int = 1
     max_num_seqs: int = 256
     enable_prefix_caching: bool = True
+    block_size: int | None = None
     enforce_eager: bool = False
     dtype: str = "auto"
     seed: int = 0

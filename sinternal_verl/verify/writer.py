@@ -100,7 +100,7 @@ class EndpointWriter:
     connections, and at no other fault."""
 
     def __init__(self, settings: WriterSettings) -> None:
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAioHttpClient
 
         self._settings = settings
         self._bound_s = (settings.retries + 1) * (settings.timeout_s + LONGEST_PAUSE_S)
@@ -109,13 +109,18 @@ class EndpointWriter:
             api_key=settings.api_key or "none",
             max_retries=settings.retries,
             timeout=settings.timeout_s,
+            # The default transport looks through all its connections at every request.
+            http_client=DefaultAioHttpClient(),
         )
 
     async def write(self, messages: Messages, seed: int | None) -> Reply:
         import openai
 
-        body = self._settings.request | ({} if seed is None else {"seed": seed})
-        call = self._client.chat.completions.create(model=self._settings.model, messages=messages, extra_body=body)
+        body = {"model": self._settings.model, "messages": messages, **self._settings.request}
+        # As it is: the typed method walks through every field of every request.
+        call = self._client.post(
+            "/chat/completions", body=body | ({} if seed is None else {"seed": seed}), cast_to=object
+        )
         try:
             # The client's own timeout is of one read: a server that drips has none.
             response = await asyncio.wait_for(call, self._bound_s)
@@ -133,18 +138,23 @@ class EndpointWriter:
         await self._client.close()
 
 
-def _reply(response: Any) -> Reply:
-    choices = getattr(response, "choices", None)
-    message = getattr(choices[0], "message", None) if choices else None
-    if message is None:
-        raise WriterFailed("no choices", f"the server answered without choices[0].message: {response!r:.200}")
+def _reply(body: Any) -> Reply:
+    try:
+        choice = body["choices"][0]
+        message = dict(choice["message"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise WriterFailed("no choices", f"the server answered without choices[0].message: {body!r:.200}") from error
     # A server that tells thoughts apart has one of these, by its version.
-    thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None) or ""
-    refusal = getattr(message, "refusal", None)
-    finish = "refused" if refusal else _FINISH.get(choices[0].finish_reason, "stop")
-    usage = getattr(response, "usage", None)
-    read, written = (getattr(usage, f"{name}_tokens", None) or 0 for name in ("prompt", "completion"))
-    return Reply(_clean(refusal or message.content or ""), _clean(str(thought)), finish, read, written)
+    thought = message.get("reasoning_content") or message.get("reasoning") or ""
+    refusal = message.get("refusal")
+    text = refusal or message.get("content") or ""
+    if not isinstance(text, str):
+        raise WriterFailed("no text", f"the message's content is no text: {text!r:.200}")
+    finish = "refused" if refusal else _FINISH.get(choice.get("finish_reason"), "stop")
+    usage = body.get("usage")
+    used = usage if isinstance(usage, dict) else {}
+    read, written = (used.get(f"{name}_tokens") or 0 for name in ("prompt", "completion"))
+    return Reply(_clean(text), _clean(str(thought)), finish, read, written)
 
 
 class LocalWriter:
