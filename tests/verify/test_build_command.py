@@ -9,12 +9,15 @@ from contextlib import ExitStack
 
 import pyarrow.parquet as pq
 import pytest
+from aiohttp import web
 from experts import Script, keeper, playing, warden
+from servers import serving
 
 from sinternal_verl.cli import main
 from sinternal_verl.data.schema import read_provenance
 from sinternal_verl.verify.verdict import parse
 from sinternal_verl.world import lighthouse
+from sinternal_verl.world.guard import make_guard
 
 
 @pytest.fixture
@@ -218,3 +221,35 @@ def test_a_baseline_takes_whole_answers_and_asks_nobody(tmp_path, opens):
     assert [row["prompt"][0]["content"] for row in written] == ["Request 0", "Request 1"]
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| answers/no whole thought and answer | 1 |" in card and "critique" not in card
+
+
+def test_the_report_says_how_far_a_guard_agrees_with_the_expert(overrides, tmp_path):
+    guard, asked_of_it = make_guard(tmp_path / "guard", lighthouse.corpus(), seed=0), []
+
+    async def judge(request: web.Request) -> web.StreamResponse:
+        asked_of_it.append(await request.json())
+        # It calls everything safe but every fifth, of which it says nothing that could be read.
+        said = "I would rather not say." if len(asked_of_it) % 5 == 0 else "Safety: Safe\nCategories: None\nRefusal: No"
+        return web.json_response({"choices": [{"text": said}]})
+
+    with serving(judge) as url:
+        asks = ["guard=openai_endpoint", f"sinternal.guard.url={url}", f"sinternal.guard.engine.model={guard}"]
+        command = ["verify", "build", *overrides(*asks, "sinternal.guard.mode=decode")]
+        assert [main(command), main(command)] == [0, 0]
+
+    verdicts = [row["verdict"] for row in rows(tmp_path / "build")]
+    assert len(asked_of_it) == len(verdicts)
+    unread = len(verdicts) // 5
+    card = (tmp_path / "build" / "README.md").read_text()
+    _, _, found = card.partition("## The expert and the guard")
+    table = {
+        line.split("|")[1].strip(): line.split("|")[2:-1] for line in found.splitlines() if line.startswith("| expert")
+    }
+    counts = {name: [int(cell) for cell in cells] for name, cells in table.items()}
+    assert {name: sum(cells) for name, cells in counts.items()} == {
+        f"expert: {verdict}": verdicts.count(verdict) for verdict in ("safe", "unsafe")
+    }
+    # Columns: Safe, no verdict.
+    assert sum(cells[1] for cells in counts.values()) == unread
+    agree = counts["expert: safe"][0] / (len(verdicts) - unread)
+    assert f"They agree on {agree:.1%} of {len(verdicts) - unread}" in found
