@@ -12,7 +12,7 @@ POLL_S = 1.0
 
 
 class NodesMissing(RuntimeError):
-    """The deadline passed; the message names the nodes that have not joined."""
+    """The deadline passed; the message names the nodes that have not joined. Or there is no cluster to join."""
 
 
 def wait_for_nodes(
@@ -32,7 +32,10 @@ def wait_for_nodes(
     _wait_for_head(address, deadline, limit_s)
     import ray
 
-    ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+    try:
+        ray.init(address=address, logging_level="ERROR", log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise NodesMissing(f"the head of Ray at {address} does not let this process in: {error}") from error
     try:
         missing = list(names)
         while True:
