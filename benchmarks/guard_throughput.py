@@ -51,7 +51,14 @@ class Worker:
 
     async def ask_the_service(self, prompts: Prompts, tokens: int) -> None:
         client = ReplicaClient.look_up(1, 3000.0)
-        await asyncio.gather(*(client.generate(ids, tokens) for ids in prompts))
+
+        async def ask(number: int, ids: list[int]) -> None:
+            await client.generate(ids, tokens)
+            # first_token asks about the refusal of the benign half, too.
+            if tokens == 1 and number % 2:
+                await client.generate(ids + ids[-6:], 1)
+
+        await asyncio.gather(*(ask(*each) for each in enumerate(prompts)))
 
     async def posts_in_threads(self, url: str, model: str, prompts: Prompts, tokens: int) -> None:
         def post(ids: list[int]) -> str:

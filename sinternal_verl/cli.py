@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _cluster_wait(arguments: argparse.Namespace) -> int:
     from sinternal_verl.platform.ray_nodes import NodesMissing, wait_for_nodes
 
     try:
-        wait_for_nodes(arguments.address, arguments.nodes, arguments.timeout, print)
+        wait_for_nodes(arguments.address, arguments.nodes, arguments.timeout, partial(print, flush=True))
     except NodesMissing as error:
         print(f"sinternal_verl: {error}", file=sys.stderr)
         return 1

@@ -1,5 +1,6 @@
 """Are there enough GPUs, with the guard's share? Here, or on the Ray cluster the run will join."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -25,6 +26,9 @@ def check_resources(config: DictConfig) -> Iterator[Problem]:
     """GPUs of one node for a local run; every node of an existing cluster for one that joins it."""
     if not is_ppo(config):
         yield from _torchrun(config)
+        return
+    if (gpus := get(config, "trainer.n_gpus_per_node", 0)) < 1:
+        yield Problem("trainer.n_gpus_per_node", gpus, "nothing is left to train on", "give it at least 1")
         return
     address = existing_cluster(config)
     yield from _local(config) if address is None else _cluster(config, address)
@@ -67,7 +71,9 @@ def _local(config: DictConfig) -> Iterator[Problem]:
         found = get(config, f"{RAY_INIT}.num_gpus", _devices_here())
         yield from _too_few(config, found, f"this machine has {found}")
     cpus = get(config, f"{RAY_INIT}.num_cpus", get_num_cpus(override_docker_cpu_warning=True))
-    yield from _too_few_cpus(config, [cpus], cpus, f"Ray takes {cpus:g} for this machine's", f"{RAY_INIT}.num_cpus")
+    step = "declare more, they are logical; or lower transfer_queue.backend.SimpleStorage.num_data_storage_units"
+    found = f"it would count {cpus:g} here"
+    yield from _too_few_cpus(config, [cpus], [cpus], found, f"{RAY_INIT}.num_cpus", step)
 
 
 def _too_few(config: DictConfig, found: float, where: str) -> Iterator[Problem]:
@@ -82,30 +88,36 @@ def _too_few(config: DictConfig, found: float, where: str) -> Iterator[Problem]:
         )
 
 
-def _too_few_cpus(config: DictConfig, able: Sequence[float], total: float, found: str, key: str) -> Iterator[Problem]:
+def _too_few_cpus(
+    config: DictConfig, able: Sequence[float], nodes: Sequence[float], found: str, key: str, step: str
+) -> Iterator[Problem]:
     """verl's placement groups ask Ray for CPUs as well, and wait without end for those it does not have.
 
     Args:
         able: CPUs of every node that has the GPUs.
-        total: CPUs of all nodes.
+        nodes: CPUs of every node.
+        found: what there is, in words.
         key: what declares them.
+        step: how to have more.
     """
     from verl.single_controller.ray.base import ResourcePoolManager
 
     wanted = get(config, "trainer.nnodes", 1)
     training = get(config, "trainer.n_gpus_per_node", 0) * ResourcePoolManager.max_colocate_count
-    # Each storage of TransferQueue takes one, and its controller another.
-    storage = get(config, "transfer_queue.backend.SimpleStorage.num_data_storage_units", 0) + 1
-    own_guard = get(config, "sinternal.guard.backend") == "ray_actor"
-    guard = get(config, "sinternal.guard.replicas", 0) * get(config, "sinternal.guard.num_cpus", 1) if own_guard else 0
+    guard = 0
+    if get(config, "sinternal.guard.backend") == "ray_actor":
+        guard = get(config, "sinternal.guard.replicas", 0) * get(config, "sinternal.guard.num_cpus", 1)
+    # Each storage of TransferQueue takes one, its controller another, and all come before the training processes,
+    # spread over the nodes.
+    backend = get(config, "transfer_queue.backend.storage_backend")
+    storage = get(config, "transfer_queue.backend.SimpleStorage.num_data_storage_units", 0)
+    storage = 1 + (storage if backend == "SimpleStorage" else 0)
+    on_each = training + math.ceil(storage / len(nodes))
     needed = wanted * training + storage + guard
-    if sum(cpus >= training for cpus in able) < wanted or total < needed:
+    if sum(cpus >= on_each for cpus in able) < wanted or sum(nodes) < needed:
         reason = (
             f"Ray would wait without end for {needed:g} CPUs: {training} on each of {wanted} nodes for the training "
             f"processes, {storage} for TransferQueue, {guard:g} for the guard; {found}"
-        )
-        step = (
-            "start Ray with more (ray start --num-cpus=..., Slurm's --exclusive or --cpus-per-task); they are logical"
         )
         yield Problem(key, None, reason, step)
 
@@ -140,8 +152,12 @@ def _cluster(config: DictConfig, address: str) -> Iterator[Problem]:
         reason = f"nothing is left for the guard beside {wanted} x {per_node} for training; {found}"
         yield Problem("sinternal.guard.n_gpus", guard, reason, "lower trainer.n_gpus_per_node or the guard's share")
     else:
-        found = f"the cluster at {address} has {_listed(cpus for _, cpus in nodes)}"
-        yield from _too_few_cpus(config, able, sum(cpus for _, cpus in nodes), found, f"{RAY_INIT}.address")
+        cpus = [cpus for _, cpus in nodes]
+        found = f"the cluster at {address} has {_listed(cpus)}"
+        step = (
+            "start it with more, they are logical: ray start --num-cpus=..., under Slurm --cpus-per-task or --exclusive"
+        )
+        yield from _too_few_cpus(config, able, cpus, found, f"{RAY_INIT}.address", step)
 
 
 def _listed(numbers: Iterable[float]) -> str:

@@ -54,7 +54,7 @@ class BuildSettings:
 
     def origin(self, stages: Sequence[Stage] = BUILD) -> dict[str, Any]:
         """For provenance: what decides the outcome of these stages, less the prompts' own digest."""
-        found: dict[str, Any] = {"seed": self.seed}
+        found: dict[str, Any] = {"seed": self.seed, "shard": self.shard}
         if self.target == ANSWER:
             return found | {"target": self.target, "fraction": self.fraction, "thinks": self.thinks}
         found |= {"samples": self.samples, "answers": {"by": self.answers, **self.writer.origin()}}

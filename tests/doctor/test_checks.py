@@ -69,6 +69,7 @@ def test_all_problems_are_listed_together(grpo_config):
         ("actor_rollout_ref.rollout.max_model_len=900", "actor_rollout_ref.rollout.max_model_len", "at most 512"),
         ("actor_rollout_ref.actor.ppo_mini_batch_size=48", "actor_rollout_ref.actor.ppo_mini_batch_size", "divisor"),
         ("trainer.n_gpus_per_node=7 ray_kwargs.ray_init.num_cpus=64", "trainer.n_gpus_per_node", "3584"),
+        ("trainer.n_gpus_per_node=0", "trainer.n_gpus_per_node", "nothing is left to train on"),
         ("trainer.nnodes=2", "trainer.nnodes", "no Ray cluster to join"),
         ("sinternal.guard.n_gpus=3", "trainer.n_gpus_per_node", "3 for the guard"),
         ("trainer.device=cuda", "trainer.device", "no such device"),

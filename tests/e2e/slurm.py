@@ -30,7 +30,7 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 MpiDefault=none
 ReturnToService=2
-KillWait=5
+KillWait=30
 SlurmdParameters=config_overrides
 StateSaveLocation={root}/state
 SlurmdSpoolDir={root}/spool-%n
@@ -101,7 +101,7 @@ class Slurm:
         try:
             jobs = self._ask("squeue", "--noheader", "--format=%A").split()
             if jobs:
-                self._ask("scancel", *jobs)
+                self.cancel(*jobs)
                 self.wait(*jobs, limit_s=60)
         finally:
             self._end()
@@ -132,6 +132,9 @@ class Slurm:
             assert time.monotonic() < deadline, f"{jobs}: {states} after {limit_s} s\n{self.logs()[-4000:]}"
             time.sleep(1)
         return states
+
+    def cancel(self, *jobs: str) -> None:
+        self._ask("scancel", *jobs)
 
     def logs(self) -> str:
         return "\n".join(file.read_text(errors="replace") for file in sorted(self.work.glob("*.log")))

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +113,22 @@ def test_ray_joins_two_nodes_and_ends_on_both_when_the_main_fails(world, root):
     assert left_over(job) == []
 
 
+def test_a_cancelled_job_leaves_nothing(world, root):
+    with Slurm(root, root / "work") as slurm:
+        job = slurm.submit("--nodes=2", *grpo(world))
+        deadline = time.monotonic() + 120
+        while "all nodes have joined" not in slurm.logs():
+            assert time.monotonic() < deadline, slurm.logs()[-4000:]
+            time.sleep(1)
+        slurm.cancel(job)
+
+        assert slurm.wait(job, limit_s=60) == ["CANCELLED"], slurm.logs()[-4000:]
+        deadline = time.monotonic() + 60
+        while left_over(job) and time.monotonic() < deadline:
+            time.sleep(1)
+    assert left_over(job) == []
+
+
 def test_grpo_names_the_node_that_has_not_joined(world, root):
     with Slurm(root, root / "work", before_start="[[ $SLURMD_NODENAME != n2 ]] || sleep 300") as slurm:
         job = slurm.submit("--nodes=2", *grpo(world), JOIN_S="40")
@@ -127,7 +144,8 @@ def test_a_build_is_shared_out_over_an_array(root):
     rows.write_text("".join(f'{{"prompt": "{request.prompt}"}}\n' for request in list(lighthouse.requests())[:30]))
     with playing(Script(keeper)) as policy, playing(Script(warden)) as expert, Slurm(root, root / "work") as slurm:
         job = slurm.submit(
-            *("--array=0-2", NO_GPUS, str(SCRIPTS / "verify_build.sbatch"), str(root / "build")),
+            *("--array=0-2", NO_GPUS, "--cpus-per-task=1", "--mem=0"),
+            *(str(SCRIPTS / "verify_build.sbatch"), "3", str(root / "build")),
             *(f"prompts={rows}", "label=harmful", "policy.model=keeper", f"policy.url={policy.url}"),
             *("expert.model=warden", f"expert.url={expert.url}"),
         )

@@ -190,6 +190,15 @@ def test_shards_fill_one_store_and_select_takes_all(overrides, tmp_path):
     assert sorted(map(str, parts)) == sorted(map(str, rows(tmp_path / "build")))
 
 
+def test_a_folder_holds_one_shard(overrides, tmp_path, capsys):
+    assert main(["verify", "build", *overrides("shard=0/3")]) == 0
+    first = rows(tmp_path / "build")
+    assert main(["verify", "build", *overrides("shard=1/3")]) == 2
+
+    assert "holds a build with shard = [0, 3], now it is [1, 3]" in capsys.readouterr().err
+    assert rows(tmp_path / "build") == first
+
+
 def test_the_report_counts_and_shows_what_was_made_and_is_the_same_again(overrides, tmp_path):
     assert main(["verify", "build", *overrides()]) == 0
     folder = tmp_path / "build"
