@@ -4,7 +4,7 @@ from pathlib import Path
 
 SFT_STEPS = 520
 GUARD_STEPS = 600
-GRPO_STEPS = 24
+GRPO_STEPS = 20
 
 LONGEST_PROMPT, LONGEST_RESPONSE, LONGEST_CONVERSATION = 32, 48, 1024
 """Tokens; of a conversation, as the guard sees it."""
