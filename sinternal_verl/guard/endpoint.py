@@ -6,8 +6,8 @@ chat completions the server would take control tokens in a policy's text for its
 
 import asyncio
 import json
-import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
@@ -18,6 +18,9 @@ from sinternal_verl.guard.template import GuardTemplate
 
 RETRY_FROM_S, RETRY_TO_S = 0.1, 5.0
 """Pause after a try that failed; it doubles."""
+
+_failures: ContextVar[list[str]] = ContextVar("failures")
+"""Of the tries of one judgement, for the message at its deadline."""
 
 
 class EndpointClient:
@@ -64,9 +67,13 @@ class EndpointClient:
 
     async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
         """See `Backend.judge`."""
+        failures: list[str] = []
+        _failures.set(failures)
         try:
             return await asyncio.wait_for(self._judge.judge(user, assistant, refusal), self._timeout_s)
         except asyncio.TimeoutError as error:
+            if failures:
+                raise GuardUnavailable(failures[-1]) from error
             raise TimeoutError(f"{self._url} gave no verdict within {self._timeout_s:g} s") from error
 
     async def close(self) -> None:
@@ -76,14 +83,13 @@ class EndpointClient:
     async def _generate(self, ids: list[int], tokens: int) -> Generated:
         """Try until the server answers; the deadline is `judge`'s, and a client's fault ends it at once."""
         body = {"model": self._model, "prompt": ids, "max_tokens": tokens, "temperature": 0}
-        pause, deadline = RETRY_FROM_S, time.monotonic() + self._timeout_s
+        pause = RETRY_FROM_S
         while True:
             try:
                 text = await self._post(body)
                 return Generated(self._tokenizer.encode(text, add_special_tokens=False), text)
             except (aiohttp.ClientConnectionError, aiohttp.ServerDisconnectedError, _Busy) as error:
-                if time.monotonic() + pause > deadline:
-                    raise GuardUnavailable(f"{self._url}: {type(error).__name__}: {error}") from error
+                _failures.get().append(f"{self._url}: {type(error).__name__}: {error}")
             await asyncio.sleep(pause)
             pause = min(2 * pause, RETRY_TO_S)
 
