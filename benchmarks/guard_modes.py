@@ -1,19 +1,20 @@
 """What first_token saves over decoding, and prefix caching over none, at the guard's engine.
 
 The engine's time does not depend on what the words say, so the guard has random weights, and each mode
-asks for the tokens that it asks a real one for: decoding 20, first_token one for the label and, of every
-second conversation (the benign half of the paper's mix, were all answers safe), one more for the refusal.
-Answers of 50, 200 and 4,000 tokens, 64 at a time (8 of the longest), each of its own prompt; then groups of
-8 answers to one prompt, with the prefix cache on and off. The modes take turns, and each counts by its
-fastest round.
+asks for the tokens that it asks a real one for: decoding 20, first_token one for the label and one more
+for the refusal: of all conversations, its worst case (only safe answers to benign prompts), and of every
+second one (safe answers to the paper's mix). Answers of 50, 200 and 4,000 tokens, 64 at a time (8 of the
+longest), each of its own prompt; then groups of 8 answers to one prompt, with the prefix cache on and off.
+The modes take turns; each counts by its median round.
 
-The limit: first_token is never slower.
+The limit: first_token is never slower, its worst case included.
 
 Usage: python benchmarks/guard_modes.py
 """
 
 import asyncio
 import random
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -35,6 +36,7 @@ ENGINE = {
     "block_size": 32,
 }
 ROUNDS = 5
+DECODE, ALL_BENIGN, HALF_BENIGN = "decoding", "first_token of all, refusal of all", "refusal of half"
 
 WORDS = range(300, 550)
 """Ids that the guard's vocabulary has."""
@@ -49,11 +51,11 @@ def conversations(rng: random.Random, groups: int, each: int, answer: int) -> li
 
 async def seconds(engine: GuardEngine, batch: list[list[int]], mode: str) -> float:
     async def judge(number: int, ids: list[int]) -> None:
-        if mode == "decode":
+        if mode == DECODE:
             await engine(ids, VERDICT)
             return
         await engine(ids + [1] * ASKS, 1)
-        if number % 2:
+        if mode == ALL_BENIGN or number % 2:
             await engine(ids + [2] * 3 * ASKS, 1)
 
     started = time.perf_counter()
@@ -64,26 +66,24 @@ async def seconds(engine: GuardEngine, batch: list[list[int]], mode: str) -> flo
 async def compare_modes(engine: GuardEngine) -> bool:
     holds = True
     for answer, count in ((50, 64), (200, 64), (4000, 8)):
-        taken = {mode: [] for mode in ("decode", "first_token")}
+        taken = {mode: [] for mode in (DECODE, ALL_BENIGN, HALF_BENIGN)}
         for number in range(ROUNDS):
             for mode, times in taken.items():
                 # New texts each time: what was seen is cached.
                 batch = conversations(random.Random(f"{answer} {mode} {number}"), count, 1, answer)
                 times.append(await seconds(engine, batch, mode))
-        decode, first = map(min, taken.values())
-        holds &= first <= decode
-        ratio = f"{first / decode:.2f} of it"
-        print(f"answers of {answer:5} tokens: decode {decode:6.2f} s, first_token {first:6.2f} s, {ratio}", flush=True)
+        medians = {mode: statistics.median(times) for mode, times in taken.items()}
+        holds &= max(medians.values()) == medians[DECODE]
+        shown = ", ".join(f"{mode} {s:.2f} s ({s / medians[DECODE]:.2f})" for mode, s in medians.items())
+        print(f"answers of {answer:5} tokens: {shown}", flush=True)
     return holds
 
 
 async def groups_of_eight(engine: GuardEngine) -> float:
-    return min(
-        [
-            await seconds(engine, conversations(random.Random(f"groups {n}"), 8, 8, 200), "first_token")
-            for n in range(ROUNDS)
-        ]
-    )
+    times = [
+        await seconds(engine, conversations(random.Random(f"groups {n}"), 8, 8, 200), ALL_BENIGN) for n in range(ROUNDS)
+    ]
+    return statistics.median(times)
 
 
 def main() -> None:

@@ -72,9 +72,10 @@ class EndpointClient:
         try:
             return await asyncio.wait_for(self._judge.judge(user, assistant, refusal), self._timeout_s)
         except asyncio.TimeoutError as error:
+            late = f"{self._url} gave no verdict within {self._timeout_s:g} s"
             if failures:
-                raise GuardUnavailable(failures[-1]) from error
-            raise TimeoutError(f"{self._url} gave no verdict within {self._timeout_s:g} s") from error
+                raise GuardUnavailable(f"{late}; its last failure: {failures[-1]}") from error
+            raise TimeoutError(late) from error
 
     async def close(self) -> None:
         if self._session is not None:
@@ -89,7 +90,7 @@ class EndpointClient:
                 text = await self._post(body)
                 return Generated(self._tokenizer.encode(text, add_special_tokens=False), text)
             except (aiohttp.ClientConnectionError, aiohttp.ServerDisconnectedError, _Busy) as error:
-                _failures.get().append(f"{self._url}: {type(error).__name__}: {error}")
+                _failures.get().append(f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause)
             pause = min(2 * pause, RETRY_TO_S)
 
