@@ -162,7 +162,7 @@ def _guard_serve(arguments: argparse.Namespace) -> int:
 
 
 def _cluster_wait(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.platform.ray_nodes import NodesMissing, wait_for_nodes
+    from sinternal_verl.cluster import NodesMissing, wait_for_nodes
 
     try:
         wait_for_nodes(arguments.address, arguments.nodes, arguments.timeout, partial(print, flush=True))
