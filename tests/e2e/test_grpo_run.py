@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from addition_runs import addition_overrides
 from processes import descendants, end_all, named, start, wait_for
 
 from sinternal_verl.curves import Step, read_steps
@@ -61,19 +62,9 @@ def story(world, tmp_path_factory) -> Story:
 
     def command(*overrides: str) -> list[str]:
         return grpo_command(
-            "+recipe=sinternal_grpo_cpu",
-            f"actor_rollout_ref.model.path={world['policy']}",
-            f"data.train_files={world['train']}",
-            f"data.val_files={world['held_out']}",
-            "data.train_batch_size=8",
-            "actor_rollout_ref.actor.ppo_mini_batch_size=4",
+            *addition_overrides(world),
             "actor_rollout_ref.actor.optim.lr=1e-4",
-            "actor_rollout_ref.rollout.n=4",
-            "data.max_prompt_length=32",
-            "data.max_response_length=16",
             "+sinternal.scorers.flaky={path: my_scorer.py, sources: [world/addition], one_in: 10}",
-            "trainer.val_before_train=false",
-            "trainer.test_freq=-1",
             *overrides,
         )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from addition_runs import addition_overrides
 from experts import Script, keeper, playing, warden
 from slurm import INSTALLED, Slurm
 
@@ -47,17 +48,7 @@ def grpo(world: dict[str, Path], *overrides: str) -> list[str]:
     return [
         NO_GPUS,
         str(SCRIPTS / "grpo.sbatch"),
-        "+recipe=sinternal_grpo_cpu",
-        f"actor_rollout_ref.model.path={world['policy']}",
-        f"data.train_files={world['train']}",
-        f"data.val_files={world['held_out']}",
-        "data.train_batch_size=8",
-        "actor_rollout_ref.actor.ppo_mini_batch_size=4",
-        "actor_rollout_ref.rollout.n=4",
-        "data.max_prompt_length=32",
-        "data.max_response_length=16",
-        "trainer.val_before_train=false",
-        "trainer.test_freq=-1",
+        *addition_overrides(world),
         "trainer.total_training_steps=2",
         *overrides,
     ]
