@@ -41,7 +41,8 @@ def left_over(job: str) -> list[str]:
     """Processes and files that bear the job's name for them."""
     mark = f"/tmp/ray-{job}"
     processes = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
-    return [line for line in processes if mark in line] + ([mark] if Path(mark).exists() else [])
+    files = [str(path) for path in (Path(mark), *Path(mark).rglob("*")) if path.exists()]
+    return [line for line in processes if mark in line] + files
 
 
 def grpo(world: dict[str, Path], *overrides: str) -> list[str]:
@@ -90,7 +91,7 @@ def test_grpo_on_one_node(world, root):
         log = slurm.logs()
     assert [step.number for step in read_steps(root / "work" / "checkpoints" / "reinforce" / METRICS_FILE)] == [1, 2]
     assert "training has ended" in log and "exit code 0" in log
-    assert left_over(job) == []
+    assert left_over(job) == [], slurm.logs()[-4000:]
 
 
 def test_ray_joins_two_nodes_and_ends_on_both_when_the_main_fails(world, root):
@@ -101,7 +102,7 @@ def test_ray_joins_two_nodes_and_ends_on_both_when_the_main_fails(world, root):
         log = slurm.logs()
     assert "n2 has joined; 2 of 2" in log and "all nodes have joined" in log
     assert "exit code 2" in log and "data.train_batch_size" in log
-    assert left_over(job) == []
+    assert left_over(job) == [], slurm.logs()[-4000:]
 
 
 def test_a_cancelled_job_leaves_nothing(world, root):
@@ -117,7 +118,7 @@ def test_a_cancelled_job_leaves_nothing(world, root):
         deadline = time.monotonic() + 60
         while left_over(job) and time.monotonic() < deadline:
             time.sleep(1)
-    assert left_over(job) == []
+    assert left_over(job) == [], slurm.logs()[-4000:]
 
 
 def test_grpo_names_the_node_that_has_not_joined(world, root):
@@ -127,7 +128,7 @@ def test_grpo_names_the_node_that_has_not_joined(world, root):
         assert slurm.wait(job, limit_s=300) == ["FAILED"], slurm.logs()[-4000:]
         log = slurm.logs()
     assert "n1 has joined; 1 of 2" in log and "n2 did not join" in log
-    assert left_over(job) == []
+    assert left_over(job) == [], slurm.logs()[-4000:]
 
 
 def test_a_build_is_shared_out_over_an_array(root):
