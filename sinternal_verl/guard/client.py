@@ -13,6 +13,7 @@ from typing import Any
 import ray
 
 from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.batch import Mailbox
 from sinternal_verl.guard.judge import Generated, Judgement
 from sinternal_verl.guard.replica import NAME, QueueFull
 
@@ -31,7 +32,7 @@ class ReplicaClient:
     def __init__(self, replicas: list[Any], timeout_s: float = 60.0) -> None:
         if not replicas:
             raise GuardUnavailable("no guard replicas: the trainer starts them, see sinternal.guard.replicas")
-        self._replicas, self._timeout_s = replicas, timeout_s
+        self._replicas, self._timeout_s = [Mailbox(replica) for replica in replicas], timeout_s
         # With one replica there is nowhere else to go.
         self._try_s = timeout_s / 2 if len(replicas) > 1 else timeout_s
         self._outstanding = [0] * len(replicas)
@@ -72,11 +73,9 @@ class ReplicaClient:
             number = self._least_loaded()
             self._outstanding[number] += 1
             try:
-                call = getattr(self._replicas[number], method).remote(*arguments)
-                return await asyncio.wait_for(asyncio.shield(_result(call)), min(left, self._try_s))
+                return await self._replicas[number].ask(method, *arguments, within_s=min(left, self._try_s))
             except (TimeoutError, asyncio.TimeoutError):
                 timed_out, last = True, f"replica {number} did not answer within {min(left, self._try_s):.3g} s"
-                ray.cancel(call)
             except ray.exceptions.RayActorError as error:
                 last = f"replica {number} died: {str(error).splitlines()[-1]}"
             except QueueFull as error:
@@ -94,7 +93,3 @@ class ReplicaClient:
     def _least_loaded(self) -> int:
         now = time.monotonic()
         return min(range(len(self._replicas)), key=lambda n: (self._rests_until[n] > now, self._outstanding[n], n))
-
-
-async def _result(call: ray.ObjectRef) -> Any:
-    return await call

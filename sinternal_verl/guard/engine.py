@@ -48,24 +48,23 @@ class GuardEngine:
         self._params = partial(SamplingParams, temperature=0.0, output_kind=RequestOutputKind.FINAL_ONLY)
         self._longest = settings.max_model_len
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**asdict(settings), disable_log_stats=True))
-        self._numbers = count()
+        self._tokenizer, self._numbers = self._engine.get_tokenizer(), count()
 
     async def __call__(self, ids: list[int], tokens: int) -> Generated:
         if len(ids) + tokens > self._longest:
             raise ValueError(f"{len(ids)} tokens and {tokens} to come are more than max_model_len={self._longest}")
-        # Of a single token the alternatives are wanted, too.
-        alternatives = {"logprobs": TOP} if tokens == 1 else {}
+        # Of a single token the alternatives are wanted, too, but as ids: vLLM would spell out each, which takes
+        # this process longer than all else.
+        alternatives = {"logprobs": TOP, "detokenize": False} if tokens == 1 else {}
         params = self._params(max_tokens=tokens, **alternatives)
         last = None
         async for output in self._engine.generate({"prompt_token_ids": ids}, params, str(next(self._numbers))):
             last = output
         written = last.outputs[0]
         first = {id: word.logprob for id, word in written.logprobs[0].items()} if written.logprobs else {}
-        return Generated(list(written.token_ids), written.text, first)
-
-    async def check_health(self) -> None:
-        """Raise vLLM's EngineDeadError when its core has died."""
-        await self._engine.check_health()
+        ids = list(written.token_ids)
+        text = self._tokenizer.decode(ids, skip_special_tokens=True) if tokens == 1 else written.text
+        return Generated(ids, text, first)
 
     def shutdown(self) -> None:
         """End the engine's processes."""

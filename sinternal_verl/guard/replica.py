@@ -5,6 +5,7 @@ workers only look them up by name (`sinternal_verl.guard.client`). A replica tha
 by Ray; one whose engine died ends itself, so that Ray sees it.
 """
 
+import asyncio
 import logging
 import os
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import ray
 
 from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.batch import Answers
 from sinternal_verl.guard.engine import EngineSettings, GuardEngine
 from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode
 from sinternal_verl.guard.template import GuardTemplate
@@ -27,6 +29,9 @@ RESTARTS = 100
 
 RETRY_S = 10.0
 """Between two tries to start a replica again."""
+
+WARM_UP = 8
+"""Conversations judged before a replica is ready."""
 
 END_S = 30.0
 """Bound on the wait for ended replicas."""
@@ -59,7 +64,7 @@ class GuardSettings:
     start_timeout_s: float = 900.0
 
 
-class GuardReplica:
+class GuardReplica(Answers):
     """One replica; a Ray actor class, wrapped in `start_guard`."""
 
     def __init__(self, settings: GuardSettings) -> None:
@@ -88,8 +93,8 @@ class GuardReplica:
             logger.error("this guard replica replaces one that died")
 
     async def ready(self) -> int:
-        """The process id, once the engine answers."""
-        await self._engine.check_health()
+        """The process id, once the engine has judged: its first batch may take seconds to compile."""
+        await asyncio.gather(*(self._judge.judge(f"Hello {number}?", "Hello!") for number in range(WARM_UP)))
         return os.getpid()
 
     async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:

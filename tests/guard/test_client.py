@@ -4,6 +4,7 @@ The judging inside a replica is scripted; everything around it is real."""
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -11,6 +12,7 @@ import pytest
 import ray
 
 from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.batch import Answers
 from sinternal_verl.guard.client import ReplicaClient
 from sinternal_verl.guard.judge import Judgement
 from sinternal_verl.guard.replica import NAME, QueueFull, end_guard
@@ -21,18 +23,28 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 SAFE = Judgement(Verdict(Safety.SAFE, (), False))
 
 
-class Replica:
-    """Answers after ``delay_s``, refuses, or hangs."""
+class Replica(Answers):
+    """Answers after ``delay_s``, refuses, hangs (on every second one, where it hangs on half), or raises."""
 
     def __init__(self, number: int, behaviour: str, delay_s: float) -> None:
-        self.number, self.behaviour, self.delay_s, self.judged = number, behaviour, delay_s, 0
+        self.number, self.behaviour, self.delay_s, self.judged, self.called = number, behaviour, delay_s, 0, 0
+
+    async def answer(self, calls):
+        self.called += 1
+        return await super().answer(calls)
 
     async def judge(self, user, assistant, refusal=True):
         if self.behaviour == "full":
             raise QueueFull("no room")
+        if self.behaviour == "raises":
+            raise subprocess.CalledProcessError(3, "a library's command")
         self.judged += 1
-        await asyncio.sleep(1000 if self.behaviour == "hangs" else self.delay_s)
+        hangs = self.behaviour == "hangs" or (self.behaviour == "hangs on half" and self.judged % 2)
+        await asyncio.sleep(1000 if hangs else self.delay_s)
         return SAFE
+
+    async def calls(self):
+        return self.called
 
     async def count(self):
         return self.judged
@@ -111,6 +123,29 @@ def test_a_replica_that_hangs_costs_no_verdict_while_another_answers(replicas):
 
     assert results == [SAFE] * 20
     assert seconds < 6
+
+
+def test_what_is_asked_together_travels_together(replicas):
+    (made,) = replicas("answers")
+    results, _ = judge(ReplicaClient.look_up(1), times=150)
+
+    assert results == [SAFE] * 150
+    assert ray.get(made.calls.remote()) == 3
+
+
+def test_who_travels_with_one_that_hangs_has_its_answer(replicas):
+    replicas("hangs on half")
+    results, seconds = judge(ReplicaClient.look_up(1, 2.0), 10)
+
+    assert [isinstance(result, TimeoutError) for result in results] == [True, False] * 5
+    assert seconds < 4
+
+
+def test_a_librarys_exception_is_named(replicas):
+    replicas("raises")
+    (result,), _ = judge(ReplicaClient.look_up(1))
+
+    assert str(result) == "CalledProcessError: Command 'a library's command' returned non-zero exit status 3."
 
 
 def test_replicas_that_all_hang_are_timeouts_within_the_deadline(replicas):
