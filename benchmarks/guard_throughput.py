@@ -33,7 +33,7 @@ from sinternal_verl.guard.template import GuardTemplate
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard import make_guard
 
-REQUESTS, WORKERS = 512, 8
+REQUESTS, WARM_UP, WORKERS = 512, 128, 8
 OF_RAW, OF_HTTP = 0.95, 2.0
 ENGINE = {"max_model_len": 1024, "gpu_memory_utilization": 0.2, "enforce_eager": True, "dtype": "float32"}
 OURS = {"block_size": 32}
@@ -87,18 +87,18 @@ def raw(folder: str, prompts: Prompts, tokens: int) -> float:
 
     llm = LLM(model=folder, **ENGINE, **OURS, enable_prefix_caching=True, max_num_seqs=256, seed=0)
     params = SamplingParams(temperature=0.0, max_tokens=tokens)
-    llm.generate([{"prompt_token_ids": ids} for ids in prompts[:2]], params, use_tqdm=False)
-    started = time.perf_counter()
-    llm.generate([{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False)
+    for part in (prompts[:WARM_UP], prompts[WARM_UP:]):
+        started = time.perf_counter()
+        llm.generate([{"prompt_token_ids": ids} for ids in part], params, use_tqdm=False)
     return time.perf_counter() - started
 
 
 def timed(workers: list, method: str, samples: list, *how: object) -> float:
-    """Seconds until all workers have all answers, after a short warm-up."""
-    ray.get([getattr(worker, method).remote(samples[:2], *how) for worker in workers])
-    started = time.perf_counter()
-    shares = (samples[number::WORKERS] for number in range(WORKERS))
-    ray.get([getattr(worker, method).remote(own, *how) for worker, own in zip(workers, shares, strict=True)])
+    """Seconds until all workers have all answers but those of the warm-up."""
+    for part in (samples[:WARM_UP], samples[WARM_UP:]):
+        started = time.perf_counter()
+        shares = (part[number::WORKERS] for number in range(WORKERS))
+        ray.get([getattr(worker, method).remote(own, *how) for worker, own in zip(workers, shares, strict=True)])
     return time.perf_counter() - started
 
 
@@ -147,7 +147,7 @@ def prompts_of(folder: Path) -> Prompts:
     """Conversations with up to some 250 tokens of content, rendered for the guard."""
     rng, talks = random.Random(0), [f"{user} {said}" for user, said, _ in lighthouse.conversations()]
     template = GuardTemplate(AutoTokenizer.from_pretrained(folder), ENGINE["max_model_len"] - DECODE_TOKENS)
-    lengths = [rng.randint(1, 12) for _ in range(REQUESTS)]
+    lengths = [rng.randint(1, 12) for _ in range(WARM_UP + REQUESTS)]
     return [template.render(rng.choice(talks), " ".join(rng.choices(talks, k=length))).ids for length in lengths]
 
 
@@ -162,7 +162,7 @@ def large(workers: list, folder: Path) -> bool:
 
 
 def small(workers: list, guard: Path) -> bool:
-    said = random.Random(0).sample([talk[:2] for talk in lighthouse.conversations()], REQUESTS)
+    said = random.Random(0).sample([talk[:2] for talk in lighthouse.conversations()], WARM_UP + REQUESTS)
     talks = [(*talk, number % 2 == 1) for number, talk in enumerate(said)]
     threads, sessions = over_http(workers, guard, talks)
     decoded, first = (service(workers, guard, mode, "judges", talks) for mode in ("decode", "first_token"))

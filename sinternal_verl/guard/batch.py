@@ -37,7 +37,8 @@ class Answers:
 
 
 def _portable(result: Any) -> Any:
-    if not isinstance(result, Exception) or type(result).__module__.split(".")[0] in _CARRIED:
+    carried = isinstance(result, Exception) and type(result).__module__.split(".")[0] in _CARRIED
+    if carried or not isinstance(result, BaseException):
         return result
     return RuntimeError(f"{type(result).__name__}: {result}")
 
