@@ -2,43 +2,52 @@
 small guard takes less for a verdict.
 
 What is asked of an actor within one turn of the event loop travels together, `MOST` at a time, and comes
-back together: each with its result or its exception, and within a time limit of its own. So what a reward
-worker asks in a burst also reaches the guard's engine in one.
+back together, each with its result or its exception: what a reward worker asks in a burst also reaches the
+guard's engine in one. Only calls of about the same time limit do, so that none waits for another beyond its own.
 """
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import ray
 
 MOST = 64
 """Calls in one; who asks more waits for a part of them only."""
 
-ACTORS_SHARE = 0.9
-"""Of a call's time, after which the actor gives it up, so that what came with it is back in time."""
+ALIKE = 1.1
+"""Between the longest and the shortest time limit of calls that travel together."""
+
+EARLIER, EARLIER_S = 0.1, 2.0
+"""Share of a call's time, and at most seconds, before whose end the actor gives it up: what came with it is
+then back in time."""
 
 Call = tuple[str, tuple[Any, ...], float]
 """Method, arguments, time limit in seconds."""
 
-_CARRIED = ("builtins", "asyncio", "sinternal_verl")
-"""Whose exceptions travel as they are: those of others may not survive the way, so only their names do."""
+Asked = tuple[Call, asyncio.Future]
+
+_CARRIED = (ValueError, TimeoutError, asyncio.TimeoutError)
+"""Exceptions that travel as they are, beside our own: those of libraries may not survive the way."""
 
 
 class Answers:
     """The actor's side."""
 
-    async def answer(self, calls: list[Call]) -> list[Any]:
+    async def answer(self, *calls: Call) -> list[Any]:
         """Of each call its result, or its exception: `TimeoutError` where it took too long."""
         tries = (
-            asyncio.wait_for(getattr(self, method)(*arguments), within_s * ACTORS_SHARE)
+            asyncio.wait_for(getattr(self, method)(*arguments), within_s - min(EARLIER * within_s, EARLIER_S))
             for method, arguments, within_s in calls
         )
         return [_portable(result) for result in await asyncio.gather(*tries, return_exceptions=True)]
 
 
 def _portable(result: Any) -> Any:
-    carried = isinstance(result, Exception) and type(result).__module__.split(".")[0] in _CARRIED
-    if carried or not isinstance(result, BaseException):
+    if not isinstance(result, BaseException):
+        return result
+    if type(result) in _CARRIED or type(result).__module__.startswith("sinternal_verl."):
         return result
     return RuntimeError(f"{type(result).__name__}: {result}")
 
@@ -52,7 +61,7 @@ class Mailbox:
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
-        self._asked: list[tuple[Call, asyncio.Future]] = []
+        self._asked: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Asked]] = WeakKeyDictionary()
         self._deliveries: set[asyncio.Task] = set()
 
     async def ask(self, method: str, *arguments: Any, within_s: float) -> Any:
@@ -64,33 +73,34 @@ class Mailbox:
             Exception: what the method raised.
         """
         loop = asyncio.get_running_loop()
-        if not self._asked:
-            loop.call_soon(self._send)
+        if loop not in self._asked:
+            self._asked[loop] = []
+            loop.call_soon(self._send, loop)
         future = loop.create_future()
-        self._asked.append(((method, arguments, within_s), future))
+        self._asked[loop].append(((method, arguments, within_s), future))
         return await asyncio.wait_for(future, within_s)
 
-    def _send(self) -> None:
-        asked, self._asked = self._asked, []
-        for start in range(0, len(asked), MOST):
-            delivery = asyncio.ensure_future(self._deliver(asked[start : start + MOST]))
+    def _send(self, loop: asyncio.AbstractEventLoop) -> None:
+        for asked in _alike(self._asked.pop(loop)):
+            delivery = loop.create_task(self._deliver(asked))
             self._deliveries.add(delivery)
             delivery.add_done_callback(self._deliveries.discard)
 
-    async def _deliver(self, asked: list[tuple[Call, asyncio.Future]]) -> None:
-        calls, futures = zip(*asked, strict=True)
-        answers = self._actor.answer.remote(list(calls))
-
-        def forget(_: asyncio.Future) -> None:
-            if all(future.cancelled() for future in futures):
-                ray.cancel(answers)
-
-        for future in futures:
-            future.add_done_callback(forget)
+    async def _deliver(self, asked: list[Asked]) -> None:
+        futures = [future for _, future in asked]
         try:
+            # Apart from each other: up to 100 kB of each travel with the Ray call, and more by the object store.
+            answers = self._actor.answer.remote(*(call for call, _ in asked))
+
+            def forget(_: asyncio.Future) -> None:
+                if all(future.cancelled() for future in futures):
+                    ray.cancel(answers)
+
+            asyncio.gather(*futures, return_exceptions=True).add_done_callback(forget)
             results = await answers
-        except ray.exceptions.RayError as error:
-            results = [error] * len(futures)
+        # Whatever stops the call stops each that travelled with it.
+        except Exception as error:
+            results = [error] * len(asked)
         for future, result in zip(futures, results, strict=True):
             if future.done():
                 continue
@@ -98,3 +108,15 @@ class Mailbox:
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+
+def _alike(asked: list[Asked]) -> Iterator[list[Asked]]:
+    """In parts of calls that may travel together."""
+    part: list[Asked] = []
+    for each in sorted(asked, key=lambda each: each[0][2]):
+        if part and (len(part) == MOST or each[0][2] > ALIKE * part[0][0][2]):
+            yield part
+            part = []
+        part.append(each)
+    if part:
+        yield part

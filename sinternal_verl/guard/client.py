@@ -7,7 +7,9 @@ another answers.
 """
 
 import asyncio
+import random
 import time
+from itertools import chain
 from typing import Any
 
 import ray
@@ -36,6 +38,8 @@ class ReplicaClient:
         # With one replica there is nowhere else to go.
         self._try_s = timeout_s / 2 if len(replicas) > 1 else timeout_s
         self._outstanding = [0] * len(replicas)
+        # Clients that ask seldom would all ask the first.
+        self._first = random.randrange(len(replicas))
         self._rests_until = [0.0] * len(replicas)
 
     @classmethod
@@ -92,4 +96,5 @@ class ReplicaClient:
 
     def _least_loaded(self) -> int:
         now = time.monotonic()
-        return min(range(len(self._replicas)), key=lambda n: (self._rests_until[n] > now, self._outstanding[n], n))
+        order = (range(self._first, len(self._replicas)), range(self._first))
+        return min(chain(*order), key=lambda n: (self._rests_until[n] > now, self._outstanding[n]))

@@ -51,6 +51,8 @@ class GuardEngine:
         self._tokenizer, self._numbers = self._engine.get_tokenizer(), count()
 
     async def __call__(self, ids: list[int], tokens: int) -> Generated:
+        from vllm.exceptions import VLLMClientError
+
         if len(ids) + tokens > self._longest:
             raise ValueError(f"{len(ids)} tokens and {tokens} to come are more than max_model_len={self._longest}")
         # Of a single token the alternatives are wanted, too, but as ids: vLLM would spell out each, which takes
@@ -58,8 +60,11 @@ class GuardEngine:
         alternatives = {"logprobs": TOP, "detokenize": False} if tokens == 1 else {}
         params = self._params(max_tokens=tokens, **alternatives)
         last = None
-        async for output in self._engine.generate({"prompt_token_ids": ids}, params, str(next(self._numbers))):
-            last = output
+        try:
+            async for output in self._engine.generate({"prompt_token_ids": ids}, params, str(next(self._numbers))):
+                last = output
+        except VLLMClientError as error:  # no ValueError of Python's
+            raise ValueError(str(error)) from error
         written = last.outputs[0]
         first = {id: word.logprob for id, word in written.logprobs[0].items()} if written.logprobs else {}
         ids = list(written.token_ids)

@@ -149,7 +149,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _error(400, "invalid_request_error", error)
     except NoVerdict as error:
         return _error(422, "no_verdict", error)
-    except (GuardUnavailable, RayError) as error:
+    except (RuntimeError, RayError) as error:  # GuardUnavailable among them
         return _error(503, "guard_unavailable", error)
     except TimeoutError as error:
         return _error(504, "timeout", error)

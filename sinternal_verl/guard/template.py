@@ -21,7 +21,7 @@ _PROBES = (
     ("  1 + 1 =", "2\n\nIt is *two*.\n"),
     ("Wie heißt du? 你好", "Ich heiße Ada. 👍"),
 )
-_CUT = " […]"
+_CUT = "[…]"
 """Stands where the beginning of an answer, or the end of a prompt, was left out."""
 
 
@@ -67,7 +67,6 @@ class GuardTemplate:
         self._around_assistant = (" " * _spaces(between), _leading(after))
         fixed = (before.rstrip(" "), between.strip(), after.lstrip())
         self._fixed = [tokenizer.encode(part, add_special_tokens=False) for part in fixed]
-        self._cut = tokenizer.encode(_CUT, add_special_tokens=False)
         room = max_tokens - sum(map(len, self._fixed))
         if room < 64:
             raise TemplateError(f"max_tokens={max_tokens} leaves {room} for the conversation; give the guard more")
@@ -87,17 +86,29 @@ class GuardTemplate:
         room = self._max_tokens - sum(map(len, self._fixed))
         cut = max(len(asked) + len(said) - room, 0)
         if cut:
-            marks = len(self._cut)
             asked_room = max(room - len(said), room // 2)
             if len(asked) > asked_room:
-                tail = self._tokenizer.encode(self._around_user[1], add_special_tokens=False)
-                asked = asked[: asked_room - marks - len(tail)] + self._cut + tail
+                asked = self._shorten(user, self._around_user, asked_room, beginning=True)
             if len(said) > room - len(asked):
-                said = self._cut + said[len(said) - (room - len(asked) - marks) :]
+                said = self._shorten(assistant, self._around_assistant, room - len(asked), beginning=False)
         before, between, after = self._fixed
         first = (len(before), len(before) + len(asked))
         second = (first[1] + len(between), first[1] + len(between) + len(said))
         return Conversation(before + asked + between + said + after, (first, second), cut)
+
+    def _shorten(self, text: str, around: tuple[str, str], room: int, *, beginning: bool) -> list[int]:
+        """Ids of as much of the text's beginning, or end, as fits; made harmless as it is then, for a cut may
+        lay bare a label that stood in a word."""
+        whole = self._content.encode(neutralise(text))
+        kept = min(room, len(whole))
+        while True:
+            part = self._tokenizer.decode(
+                whole[:kept] if beginning else whole[len(whole) - kept :], clean_up_tokenization_spaces=False
+            )
+            ids = self._encode(f"{part} {_CUT}" if beginning else f"{_CUT} {part}", around)
+            if len(ids) <= room or not kept:
+                return ids
+            kept = max(kept - (len(ids) - room), 0)
 
     def _encode(self, text: str, around: tuple[str, str]) -> list[int]:
         return self._content.encode(around[0] + neutralise(text) + around[1])

@@ -38,7 +38,7 @@ def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Th
     if mode not in MODES or thought not in THOUGHTS:
         raise ValueError(f"mode={mode!r}, thought={thought!r}: choose of {MODES} and {THOUGHTS}")
     if not isinstance(gold, str) or not gold.strip() or len(gold) > MAX_ANSWER:
-        return Score(0.0, Outcome.BAD_GOLD)
+        return Score(0.0, Outcome.BAD_GOLD, reason=f"the ground truth {gold!r:.80} is no answer")
     answer = final_answer(response, thought)
     if answer is None:
         return Score(0.0, Outcome.THOUGHT_UNCLOSED)
@@ -54,7 +54,8 @@ def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Th
         from sinternal_verl.scoring.symbolic import equal
 
         outcome = equal(box, gold)
-        return Score(float(outcome is Outcome.CORRECT), outcome)
+        reason = "" if outcome is not Outcome.TIMED_OUT else f"Math-Verify did not answer in time, or died: {box:.80}"
+        return Score(float(outcome is Outcome.CORRECT), outcome, reason=reason)
     return _MISMATCH
 
 

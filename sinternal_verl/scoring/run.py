@@ -33,7 +33,7 @@ class Scoring:
     def __init__(self, router: Router, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._router, self._timeout_s = router, timeout_s
         self._slots = asyncio.Semaphore(THREADS)
-        self._failures: Counter[tuple[str, str]] = Counter()
+        self._failures: Counter[tuple[str, str, str]] = Counter()
 
     async def score(self, sample: Sample) -> Score:
         """Never raises for a scorer's failure, and ends within the timeout."""
@@ -49,6 +49,8 @@ class Scoring:
                 raise TypeError(f"a scorer must return a Score, not {score!r:.200}")
             if not math.isfinite(score.value):
                 raise ValueError(f"a score must be a finite number, not {score.value}")
+            if not score.scored and score.reason:
+                self._log(bound.key, score.outcome, score.reason)
             return score
         except (TimeoutError, asyncio.TimeoutError) as error:  # one class from Python 3.11 on
             return self._fail(bound.key, Outcome.TIMED_OUT, str(error) or f"no score within {self._timeout_s:g} s")
@@ -74,11 +76,16 @@ class Scoring:
         return result
 
     def _fail(self, who: str, outcome: Outcome, what: str, error: Exception | None = None) -> Score:
-        """Log the first failure of its kind, and then ever more rarely; the metrics count them all."""
-        count = self._failures[who, outcome.name] = self._failures[who, outcome.name] + 1
+        self._log(who, outcome, what, error)
+        return Score(0.0, outcome, reason=what)
+
+    def _log(self, who: str, outcome: Outcome, what: str, error: Exception | None = None) -> None:
+        """The first failure of its kind, and then ever more rarely; the metrics count them all."""
+        kind = (who, outcome.name, type(error).__name__)
+        self._failures[kind] += 1
+        count = self._failures[kind]
         if count & (count - 1) == 0:
             logger.error("scorer %s, %s, %d so far: %s", who, outcome.name, count, what, exc_info=error)
-        return Score(0.0, outcome, reason=what)
 
 
 def _in_thread(call: Callable[[Sample], Score], sample: Sample) -> asyncio.Future[Score | Exception]:

@@ -29,9 +29,9 @@ class Replica(Answers):
     def __init__(self, number: int, behaviour: str, delay_s: float) -> None:
         self.number, self.behaviour, self.delay_s, self.judged, self.called = number, behaviour, delay_s, 0, 0
 
-    async def answer(self, calls):
+    async def answer(self, *calls):
         self.called += 1
-        return await super().answer(calls)
+        return await super().answer(*calls)
 
     async def judge(self, user, assistant, refusal=True):
         if self.behaviour == "full":

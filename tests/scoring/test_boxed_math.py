@@ -57,8 +57,8 @@ def test_nothing_else_does_and_the_outcome_says_why(response, outcome):
 def test_a_bad_ground_truth_is_no_verdict(gold):
     score = score_boxed(r"</think>\boxed{85}", gold)
 
-    assert score == Score(0.0, Outcome.BAD_GOLD)
-    assert not score.scored
+    assert score.outcome is Outcome.BAD_GOLD and "is no answer" in score.reason
+    assert score.value == 0.0 and not score.scored
 
 
 def test_thought_none_takes_the_whole_text():

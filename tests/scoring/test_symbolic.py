@@ -34,6 +34,14 @@ def test_a_stuck_worker_is_ended_at_the_deadline_and_the_next_question_is_answer
     assert symbolic.equal("x+x", "2x") is Outcome.CORRECT
 
 
+def test_a_stuck_comparison_is_named():
+    assert symbolic.equal("2", "3") is Outcome.MISMATCH
+    symbolic._worker._process.kill()
+    symbolic._worker._process.join(10)
+
+    assert "Math-Verify" in score_boxed(r"</think>\boxed{x+x}", "2x", mode="symbolic").reason
+
+
 def test_a_worker_that_dies_is_replaced():
     assert symbolic.equal("1", "2") is Outcome.MISMATCH
     symbolic._worker._process.kill()

@@ -161,6 +161,13 @@ def test_a_timeout_of_the_scorers_own_keeps_its_words(score, caplog):
     assert "replica 0 did not answer" in caplog.text
 
 
+def test_a_score_that_is_no_verdict_is_in_the_log_with_its_reason(score, caplog):
+    registry.scorer("undecided")(lambda sample: Score(0.0, Outcome.UNPARSABLE, reason="2 Safety lines"))
+
+    assert info(score(scorers={"undecided": {"sources": ["*"]}})) == (0.0, Outcome.UNPARSABLE, False)
+    assert "UNPARSABLE, 1 so far: 2 Safety lines" in caplog.text
+
+
 def test_the_length_that_verl_names_wins_over_a_mask_padded_apart(tokenizer):
     row = rollout(tokenizer, RIGHT, "85", "math")
     length = len(tokenizer.encode(RIGHT, add_special_tokens=False)) + 1
