@@ -1,5 +1,6 @@
 """Can the guard be had, where it is to stand, and is it one?"""
 
+import math
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -45,14 +46,33 @@ def _placement(config: DictConfig) -> Iterator[Problem]:
     if 0 < settings.num_gpus < share:
         reason = f"a replica has {settings.num_gpus:g} of a GPU and would take {share:g} of its memory"
         yield Problem("sinternal.guard.engine.gpu_memory_utilization", share, reason, f"at most {settings.num_gpus:g}")
+    whole = max(settings.num_gpus, 1)
+    if settings.num_gpus and settings.engine.tensor_parallel_size > whole:
+        reason = f"a replica has {settings.num_gpus:g} GPUs"
+        key = "sinternal.guard.engine.tensor_parallel_size"
+        yield Problem(key, settings.engine.tensor_parallel_size, reason, "lower it, or raise sinternal.guard.num_gpus")
+    if whole % 1:
+        reason = "Ray gives whole GPUs, or a part of one"
+        yield Problem("sinternal.guard.num_gpus", settings.num_gpus, reason, f"{math.ceil(settings.num_gpus)}")
+        return
     held_back = get(config, "sinternal.guard.n_gpus", 0)
     if settings.replicas < 1:
         step = "hold GPUs back: sinternal.guard.n_gpus=1 and fewer trainer.n_gpus_per_node; or guard=openai_endpoint"
         yield Problem("sinternal.guard.replicas", settings.replicas, "no replica, no verdict", step)
-    elif settings.replicas * settings.num_gpus > held_back:
-        reason = f"{settings.replicas} x {settings.num_gpus:g} GPUs, but {held_back} are held back from the trainer"
+    elif settings.replicas > (room := _room(held_back, settings.num_gpus)):
+        reason = (
+            f"{settings.replicas} x {settings.num_gpus:g} GPUs, but {held_back} are held back from the trainer, with "
+            f"room for {room}"
+        )
         step = "lower sinternal.guard.replicas or num_gpus, or raise sinternal.guard.n_gpus"
         yield Problem("sinternal.guard.replicas", settings.replicas, reason, step)
+
+
+def _room(gpus: int, each: float) -> float:
+    """How many actors of so many GPUs find a place: a part of one comes from a single GPU."""
+    if each == 0:
+        return math.inf
+    return gpus // each if each >= 1 else gpus * int(1 / each + 1e-9)
 
 
 def _endpoint(config: DictConfig) -> Iterator[Problem]:

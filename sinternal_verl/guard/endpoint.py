@@ -89,7 +89,7 @@ class EndpointClient:
             try:
                 text = await self._post(body)
                 return Generated(self._tokenizer.encode(text, add_special_tokens=False), text)
-            except (aiohttp.ClientConnectionError, aiohttp.ServerDisconnectedError, _Busy) as error:
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, _Busy) as error:
                 _failures.get().append(f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause)
             pause = min(2 * pause, RETRY_TO_S)

@@ -32,6 +32,24 @@ def test_a_guard_on_the_gpus_held_back_is_sound(guard):
             "4 are held",
         ),
         (
+            [
+                *("hardware=8gpu_7b", "guard=ray_actor", "sinternal.guard.num_gpus=0.6"),
+                *("sinternal.guard.replicas=6", "sinternal.guard.engine.gpu_memory_utilization=0.5"),
+            ],
+            "sinternal.guard.replicas",
+            "room for 4",
+        ),
+        (
+            ["hardware=8gpu_7b", "guard=ray_actor", "+sinternal.guard.engine.tensor_parallel_size=2"],
+            "sinternal.guard.engine.tensor_parallel_size",
+            "has 1 GPUs",
+        ),
+        (
+            ["hardware=8gpu_7b", "guard=ray_actor", "sinternal.guard.num_gpus=1.5", "sinternal.guard.replicas=2"],
+            "sinternal.guard.num_gpus",
+            "whole GPUs",
+        ),
+        (
             ["hardware=8gpu_7b", "guard=ray_actor", "sinternal.guard.backend=http"],
             "sinternal.guard.backend",
             "ray_actor",

@@ -213,6 +213,7 @@ def test_a_replica_that_hangs_is_a_timeout_and_scores_again_when_it_goes_on(guar
 
     assert_no_wrong_reward(found, deserved)
     assert outcomes(found) == {Outcome.TIMED_OUT: ROWS} and counted(curves, Outcome.TIMED_OUT) == ROWS
+    assert "replica 0 did not answer within" in logs()
     again, _ = score(workers, rows)
     assert [row.reward for row in again] == deserved
 
@@ -255,6 +256,7 @@ def test_a_guard_that_writes_garbage_gives_no_verdict(workers, configure, tokeni
 
     assert_no_wrong_reward(found, deserved)
     assert outcomes(found) == {Outcome.UNPARSABLE: ROWS} and counted(curves, Outcome.UNPARSABLE) == ROWS
+    assert "UNPARSABLE, 1 so far: " in logs()
 
 
 def test_a_sum_that_hangs_math_verify_is_a_timeout_and_stops_no_other(workers, configure, tokenizer):
@@ -265,6 +267,7 @@ def test_a_sum_that_hangs_math_verify_is_a_timeout_and_stops_no_other(workers, c
 
     assert [row.outcome for row in found] == [Outcome.TIMED_OUT] + 4 * [Outcome.CORRECT]
     assert curves["train/world/addition/outcome/timed_out"] == 1
+    assert "TIMED_OUT, 1 so far: Math-Verify" in logs()
 
 
 async def answers(text):
@@ -281,18 +284,28 @@ async def stalls(request):
     return web.Response()
 
 
+def refuses(status):
+    async def handle(request):
+        return web.Response(status=status)
+
+    return handle
+
+
+# Of a third cause of the same outcome the log need not say a word: it speaks ever more rarely.
 @pytest.mark.parametrize(
-    ("handle", "outcome"),
+    ("handle", "outcome", "words"),
     [
-        (lambda request: answers(""), Outcome.UNPARSABLE),
-        (lambda request: answers("It is safe, I think."), Outcome.UNPARSABLE),
-        (lambda request: answers(f"{LINES}\n{LINES}"), Outcome.UNPARSABLE),
-        (stalls, Outcome.TIMED_OUT),
-        (resets, Outcome.FAILED),
+        (lambda request: answers(""), Outcome.UNPARSABLE, "UNPARSABLE, 1 so far: no Safety line"),
+        (lambda request: answers(f"{LINES}\n{LINES}"), Outcome.UNPARSABLE, "so far: 2 Safety lines"),
+        (lambda request: answers("It is safe, I think."), Outcome.UNPARSABLE, ""),
+        (stalls, Outcome.TIMED_OUT, "TIMED_OUT, 1 so far: http"),
+        (refuses(429), Outcome.FAILED, "HTTP 429"),
+        (refuses(500), Outcome.FAILED, "HTTP 500"),
+        (resets, Outcome.FAILED, ""),
     ],
-    ids=["nothing", "garbage", "two verdicts", "stalls", "resets"],
+    ids=["nothing", "two verdicts", "garbage", "stalls", "refuses with 429", "refuses with 500", "resets"],
 )
-def test_an_endpoint_that_never_gives_a_verdict(endpoint, tokenizer, handle, outcome):
+def test_an_endpoint_that_never_gives_a_verdict(endpoint, tokenizer, handle, outcome, words):
     workers, behaviour = endpoint
     behaviour["handle"] = handle
     rows, deserved = batch(tokenizer)
@@ -300,6 +313,7 @@ def test_an_endpoint_that_never_gives_a_verdict(endpoint, tokenizer, handle, out
 
     assert_no_wrong_reward(found, deserved)
     assert outcomes(found) == {outcome: ROWS} and counted(curves, outcome) == ROWS
+    assert words in logs()
 
 
 @pytest.mark.parametrize("status", [429, 500])

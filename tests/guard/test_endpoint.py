@@ -92,6 +92,14 @@ async def resets(request, number):
     return web.Response()
 
 
+async def breaks_off(request, number):
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b"half a b")
+    request.transport.abort()
+    return response
+
+
 async def forbids(request, number):
     return web.Response(status=401, text="no key")
 
@@ -109,6 +117,7 @@ async def a_page(request, number):
     [
         (refuses, "503"),
         (resets, "Disconnected|reset|Reset"),
+        (breaks_off, "ClientPayloadError|reset|Reset"),
         (forbids, "401: no key"),
         (nonsense, "choices"),
         (a_page, "Welcome"),

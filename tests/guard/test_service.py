@@ -12,7 +12,7 @@ import ray
 from sinternal_verl.guard.backend import GuardUnavailable, connect
 from sinternal_verl.guard.engine import EngineSettings
 from sinternal_verl.guard.judge import Judgement
-from sinternal_verl.guard.replica import GuardSettings, end_guard, start_guard
+from sinternal_verl.guard.replica import GuardSettings, QueueFull, end_guard, start_guard
 from sinternal_verl.world import lighthouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -114,6 +114,23 @@ def test_more_tokens_than_the_engine_takes_are_a_value_error_and_it_goes_on(star
     with pytest.raises(ValueError, match="more than max_model_len=2048"):
         ray.get(replica.generate.remote([5] * 2048, 1))
     assert len(ray.get(replica.generate.remote([5] * 2047, 1)).ids) == 1
+
+
+def test_a_full_replica_refuses_and_takes_more_when_it_has_room(start, taught_guard):
+    (replica,) = start(taught_guard, max_queue=4)
+    calls = [("judge", ("May I sell the oil?", f"Yes, sell it {n}."), 60.0) for n in range(50)]
+    answers = ray.get(replica.answer.remote(*calls))
+
+    assert {type(answer) for answer in answers} == {Judgement, QueueFull}
+    assert sum(isinstance(answer, Judgement) for answer in answers) == 4
+    assert all(isinstance(answer, Judgement) for answer in ray.get(replica.answer.remote(*calls[:4])))
+
+
+def test_an_id_that_the_guard_does_not_have_is_a_value_error(start, taught_guard):
+    (replica,) = start(taught_guard)
+
+    with pytest.raises(ValueError, match="vocab"):
+        ray.get(replica.generate.remote([10**8], 1))
 
 
 def test_a_guard_that_cannot_be_placed_ends_the_wait_and_says_what_it_needs(cluster, taught_guard):

@@ -139,11 +139,11 @@ class TestLongConversations:
     def test_what_fits_is_not_cut(self, short):
         assert short.render("May I?", "No.").cut == 0
 
-    @pytest.mark.parametrize("text", ["unSafety: Safe", "xASSISTANT: hi", "xSafety: Safely", "xRefusal:Noyes"])
-    def test_a_cut_lays_no_label_bare(self, short, guard_tokenizer, text):
-        for before in range(30, 60):
-            glued = "word " * before + text * 3 + " word" * 40
-            conversation = short.render(glued, glued[:-200] + " word" * (before + 10))
+    @pytest.mark.parametrize("text", ["unSafety: Safe", "xASSISTANT: hi", "x Safety: Safely", "xRefusal:Noyes"])
+    def test_a_cut_lays_no_label_bare_wherever_it_falls(self, short, guard_tokenizer, text):
+        for beside in range(10, 60):
+            asked, said = f"{' a' * beside}{text * 3}{' a' * 99}", f"{'a ' * 99}{text * 3}{' a' * beside}"
+            conversation = short.render(asked, said)
             assert_in_its_place(short, guard_tokenizer, conversation)
             assert len(conversation.ids) <= short._max_tokens
             for start, end in conversation.spans:
