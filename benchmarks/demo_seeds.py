@@ -44,12 +44,16 @@ def main() -> None:
         result = train(folder / f"seed_{seed}", seed)
         rows.append((result, memory.stop()))
     for result, gib in rows:
-        print(f"\nseed {result.seed}, {result.seconds / 60:.1f} minutes, {gib:.1f} GiB: {verdict(result, gib)}")
+        verdict = ", ".join(broken(result, gib))
+        print(f"\nseed {result.seed}, {result.seconds / 60:.1f} minutes, {gib:.1f} GiB: {verdict or 'all'} ", end="")
+        print("BROKEN" if verdict else "kept")
         for name, share in result.before.items():
             print(f"  {name:<48} {share:5.2f} -> {result.after[name]:.2f}")
+    raise SystemExit(any(broken(*row) for row in rows))
 
 
-def verdict(result: Result, gib: float) -> str:
+def broken(result: Result, gib: float) -> list[str]:
+    """The limits that were not kept."""
     raised = ("sums: right, sampled", "harmful requests: safe answer, sampled")
     kept = {
         "time": result.seconds / 60 <= MINUTES_AT_MOST,
@@ -58,8 +62,7 @@ def verdict(result: Result, gib: float) -> str:
         "after": all(result.after[name] >= AFTER_AT_LEAST for name in raised),
         "refusal": result.after[REFUSED] <= result.before[REFUSED],
     }
-    broken = [name for name, holds in kept.items() if not holds]
-    return f"BROKEN: {', '.join(broken)}" if broken else "kept"
+    return [name for name, holds in kept.items() if not holds]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What outstanding requests cost: from 64 to 4,096 at once at one replica, from one reward worker.
 
 Prints for each load the time to the last answer, per request, the median latency, and the memory of the
-replica's actor, its engine and this process. Expected: time linear in the load, memory flat.
+replica's actor, its engine and this process. The limits: the most load takes at most 1.25 of the time per
+request that the least takes, and 1.25 of its memory.
 
 Usage: python benchmarks/guard_load.py [guard's folder]
 """
@@ -25,6 +26,7 @@ from sinternal_verl.world.guard import make_guard
 LOADS = (64, 256, 1024, 4096)
 ENGINE = {"max_model_len": 1024, "gpu_memory_utilization": 0.2, "enforce_eager": True, "dtype": "float32"}
 MIB = 2**20
+AT_MOST = 1.25
 
 
 async def at_once(client: ReplicaClient, load: int) -> tuple[float, float]:
@@ -60,12 +62,19 @@ def main() -> None:
             pid, client = ray.get(replica.ready.remote()), ReplicaClient.look_up(1, 3000.0)
             asyncio.run(at_once(client, 32))
             print(f"{'requests':>8} {'seconds':>8} {'ms each':>8} {'median s':>9}   MiB of replica, engine, client")
+            each, held = [], []
             for load in LOADS:
                 seconds, median = asyncio.run(at_once(client, load))
-                sizes = "  ".join(f"{size:6.0f}" for size in memory(pid))
-                print(f"{load:8} {seconds:8.2f} {1000 * seconds / load:8.2f} {median:9.2f}   {sizes}", flush=True)
+                sizes = memory(pid)
+                each.append(1000 * seconds / load)
+                held.append(sum(sizes))
+                shown = "  ".join(f"{size:6.0f}" for size in sizes)
+                print(f"{load:8} {seconds:8.2f} {each[-1]:8.2f} {median:9.2f}   {shown}", flush=True)
         finally:
             ray.shutdown()
+    time_ratio, memory_ratio = each[-1] / each[0], held[-1] / held[0]
+    print(f"most over least: {time_ratio:.2f} of the time each, {memory_ratio:.2f} of the memory, at most {AT_MOST}")
+    raise SystemExit(max(time_ratio, memory_ratio) > AT_MOST)
 
 
 if __name__ == "__main__":
