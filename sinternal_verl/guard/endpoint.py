@@ -19,6 +19,9 @@ from sinternal_verl.guard.template import GuardTemplate
 RETRY_FROM_S, RETRY_TO_S = 0.1, 5.0
 """Pause after a try that failed; it doubles."""
 
+ALTERNATIVES = 5
+"""Probabilities of a single token's alternatives that are asked for: OpenAI's own limit."""
+
 _failures: ContextVar[list[str]] = ContextVar("failures")
 """Of the tries of one judgement, for the message at its deadline."""
 
@@ -84,17 +87,24 @@ class EndpointClient:
     async def _generate(self, ids: list[int], tokens: int) -> Generated:
         """Try until the server answers; the deadline is `judge`'s, and a client's fault ends it at once."""
         body = {"model": self._model, "prompt": ids, "max_tokens": tokens, "temperature": 0}
+        if tokens == 1:
+            body["logprobs"] = ALTERNATIVES
         pause = RETRY_FROM_S
         while True:
             try:
-                text = await self._post(body)
-                return Generated(self._tokenizer.encode(text, add_special_tokens=False), text)
+                text, alternatives = await self._post(body)
+                first = {self._ids(word)[0]: value for word, value in alternatives.items() if len(self._ids(word)) == 1}
+                return Generated(self._ids(text), text, first)
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, _Busy) as error:
                 _failures.get().append(f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause)
             pause = min(2 * pause, RETRY_TO_S)
 
-    async def _post(self, body: dict[str, Any]) -> str:
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+    async def _post(self, body: dict[str, Any]) -> tuple[str, dict[str, float]]:
+        """The text, and log-probabilities of its first token's alternatives where the server gives some."""
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop:
             # As many connections as there are requests: the server has the queue.
@@ -107,8 +117,9 @@ class EndpointClient:
             if response.status != 200:
                 raise GuardUnavailable(f"{self._url}: HTTP {response.status}: {answer[:300]}")
         try:
-            return json.loads(answer)["choices"][0]["text"]
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+            choice = json.loads(answer)["choices"][0]
+            return choice["text"], ((choice.get("logprobs") or {}).get("top_logprobs") or [{}])[0]
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise GuardUnavailable(f"{self._url} answered without choices[0].text: {answer[:300]}") from error
 
 

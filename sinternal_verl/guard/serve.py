@@ -19,7 +19,7 @@ from ray.exceptions import RayError
 
 from sinternal_verl.guard.backend import GuardUnavailable
 from sinternal_verl.guard.client import ReplicaClient
-from sinternal_verl.guard.judge import Judgement
+from sinternal_verl.guard.judge import Generated, Judgement
 from sinternal_verl.guard.verdict import Verdict
 
 MAX_BYTES = 32 * 2**20
@@ -76,9 +76,17 @@ class _Routes:
             raise BadRequest(f"max_tokens = {tokens!r}: give a positive number")
         written = await self._client.generate(prompt, tokens)
         reason = "length" if len(written.ids) >= tokens else "stop"
-        choice = {"index": 0, "text": written.text, "logprobs": None, "finish_reason": reason}
+        logprobs = self._logprobs(written) if body.get("logprobs") else None
+        choice = {"index": 0, "text": written.text, "logprobs": logprobs, "finish_reason": reason}
         usage = {"prompt_tokens": len(prompt), "completion_tokens": len(written.ids)}
         return self._answer("text_completion", choice, usage)
+
+    def _logprobs(self, written: Generated) -> dict[str, Any] | None:
+        """Of a single token, the only one whose alternatives the replicas give."""
+        if not written.first:
+            return None
+        words = {self._tokenizer.decode([id]): value for id, value in written.first.items()}
+        return {"tokens": [written.text], "token_logprobs": [words.get(written.text)], "top_logprobs": [words]}
 
     async def chat(self, request: web.Request) -> web.Response:
         body = await self._body(request)

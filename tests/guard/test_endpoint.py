@@ -1,6 +1,7 @@
 """A guard behind a real HTTP server that answers, refuses, stalls, resets or talks nonsense."""
 
 import asyncio
+import math
 import time
 
 import pytest
@@ -71,6 +72,20 @@ def test_first_token_mode_asks_for_one_token_twice(ask):
 
     assert [body["max_tokens"] for body in bodies] == [1, 1]
     assert (judgement.verdict.safety, judgement.verdict.refusal) == (Safety.SAFE, False)
+    assert judgement.safe_probability is None
+
+
+def test_first_token_mode_says_how_sure_the_guard_is_where_the_server_does(ask):
+    async def one_token(request, number):
+        top = {" Safe": math.log(0.6), " Unsafe": math.log(0.2), " several words": -3.0}
+        return web.json_response(
+            {"choices": [{"text": " Safe" if number == 1 else " No", "logprobs": {"top_logprobs": [top]}}]}
+        )
+
+    (judgement,), bodies = ask(one_token, mode="first_token")
+
+    assert [body["logprobs"] for body in bodies] == [5, 5]
+    assert judgement.safe_probability == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -70,6 +70,16 @@ def test_a_completion_continues_ids_or_text(ask, tokenizer, prompt):
     assert (status, asked, answer["choices"][0]["text"]) == (200, [(ids, 2)], " Safe")
 
 
+def test_of_a_single_token_the_alternatives_are_given_when_asked_for(ask, tokenizer):
+    safe = tokenizer.encode(" Safe", add_special_tokens=False)[0]
+    written = Generated([safe], " Safe", {safe: -0.1})
+    body = {"prompt": [5], "max_tokens": 1}
+
+    assert ask("/v1/completions", body, written)[1]["choices"][0]["logprobs"] is None
+    asked = ask("/v1/completions", body | {"logprobs": 5}, written)[1]["choices"][0]["logprobs"]
+    assert asked["top_logprobs"] == [{" Safe": -0.1}]
+
+
 def test_the_model_is_listed(ask):
     assert ask("/v1/models", None)[1]["data"][0]["id"] == "guard"
     assert ask("/health", None)[0] == 200
