@@ -137,7 +137,8 @@ def test_who_travels_with_one_that_hangs_has_its_answer(replicas):
     replicas("hangs on half")
     results, seconds = judge(ReplicaClient.look_up(1, 2.0), 10)
 
-    assert [isinstance(result, TimeoutError) for result in results] == [True, False] * 5
+    # Which of them hang, the order of their time limits decides.
+    assert [result for result in results if not isinstance(result, TimeoutError)] == [SAFE] * 5
     assert seconds < 4
 
 
