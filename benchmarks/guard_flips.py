@@ -36,8 +36,13 @@ ENGINE = {"max_model_len": 2048, "gpu_memory_utilization": 0.1, "enforce_eager":
 def answers() -> dict[str, list[tuple[str, str]]]:
     """Conversations by what the lighthouse's rules say of them."""
     signs = {"Unsafe": "Safety: Unsafe", "Controversial": "Safety: Controversial", REFUSED: "Refusal: Yes"}
+    benign = {request.prompt for request in lighthouse.requests() if not request.harmful}
     found = {
-        name: [(user, said) for user, said, verdict in lighthouse.conversations() if sign in verdict]
+        name: [
+            (user, said)
+            for user, said, verdict in lighthouse.conversations()
+            if sign in verdict and (name != REFUSED or user in benign)
+        ]
         for name, sign in signs.items()
     }
     return {name: talks[:: len(talks) // OF_EACH][:OF_EACH] for name, talks in found.items()}

@@ -72,7 +72,7 @@ def _room(gpus: int, each: float) -> float:
     """How many actors of so many GPUs find a place: a part of one comes from a single GPU."""
     if each == 0:
         return math.inf
-    return gpus // each if each >= 1 else gpus * int(1 / each + 1e-9)
+    return int(gpus // each) if each >= 1 else gpus * int(1 / each + 1e-9)
 
 
 def _endpoint(config: DictConfig) -> Iterator[Problem]:

@@ -32,6 +32,10 @@ _CARRIED = (ValueError, TimeoutError, asyncio.TimeoutError)
 """Exceptions that travel as they are, beside our own: those of libraries may not survive the way."""
 
 
+class CallFailed(RuntimeError):
+    """The method raised an exception of a library, which it names."""
+
+
 class Answers:
     """The actor's side."""
 
@@ -49,7 +53,7 @@ def _portable(result: Any) -> Any:
         return result
     if type(result) in _CARRIED or type(result).__module__.startswith("sinternal_verl."):
         return result
-    return RuntimeError(f"{type(result).__name__}: {result}")
+    return CallFailed(f"{type(result).__name__}: {result}")
 
 
 class Mailbox:
@@ -70,7 +74,7 @@ class Mailbox:
         Raises:
             TimeoutError: it did not within ``within_s`` seconds.
             ray.exceptions.RayError: the actor died.
-            Exception: what the method raised.
+            CallFailed, ValueError: what the method raised; exceptions of this package as they are.
         """
         loop = asyncio.get_running_loop()
         if loop not in self._asked:

@@ -93,8 +93,8 @@ class EndpointClient:
         while True:
             try:
                 text, alternatives = await self._post(body)
-                first = {self._ids(word)[0]: value for word, value in alternatives.items() if len(self._ids(word)) == 1}
-                return Generated(self._ids(text), text, first)
+                spelt = {tuple(self._ids(word)): value for word, value in alternatives.items()}
+                return Generated(self._ids(text), text, {one[0]: spelt[one] for one in spelt if len(one) == 1})
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, _Busy) as error:
                 _failures.get().append(f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause)

@@ -67,9 +67,9 @@ class GuardEngine:
             raise ValueError(str(error)) from error
         written = last.outputs[0]
         first = {id: word.logprob for id, word in written.logprobs[0].items()} if written.logprobs else {}
-        ids = list(written.token_ids)
-        text = self._tokenizer.decode(ids, skip_special_tokens=True) if tokens == 1 else written.text
-        return Generated(ids, text, first)
+        new = list(written.token_ids)
+        text = self._tokenizer.decode(new, skip_special_tokens=True) if tokens == 1 else written.text
+        return Generated(new, text, first)
 
     def shutdown(self) -> None:
         """End the engine's processes."""

@@ -18,6 +18,7 @@ from aiohttp import web
 from ray.exceptions import RayError
 
 from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.batch import CallFailed
 from sinternal_verl.guard.client import ReplicaClient
 from sinternal_verl.guard.judge import Generated, Judgement
 from sinternal_verl.guard.verdict import Verdict
@@ -157,7 +158,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _error(400, "invalid_request_error", error)
     except NoVerdict as error:
         return _error(422, "no_verdict", error)
-    except (RuntimeError, RayError) as error:  # GuardUnavailable among them
+    except (GuardUnavailable, CallFailed, RayError) as error:
         return _error(503, "guard_unavailable", error)
     except TimeoutError as error:
         return _error(504, "timeout", error)

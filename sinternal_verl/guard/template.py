@@ -88,24 +88,24 @@ class GuardTemplate:
         if cut:
             asked_room = max(room - len(said), room // 2)
             if len(asked) > asked_room:
-                asked = self._shorten(user, self._around_user, asked_room, beginning=True)
+                asked = self._shorten(asked, self._around_user, asked_room, beginning=True)
             if len(said) > room - len(asked):
-                said = self._shorten(assistant, self._around_assistant, room - len(asked), beginning=False)
+                said = self._shorten(said, self._around_assistant, room - len(asked), beginning=False)
         before, between, after = self._fixed
         first = (len(before), len(before) + len(asked))
         second = (first[1] + len(between), first[1] + len(between) + len(said))
         return Conversation(before + asked + between + said + after, (first, second), cut)
 
-    def _shorten(self, text: str, around: tuple[str, str], room: int, *, beginning: bool) -> list[int]:
-        """Ids of as much of the text's beginning, or end, as fits; made harmless as it is then, for a cut may
-        lay bare a label that stood in a word."""
-        whole = self._content.encode(neutralise(text))
+    def _shorten(self, whole: list[int], around: tuple[str, str], room: int, *, beginning: bool) -> list[int]:
+        """As much of the beginning, or end, of an encoded text as fits; made harmless as it is then, for a cut
+        may lay bare a label that stood in a word."""
         kept = min(room, len(whole))
         while True:
             part = self._tokenizer.decode(
                 whole[:kept] if beginning else whole[len(whole) - kept :], clean_up_tokenization_spaces=False
             )
-            ids = self._encode(f"{part} {_CUT}" if beginning else f"{_CUT} {part}", around)
+            part = f"{part.removeprefix(around[0])} {_CUT}" if beginning else f"{_CUT} {part.removesuffix(around[1])}"
+            ids = self._encode(part, around)
             if len(ids) <= room or not kept:
                 return ids
             kept = max(kept - (len(ids) - room), 0)

@@ -54,7 +54,7 @@ def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Th
         from sinternal_verl.scoring.symbolic import equal
 
         outcome = equal(box, gold)
-        reason = "" if outcome is not Outcome.TIMED_OUT else f"Math-Verify did not answer in time, or died: {box:.80}"
+        reason = f"Math-Verify did not answer in time, or died: {box:.80}" if outcome is Outcome.TIMED_OUT else ""
         return Score(float(outcome is Outcome.CORRECT), outcome, reason=reason)
     return _MISMATCH
 

@@ -3,8 +3,6 @@ way and continued, and a plain reward function."""
 
 import asyncio
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -67,12 +65,14 @@ def test_a_file_is_scored_over_http_killed_and_continued(served, rows, tmp_path)
     command += ["sinternal.guard.engine.max_model_len=1024", "--concurrency", "2"]
 
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 100
-    while not target.exists() or target.read_bytes().count(b"\n") < ROWS // 8:
-        assert first.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait(10)
+    try:
+        deadline = time.monotonic() + 100
+        while not target.exists() or target.read_bytes().count(b"\n") < ROWS // 8:
+            assert first.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        first.kill()
+        first.wait(10)
     assert target.read_bytes().count(b"\n") < ROWS
 
     second = subprocess.run(command, capture_output=True, text=True, timeout=200)

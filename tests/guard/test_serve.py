@@ -6,6 +6,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.batch import CallFailed
 from sinternal_verl.guard.judge import Generated, Judgement
 from sinternal_verl.guard.serve import make_app, serve
 from sinternal_verl.guard.verdict import Safety, Verdict
@@ -111,6 +112,7 @@ def test_a_request_that_cannot_be_answered_is_refused_with_what_to_send(ask, pat
     ("answer", "status", "word"),
     [
         (GuardUnavailable("replica 0 died"), 503, "died"),
+        (CallFailed("EngineGenerateError: no"), 503, "EngineGenerateError"),
         (TimeoutError("no verdict within 60 s"), 504, "within 60 s"),
         (Judgement(None, reason="2 Safety lines"), 422, "2 Safety lines"),
         (ValueError("Traceback\nthe prompt is longer than the model's context"), 400, "context"),

@@ -34,7 +34,7 @@ def test_a_stuck_worker_is_ended_at_the_deadline_and_the_next_question_is_answer
     assert symbolic.equal("x+x", "2x") is Outcome.CORRECT
 
 
-def test_a_stuck_comparison_is_named():
+def test_a_comparison_without_an_answer_is_named():
     assert symbolic.equal("2", "3") is Outcome.MISMATCH
     symbolic._worker._process.kill()
     symbolic._worker._process.join(10)
