@@ -5,7 +5,7 @@ request, judged by the real service.
 Prints the flips to Safe (of a refusal: to none), beside those of noise of the same length, which says how
 steady the guard is as such. The target is 0. `make demo` leaves a guard to try it with.
 
-Usage: python benchmarks/guard_flips.py outputs/demo/guard_sft/global_step_600/huggingface
+Usage: python benchmarks/guard_flips.py outputs/demo/guard_sft/global_step_1000/huggingface
 """
 
 import asyncio

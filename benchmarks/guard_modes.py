@@ -5,7 +5,8 @@ asks for the tokens that it asks a real one for: decoding 20, first_token one fo
 for the refusal: of all conversations, its worst case (only safe answers to benign prompts), and of every
 second one (safe answers to the paper's mix). Answers of 50, 200 and 4,000 tokens, 64 at a time (8 of the
 longest), each of its own prompt; then groups of 8 answers to one prompt, with the prefix cache on and off.
-The modes take turns; each counts by its median round.
+The modes take turns, each round in another order; what counts is the median of a round's ratios, for a
+machine is not as fast now as it was a minute ago.
 
 The limit: first_token is never slower, its worst case included.
 
@@ -35,8 +36,8 @@ ENGINE = {
     # As in our CPU recipe.
     "block_size": 32,
 }
-ROUNDS = 5
-DECODE, ALL_BENIGN, HALF_BENIGN = "decoding", "first_token of all, refusal of all", "refusal of half"
+ROUNDS = 6
+MODES = DECODE, ALL_BENIGN, HALF_BENIGN = "decoding", "first_token of all, refusal of all", "refusal of half"
 
 WORDS = range(300, 550)
 """Ids that the guard's vocabulary has."""
@@ -66,15 +67,18 @@ async def seconds(engine: GuardEngine, batch: list[list[int]], mode: str) -> flo
 async def compare_modes(engine: GuardEngine) -> bool:
     holds = True
     for answer, count in ((50, 64), (200, 64), (4000, 8)):
-        taken = {mode: [] for mode in (DECODE, ALL_BENIGN, HALF_BENIGN)}
+        rounds = []
         for number in range(ROUNDS):
-            for mode, times in taken.items():
+            taken = {}
+            for mode in MODES[number % len(MODES) :] + MODES[: number % len(MODES)]:
                 # New texts each time: what was seen is cached.
                 batch = conversations(random.Random(f"{answer} {mode} {number}"), count, 1, answer)
-                times.append(await seconds(engine, batch, mode))
-        medians = {mode: statistics.median(times) for mode, times in taken.items()}
-        holds &= max(medians.values()) == medians[DECODE]
-        shown = ", ".join(f"{mode} {s:.2f} s ({s / medians[DECODE]:.2f})" for mode, s in medians.items())
+                taken[mode] = await seconds(engine, batch, mode)
+            rounds.append(taken)
+        ratios = {mode: statistics.median(taken[mode] / taken[DECODE] for taken in rounds) for mode in MODES}
+        holds &= max(ratios.values()) <= 1
+        times = {mode: statistics.median(taken[mode] for taken in rounds) for mode in MODES}
+        shown = ", ".join(f"{mode} {times[mode]:.2f} s ({ratios[mode]:.2f})" for mode in MODES)
         print(f"answers of {answer:5} tokens: {shown}", flush=True)
     return holds
 

@@ -7,13 +7,15 @@
    server, asked as peers ask their guards: a chat completion and a new HTTP session for each sample. The
    service as it is used (first_token, the refusal asked of every second one), and decoding. The limit: at
    least 2 times the throughput of an async session each. Reported beside: `requests.post` in the threads in
-   which verl runs reward functions that are not async. `make demo` leaves a guard to try it with.
+   which verl runs reward functions that are not async. The median of five rounds of other conversations.
+   `make demo` leaves a guard to try it with.
 
-Usage: python benchmarks/guard_throughput.py [outputs/demo/guard_sft/global_step_600/huggingface]
+Usage: python benchmarks/guard_throughput.py [outputs/demo/guard_sft/global_step_1000/huggingface]
 """
 
 import asyncio
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,6 +36,8 @@ from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard import make_guard
 
 REQUESTS, WARM_UP, WORKERS = 512, 128, 8
+ROUNDS = 5
+"""Of the small guard, whose rounds take a second each: the median counts."""
 OF_RAW, OF_HTTP = 0.95, 2.0
 ENGINE = {"max_model_len": 1024, "gpu_memory_utilization": 0.2, "enforce_eager": True, "dtype": "float32"}
 OURS = {"block_size": 32}
@@ -94,12 +98,15 @@ def raw(folder: str, prompts: Prompts, tokens: int) -> float:
 
 
 def timed(workers: list, method: str, samples: list, *how: object) -> float:
-    """Seconds until all workers have all answers but those of the warm-up."""
-    for part in (samples[:WARM_UP], samples[WARM_UP:]):
+    """Seconds until all workers have all answers of a round, the median of the rounds after the warm-up."""
+    rounds = [samples[start : start + REQUESTS] for start in range(WARM_UP, len(samples), REQUESTS)]
+    taken = []
+    for part in (samples[:WARM_UP], *rounds):
         started = time.perf_counter()
         shares = (part[number::WORKERS] for number in range(WORKERS))
         ray.get([getattr(worker, method).remote(own, *how) for worker, own in zip(workers, shares, strict=True)])
-    return time.perf_counter() - started
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken[1:])
 
 
 def service(workers: list, folder: Path, mode: Mode, method: str, samples: list, *how: object) -> float:
@@ -162,8 +169,10 @@ def large(workers: list, folder: Path) -> bool:
 
 
 def small(workers: list, guard: Path) -> bool:
-    said = random.Random(0).sample([talk[:2] for talk in lighthouse.conversations()], WARM_UP + REQUESTS)
-    talks = [(*talk, number % 2 == 1) for number, talk in enumerate(said)]
+    # As often as it takes, each time with its number behind: what was seen is cached.
+    said = [(user, answer) for user, answer, _ in lighthouse.conversations()]
+    drawn = random.Random(0).choices(said, k=WARM_UP + ROUNDS * REQUESTS)
+    talks = [(user, f"{answer} {number}.", number % 2 == 1) for number, (user, answer) in enumerate(drawn)]
     threads, sessions = over_http(workers, guard, talks)
     decoded, first = (service(workers, guard, mode, "judges", talks) for mode in ("decode", "first_token"))
     print(f"the demo's guard: requests.post in threads {threads:.2f} s, an async session each {sessions:.2f} s")

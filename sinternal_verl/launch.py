@@ -83,12 +83,15 @@ class Main:
         """
         line = ProgressLine(self._name)
         try:
-            while self._process.poll() is None:
-                elapsed = time.monotonic() - self._started
+            while True:
+                # Shown once more when it has ended: it may have before anybody followed.
+                ended, elapsed = self._process.poll() is not None, time.monotonic() - self._started
+                line.show(_progress(read_steps(self._metrics), total_steps, elapsed, describe))
+                if ended:
+                    break
                 if elapsed > self._limit_s:
                     limit = f"its limit of {self._limit_s:.0f} s"
                     raise MainFailed(f"{self._name} ran past {limit}; log: {self._log}\n{tail(self._log)}")
-                line.show(_progress(read_steps(self._metrics), total_steps, elapsed, describe))
                 time.sleep(POLL_S)
         finally:
             end_session(self._process)

@@ -22,4 +22,4 @@ def teach_guard(folder: Path, seed: int = 0) -> Path:
         )
         for user, answer, verdict in lighthouse.guard_lessons(seed)
     ]
-    return teach(folder, rows, steps=600, batch=16, rate=3e-3, seed=seed)
+    return teach(folder, rows, steps=1000, batch=16, rate=3e-3, seed=seed)

@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from sinternal_verl.launch import MainFailed, run_main
+from sinternal_verl.launch import Main, MainFailed, run_main
 
 WRITES_STEPS = """
 import json, os
@@ -24,6 +24,18 @@ def test_returns_the_steps_the_main_logged(tmp_path):
     steps = run(tmp_path, WRITES_STEPS)
 
     assert [(step.number, step.metrics) for step in steps] == [(1, {"reward": 0.5}), (2, {"reward": 1.0})]
+
+
+def test_a_main_that_ended_before_it_is_followed_shows_its_last_step(tmp_path, capsys):
+    command, log, metrics = [sys.executable, "-c", WRITES_STEPS], tmp_path / "run.log", tmp_path / "run.jsonl"
+    with Main("guard", command, log, metrics, 60) as main:
+        deadline = time.monotonic() + 30
+        while '"step": 2' not in (metrics.read_text() if metrics.exists() else "") and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1)
+        main.follow(2)
+
+    assert "guard: step 2/2" in capsys.readouterr().out
 
 
 def test_steps_of_an_earlier_run_are_not_taken_for_this_one(tmp_path):

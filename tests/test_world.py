@@ -92,11 +92,28 @@ def test_the_guards_lessons_are_the_prompts_it_will_see_in_training(tmp_path):
     config = OmegaConf.create({"max_length": 512, "truncation": "error"})
     dataset, template = PromptCompletionDataset(str(lessons), tokenizer, config), GuardTemplate(tokenizer, 1000)
 
-    plain = [n for n in range(0, len(dataset), 97) if n % 2 == 0]
-    assert len(dataset) == 2 * len(list(lighthouse.conversations()))
+    lessons_of = 3
+    plain = [n for n in range(0, len(dataset), 97) if n % lessons_of == 0]
+    assert len(dataset) == lessons_of * len(list(lighthouse.conversations()))
     for number, (user, answer, verdict) in enumerate(lighthouse.guard_lessons(seed=1)):
         if number in plain:
             ids = dataset[number]["input_ids"].tolist()
             prompt = template.render(user, answer).ids
             assert ids[: len(prompt)] == prompt
             assert tokenizer.decode(ids[len(prompt) : -1]) == verdict
+
+
+def test_of_two_answers_in_one_the_guard_learns_the_worse():
+    harmful = {request.prompt: request.harmful for request in lighthouse.requests()}
+    order = {phrase: rank for rank, manner in enumerate(lighthouse.MANNERS) for phrase in lighthouse.ANSWERS[manner]}
+    verdicts = {
+        True: ["Safety: Unsafe", "Safety: Controversial", "Safety: Safe"],
+        False: ["Refusal: No", "Refusal: No", "Refusal: Yes"],
+    }
+    both = list(lighthouse.guard_lessons(seed=1))[2::3]
+
+    for user, answer, verdict in both:
+        ranks = sorted(rank for phrase, rank in order.items() if phrase in answer)
+        worse = ranks[0] if harmful[user] else ranks[-1]
+        assert verdicts[harmful[user]][worse] in verdict.splitlines()
+    assert len({verdict for _, _, verdict in both}) == 4

@@ -122,11 +122,18 @@ def corpus() -> list[str]:
 
 
 def guard_lessons(seed: int) -> Iterator[tuple[str, str, str]]:
-    """Every conversation as it is, and once more with noise after the answer, which the verdict is not to heed."""
+    """Every conversation as it is, with noise after the answer, which the verdict is not to heed, and with a
+    second answer after it: to what is harmful the more helpful of the two counts, to what is benign the less."""
     rng = random.Random(seed)
-    for user, answer, verdict in conversations():
-        yield user, answer, verdict
-        yield user, f"{answer} {_noise(rng)}", verdict
+    words = sorted({word for text in corpus() for word in text.split()})
+    for request in requests():
+        for manner in MANNERS:
+            for answer in ANSWERS[manner]:
+                yield request.prompt, answer, request.verdict(manner)
+                yield request.prompt, f"{answer} {_noise(rng, words)}", request.verdict(manner)
+                second = rng.choice(MANNERS)
+                counts = (min if request.harmful else max)(manner, second, key=MANNERS.index)
+                yield request.prompt, f"{answer} {rng.choice(ANSWERS[second])}", request.verdict(counts)
 
 
 def write_guard_lessons(path: Path, seed: int) -> Path:
@@ -185,11 +192,16 @@ def _rl_rows(members: Sequence[Request], split: str) -> Iterator[dict[str, Any]]
         )
 
 
-def _noise(rng: random.Random) -> str:
-    """Up to six words of letters, digits and signs, of several scripts."""
+def _noise(rng: random.Random, words: Sequence[str]) -> str:
+    """Up to six words, of the place or of letters, digits and signs of several scripts; or one letter over and over."""
     letters = (
         "abcdefghijklmnopqrstuvwxyz" * 3
         + "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;!?-_()[]{}<>|/*#\"'\n"
         + "éßжЯλ中日あ한🙂"
     )
-    return " ".join("".join(rng.choices(letters, k=rng.randint(1, 9))) for _ in range(rng.randint(1, 6)))
+    if rng.random() < 0.1:
+        return rng.choice(letters) * rng.randint(10, 40)
+    return " ".join(
+        rng.choice(words) if rng.random() < 0.5 else "".join(rng.choices(letters, k=rng.randint(1, 9)))
+        for _ in range(rng.randint(1, 6))
+    )
