@@ -10,6 +10,7 @@ start of each run alike.
 ``model``         is the model there, and do the lengths fit it?
 ``batches``       do the batch sizes divide?
 ``resources``     are there enough GPUs, with the guard's share, here or on an existing Ray cluster?
+``placement``     which GPUs train, which are the guard's, and the words for another machine
 ``checkpoints``   does the checkpoint folder belong to this configuration?
 ``checks``        the list of all of them, for verl's GRPO and SFT mains
 ``callback``      the Hydra callback of our recipes, which runs the list at the start of a run
