@@ -32,7 +32,7 @@ def register_resolvers() -> None:
 
 def training_gpus(*, _root_: DictConfig) -> int:
     """GPUs of each node that train: the most that the guard leaves and a step's rows divide by, at least 1."""
-    nodes = _number(_root_, NODES, 1)
+    nodes = _nodes(_root_)
     free = _node(_root_) - math.ceil(_guard_needs(_root_) / nodes)
     dividing = (gpus for gpus in range(free, 0, -1) if _divides(_root_, gpus * nodes))
     return next(dividing, max(free, 1))
@@ -44,18 +44,18 @@ def guard_gpus(*, _root_: DictConfig) -> int:
         return _guard_needs(_root_)
     training = _given_number(_root_, TRAINING)
     training = training_gpus(_root_=_root_) if training is None else training
-    return max(_node(_root_) - training, 0) * _number(_root_, NODES, 1)
+    return max(_node(_root_) - training, 0) * _nodes(_root_)
 
 
 def guard_gpus_per_node(*, _root_: DictConfig) -> int:
     """The guard's GPUs of each node; a share that does not divide by the nodes is rounded up."""
-    return math.ceil(_number(_root_, GUARD, 0) / _number(_root_, NODES, 1))
+    return math.ceil(_number(_root_, GUARD, 0) / _nodes(_root_))
 
 
 def guard_replicas(*, _root_: DictConfig) -> int:
     """Replicas that find a place on the guard's GPUs."""
     each = _number(_root_, OF_REPLICA, 1)
-    return 1 if each == 0 else int(room_for(_number(_root_, GUARD, 0), each, _number(_root_, NODES, 1)))
+    return 1 if each == 0 else int(room_for(_number(_root_, GUARD, 0), each, _nodes(_root_)))
 
 
 def given(config: DictConfig, key: str) -> Any:
@@ -107,6 +107,10 @@ def _node(root: DictConfig) -> int:
     if not isinstance(gpus, int):
         raise ValueError(f"{NODE} = {gpus}: a hardware file must state the GPUs of a node, or {TRAINING} be given")
     return gpus
+
+
+def _nodes(root: DictConfig) -> int:
+    return max(_number(root, NODES, 1), 1)
 
 
 def _divides(root: DictConfig, processes: int) -> bool:

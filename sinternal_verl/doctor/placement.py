@@ -18,9 +18,11 @@ def hardware_of(config: DictConfig) -> str:
 
 
 def placement_table(config: DictConfig) -> str:
-    """The shares of each node as a table; empty for the SFT main, which has torchrun's, and for what is no number."""
+    """The shares of each node as a table; empty for the SFT main, which has torchrun's, and without whole numbers."""
+    if not is_ppo(config) or get(config, NODE) is None:
+        return ""
     node, nodes, training, guard = (get(config, key, 0) for key in (NODE, NODES, TRAINING, GUARD))
-    if not is_ppo(config) or not all(isinstance(n, int) for n in (node, nodes, training, guard)) or nodes < 1:
+    if not all(isinstance(number, int) for number in (node, nodes, training, guard)) or nodes < 1:
         return ""
     engine, backend = get(config, ENGINE, 1), get(config, "sinternal.guard.backend", "none")
     turns = f"{training / engine:g} x vLLM on {engine}, in turn with training"

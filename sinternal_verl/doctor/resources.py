@@ -93,7 +93,9 @@ def _too_few(config: DictConfig) -> Problem | None:
     found = get(config, key, 0 if device == "cpu" else _devices_here())
     if training + guard <= found:
         return None
-    reason = f"{training} of {training + guard} GPUs are to train and {guard} are for the guard, but "
+    reason = (
+        f"training needs {training} GPUs and the guard {guard}, but " if guard else f"it needs {training} GPUs, but "
+    )
     if device == "cpu":
         reason += f"{key} declares {found} logical ones"
         return Problem(TRAINING, training, reason, f"set {key}={training + guard}, or lower {TRAINING} or {GUARD}")

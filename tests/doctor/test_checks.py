@@ -71,7 +71,7 @@ def test_all_problems_are_listed_together(grpo_config):
         ("trainer.n_gpus_per_node=7 ray_kwargs.ray_init.num_cpus=64", "trainer.n_gpus_per_node", "3584"),
         ("trainer.n_gpus_per_node=0", "trainer.n_gpus_per_node", "nothing is left to train on"),
         ("trainer.nnodes=2", "trainer.nnodes", "no Ray cluster to join"),
-        ("sinternal.guard.n_gpus=3", "trainer.n_gpus_per_node", "3 are for the guard"),
+        ("sinternal.guard.n_gpus=3", "trainer.n_gpus_per_node", "and the guard 3"),
         ("trainer.device=cuda", "trainer.device", "no such device"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from sinternal_verl.doctor import resources
 from sinternal_verl.doctor.checks import find_problems
-from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.doctor.command import compose_config, doctor
 from sinternal_verl.doctor.placement import check_placement, placement_table
 
 GPU_KEYS = ("trainer.device", "hardware", "trainer.n_gpus_per_node", "sinternal.", "ray_kwargs.", "trainer.nnodes")
@@ -152,9 +152,21 @@ def test_a_word_for_a_number_is_a_problem(about_gpus, key):
     assert "no number of GPUs" in about_gpus(8, f"{key}=all")[key]
 
 
-def test_a_word_for_a_number_has_no_table_and_sft_has_none():
-    assert placement_table(compose_config(["+recipe=sinternal_grpo", "trainer.n_gpus_per_node=all"])) == ""
-    assert placement_table(compose_config(["+recipe=sinternal_sft"])) == ""
+@pytest.mark.parametrize(
+    "words",
+    [["+recipe=sinternal_grpo", "trainer.n_gpus_per_node=all"], ["+recipe=sinternal_sft"], []],
+    ids=["a word for a number", "SFT", "no recipe"],
+)
+def test_where_there_is_nothing_to_show_there_is_no_table(words):
+    assert placement_table(compose_config(words)) == ""
+
+
+def test_doctor_shows_the_table_beside_the_problems(capsys):
+    assert doctor(["+recipe=sinternal_grpo", "guard=none"]) == 2
+
+    printed = capsys.readouterr()
+    assert "train   8  8 x vLLM on 1" in printed.out
+    assert "actor_rollout_ref.model.path" in printed.err
 
 
 @pytest.mark.parametrize(
