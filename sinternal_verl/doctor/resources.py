@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from omegaconf import DictConfig, ListConfig
 
 from sinternal_verl.doctor.placement import hardware_of, words_for
-from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo
 from sinternal_verl.gpus import GUARD, NODE, TRAINING, given
 
 RAY_INIT = "ray_kwargs.ray_init"
@@ -24,7 +24,7 @@ PATHS = (
 """What workers on other nodes open by themselves."""
 
 
-def check_resources(config: DictConfig) -> Iterator[Problem]:
+def check_resources(config: DictConfig) -> Iterator[Finding]:
     """GPUs of one node for a local run; every node of an existing cluster for one that joins it."""
     if not is_ppo(config):
         yield from _torchrun(config)
@@ -68,7 +68,7 @@ def _devices_here() -> int:
     return 0 if platform.device_name == "cpu" else platform.device_count()
 
 
-def _local(config: DictConfig) -> Iterator[Problem]:
+def _local(config: DictConfig) -> Iterator[Finding]:
     from ray._private.utils import get_num_cpus
 
     nodes = get(config, "trainer.nnodes", 1)
@@ -76,22 +76,25 @@ def _local(config: DictConfig) -> Iterator[Problem]:
         step = "start Ray on every node (ray start --head, ray start --address=...) and run on the head"
         yield Problem("trainer.nnodes", nodes, "there is no Ray cluster to join, and a local one has one node", step)
         return
-    problem = _too_few(config)
-    if problem:
-        # The CPUs that Ray is asked for are those of the same processes.
-        yield problem
-        return
+    if finding := _unlike_the_hardware(config):
+        yield finding
+        if isinstance(finding, Problem):
+            return  # the CPUs that Ray is asked for are those of the same processes
     cpus = get(config, f"{RAY_INIT}.num_cpus", get_num_cpus(override_docker_cpu_warning=True))
     step = "declare more, they are logical; or lower transfer_queue.backend.SimpleStorage.num_data_storage_units"
     found = f"it would count {cpus:g} here"
     yield from _too_few_cpus(config, [cpus], [cpus], found, f"{RAY_INIT}.num_cpus", step)
 
 
-def _too_few(config: DictConfig) -> Problem | None:
+def _unlike_the_hardware(config: DictConfig) -> Finding | None:
+    """Too few GPUs are a problem, more than the hardware file states are a note."""
     training, guard = get(config, TRAINING, 0), get(config, GUARD, 0)
     device, key = get(config, "trainer.device", "cuda"), f"{RAY_INIT}.num_gpus"
     found = get(config, key, 0 if device == "cpu" else _devices_here())
     if training + guard <= found:
+        if device != "cpu" and (stated := get(config, NODE)) and stated < found:
+            reason = f"this machine has {found:g}, and the others stay idle"
+            return Note(NODE, stated, reason, f"choose another hardware=, or add {NODE}={found:g}")
         return None
     reason = (
         f"training needs {training} GPUs and the guard {guard}, but " if guard else f"it needs {training} GPUs, but "

@@ -6,6 +6,7 @@ from sinternal_verl.doctor import resources
 from sinternal_verl.doctor.checks import find_problems
 from sinternal_verl.doctor.command import compose_config, doctor
 from sinternal_verl.doctor.placement import check_placement, placement_table
+from sinternal_verl.doctor.problem import Note
 
 GPU_KEYS = ("trainer.device", "hardware", "trainer.n_gpus_per_node", "sinternal.", "ray_kwargs.", "trainer.nnodes")
 
@@ -85,6 +86,15 @@ def test_with_four_gpus_one_word_shares_them_anew(about_gpus):
 def test_eight_gpus_fit(about_gpus):
     assert about_gpus(8, ENOUGH_CPUS) == {}
     assert about_gpus(8, ENOUGH_CPUS, "guard=none") == {}
+
+
+def test_gpus_that_the_hardware_file_does_not_know_are_a_note(about_gpus):
+    assert about_gpus(8, "hardware=1gpu_7b", "guard=none", ENOUGH_CPUS) == {}
+    config = compose_config(["+recipe=sinternal_grpo", "hardware=1gpu_7b", "guard=none", ENOUGH_CPUS])
+
+    (note,) = resources.check_resources(config)
+    assert isinstance(note, Note)
+    assert "this machine has 8" in note.reason and "sinternal.hardware.n_gpus_per_node=8" in note.next_step
 
 
 def test_more_than_the_hardware_file_states_is_the_users_own(about_gpus):
