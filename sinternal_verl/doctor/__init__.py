@@ -1,7 +1,7 @@
 """Every check of a configuration, made before a model loads: by `sinternal-verl doctor` and by the
 start of each run alike.
 
-``problem``       what a check returns, and the report
+``problem``       what a check returns (a problem or a note), and the report
 ``installation``  is the plugin active in this environment?
 ``keys``          missing values, dead legacy keys
 ``imports``       can the user's own code be imported?
@@ -10,6 +10,7 @@ start of each run alike.
 ``model``         is the model there, and do the lengths fit it?
 ``batches``       do the batch sizes divide?
 ``resources``     are there enough GPUs, with the guard's share, here or on an existing Ray cluster?
+``placement``     which GPUs train, which are the guard's, and the words for another machine
 ``checkpoints``   does the checkpoint folder belong to this configuration?
 ``checks``        the list of all of them, for verl's GRPO and SFT mains
 ``callback``      the Hydra callback of our recipes, which runs the list at the start of a run

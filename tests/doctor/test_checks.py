@@ -8,7 +8,7 @@ import pytest
 
 from sinternal_verl.doctor import checkpoints, resources
 from sinternal_verl.doctor.checks import find_problems
-from sinternal_verl.doctor.problem import Problem, report
+from sinternal_verl.doctor.problem import Note, Problem, report
 
 
 def problems_of(config) -> dict[str, Problem]:
@@ -71,7 +71,7 @@ def test_all_problems_are_listed_together(grpo_config):
         ("trainer.n_gpus_per_node=7 ray_kwargs.ray_init.num_cpus=64", "trainer.n_gpus_per_node", "3584"),
         ("trainer.n_gpus_per_node=0", "trainer.n_gpus_per_node", "nothing is left to train on"),
         ("trainer.nnodes=2", "trainer.nnodes", "no Ray cluster to join"),
-        ("sinternal.guard.n_gpus=3", "trainer.n_gpus_per_node", "3 for the guard"),
+        ("sinternal.guard.n_gpus=3", "trainer.n_gpus_per_node", "and the guard 3"),
         ("trainer.device=cuda", "trainer.device", "no such device"),
     ],
 )
@@ -252,6 +252,10 @@ class TestExistingCluster:
         found = self.found(grpo_config, monkeypatch, [8.0], "trainer.nnodes=2", "trainer.n_gpus_per_node=8")
         assert "1 nodes with 8 GPUs" in str(found["trainer.nnodes"])
 
+    def test_nodes_that_are_too_small_are_told_the_word(self, grpo_config, monkeypatch):
+        found = self.found(grpo_config, monkeypatch, [4.0, 2.0], "trainer.nnodes=2", "trainer.n_gpus_per_node=4")
+        assert "add sinternal.hardware.n_gpus_per_node=2" in str(found["trainer.nnodes"])
+
     def test_the_guard_needs_its_share(self, grpo_config, monkeypatch):
         found = self.found(grpo_config, monkeypatch, [1.0], "sinternal.guard.n_gpus=1")
         assert list(found) == ["sinternal.guard.n_gpus"]
@@ -283,3 +287,17 @@ def test_report_numbers_the_problems_and_says_what_to_do():
         "     is missing",
         "     -> do that",
     ]
+
+
+def test_report_shows_notes_behind_the_problems():
+    note, problem = Note("c", 1, "is doubtful", "look at it"), Problem("a.b", 3, "is wrong", "do this")
+
+    assert report([note]).splitlines() == [
+        "sinternal_verl: all checks passed",
+        "sinternal_verl: 1 warning, the run starts all the same.",
+        "  *  c = 1",
+        "     is doubtful",
+        "     -> look at it",
+    ]
+    lines = report([note, problem]).splitlines()
+    assert lines[1] == "  1. a.b = 3" and lines[4].startswith("sinternal_verl: 1 warning, which alone")
