@@ -8,6 +8,8 @@ import inspect
 import pytest
 import torch.distributed
 
+pytestmark = pytest.mark.versions
+
 SYMBOLS = [
     ("verl.plugin.platform", "PlatformRegistry.register", "platform/cpu.py registers the CPU platform with it"),
     ("verl.plugin.platform", "PlatformRegistry.registered_names", "the CPU platform yields to all others"),
