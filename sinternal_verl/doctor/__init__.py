@@ -1,7 +1,7 @@
 """Every check of a configuration, made before a model loads: by `sinternal-verl doctor` and by the
 start of each run alike.
 
-``problem``       what a check returns, and the report
+``problem``       what a check returns (a problem or a note), and the report
 ``installation``  is the plugin active in this environment?
 ``keys``          missing values, dead legacy keys
 ``imports``       can the user's own code be imported?

@@ -10,8 +10,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from sinternal_verl.doctor.checkpoints import checkpoint_folder, write_record
-from sinternal_verl.doctor.checks import find_problems
-from sinternal_verl.doctor.problem import get, is_ppo, report
+from sinternal_verl.doctor.checks import run_checks
+from sinternal_verl.doctor.problem import get, is_ppo, problems_of, report
 from sinternal_verl.training.metrics_file import METRICS_FILE
 
 EXIT_CODE = 2
@@ -51,17 +51,19 @@ class StartCheck(Callback):
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         # The GRPO main has no ranks; a cluster's scheduler may have set RANK all the same.
         rank, local_rank = (0, 0) if is_ppo(config) else (int(os.environ.get(r, 0)) for r in ("RANK", "LOCAL_RANK"))
-        problems = find_problems(config)
-        if rank == 0 and not problems:
-            problems = write_record(config)
-        if problems:
+        found = run_checks(config)
+        if rank == 0 and not problems_of(found):
+            found += write_record(config)
+        if problems_of(found):
             if rank != 0:
                 time.sleep(REPORT_WAIT_S)
             # Another node's rank that is still here after the wait sees what rank 0 does not.
             if rank == 0 or local_rank == 0:
-                print(report(problems), file=sys.stderr, flush=True)
+                print(report(found), file=sys.stderr, flush=True)
             raise SystemExit(EXIT_CODE)
         if rank == 0:
+            if found:
+                print(report(found), file=sys.stderr, flush=True)
             name_metrics_file(config)
         if is_ppo(config):
             from sinternal_verl.training.watchdog import watch_this_run

@@ -11,12 +11,12 @@ from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.installation import check_installation
 from sinternal_verl.doctor.keys import check_dead_keys, check_missing, check_use_v1
 from sinternal_verl.doctor.model import check_model
-from sinternal_verl.doctor.problem import Problem, is_ppo
+from sinternal_verl.doctor.problem import Finding, Problem, is_ppo, problems_of
 from sinternal_verl.doctor.resources import check_resources
 from sinternal_verl.doctor.reward import check_reward
 from sinternal_verl.doctor.scorers import check_scorers
 
-Check = Callable[[DictConfig], Iterable[Problem]]
+Check = Callable[[DictConfig], Iterable[Finding]]
 
 COMMON: tuple[Check, ...] = (
     check_installation,
@@ -30,13 +30,18 @@ COMMON: tuple[Check, ...] = (
 GRPO_ONLY: tuple[Check, ...] = (check_dead_keys, check_use_v1, check_reward, check_scorers, check_guard)
 
 
-def find_problems(config: DictConfig) -> list[Problem]:
-    """Run every check that fits the configuration; an empty list means that the run may start."""
+def run_checks(config: DictConfig) -> list[Finding]:
+    """Run every check that fits the configuration: problems, and notes that do not stop a run."""
     checks = (*COMMON, *GRPO_ONLY) if is_ppo(config) else COMMON
-    return [problem for check in checks for problem in _run(check, config)]
+    return [finding for check in checks for finding in _run(check, config)]
 
 
-def _run(check: Check, config: DictConfig) -> list[Problem]:
+def find_problems(config: DictConfig) -> list[Problem]:
+    """The problems among what `run_checks` finds; an empty list means that the run may start."""
+    return problems_of(run_checks(config))
+
+
+def _run(check: Check, config: DictConfig) -> list[Finding]:
     """What one check finds. A check that stops (a word for a number, an environment variable that is
     not set, a fault of its own) is a problem too: it must not hide the other checks' problems, and an
     exception would reach Hydra, which turns it into a warning and starts the run unchecked."""

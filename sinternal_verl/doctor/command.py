@@ -8,8 +8,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from sinternal_verl.doctor.checks import find_problems
-from sinternal_verl.doctor.problem import report
+from sinternal_verl.doctor.checks import run_checks
+from sinternal_verl.doctor.problem import problems_of, report
 
 MAINS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
 """verl's mains and the name of the configuration each starts from."""
@@ -53,6 +53,7 @@ def doctor(overrides: list[str]) -> int:
     except (HydraException, OmegaConfBaseException) as error:
         print(f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr)
         return 2
-    problems = find_problems(config)
-    print(report(problems), file=sys.stderr if problems else sys.stdout)
+    found = run_checks(config)
+    problems = problems_of(found)
+    print(report(found), file=sys.stderr if problems else sys.stdout)
     return 2 if problems else 0

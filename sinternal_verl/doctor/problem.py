@@ -1,7 +1,7 @@
 """What a check returns. A check never raises for a bad configuration: it yields problems, so that
-all of them can be shown at once."""
+all of them can be shown at once. What is doubtful and does not stop a run is a note."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One thing that would make the run fail or lie.
+class Finding:
+    """One thing that a check has found.
 
     Attributes:
         key: the Hydra key, environment variable or file it is about.
@@ -29,13 +29,35 @@ class Problem:
         return f"{head}\n     {self.reason}\n     -> {self.next_step}"
 
 
-def report(problems: Sequence[Problem]) -> str:
-    """All problems as one numbered text; a line that says so when there are none."""
-    if not problems:
-        return "sinternal_verl: all checks passed"
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    numbered = [f"{number:3}. {problem}" for number, problem in enumerate(problems, 1)]
-    return "\n".join([f"sinternal_verl: {count} in the configuration; no model was loaded.", *numbered])
+class Problem(Finding):
+    """It would make the run fail or lie: the run does not start."""
+
+
+class Note(Finding):
+    """A warning: the run starts all the same."""
+
+
+def problems_of(findings: Iterable[Finding]) -> list[Problem]:
+    """Those that keep a run from starting."""
+    return [finding for finding in findings if isinstance(finding, Problem)]
+
+
+def report(findings: Sequence[Finding]) -> str:
+    """All problems as one numbered text, then the notes; a line that says so when there are no problems."""
+    problems = problems_of(findings)
+    notes = [finding for finding in findings if not isinstance(finding, Problem)]
+    lines = ["sinternal_verl: all checks passed"]
+    if problems:
+        lines = [f"sinternal_verl: {_count(problems, 'problem')} in the configuration; no model was loaded."]
+        lines += [f"{number:3}. {problem}" for number, problem in enumerate(problems, 1)]
+    if notes:
+        stop = "which alone would not stop the run" if problems else "the run starts all the same"
+        lines += [f"sinternal_verl: {_count(notes, 'warning')}, {stop}.", *(f"  *  {note}" for note in notes)]
+    return "\n".join(lines)
+
+
+def _count(findings: Sequence[Finding], word: str) -> str:
+    return f"1 {word}" if len(findings) == 1 else f"{len(findings)} {word}s"
 
 
 def get(config: DictConfig, key: str, default: Any = None) -> Any:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.doctor.command import compose_config, with_defaults
 from sinternal_verl.doctor.guard import check_guard
-from sinternal_verl.doctor.problem import Problem, get
+from sinternal_verl.doctor.problem import Problem, get, problems_of
 from sinternal_verl.guard.backend import GuardUnavailable
 from sinternal_verl.guard.replica import end_guard, guard_settings, start_guard
 
@@ -40,7 +40,7 @@ def find_guard_problems(config: DictConfig) -> list[Problem]:
     if backend == "verl_router":
         step = "choose guard=ray_actor or guard=openai_endpoint"
         return [Problem("sinternal.guard.backend", backend, "only a training run starts verl's servers", step)]
-    return list(check_guard(config))
+    return problems_of(check_guard(config))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.doctor.guard import check_guard
-from sinternal_verl.doctor.problem import Problem
+from sinternal_verl.doctor.problem import Problem, problems_of
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.prompt import TARGETS, PromptError, Target, VerificationPrompt
 from sinternal_verl.verify.specification import Specification, SpecificationError, load_specification
@@ -186,7 +186,7 @@ def _guard(config: DictConfig) -> Iterator[Problem]:
         step = "run `sinternal-verl guard serve`, and take guard=openai_endpoint"
         yield Problem("guard", backend, "a build starts no guard", step)
     elif backend:
-        yield from check_guard(config)
+        yield from problems_of(check_guard(config))
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:

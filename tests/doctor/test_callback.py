@@ -6,6 +6,7 @@ import pytest
 
 from sinternal_verl.doctor import callback, checks
 from sinternal_verl.doctor.checkpoints import RECORD
+from sinternal_verl.doctor.problem import Note
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +88,11 @@ def test_a_checkpoint_url_gets_no_local_metrics_file(sft_config):
     callback.name_metrics_file(sft_config("trainer.default_local_dir=hdfs://cluster/checkpoints"))
 
     assert callback.METRICS_PATH not in os.environ
+
+
+def test_a_warning_is_shown_and_the_run_starts(sft_config, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(checks, "COMMON", (lambda config: [Note("a.key", 1, "is doubtful", "look at it")],))
+    start(sft_config())
+
+    assert "a.key = 1\n     is doubtful" in capsys.readouterr().err
+    assert (tmp_path / "checkpoints" / RECORD).is_file()

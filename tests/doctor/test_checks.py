@@ -8,7 +8,7 @@ import pytest
 
 from sinternal_verl.doctor import checkpoints, resources
 from sinternal_verl.doctor.checks import find_problems
-from sinternal_verl.doctor.problem import Problem, report
+from sinternal_verl.doctor.problem import Note, Problem, report
 
 
 def problems_of(config) -> dict[str, Problem]:
@@ -283,3 +283,17 @@ def test_report_numbers_the_problems_and_says_what_to_do():
         "     is missing",
         "     -> do that",
     ]
+
+
+def test_report_shows_notes_behind_the_problems():
+    note, problem = Note("c", 1, "is doubtful", "look at it"), Problem("a.b", 3, "is wrong", "do this")
+
+    assert report([note]).splitlines() == [
+        "sinternal_verl: all checks passed",
+        "sinternal_verl: 1 warning, the run starts all the same.",
+        "  *  c = 1",
+        "     is doubtful",
+        "     -> look at it",
+    ]
+    lines = report([note, problem]).splitlines()
+    assert lines[1] == "  1. a.b = 3" and lines[4].startswith("sinternal_verl: 1 warning, which alone")
