@@ -8,6 +8,9 @@ start of each run alike.
 ``reward``        is the reward function or manager importable?
 ``data``          are the files readable, of the right schema, and enough?
 ``model``         is the model there, and do the lengths fit it?
+``pretrained``    what a model's own files say, without the network
+``attention``     is flash-attn there, where it is asked for?
+``tokenizer``     does the tokenizer do as its own file says?
 ``batches``       do the batch sizes divide?
 ``resources``     are there enough GPUs, with the guard's share, here or on an existing Ray cluster?
 ``checkpoints``   does the checkpoint folder belong to this configuration?

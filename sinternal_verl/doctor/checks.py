@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from omegaconf import DictConfig
 
+from sinternal_verl.doctor.attention import check_attention
 from sinternal_verl.doctor.batches import check_batches
 from sinternal_verl.doctor.checkpoints import check_checkpoints
 from sinternal_verl.doctor.data import check_data
@@ -15,6 +16,7 @@ from sinternal_verl.doctor.problem import Finding, Problem, is_ppo, problems_of
 from sinternal_verl.doctor.resources import check_resources
 from sinternal_verl.doctor.reward import check_reward
 from sinternal_verl.doctor.scorers import check_scorers
+from sinternal_verl.doctor.tokenizer import check_tokenizer
 
 Check = Callable[[DictConfig], Iterable[Finding]]
 
@@ -22,6 +24,8 @@ COMMON: tuple[Check, ...] = (
     check_installation,
     check_missing,
     check_model,
+    check_attention,
+    check_tokenizer,
     check_data,
     check_batches,
     check_resources,
