@@ -7,6 +7,7 @@ start of each run alike.
 ``imports``       can the user's own code be imported?
 ``reward``        is the reward function or manager importable?
 ``data``          are the files readable, of the right schema, and enough?
+``lengths``       do the rows of an SFT dataset fit?
 ``model``         is the model there, and do the lengths fit it?
 ``pretrained``    what a model's own files say, without the network
 ``attention``     is flash-attn there, where it is asked for?

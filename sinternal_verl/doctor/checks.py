@@ -11,6 +11,7 @@ from sinternal_verl.doctor.data import check_data
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.installation import check_installation
 from sinternal_verl.doctor.keys import check_dead_keys, check_missing, check_use_v1
+from sinternal_verl.doctor.lengths import check_row_lengths
 from sinternal_verl.doctor.model import check_model
 from sinternal_verl.doctor.problem import Finding, Problem, is_ppo, problems_of
 from sinternal_verl.doctor.resources import check_resources
@@ -34,9 +35,12 @@ COMMON: tuple[Check, ...] = (
 GRPO_ONLY: tuple[Check, ...] = (check_dead_keys, check_use_v1, check_reward, check_scorers, check_guard)
 
 
+SFT_ONLY: tuple[Check, ...] = (check_row_lengths,)
+
+
 def run_checks(config: DictConfig) -> list[Finding]:
     """Run every check that fits the configuration: problems, and notes that do not stop a run."""
-    checks = (*COMMON, *GRPO_ONLY) if is_ppo(config) else COMMON
+    checks = (*COMMON, *(GRPO_ONLY if is_ppo(config) else SFT_ONLY))
     return [finding for check in checks for finding in _run(check, config)]
 
 
