@@ -14,6 +14,9 @@ start of each run alike.
 ``tokenizer``     does the tokenizer do as its own file says?
 ``batches``       do the batch sizes divide?
 ``resources``     are there enough GPUs, with the guard's share, here or on an existing Ray cluster?
+``machine``       the cards and the memory of this machine
+``memory``        what a run needs of each card and of the host, reckoned
+``fits``          do the cards and the host have that?
 ``checkpoints``   does the checkpoint folder belong to this configuration?
 ``checks``        the list of all of them, for verl's GRPO and SFT mains
 ``callback``      the Hydra callback of our recipes, which runs the list at the start of a run

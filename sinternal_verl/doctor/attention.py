@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
-from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo
+from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo, model_key, trains_with_fsdp
 
 VERL_TAKES = "flash_attention_2"
 """Where ``override_config`` has no ``attn_implementation``; null leaves the choice to transformers, which takes sdpa.
@@ -20,12 +20,11 @@ INSTALL = "pip install --no-build-isolation flash-attn==2.8.3"
 
 def check_attention(config: DictConfig) -> Iterator[Finding]:
     """flash-attn of either main's FSDP engine on an accelerator, and packed rows where there is none."""
-    strategy = get(config, "actor_rollout_ref.actor.strategy" if is_ppo(config) else "engine.strategy", "fsdp")
-    if get(config, "trainer.device", "cuda") == "cpu" or strategy not in ("fsdp", "fsdp2"):
+    if not trains_with_fsdp(config):
         return
-    model = "actor_rollout_ref.model" if is_ppo(config) else "model"
+    model = model_key(config)
     key = f"{model}.override_config.attn_implementation"
-    wanted = OmegaConf.select(config, key, default=VERL_TAKES)
+    wanted = wanted_attention(config)
     package = PACKAGES.get(wanted)
     if package and not _is_installed(package) and not _is_installed(KERNELS):
         reason = f"{package} is not installed: the run would end when the actor loads"
@@ -37,6 +36,11 @@ def check_attention(config: DictConfig) -> Iterator[Finding]:
         reason = "a micro-batch is cut by real tokens and then padded to its longest row: many times the memory"
         step = f"{model}.use_remove_padding=true, with sdpa too"
         yield Note(f"{model}.use_remove_padding", "false", reason, step)
+
+
+def wanted_attention(config: DictConfig) -> str | None:
+    """What verl asks transformers for; None leaves it the choice."""
+    return OmegaConf.select(config, f"{model_key(config)}.override_config.attn_implementation", default=VERL_TAKES)
 
 
 def _is_installed(package: str) -> bool:

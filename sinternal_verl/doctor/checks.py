@@ -8,6 +8,7 @@ from sinternal_verl.doctor.attention import check_attention
 from sinternal_verl.doctor.batches import check_batches
 from sinternal_verl.doctor.checkpoints import check_checkpoints
 from sinternal_verl.doctor.data import check_data
+from sinternal_verl.doctor.fits import check_memory
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.installation import check_installation
 from sinternal_verl.doctor.keys import check_dead_keys, check_missing, check_use_v1
@@ -30,6 +31,7 @@ COMMON: tuple[Check, ...] = (
     check_data,
     check_batches,
     check_resources,
+    check_memory,
     check_checkpoints,
 )
 GRPO_ONLY: tuple[Check, ...] = (check_dead_keys, check_use_v1, check_reward, check_scorers, check_guard)

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.doctor.checks import run_checks
+from sinternal_verl.doctor.fits import memory_table
 from sinternal_verl.doctor.problem import problems_of, report
 
 MAINS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
@@ -56,4 +57,6 @@ def doctor(overrides: list[str]) -> int:
     found = run_checks(config)
     problems = problems_of(found)
     print(report(found), file=sys.stderr if problems else sys.stdout)
+    if needed := memory_table(config):
+        print(needed)
     return 2 if problems else 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sinternal_verl.doctor.pretrained import local_file
-from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.doctor.problem import Problem, get, model_key
 
 PROBES = (
     "The quick brown fox jumps over 13 lazy dogs.",
@@ -27,8 +27,8 @@ CLASS = "PreTrainedTokenizerFast"
 
 
 def check_tokenizer(config: DictConfig) -> Iterator[Problem]:
-    """The policy's tokenizer and the guard's, where they are on this machine."""
-    model = "actor_rollout_ref.model" if is_ppo(config) else "model"
+    """The tokenizer of the model that learns, where it is on this machine; the guard's is looked at with the guard."""
+    model = model_key(config)
     key = f"{model}.tokenizer_path" if get(config, f"{model}.tokenizer_path") else f"{model}.path"
     yield from compare(key, get(config, key), bool(get(config, f"{model}.trust_remote_code", False)))
 
