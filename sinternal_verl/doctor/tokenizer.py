@@ -62,11 +62,13 @@ def compare(key: str, path: str | None, trust_remote_code: bool = False) -> Iter
                 f"transformers makes a {type(built).__name__} of it, which does not agree with its own tokenizer.json: "
                 f"{text!r} has other ids and reads back as {reads!r}"
             )
-            yield Problem(key, path, reason, f"take a copy of links that says {CLASS}: {_copy(key, file.parent)}")
+            yield Problem(
+                key, path, reason, f"take a copy of links that says {CLASS}: {copy_command(key, file.parent)}"
+            )
             return
 
 
-def _copy(key: str, folder: Path) -> str:
+def copy_command(key: str, folder: Path) -> str:
     """The command that makes the copy, and the override that takes it."""
     copy, settings = f"{folder.absolute().name}-tokenizer", "tokenizer_config.json"
     if "tokenizer_class" in json.loads((folder / settings).read_text()):

@@ -132,24 +132,24 @@ def findings(guard, *overrides: str):
     return {finding.key: finding for finding in check_guard(config)}
 
 
-def test_a_context_above_that_of_the_guards_model_is_found_before_a_replica_starts(taught_guard):
-    found = findings(taught_guard)
+def test_a_context_above_that_of_the_guards_model_is_found_before_a_replica_starts(untaught_guard):
+    found = findings(untaught_guard)
 
     assert isinstance(found[LENGTH], Problem)
     assert "context of 2048" in found[LENGTH].reason and f"{LENGTH}=2048" in found[LENGTH].next_step
 
 
-def test_conversations_that_would_be_cut_are_warned_of(taught_guard):
+def test_conversations_that_would_be_cut_are_warned_of(untaught_guard):
     short = ["data.max_prompt_length=64", "data.max_response_length=64"]
-    assert findings(taught_guard, f"{LENGTH}=2048", *short) == {}
+    assert findings(untaught_guard, f"{LENGTH}=2048", *short) == {}
 
-    note = findings(taught_guard, f"{LENGTH}=2048")[LENGTH]
+    note = findings(untaught_guard, f"{LENGTH}=2048")[LENGTH]
     assert isinstance(note, Note)
     needed = int(note.next_step.partition("=")[2].split()[0])
     assert f"= {needed} tokens" in note.reason and needed > 2048 + 8192 + 128
 
 
-def test_the_needed_context_is_the_one_that_cuts_nothing(taught_guard):
+def test_the_needed_context_is_the_one_that_cuts_nothing(untaught_guard):
     """A conversation of the longest prompt and response fits the context that the warning names."""
     from transformers import AutoTokenizer
 
@@ -157,9 +157,9 @@ def test_the_needed_context_is_the_one_that_cuts_nothing(taught_guard):
     from sinternal_verl.guard.template import GuardTemplate
 
     lengths = ["data.max_prompt_length=400", "data.max_response_length=800"]
-    note = findings(taught_guard, f"{LENGTH}=1024", *lengths)[LENGTH]
+    note = findings(untaught_guard, f"{LENGTH}=1024", *lengths)[LENGTH]
     needed = int(note.next_step.partition("=")[2].split()[0])
-    tokenizer = AutoTokenizer.from_pretrained(taught_guard)
+    tokenizer = AutoTokenizer.from_pretrained(untaught_guard)
     template = GuardTemplate(tokenizer, needed - DECODE_TOKENS)
     user, assistant = "1" * 400, "2" * 800
     assert template.render(user, assistant).cut == 0
