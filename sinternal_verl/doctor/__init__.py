@@ -3,6 +3,7 @@ start of each run alike.
 
 ``problem``       what a check returns (a problem or a note), and the report
 ``installation``  is the plugin active in this environment?
+``versions``      are Python, CUDA and the packages those that were tried?
 ``keys``          missing values, dead legacy keys
 ``imports``       can the user's own code be imported?
 ``reward``        is the reward function or manager importable?

@@ -19,11 +19,13 @@ from sinternal_verl.doctor.resources import check_resources
 from sinternal_verl.doctor.reward import check_reward
 from sinternal_verl.doctor.scorers import check_scorers
 from sinternal_verl.doctor.tokenizer import check_tokenizer
+from sinternal_verl.doctor.versions import check_versions
 
 Check = Callable[[DictConfig], Iterable[Finding]]
 
 COMMON: tuple[Check, ...] = (
     check_installation,
+    check_versions,
     check_missing,
     check_model,
     check_attention,

@@ -1,5 +1,6 @@
 """What this machine has: cards, without a context on one of them, and memory."""
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -7,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 SMI_TIMEOUT_S = 10
+GPU_FILES = ("/dev/nvidia0", "/proc/driver/nvidia/version")
+DRIVER = "libcuda.so.1"
 CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -22,6 +25,23 @@ def cards_here() -> tuple[tuple[str, float], ...]:
         return ()
     found = (line.rpartition(",") for line in said.splitlines())
     return tuple((name.strip(), int(mib) * 2**20 / 1e9) for name, _, mib in found if mib.strip().isdigit())
+
+
+def has_gpu() -> bool:
+    """An NVIDIA card, whether or not torch can use it."""
+    return any(Path(file).exists() for file in GPU_FILES) or bool(cards_here())
+
+
+def driver_cuda() -> tuple[int, int] | None:
+    """The newest CUDA that the driver knows; None without a driver. No context is opened."""
+    try:
+        driver = ctypes.CDLL(DRIVER)
+    except OSError:
+        return None
+    version = ctypes.c_int()
+    if driver.cuDriverGetVersion(ctypes.byref(version)) != 0:
+        return None
+    return version.value // 1000, version.value % 1000 // 10
 
 
 def host_gb() -> float:
