@@ -129,12 +129,17 @@ def _template(config: DictConfig) -> Iterator[Finding]:
         yield from _judges(config, model, file.parent if file else folder)
 
 
-def _fits(config: DictConfig, model: str) -> Iterator[Problem]:
+def _fits(config: DictConfig, model: str) -> Iterator[Finding]:
     key, length = "sinternal.guard.engine.max_model_len", get(config, "sinternal.guard.engine.max_model_len")
     found = read_config(model)
     context = context_of(found) if found else None
+    step = f"{key}={context}, and longer conversations are cut and counted"
     if reason := too_long(length, context):
-        yield Problem(key, length, reason, f"{key}={context}, and longer conversations are cut and counted")
+        if get(config, "sinternal.guard.backend") == "openai_endpoint":
+            reason = f"longer than the model's context of {context}: a server of it refuses longer conversations"
+            yield Note(key, length, reason, step)
+        else:
+            yield Problem(key, length, reason, step)
 
 
 def _judges(config: DictConfig, model: str, folder: Path) -> Iterator[Finding]:

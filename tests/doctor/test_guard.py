@@ -139,6 +139,15 @@ def test_a_context_above_that_of_the_guards_model_is_found_before_a_replica_star
     assert "context of 2048" in found[LENGTH].reason and f"{LENGTH}=2048" in found[LENGTH].next_step
 
 
+def test_the_context_of_a_server_is_its_own_and_only_warned_of(untaught_guard, monkeypatch):
+    monkeypatch.setattr("sinternal_verl.doctor.guard._endpoint", lambda config: [])
+    model, url = f"sinternal.guard.engine.model={untaught_guard}", "sinternal.guard.url=http://h/v1"
+    config = compose_config(["+recipe=sinternal_grpo", "hardware=1gpu_7b", "guard=openai_endpoint", model, url])
+    (note,) = check_guard(config)
+
+    assert isinstance(note, Note) and note.key == LENGTH and "context of 2048" in note.reason
+
+
 def test_conversations_that_would_be_cut_are_warned_of(untaught_guard):
     short = ["data.max_prompt_length=64", "data.max_response_length=64"]
     assert findings(untaught_guard, f"{LENGTH}=2048", *short) == {}
