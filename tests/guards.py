@@ -10,9 +10,9 @@ from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard import make_guard
 
 
-def teach_guard(folder: Path, seed: int = 0) -> Path:
-    """Write a Hugging Face folder (Qwen2, 0.2 M parameters) and return it."""
-    make_guard(folder, lighthouse.corpus(), seed)
+def teach_guard(folder: Path, seed: int = 0, architecture: str = "qwen2") -> Path:
+    """Write a Hugging Face folder (0.2 M parameters) and return it."""
+    make_guard(folder, lighthouse.corpus(), seed, architecture=architecture)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     template = GuardTemplate(tokenizer, max_tokens=1900)
     rows = [

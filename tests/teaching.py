@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 LEARNED = 1e-3
 """Loss, smoothed, at which it is done."""
@@ -16,7 +16,7 @@ Rows = list[tuple[list[int], list[int]]]
 
 def teach(folder: Path, rows: Rows, steps: int, batch: int, rate: float, seed: int) -> Path:
     """Train the model in ``folder`` on the rows, the loss on completions, and save it there."""
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), Qwen2ForCausalLM.from_pretrained(folder)
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     rng = random.Random(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.95))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, (step + 1) / 20) * (1 - step / steps))

@@ -6,7 +6,7 @@ chat completions the server would take control tokens in a policy's text for its
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -84,16 +84,17 @@ class EndpointClient:
         if self._session is not None:
             await self._session.close()
 
-    async def _generate(self, ids: list[int], tokens: int) -> Generated:
+    async def _generate(self, ids: list[int], tokens: int, alternatives: Collection[int]) -> Generated:
         """Try until the server answers; the deadline is `judge`'s, and a client's fault ends it at once."""
         body = {"model": self._model, "prompt": ids, "max_tokens": tokens, "temperature": 0}
-        if tokens == 1:
+        if alternatives:
+            # The protocol takes no ids: the most probable tokens are asked for.
             body["logprobs"] = ALTERNATIVES
         pause = RETRY_FROM_S
         while True:
             try:
-                text, alternatives = await self._post(body)
-                spelt = {tuple(self._ids(word)): value for word, value in alternatives.items()}
+                text, likely = await self._post(body)
+                spelt = {tuple(self._ids(word)): value for word, value in likely.items()}
                 return Generated(self._ids(text), text, {one[0]: spelt[one] for one in spelt if len(one) == 1})
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, _Busy) as error:
                 _failures.get().append(f"{type(error).__name__}: {error}")

@@ -1,10 +1,16 @@
 """vLLM's async engine as the model behind a `Judge`: all requests meet in its continuous batching."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
+from typing import Any
 
-from sinternal_verl.guard.judge import TOP, Generated
+from sinternal_verl.guard.judge import Generated
+from sinternal_verl.platform.compat import vllm_request_errors
+
+TOP_LOGPROBS = 20
+"""Most probable tokens that vLLM reports to whoever cannot say which are wanted; its own limit."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,7 @@ class EngineSettings:
         gpu_memory_utilization: share of its GPU.
         tensor_parallel_size: GPUs of one replica.
         max_num_seqs: requests in one batch.
+        max_num_batched_tokens: tokens of prompts that one step reads; None is vLLM's own choice.
         enable_prefix_caching: the rollouts of a prompt share the policy text and the prompt.
         block_size: tokens that the prefix cache keeps together; None is vLLM's own choice.
         enforce_eager: no CUDA graphs (CPU).
@@ -28,6 +35,7 @@ class EngineSettings:
     gpu_memory_utilization: float = 0.9
     tensor_parallel_size: int = 1
     max_num_seqs: int = 256
+    max_num_batched_tokens: int | None = None
     enable_prefix_caching: bool = True
     block_size: int | None = None
     enforce_eager: bool = False
@@ -44,26 +52,36 @@ class GuardEngine:
         from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        self._request_errors = vllm_request_errors()
         # Without a word in between: each would wake this process once a token and request.
         self._params = partial(SamplingParams, temperature=0.0, output_kind=RequestOutputKind.FINAL_ONLY)
         self._longest = settings.max_model_len
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**asdict(settings), disable_log_stats=True))
         self._tokenizer, self._numbers = self._engine.get_tokenizer(), count()
 
-    async def __call__(self, ids: list[int], tokens: int) -> Generated:
-        from vllm.exceptions import VLLMClientError
+    async def __call__(self, ids: list[int], tokens: int, alternatives: Collection[int] | None = None) -> Generated:
+        """
+        Args:
+            alternatives: ids whose log-probabilities as first token are wanted; None wants the most probable ones
+                of a single token.
 
+        Raises:
+            ValueError: vLLM does not take such a request.
+        """
         if len(ids) + tokens > self._longest:
             raise ValueError(f"{len(ids)} tokens and {tokens} to come are more than max_model_len={self._longest}")
-        # Of a single token the alternatives are wanted, too, but as ids: vLLM would spell out each, which takes
-        # this process longer than all else.
-        alternatives = {"logprobs": TOP, "detokenize": False} if tokens == 1 else {}
-        params = self._params(max_tokens=tokens, **alternatives)
+        wanted: dict[str, Any] = {}
+        if alternatives:
+            wanted["logprob_token_ids"] = list(alternatives)
+        elif alternatives is None and tokens == 1:
+            wanted["logprobs"] = TOP_LOGPROBS
+        # vLLM would spell out each alternative, which takes this process longer than all else.
+        params = self._params(max_tokens=tokens, detokenize=tokens > 1, **wanted)
         last = None
         try:
             async for output in self._engine.generate({"prompt_token_ids": ids}, params, str(next(self._numbers))):
                 last = output
-        except VLLMClientError as error:  # no ValueError of Python's
+        except self._request_errors as error:
             raise ValueError(str(error)) from error
         written = last.outputs[0]
         first = {id: word.logprob for id, word in written.logprobs[0].items()} if written.logprobs else {}

@@ -10,7 +10,7 @@ Beside the verdict stands how sure the guard was: the label's share of the label
 """
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -23,9 +23,6 @@ MODES = get_args(Mode)
 DECODE_TOKENS = 128
 """At most; an answer has about 20."""
 
-TOP = 20
-"""Most probable next tokens that a forward pass reports; vLLM's own limit."""
-
 
 @dataclass(frozen=True, slots=True)
 class Generated:
@@ -33,7 +30,8 @@ class Generated:
 
     Attributes:
         ids, text: of the new tokens.
-        first: log-probability of the most probable first tokens, by id; empty where not asked for.
+        first: log-probabilities of first tokens by id: of those asked for, or of the most probable ones where
+            the model cannot be asked for ids; empty where none was asked for.
     """
 
     ids: Sequence[int]
@@ -41,8 +39,8 @@ class Generated:
     first: Mapping[int, float] = field(default_factory=dict)
 
 
-Generate = Callable[[list[int], int], Awaitable[Generated]]
-"""Continues token ids greedily by at most so many tokens."""
+Generate = Callable[[list[int], int, Collection[int]], Awaitable[Generated]]
+"""Continues token ids greedily by at most so many tokens; of the first, the log-probabilities of these ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ class Judge:
         conversation = self._template.render(user, assistant)
         if self._mode == "decode":
             return await self._decode(conversation.ids, conversation.cut, None)
-        first = await self._generate(conversation.ids + self._asks_safety, 1)
+        first = await self._generate(conversation.ids + self._asks_safety, 1, self._safety)
         label = self._safety.get(first.ids[0]) if first.ids else None
         probability = _share(first.first, self._safety, "Safe")
         if label is None:
@@ -105,7 +103,7 @@ class Judge:
         if label != "Safe" or not refusal:
             verdict = Verdict(Safety(label), None, None)
             return Judgement(verdict, safe_probability=probability, cut=conversation.cut)
-        second = await self._generate(conversation.ids + self._asks_refusal, 1)
+        second = await self._generate(conversation.ids + self._asks_refusal, 1, ())
         refuses = self._refusal.get(second.ids[0]) if second.ids else None
         if refuses is None:
             return await self._decode(conversation.ids, conversation.cut, probability)
@@ -113,7 +111,7 @@ class Judge:
         return Judgement(verdict, safe_probability=probability, cut=conversation.cut)
 
     async def _decode(self, ids: list[int], cut: int, probability: float | None) -> Judgement:
-        written = await self._generate(ids, DECODE_TOKENS)
+        written = await self._generate(ids, DECODE_TOKENS, ())
         verdict = parse(written.text)
         if isinstance(verdict, str):
             return Judgement(None, reason=verdict, safe_probability=probability, cut=cut)

@@ -2,14 +2,28 @@
 
 verl samples without seeds, or (``full_determinism``) with one seed for all requests, which makes the
 rollouts of a group identical. (verl 0.9.1)
+
+The loop also takes the models whose architecture and chat template come from two families: verl chooses
+the code that joins turns by the architecture, and for a Qwen that code wants ``<|im_end|>``, which the
+tokenizers of DeepSeek-R1-Distill-Qwen do not have. (verl 0.9.1, #7637; ends with the release that looks at
+the tokenizer.)
 """
 
 import hashlib
+import logging
+from functools import cache
 from typing import Any
 
 from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, register
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
+from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
+
+logger = logging.getLogger(__name__)
+
+DEEPSEEK_END, CHATML_END = "<｜end▁of▁sentence｜>", "<|im_end|>"  # noqa: RUF001
+DEEPSEEK_TYPE = "deepseek_v3"
+"""A ``model_type`` for which verl joins turns as DeepSeek's templates do."""
 
 
 def request_seed(seed: int, index: Any, step: int, session: int) -> int:
@@ -30,9 +44,31 @@ def request_seed(seed: int, index: Any, step: int, session: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+@cache
+def template_model_type(tokenizer: Any, model_type: str | None) -> str | None:
+    """The ``model_type`` whose chat template the tokenizer has: DeepSeek's, the model's own, or None (any)
+    where verl has no use for the model's own. It decides how turns are joined; of one turn the whole prompt
+    is rendered at once, whichever it is."""
+    known = tokenizer.get_vocab()
+    if DEEPSEEK_END in known and CHATML_END not in known:
+        return DEEPSEEK_TYPE
+    try:
+        create_continuous_token_builder(tokenizer, hf_model_type=model_type)
+    except ValueError as error:
+        logger.warning("sinternal_verl: prompts are rendered as those of any model, not of %s: %s", model_type, error)
+        return None
+    return model_type
+
+
 @register("sinternal_single_turn")
 class SeededSingleTurnAgentLoop(SingleTurnAgentLoop):
     """verl's single-turn loop; use: ``actor_rollout_ref.rollout.agent.default_agent_loop=sinternal_single_turn``."""
+
+    def __init__(self, *args: Any, tokenizer: Any, hf_model_type: str | None = None, **kwargs: Any) -> None:
+        # Models that see have builders of their own.
+        of_text = kwargs.get("processor") is None
+        model_type = template_model_type(tokenizer, hf_model_type) if of_text else hf_model_type
+        super().__init__(*args, tokenizer=tokenizer, hf_model_type=model_type, **kwargs)
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs) -> AgentLoopOutput:
         if self.config.trainer.v1.trainer_mode != "sync":
@@ -40,5 +76,7 @@ class SeededSingleTurnAgentLoop(SingleTurnAgentLoop):
             # its first noise again.
             return await super().run(sampling_params, priority=priority, **kwargs)
         run_seed = OmegaConf.select(self.config, "sinternal.rollout.seed", default=0)
+        if run_seed is None:
+            return await super().run(sampling_params, priority=priority, **kwargs)
         seed = request_seed(run_seed, kwargs["index"], kwargs["global_steps"], kwargs["session_id"])
         return await super().run({**sampling_params, "seed": seed}, priority=priority, **kwargs)

@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from sinternal_verl.chat import PromptEncoder
+from sinternal_verl.platform.compat import vllm_request_errors
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.store import Finish, Reply
 
@@ -167,24 +168,27 @@ class LocalWriter:
         from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        self._request_errors = vllm_request_errors()
         try:
             # Special tokens stay: of some models the tag that ends the thought is one.
             final = RequestOutputKind.FINAL_ONLY
             self._params = SamplingParams(**settings.request, skip_special_tokens=False, output_kind=final)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, *self._request_errors) as error:
             raise WriterUnusable(f"request={settings.request}: {error}; see vLLM's SamplingParams") from error
         self._longest, self._bound_s = settings.engine["max_model_len"], settings.timeout_s
-        # Where vLLM splits a prompt over two steps it takes back the seed's draw, which a CPU's generator cannot:
-        # the engine would end.
-        whole = {"enable_chunked_prefill": False} if current_platform.is_cpu() else {}
-        engine = whole | settings.engine
+        engine = dict(settings.engine)
+        if current_platform.is_cpu():
+            # Where vLLM splits a prompt over two steps it takes back the seed's draw, which a CPU's generator
+            # cannot: the engine would end. A step must then read the longest prompt whole.
+            engine.setdefault("enable_chunked_prefill", False)
+            engine["max_num_batched_tokens"] = max(engine.get("max_num_batched_tokens") or 0, self._longest)
         args = AsyncEngineArgs(
             model=settings.model, max_num_seqs=settings.concurrency, disable_log_stats=True, **engine
         )
         try:
             self._engine, self._numbers = AsyncLLM.from_engine_args(args), count()
         # Whatever keeps it from starting: no such model, no room, a parameter of another version.
-        except (RuntimeError, ValueError, OSError) as error:
+        except (RuntimeError, ValueError, OSError, *self._request_errors) as error:
             raise WriterUnusable(f"vLLM did not start {settings.model}: {_short(error)}") from error
         self._encoder = PromptEncoder(self._engine.get_tokenizer())
 
@@ -201,6 +205,8 @@ class LocalWriter:
             return await asyncio.wait_for(self._generate(ids, params), self._bound_s)
         except asyncio.TimeoutError as error:
             raise WriterFailed("timeout", f"no reply within timeout_s={self._bound_s:g}") from error
+        except self._request_errors as error:
+            raise WriterFailed("refused by vLLM", _short(error)) from error
         except EngineDeadError as error:
             raise WriterUnusable(f"vLLM's engine died: {error}; its own lines above say why") from error
 

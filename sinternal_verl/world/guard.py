@@ -62,8 +62,14 @@ def make_guard_tokenizer(corpus: list[str], template: str = TEMPLATE, vocab_size
 
 
 def make_guard(
-    folder: Path, corpus: list[str], seed: int, hidden: int = 64, layers: int = 2, longest: int = 2048
+    folder: Path,
+    corpus: list[str],
+    seed: int,
+    hidden: int = 64,
+    layers: int = 2,
+    longest: int = 2048,
+    architecture: str = "qwen2",
 ) -> Path:
-    """Write a Hugging Face folder (Qwen2, 0.2 M parameters, float32) that knows nothing yet, and return it."""
+    """Write a Hugging Face folder (0.2 M parameters, float32) that knows nothing yet, and return it."""
     tokenizer = make_guard_tokenizer(corpus, vocab_size=768)
-    return write_model(folder, tokenizer, seed, hidden, layers, wider=2, groups=1, longest=longest)
+    return write_model(folder, tokenizer, seed, hidden, layers, 2, groups=1, longest=longest, architecture=architecture)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 BOS, EOS, PAD, USER, ASSISTANT = "<|begin|>", "<|end|>", "<|pad|>", "<|User|>", "<|Assistant|>"
 
@@ -51,9 +51,12 @@ def make_tokenizer(corpus: list[str], vocab_size: int = 640) -> PreTrainedTokeni
     )
 
 
-def make_policy(folder: Path, corpus: list[str], seed: int, hidden: int = 128, layers: int = 4) -> Path:
-    """Write a Hugging Face folder (Qwen2, about 1 M parameters, float32) and return it."""
-    return write_model(folder, make_tokenizer(corpus), seed, hidden, layers, wider=4, groups=2, longest=512)
+def make_policy(
+    folder: Path, corpus: list[str], seed: int, hidden: int = 128, layers: int = 4, architecture: str = "qwen2"
+) -> Path:
+    """Write a Hugging Face folder (about 1 M parameters, float32) and return it."""
+    tokenizer = make_tokenizer(corpus)
+    return write_model(folder, tokenizer, seed, hidden, layers, 4, groups=2, longest=512, architecture=architecture)
 
 
 def write_model(
@@ -65,6 +68,7 @@ def write_model(
     wider: int,
     groups: int,
     longest: int,
+    architecture: str = "qwen2",
 ) -> Path:
     """Write tokenizer and random weights; return the folder.
 
@@ -72,9 +76,11 @@ def write_model(
         wider: the MLP's size over the hidden one.
         groups: attention heads that share keys and values.
         longest: tokens the model takes.
+        architecture: transformers' ``model_type``: qwen2, qwen3 or llama.
     """
     torch.manual_seed(seed)
-    config = Qwen2Config(
+    config = AutoConfig.for_model(
+        architecture,
         vocab_size=len(tokenizer),
         hidden_size=hidden,
         intermediate_size=wider * hidden,
@@ -82,6 +88,7 @@ def write_model(
         # 32 is the smallest head vLLM's CPU attention takes.
         num_attention_heads=hidden // 32,
         num_key_value_heads=hidden // 32 // groups,
+        head_dim=32,
         max_position_embeddings=longest,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
@@ -89,7 +96,7 @@ def write_model(
         pad_token_id=tokenizer.pad_token_id,
         torch_dtype="float32",
     )
-    model = Qwen2ForCausalLM(config)
+    model = AutoModelForCausalLM.from_config(config)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)

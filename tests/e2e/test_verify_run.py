@@ -76,7 +76,7 @@ def built(policy, tmp_path_factory) -> Path:
             *(f"policy.model={policy}", "policy.request.max_tokens=60", "policy.request.temperature=1"),
             *(f"policy.engine.{key}={value}" for key, value in ENGINE.items()),
             # Prompts that come together do not all fit into one step.
-            *("policy.concurrency=128", "+policy.engine.max_num_batched_tokens=512"),
+            *("policy.concurrency=128", "policy.engine.max_num_batched_tokens=512"),
             *("expert.model=warden", f"expert.url={expert.url}"),
         )
     assert "answers/whole" in printed

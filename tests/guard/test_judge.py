@@ -24,9 +24,11 @@ class Scripted:
     def __init__(self, tokenizer, answer: str, start: int) -> None:
         self._tokenizer, self._ids, self._start = tokenizer, tokenizer.encode(answer, add_special_tokens=False), start
         self.asked: list[int] = []
+        self.wanted: set[int] = set()
 
-    async def __call__(self, ids, tokens):
+    async def __call__(self, ids, tokens, alternatives):
         self.asked.append(tokens)
+        self.wanted |= set(alternatives)
         written = len(ids) - self._start
         rest = self._ids[written : written + tokens] if ids[self._start :] == self._ids[:written] else []
         first = {rest[0]: math.log(0.75)} if rest else {}
