@@ -8,7 +8,7 @@ from sinternal_verl.doctor.data import check_data
 from sinternal_verl.doctor.pretrained import local_file
 from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo
 
-WITHIN_S = 20.0
+WITHIN_S = 10.0
 """Bound on the count of one list of files; the longest rows come first."""
 
 

@@ -116,6 +116,16 @@ def test_all_bad_rows_are_named_before_anything_is_scored(tmp_path, capsys):
     assert not (tmp_path / "scored.jsonl").exists()
 
 
+def test_a_guard_that_cannot_start_is_found_before_ray_starts(tmp_path, capsys, untaught_guard):
+    """Its context is above its model's 2,048 tokens: the same command could never go on."""
+    guard = ["guard=ray_actor", "hardware=cpu", f"sinternal.guard.engine.model={untaught_guard}"]
+    assert run(tmp_path, *guard) == 2
+
+    said = capsys.readouterr().err
+    assert "context of 2048" in said and "sinternal.guard.engine.max_model_len=2048" in said
+    assert "goes on" not in said
+
+
 def test_defaults_for_rows_that_lack_them(tmp_path):
     bare = [{"prompt": "1+1?", "response": RIGHT}]
     assert run(tmp_path, "--data-source", "math", "--ground-truth", "2", of=bare) == 0
