@@ -85,6 +85,9 @@ EXTRAS = {
     ],
     # verl 0.9.1's own pins: vLLM 0.24.0, torch 2.11.0 on CUDA 13. None of them needs a compiler.
     "gpu": ["verl[vllm]>=0.9.1,<0.10"],
+    # A step of its own after `gpu`: there is no wheel for these versions, and its source imports torch while it
+    # builds. pip install wheel ninja psutil packaging && pip install --no-build-isolation -e ".[gpu,flash-attn]"
+    "flash-attn": ["flash-attn==2.8.3"],
     "eval": ["math-verify>=0.9"],
     "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "math-verify>=0.9"],
 }

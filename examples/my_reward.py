@@ -1,6 +1,6 @@
 r"""A reward of one's own: the boxed answer, and nothing for a thought of more than 2,000 characters.
 
-    python -m verl.trainer.main_ppo +recipe=sinternal_grpo ... \
+    python -m verl.trainer.main_ppo +recipe=sinternal_grpo guard=none ... \
       reward.custom_reward_function.path=examples/my_reward.py
 
 >>> compute_score("any", r"7+8=15, carry 1.</think> \boxed{85}", "85")

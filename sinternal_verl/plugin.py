@@ -11,6 +11,7 @@ from types import ModuleType
 
 from wrapt import when_imported
 
+from sinternal_verl.gpus import register_resolvers
 from sinternal_verl.platform.cpu import register_cpu_platform
 
 REGISTERED_WITH = {
@@ -50,5 +51,6 @@ def _importer(name: str):
 
 
 refuse_a_recipe_hydra_cannot_find()
+register_resolvers()
 register_cpu_platform()
 register_when_imported()

@@ -1,18 +1,27 @@
 """Every recipe composes against verl's own configuration, and holds the values it promises."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from sinternal_verl.doctor.batches import check_batches
 from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.doctor.placement import check_placement
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 HARDWARE = sorted(path.stem for path in (RECIPES / "hardware").glob("*.yaml"))
 GPU_HARDWARE = [name for name in HARDWARE if name != "cpu"]
+GUARDS = ["none", "openai_endpoint", "ray_actor", "verl_router"]
+OF_ITS_OWN = ["ray_actor", "verl_router"]
+"""Guards with GPUs of this run."""
+
+GRPO = ["sinternal_grpo", "sinternal_grpo_lora"]
+FITTING = [(recipe, hardware) for recipe in GRPO for hardware in HARDWARE] + [("sinternal_grpo_cpu", "cpu")]
 
 PAPER_AND_SISTER = {
     "algorithm.adv_estimator": "grpo",
@@ -45,21 +54,67 @@ def test_grpo_holds_the_published_values_on_every_hardware(hardware):
 
 @pytest.mark.parametrize("hardware", GPU_HARDWARE)
 def test_gpu_hardware_says_all_a_run_needs(hardware):
-    config = compose_config(["+recipe=sinternal_grpo", f"hardware={hardware}"])
+    config = composed("sinternal_grpo", hardware, "none")
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
 
+    assert config.sinternal.hardware.name == hardware
+    assert config.sinternal.hardware.n_gpus_per_node == int(hardware[0])
     assert rollout.max_model_len == 10240
-    assert config.trainer.n_gpus_per_node + config.sinternal.guard.n_gpus == int(hardware[0])
-    assert config.trainer.n_gpus_per_node % rollout.tensor_model_parallel_size == 0
     assert 0.3 <= rollout.gpu_memory_utilization <= 0.9
     assert actor.use_dynamic_bsz and actor.ppo_max_token_len_per_gpu >= 10240
     assert actor.fsdp_config.optimizer_offload or actor.fsdp_config.offload_policy
-    assert 512 % config.trainer.n_gpus_per_node == 0
 
 
-def test_grpo_without_hardware_does_not_compose():
-    with pytest.raises(HydraException, match="hardware"):
-        compose_config(["+recipe=sinternal_grpo"])
+@pytest.mark.parametrize(("recipe", "hardware"), FITTING)
+def test_every_value_of_a_hardware_file_is_the_composed_one(recipe, hardware):
+    """Whatever the guard; a value that the recipe sets, too, would win without a word."""
+    stated = _hardware(hardware)
+    assert len(stated) > 5
+    for guard in GUARDS:
+        config = OmegaConf.to_container(composed(recipe, hardware, guard), resolve=False)
+        assert {key: _at(config, key) for key in stated} == stated, guard
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+@pytest.mark.parametrize("hardware", GPU_HARDWARE)
+@pytest.mark.parametrize("recipe", GRPO)
+def test_no_gpu_is_idle_and_a_steps_rows_divide(recipe, hardware, guard):
+    config = composed(recipe, hardware, guard)
+    training, claimed = config.trainer.n_gpus_per_node, config.sinternal.guard.n_gpus
+
+    assert training + claimed == int(hardware[0])
+    assert training % config.actor_rollout_ref.rollout.tensor_model_parallel_size == 0
+    assert list(check_placement(config)) == []
+    assert list(check_batches(config)) == []
+    if guard in OF_ITS_OWN and hardware[0] == "8":
+        assert (training, claimed) == (4, 4)
+        assert config.sinternal.guard.get("replicas", 4) == 4
+    else:
+        # On one card a guard of its own has no place, which the checks say.
+        assert claimed == 0
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+def test_on_a_cpu_the_guard_claims_no_gpu_and_is_one_replica(guard):
+    config = composed("sinternal_grpo_cpu", "cpu", guard)
+
+    assert (config.trainer.n_gpus_per_node, config.sinternal.guard.n_gpus) == (1, 0)
+    assert (config.sinternal.guard.replicas, config.sinternal.guard.num_gpus) == (1, 0)
+    assert config.ray_kwargs.ray_init.address == "local"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "hardware", "backend"),
+    [
+        ("sinternal_grpo", "8gpu_7b", "ray_actor"),
+        ("sinternal_grpo_lora", "8gpu_7b", "ray_actor"),
+        ("sinternal_grpo_cpu", "cpu", None),
+    ],
+)
+def test_a_grpo_recipe_composes_with_no_further_choice(recipe, hardware, backend):
+    config = compose_config([f"+recipe={recipe}"])
+
+    assert (config.sinternal.hardware.name, config.sinternal.guard.backend) == (hardware, backend)
 
 
 def test_an_unknown_recipe_is_an_error_that_lists_the_known_ones():
@@ -68,10 +123,10 @@ def test_an_unknown_recipe_is_an_error_that_lists_the_known_ones():
 
 
 def test_cpu_recipe_changes_only_its_name_and_the_hardware():
-    recipe, hardware = _keys("recipe/sinternal_grpo_cpu.yaml"), _keys("hardware/cpu.yaml")
+    recipe = dict(_leaves(_read("recipe/sinternal_grpo_cpu.yaml")))
 
-    assert recipe == {"sinternal.recipe", "trainer.experiment_name"}
-    assert not hardware & PAPER_AND_SISTER.keys()
+    assert recipe.keys() == {"sinternal.recipe", "trainer.experiment_name"}
+    assert not _hardware("cpu").keys() & PAPER_AND_SISTER.keys()
 
 
 def test_sft_holds_the_published_values():
@@ -80,6 +135,7 @@ def test_sft_holds_the_published_values():
     assert (config.model.lora_rank, config.model.lora_alpha) == (16, 32)
     assert (config.trainer.total_epochs, config.optim.lr) == (2, 2e-4)
     assert config.data.custom_cls.name == "PromptCompletionDataset"
+    assert config.engine.strategy == "fsdp2"
     assert compose_config(["+recipe=sinternal_sft_cpu"]).trainer.device == "cpu"
 
 
@@ -123,10 +179,23 @@ def test_every_value_of_a_published_recipe_says_where_it_comes_from(name):
             assert re.search(r"# \[(paper|sister|ours)\]", section), section
 
 
-def _keys(name: str) -> set[str]:
+@cache
+def composed(recipe: str, hardware: str, guard: str) -> DictConfig:
+    return compose_config([f"+recipe={recipe}", f"hardware={hardware}", f"guard={guard}"])
+
+
+def _read(name: str) -> dict:
     tree = yaml.safe_load((RECIPES / name).read_text())
     tree.pop("defaults", None)
-    return set(_leaves(tree))
+    return tree
+
+
+def _hardware(name: str) -> dict:
+    """Dotted key -> value of a hardware file and of the base that it names."""
+    path = RECIPES / "hardware" / f"{name}.yaml"
+    bases = [base for base in yaml.safe_load(path.read_text()).get("defaults", []) if base != "_self_"]
+    files = [*(f"hardware/{base}.yaml" for base in bases), f"hardware/{name}.yaml"]
+    return {key: value for file in files for key, value in _leaves(_read(file))}
 
 
 def _leaves(tree: dict, path: str = ""):
@@ -134,4 +203,10 @@ def _leaves(tree: dict, path: str = ""):
         if isinstance(value, dict):
             yield from _leaves(value, f"{path}{key}.")
         else:
-            yield f"{path}{key}"
+            yield f"{path}{key}", value
+
+
+def _at(tree: dict, key: str):
+    for part in key.split("."):
+        tree = tree[part]
+    return tree

@@ -17,7 +17,7 @@ PLAYED = {
     "sinternal-verl": "exit 0",
     "python": 'if [[ $1 == -c ]]; then echo 10.0.0.1; else printf "%s\\n" "${@:3}" >"$PLAY/words"; fi',
 }
-MINE = ["+recipe=sinternal_grpo", "hardware=8gpu_7b", "guard=ray_actor", "actor_rollout_ref.model.path=/abs/model"]
+MINE = ["+recipe=sinternal_grpo", "actor_rollout_ref.model.path=/abs/model"]
 
 
 @pytest.fixture
@@ -29,13 +29,14 @@ def submit(tmp_path):
         program.write_text(f"#!/usr/bin/env bash\n{body}\n")
         program.chmod(0o755)
 
-    def run(**variables: str) -> tuple[str, list[str]]:
+    def run(*words: str, **variables: str) -> tuple[str, list[str]]:
         job = {"JOB_ID": "7", "JOB_NAME": "run", "JOB_NODELIST": "n[1-2]", "CPUS_ON_NODE": "64", "SUBMIT_DIR": "/abs"}
         environment = os.environ | {f"SLURM_{name}": value for name, value in job.items()} | variables
         environment |= {"PLAY": str(tmp_path), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-        done = subprocess.run(["bash", SCRIPT, *MINE], env=environment, capture_output=True, text=True, timeout=60)
-        words = tmp_path / "words"
-        return done.stdout, words.read_text().splitlines() if words.exists() else []
+        command = ["bash", SCRIPT, *MINE, *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        given = tmp_path / "words"
+        return done.stdout, given.read_text().splitlines() if given.exists() else []
 
     return run
 
@@ -52,7 +53,25 @@ def test_guards_are_held_back_on_every_node(submit):
     assert config.trainer.default_local_dir == "/abs/checkpoints/run"
 
 
-def test_a_node_whose_guards_leave_nothing_to_train_on_is_refused(submit):
-    printed, words = submit(SLURM_GPUS_ON_NODE="4")
+@pytest.mark.parametrize(
+    ("words", "gpus", "training", "guard"),
+    [
+        (["guard=none"], "8", 8, 0),
+        (["guard=verl_router"], "8", 4, 8),
+        ([], "4", 2, 4),
+        (["trainer.n_gpus_per_node=2"], "4", 2, 4),
+        (["hardware=1gpu_7b", "guard=none"], "1", 1, 0),
+    ],
+)
+def test_the_gpus_that_slurm_gives_are_shared_out(submit, words, gpus, training, guard):
+    config = compose_config(submit(*words, SLURM_GPUS_ON_NODE=gpus)[1])
 
-    assert "GUARD_GPUS=4 of the 4 on a node leaves none to train on" in printed and words == []
+    assert (config.trainer.n_gpus_per_node, config.sinternal.guard.n_gpus) == (training, guard)
+    if words == ["guard=verl_router"]:
+        assert (config.reward.reward_model.nnodes, config.reward.reward_model.n_gpus_per_node) == (2, 4)
+
+
+def test_nodes_without_gpus_say_nothing_of_them(submit):
+    _, words = submit(SLURM_GPUS_ON_NODE="0")
+
+    assert not any("gpus_per_node" in word for word in words)

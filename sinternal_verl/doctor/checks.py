@@ -14,6 +14,7 @@ from sinternal_verl.doctor.installation import check_installation
 from sinternal_verl.doctor.keys import check_dead_keys, check_missing, check_use_v1
 from sinternal_verl.doctor.lengths import check_row_lengths
 from sinternal_verl.doctor.model import check_model
+from sinternal_verl.doctor.placement import check_placement
 from sinternal_verl.doctor.problem import Finding, Problem, is_ppo, problems_of
 from sinternal_verl.doctor.resources import check_resources
 from sinternal_verl.doctor.reward import check_reward
@@ -36,16 +37,26 @@ COMMON: tuple[Check, ...] = (
     check_memory,
     check_checkpoints,
 )
-GRPO_ONLY: tuple[Check, ...] = (check_dead_keys, check_use_v1, check_reward, check_scorers, check_guard)
-
-
+GRPO_ONLY: tuple[Check, ...] = (
+    check_dead_keys,
+    check_use_v1,
+    check_reward,
+    check_scorers,
+    check_guard,
+    check_placement,
+)
 SFT_ONLY: tuple[Check, ...] = (check_row_lengths,)
+
+DEVICE = "trainer.device"
 
 
 def run_checks(config: DictConfig) -> list[Finding]:
     """Run every check that fits the configuration: problems, and notes that do not stop a run."""
     checks = (*COMMON, *(GRPO_ONLY if is_ppo(config) else SFT_ONLY))
-    return [finding for check in checks for finding in _run(check, config)]
+    found = [finding for check in checks for finding in _run(check, config)]
+    # The installation and the resources both miss the GPU; the latter come last and name the words to add.
+    twice = [finding for finding in found if finding.key == DEVICE][:-1]
+    return [finding for finding in found if finding not in twice]
 
 
 def find_problems(config: DictConfig) -> list[Problem]:

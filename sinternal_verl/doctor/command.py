@@ -10,37 +10,45 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.doctor.checks import run_checks
 from sinternal_verl.doctor.fits import memory_table
+from sinternal_verl.doctor.placement import placement_table
 from sinternal_verl.doctor.problem import problems_of, report
 
 MAINS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
 """verl's mains and the name of the configuration each starts from."""
 
-DEFAULTS = ("+recipe=sinternal_grpo", "hardware=1gpu_7b")
-"""Overrides where none of their keys is given: scorers and guard are the same on all hardware."""
+RECIPE = "+recipe=sinternal_grpo"
+"""What is meant where no recipe is given."""
 
 
 def with_defaults(overrides: Sequence[str], *defaults: str) -> list[str]:
-    """``defaults`` whose keys are not given, then the overrides; `DEFAULTS` where there is no recipe.
+    """`RECIPE` and ``defaults``, less those whose keys are given, then the overrides.
 
     >>> with_defaults(["guard=ray_actor"], "guard=none")
-    ['+recipe=sinternal_grpo', 'hardware=1gpu_7b', 'guard=ray_actor']
+    ['+recipe=sinternal_grpo', 'guard=ray_actor']
     >>> with_defaults(["+recipe=mine"], "guard=none")
     ['guard=none', '+recipe=mine']
     """
     given = {_key(override) for override in overrides}
-    wanted = [*(DEFAULTS if "recipe" not in given else ()), *defaults]
-    return [*(default for default in wanted if _key(default) not in given), *overrides]
+    return [*(default for default in (RECIPE, *defaults) if _key(default) not in given), *overrides]
 
 
 def compose_config(overrides: list[str]) -> DictConfig:
-    """Compose the overrides as verl's own main would; ``+recipe=…sft…`` means its SFT main.
+    """Compose the overrides as verl's own main would.
 
     Raises:
         hydra.errors.HydraException: an override or a recipe that does not exist.
     """
-    main = "sft" if any(o.lstrip("+").startswith("recipe=") and "sft" in o for o in overrides) else "grpo"
     with initialize_config_module("verl.trainer.config", version_base=None):
-        return compose(MAINS[main], overrides=overrides)
+        return compose(MAINS[main_of(overrides)], overrides=overrides)
+
+
+def main_of(overrides: Sequence[str]) -> str:
+    """The key of `MAINS`: ``+recipe=…sft…`` means verl's SFT main.
+
+    >>> main_of(["+recipe=sinternal_sft_cpu"]), main_of(["data.seed=1"])
+    ('sft', 'grpo')
+    """
+    return "sft" if any(_key(o) == "recipe" and "sft" in o for o in overrides) else "grpo"
 
 
 def _key(override: str) -> str:
@@ -56,7 +64,8 @@ def doctor(overrides: list[str]) -> int:
         return 2
     found = run_checks(config)
     problems = problems_of(found)
+    for table in (placement_table(config), memory_table(config)):
+        if table:
+            print(table, flush=True)
     print(report(found), file=sys.stderr if problems else sys.stdout)
-    if needed := memory_table(config):
-        print(needed)
     return 2 if problems else 0

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from sinternal_verl.doctor.placement import words_for_guard
 from sinternal_verl.doctor.pretrained import context_of, local_file, read_config, too_long
 from sinternal_verl.doctor.problem import Finding, Note, Problem, get
 from sinternal_verl.doctor.tokenizer import compare
+from sinternal_verl.gpus import room_for
 
 URL_TIMEOUT_S = 5
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -59,22 +61,12 @@ def _placement(config: DictConfig) -> Iterator[Problem]:
         return
     held_back = get(config, "sinternal.guard.n_gpus", 0)
     if settings.replicas < 1:
-        step = "hold GPUs back: sinternal.guard.n_gpus=1 and fewer trainer.n_gpus_per_node; or guard=openai_endpoint"
-        yield Problem("sinternal.guard.replicas", settings.replicas, "no replica, no verdict", step)
-    elif settings.replicas > (room := _room(held_back, settings.num_gpus)):
-        reason = (
-            f"{settings.replicas} x {settings.num_gpus:g} GPUs, but {held_back} are held back from the trainer, with "
-            f"room for {room}"
-        )
+        reason = "no replica, no verdict: training leaves the guard too few GPUs"
+        yield Problem("sinternal.guard.replicas", settings.replicas, reason, words_for_guard(config))
+    elif settings.replicas > (room := room_for(held_back, settings.num_gpus, get(config, "trainer.nnodes", 1))):
+        reason = f"{settings.replicas} x {settings.num_gpus:g} GPUs, but the guard holds {held_back}, room for {room}"
         step = "lower sinternal.guard.replicas or num_gpus, or raise sinternal.guard.n_gpus"
         yield Problem("sinternal.guard.replicas", settings.replicas, reason, step)
-
-
-def _room(gpus: int, each: float) -> float:
-    """How many actors of so many GPUs find a place: a part of one comes from a single GPU."""
-    if each == 0:
-        return math.inf
-    return int(gpus // each) if each >= 1 else gpus * int(1 / each + 1e-9)
 
 
 def _endpoint(config: DictConfig) -> Iterator[Problem]:
@@ -107,8 +99,10 @@ def _served_by_verl(config: DictConfig) -> Iterator[Problem]:
     held_back = get(config, "sinternal.guard.n_gpus", 0)
     if held_back < 1:
         reason = "verl's reward-model servers need whole GPUs of their own (logical ones on a CPU)"
-        step = "sinternal.guard.n_gpus=1 and as many fewer trainer.n_gpus_per_node; or guard=openai_endpoint"
-        yield Problem("sinternal.guard.n_gpus", held_back, reason, step)
+        yield Problem("sinternal.guard.n_gpus", held_back, reason, words_for_guard(config))
+    elif held_back % (nodes := get(config, "trainer.nnodes", 1)):
+        reason = f"verl's reward-model servers take as many of each of the {nodes} nodes"
+        yield Problem("sinternal.guard.n_gpus", held_back, reason, "leave it out, or choose a multiple of the nodes")
     elif held_back % (size := get(config, f"{served}.rollout.tensor_model_parallel_size", 1)):
         reason = f"{held_back} GPUs are no multiple of it"
         yield Problem(f"{served}.rollout.tensor_model_parallel_size", size, reason, "choose a divisor")

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from omegaconf import DictConfig, ListConfig
 
-from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.doctor.placement import hardware_of, words_for
+from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo
+from sinternal_verl.gpus import GUARD, NODE, TRAINING, given
 
 RAY_INIT = "ray_kwargs.ray_init"
 
@@ -22,13 +24,17 @@ PATHS = (
 """What workers on other nodes open by themselves."""
 
 
-def check_resources(config: DictConfig) -> Iterator[Problem]:
+def check_resources(config: DictConfig) -> Iterator[Finding]:
     """GPUs of one node for a local run; every node of an existing cluster for one that joins it."""
     if not is_ppo(config):
         yield from _torchrun(config)
         return
-    if (gpus := get(config, "trainer.n_gpus_per_node", 0)) < 1:
-        yield Problem("trainer.n_gpus_per_node", gpus, "nothing is left to train on", "give it at least 1")
+    for key in (TRAINING, GUARD, NODE):
+        if not isinstance(number := get(config, key, 0), int):
+            yield Problem(key, number, "this is no number of GPUs", "give a whole number, or leave it out")
+            return
+    if (gpus := get(config, TRAINING, 0)) < 1:
+        yield Problem(TRAINING, gpus, "nothing is left to train on", "give it at least 1")
         return
     address = existing_cluster(config)
     yield from _local(config) if address is None else _cluster(config, address)
@@ -44,7 +50,13 @@ def existing_cluster(config: DictConfig) -> str | None:
 
 def _torchrun(config: DictConfig) -> Iterator[Problem]:
     wanted, found = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), _devices_here()
-    if get(config, "trainer.device", "cuda") != "cpu" and wanted > found:
+    device = get(config, "trainer.device", "cuda")
+    if device == "cpu" or wanted <= found:
+        return
+    if found == 0:
+        step = "take +recipe=sinternal_sft_cpu, for small models"
+        yield Problem("trainer.device", device, "this machine has no GPU that verl finds", step)
+    else:
         reason = f"torchrun starts {wanted} processes on this node, which has {found} GPUs"
         yield Problem("--nproc_per_node", wanted, reason, f"start with --nproc_per_node={found}")
 
@@ -56,7 +68,7 @@ def _devices_here() -> int:
     return 0 if platform.device_name == "cpu" else platform.device_count()
 
 
-def _local(config: DictConfig) -> Iterator[Problem]:
+def _local(config: DictConfig) -> Iterator[Finding]:
     from ray._private.utils import get_num_cpus
 
     nodes = get(config, "trainer.nnodes", 1)
@@ -64,28 +76,41 @@ def _local(config: DictConfig) -> Iterator[Problem]:
         step = "start Ray on every node (ray start --head, ray start --address=...) and run on the head"
         yield Problem("trainer.nnodes", nodes, "there is no Ray cluster to join, and a local one has one node", step)
         return
-    if get(config, "trainer.device", "cuda") == "cpu":
-        logical = get(config, f"{RAY_INIT}.num_gpus", 0)
-        yield from _too_few(config, logical, f"{RAY_INIT}.num_gpus declares {logical} logical ones")
-    else:
-        found = get(config, f"{RAY_INIT}.num_gpus", _devices_here())
-        yield from _too_few(config, found, f"this machine has {found}")
+    if finding := _unlike_the_hardware(config):
+        yield finding
+        if isinstance(finding, Problem):
+            return  # the CPUs that Ray is asked for are those of the same processes
     cpus = get(config, f"{RAY_INIT}.num_cpus", get_num_cpus(override_docker_cpu_warning=True))
     step = "declare more, they are logical; or lower transfer_queue.backend.SimpleStorage.num_data_storage_units"
     found = f"it would count {cpus:g} here"
     yield from _too_few_cpus(config, [cpus], [cpus], found, f"{RAY_INIT}.num_cpus", step)
 
 
-def _too_few(config: DictConfig, found: float, where: str) -> Iterator[Problem]:
-    training, guard = get(config, "trainer.n_gpus_per_node", 0), get(config, "sinternal.guard.n_gpus", 0)
-    if training + guard > found:
-        reason = f"{training} GPUs a node for training and {guard} for the guard are needed, but {where}"
-        yield Problem(
-            "trainer.n_gpus_per_node",
-            training,
-            reason,
-            "lower it, or sinternal.guard.n_gpus, or choose another hardware=",
-        )
+def _unlike_the_hardware(config: DictConfig) -> Finding | None:
+    """Too few GPUs are a problem, more than the hardware file states are a note."""
+    training, guard = get(config, TRAINING, 0), get(config, GUARD, 0)
+    device, key = get(config, "trainer.device", "cuda"), f"{RAY_INIT}.num_gpus"
+    found = get(config, key, 0 if device == "cpu" else _devices_here())
+    if training + guard <= found:
+        if device != "cpu" and (stated := get(config, NODE)) and stated < found:
+            reason = f"this machine has {found:g}, and the others stay idle"
+            return Note(NODE, stated, reason, f"choose another hardware=, or add {NODE}={found:g}")
+        return None
+    reason = (
+        f"training needs {training} GPUs and the guard {guard}, but " if guard else f"it needs {training} GPUs, but "
+    )
+    if device == "cpu":
+        reason += f"{key} declares {found} logical ones"
+        return Problem(TRAINING, training, reason, f"set {key}={training + guard}, or lower {TRAINING} or {GUARD}")
+    reason += f"this machine has {found or 'none'}"
+    if found and training + guard > get(config, NODE, 0):
+        # More than the hardware file states: a user has set them so.
+        return Problem(TRAINING, training, reason, f"lower it or {GUARD}; either follows from the other if left out")
+    if not found:
+        return Problem("trainer.device", device, reason, words_for(config, found))
+    if given(config, TRAINING) is None:
+        return Problem("hardware", hardware_of(config), reason, words_for(config, found))
+    return Problem(TRAINING, training, reason, f"leave it out, and {words_for(config, found)}")
 
 
 def _too_few_cpus(
@@ -103,7 +128,7 @@ def _too_few_cpus(
     from verl.single_controller.ray.base import ResourcePoolManager
 
     wanted = get(config, "trainer.nnodes", 1)
-    training = get(config, "trainer.n_gpus_per_node", 0) * ResourcePoolManager.max_colocate_count
+    training = get(config, TRAINING, 0) * ResourcePoolManager.max_colocate_count
     guard = 0
     if get(config, "sinternal.guard.backend") == "ray_actor":
         guard = get(config, "sinternal.guard.replicas", 0) * get(config, "sinternal.guard.num_cpus", 1)
@@ -142,15 +167,19 @@ def _cluster(config: DictConfig, address: str) -> Iterator[Problem]:
     if isinstance(nodes, Problem):
         yield nodes
         return
-    per_node, wanted = get(config, "trainer.n_gpus_per_node", 0), get(config, "trainer.nnodes", 1)
+    per_node, wanted = get(config, TRAINING, 0), get(config, "trainer.nnodes", 1)
     able = [cpus for gpus, cpus in nodes if gpus >= per_node]
     found = f"the cluster at {address} has {len(nodes)} nodes with {_listed(gpus for gpus, _ in nodes)} GPUs"
     if len(able) < wanted:
         reason = f"{wanted} nodes with {per_node} GPUs each are needed; {found}"
-        yield Problem("trainer.nnodes", wanted, reason, "wait for the missing nodes to join, or lower it")
-    elif sum(gpus for gpus, _ in nodes) - wanted * per_node < (guard := get(config, "sinternal.guard.n_gpus", 0)):
+        step = "wait for the missing nodes to join, or lower it"
+        if len(nodes) >= wanted:
+            step = words_for(config, nodes[wanted - 1][0])
+        yield Problem("trainer.nnodes", wanted, reason, step)
+    elif sum(gpus for gpus, _ in nodes) - wanted * per_node < (guard := get(config, GUARD, 0)):
         reason = f"nothing is left for the guard beside {wanted} x {per_node} for training; {found}"
-        yield Problem("sinternal.guard.n_gpus", guard, reason, "lower trainer.n_gpus_per_node or the guard's share")
+        step = f"state the GPUs of a node: {NODE}={nodes[wanted - 1][0]:g}, or lower {TRAINING} or {GUARD}"
+        yield Problem(GUARD, guard, reason, step)
     else:
         cpus = [cpus for _, cpus in nodes]
         found = f"the cluster at {address} has {_listed(cpus)}"

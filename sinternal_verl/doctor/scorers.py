@@ -1,16 +1,19 @@
 """Can every sample be scored? The scorers, the data sources they claim, and what failures do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from sinternal_verl.doctor.problem import Problem, get
+from sinternal_verl.doctor.problem import Finding, Note, Problem, get
+from sinternal_verl.gpus import GUARD
 from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError, bind
 
 MANAGER = "SInternalRewardManager"
 NAME = "sinternal"
+OWN_FUNCTION = "reward.custom_reward_function"
 
 
 def uses_our_manager(config: DictConfig) -> bool:
@@ -18,11 +21,15 @@ def uses_our_manager(config: DictConfig) -> bool:
     return get(config, "reward.reward_manager.name") in (MANAGER, NAME)
 
 
-def check_scorers(config: DictConfig) -> Iterator[Problem]:
+def check_scorers(config: DictConfig) -> Iterator[Finding]:
     """`sinternal.scorers` against the data; left alone where a function of the user's own scores all."""
     yield from _limits(config)
     yield from _unsupported(config)
-    if not uses_our_manager(config) or get(config, "reward.custom_reward_function.path"):
+    if get(config, f"{OWN_FUNCTION}.path"):
+        if not get(config, f"{OWN_FUNCTION}.reward_kwargs.guard"):
+            yield from _unasked(config, "your own reward function scores all samples, and is given no guard")
+        return
+    if not uses_our_manager(config):
         return
     node = get(config, "sinternal.scorers")
     configured = OmegaConf.to_container(node, resolve=True) if node else {}
@@ -42,7 +49,7 @@ def check_scorers(config: DictConfig) -> Iterator[Problem]:
         step = "add +sinternal.scorers.boxed_math.sources=['*']"
         yield Problem("sinternal.scorers", "null", "no scorer is configured", step)
     elif len(bound) == len(entries):
-        yield from _sources(config, router)
+        yield from _sources(config, router, entries)
 
 
 def _unsupported(config: DictConfig) -> Iterator[Problem]:
@@ -67,27 +74,45 @@ def _problem(error: ScorerError) -> Problem:
     return Problem(f"sinternal.scorers.{error.key}", error.value, error.reason, error.next_step)
 
 
-def _sources(config: DictConfig, router: Router) -> Iterator[Problem]:
-    """Data sources in the files that no scorer takes."""
-    column = get(config, "data.reward_fn_key", "data_source")
+def _sources(config: DictConfig, router: Router, entries: Mapping[str, Any]) -> Iterator[Finding]:
+    """Data sources in the files that no scorer takes, and a guard that none of them needs."""
+    column, asked, complete = get(config, "data.reward_fn_key", "data_source"), False, True
     for key in ("data.train_files", "data.val_files"):
         value = get(config, key)
         paths = value if isinstance(value, list | ListConfig) else [value] if value else []
+        complete &= bool(paths)
         for path in (Path(path).expanduser() for path in paths):
-            if path.suffix != ".parquet" or not path.is_file():
-                continue
-            file = pq.ParquetFile(path)
-            if column not in file.schema_arrow.names:
-                continue
-            batches = file.iter_batches(columns=[column])
-            found = {source for batch in batches for source in batch[0].unique().to_pylist() if source is not None}
-            for source in sorted(source for source in found if router.find(source) is None):
-                known = ", ".join(router.sources)
-                step = f"add it to a scorer's sources, e.g. sinternal.scorers.boxed_math.sources=['{source}']"
-                yield Problem(f"{key} ({path})", source, f"no scorer takes this {column}; there are {known}", step)
-            for source in sorted(source for source in found if lacks_guard(router, source)):
-                reason = "only the scorer of everything takes it: safety prompts need a guard"
-                yield Problem(f"{key} ({path})", source, reason, "choose guard=ray_actor or guard=openai_endpoint")
+            found = _sources_of(path, column)
+            complete &= found is not None
+            for source in sorted(found or ()):
+                bound = router.find(source)
+                asked |= bound is None or bool(entries[bound.key].get("guard"))
+                if bound is None:
+                    known = ", ".join(router.sources)
+                    step = f"add it to a scorer's sources, e.g. sinternal.scorers.boxed_math.sources=['{source}']"
+                    yield Problem(f"{key} ({path})", source, f"no scorer takes this {column}; there are {known}", step)
+                elif lacks_guard(router, source):
+                    reason = "only the scorer of everything takes it: safety prompts need a guard"
+                    yield Problem(f"{key} ({path})", source, reason, "choose guard=ray_actor or guard=openai_endpoint")
+    if complete and not asked:
+        yield from _unasked(config, "no row of the training and validation files is scored by a guard")
+
+
+def _sources_of(path: Path, column: str) -> set[str] | None:
+    """The data sources of a file; None where they cannot be told."""
+    if path.suffix != ".parquet" or not path.is_file():
+        return None
+    file = pq.ParquetFile(path)
+    if column not in file.schema_arrow.names:
+        return None
+    batches = file.iter_batches(columns=[column])
+    return {source for batch in batches for source in batch[0].unique().to_pylist() if source is not None}
+
+
+def _unasked(config: DictConfig, reason: str) -> Iterator[Note]:
+    if backend := get(config, "sinternal.guard.backend"):
+        gpus = get(config, GUARD, 0)
+        yield Note("guard", backend, reason, f"guard=none frees {gpus} GPUs" if gpus else "guard=none does without it")
 
 
 def lacks_guard(router: Router, source: str) -> bool:

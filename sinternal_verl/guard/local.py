@@ -6,31 +6,34 @@ from contextlib import contextmanager
 import ray
 from omegaconf import DictConfig, OmegaConf
 
-from sinternal_verl.doctor.command import compose_config, with_defaults
+from sinternal_verl.doctor.command import compose_config, main_of, with_defaults
 from sinternal_verl.doctor.guard import check_guard
-from sinternal_verl.doctor.problem import Problem, get, problems_of
+from sinternal_verl.doctor.problem import Problem, problems_of
+from sinternal_verl.gpus import REPLICAS, given, gpus_for
 from sinternal_verl.guard.backend import GuardUnavailable
 from sinternal_verl.guard.replica import end_guard, guard_settings, start_guard
 
 
-def compose_guard(overrides: Sequence[str], *defaults: str) -> DictConfig:
-    """The configuration of a program without a trainer: every GPU may be the guard's.
+def compose_guard(overrides: Sequence[str], guard: str = "none") -> DictConfig:
+    """The configuration of a program without a trainer: every GPU may be the guard's, and one replica is its default.
 
     Args:
         overrides: as for verl's main; without a recipe, that of GRPO is meant.
-        defaults: overrides where none of their keys is given.
+        guard: which one, where the overrides name none.
 
     Raises:
         hydra.errors.HydraException: they do not compose.
         ValueError: they are of a recipe without a guard.
     """
-    config = compose_config(with_defaults(overrides, *defaults))
-    guard = get(config, "sinternal.guard")
-    if guard is None:
+    words = with_defaults(overrides, f"guard={guard}")
+    if main_of(words) != "grpo":
         raise ValueError("this recipe has no sinternal.guard; give one of verl's GRPO main")
-    if guard.get("backend") == "ray_actor":
-        guard.replicas = guard.replicas or 1
-        guard.n_gpus = guard.replicas * guard.num_gpus
+    config = compose_config(words)
+    settings = config.sinternal.guard
+    if settings.get("backend") == "ray_actor":
+        if given(config, REPLICAS) is None:
+            settings.replicas = 1
+        settings.n_gpus = gpus_for(settings.replicas, settings.num_gpus)
     return config
 
 

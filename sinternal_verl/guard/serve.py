@@ -184,7 +184,7 @@ def serve(overrides: Sequence[str], host: str, port: int) -> int:
     from sinternal_verl.guard.local import compose_guard, find_guard_problems, running_guard
 
     try:
-        config = compose_guard(overrides, "guard=ray_actor")
+        config = compose_guard(overrides, "ray_actor")
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         print(f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr)
         return 2

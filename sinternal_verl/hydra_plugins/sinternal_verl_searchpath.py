@@ -1,8 +1,13 @@
-"""Puts our recipes on the search path of every Hydra app, so that ``+recipe=…`` resolves in verl's
-own mains. Installed into the namespace package ``hydra_plugins``; import nothing but Hydra here."""
+"""Puts our recipes on the search path of every Hydra app, so that ``+recipe=…`` resolves in verl's own mains, and
+registers the resolvers that they use. Installed into the namespace package ``hydra_plugins``, which every Hydra app of
+the environment imports: import nothing here that imports more than Hydra and OmegaConf."""
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from sinternal_verl.gpus import register_resolvers
+
+register_resolvers()
 
 
 class SinternalSearchPath(SearchPathPlugin):

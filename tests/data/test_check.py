@@ -182,8 +182,9 @@ class TestRouter:
         assert router.find("gsm8k") is None
         assert keys == ("messages", "data_source")
 
-    def test_of_another_hardware_the_recipe_is_still_the_default(self):
-        assert set(load_router(["hardware=8gpu_14b"])[0].sources) == {"*", "verification/*"}
+    def test_of_another_hardware_or_guard_the_recipe_is_still_the_default(self):
+        assert set(load_router(["hardware=8gpu_14b"])[0].sources) == {"*", "verification/*", "safety/*"}
+        assert set(load_router(["guard=none"])[0].sources) == {"*", "verification/*"}
 
     @pytest.mark.parametrize(
         ("overrides", "error", "message"),

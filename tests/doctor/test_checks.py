@@ -71,7 +71,7 @@ def test_all_problems_are_listed_together(grpo_config):
         ("trainer.n_gpus_per_node=7 ray_kwargs.ray_init.num_cpus=64", "trainer.n_gpus_per_node", "3584"),
         ("trainer.n_gpus_per_node=0", "trainer.n_gpus_per_node", "nothing is left to train on"),
         ("trainer.nnodes=2", "trainer.nnodes", "no Ray cluster to join"),
-        ("sinternal.guard.n_gpus=3", "trainer.n_gpus_per_node", "3 for the guard"),
+        ("sinternal.guard.n_gpus=3", "trainer.n_gpus_per_node", "and the guard 3"),
         ("trainer.total_training_steps=100", "trainer.total_training_steps", "ends after step"),
         ("trainer.device=cuda", "trainer.device", "no such device"),
     ],
@@ -255,6 +255,10 @@ class TestExistingCluster:
     def test_too_few_nodes_are_named(self, grpo_config, monkeypatch):
         found = self.found(grpo_config, monkeypatch, [8.0], "trainer.nnodes=2", "trainer.n_gpus_per_node=8")
         assert "1 nodes with 8 GPUs" in str(found["trainer.nnodes"])
+
+    def test_nodes_that_are_too_small_are_told_the_word(self, grpo_config, monkeypatch):
+        found = self.found(grpo_config, monkeypatch, [4.0, 2.0], "trainer.nnodes=2", "trainer.n_gpus_per_node=4")
+        assert "add sinternal.hardware.n_gpus_per_node=2" in str(found["trainer.nnodes"])
 
     def test_the_guard_needs_its_share(self, grpo_config, monkeypatch):
         found = self.found(grpo_config, monkeypatch, [1.0], "sinternal.guard.n_gpus=1")

@@ -1,12 +1,15 @@
 """The guard is checked before a model loads."""
 
 import pytest
+from omegaconf import OmegaConf
 
 from sinternal_verl.doctor.command import compose_config
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.problem import Note, Problem
 from sinternal_verl.doctor.scorers import check_scorers
 from sinternal_verl.world.guard import make_guard_tokenizer
+
+KWARGS = "reward.custom_reward_function.reward_kwargs"
 
 
 def problems(*overrides: str) -> dict[str, str]:
@@ -15,7 +18,7 @@ def problems(*overrides: str) -> dict[str, str]:
 
 
 def test_no_guard_has_nothing_to_check():
-    assert problems("hardware=1gpu_7b") == {}
+    assert problems("hardware=1gpu_7b", "guard=none") == {}
 
 
 @pytest.mark.parametrize("guard", ["ray_actor", "verl_router"])
@@ -28,14 +31,15 @@ def test_a_guard_on_the_gpus_held_back_is_sound(guard):
     [
         (["hardware=1gpu_7b", "guard=ray_actor"], "sinternal.guard.replicas", "guard=openai_endpoint"),
         (
-            ["hardware=8gpu_7b", "guard=ray_actor", "sinternal.guard.replicas=5"],
+            ["hardware=8gpu_7b", "guard=ray_actor", "sinternal.guard.replicas=5", "sinternal.guard.n_gpus=4"],
             "sinternal.guard.replicas",
-            "4 are held",
+            "the guard holds 4",
         ),
         (
             [
                 *("hardware=8gpu_7b", "guard=ray_actor", "sinternal.guard.num_gpus=0.6"),
                 *("sinternal.guard.replicas=6", "sinternal.guard.engine.gpu_memory_utilization=0.5"),
+                "sinternal.guard.n_gpus=4",
             ],
             "sinternal.guard.replicas",
             "room for 4",
@@ -61,6 +65,7 @@ def test_a_guard_on_the_gpus_held_back_is_sound(guard):
             "no such folder",
         ),
         (["hardware=8gpu_7b", "guard=ray_actor", "+sinternal.guard.engine.modle=x"], "sinternal.guard", "modle"),
+        (["guard=ray_actor", "trainer.n_gpus_per_node=8"], "sinternal.guard.replicas", "leave trainer.n_gpus_per_node"),
         (["hardware=1gpu_7b", "guard=openai_endpoint"], "sinternal.guard.url", "http://host:port/v1"),
         (
             ["hardware=1gpu_7b", "guard=openai_endpoint", "sinternal.guard.url=http://127.0.0.1:9/v1"],
@@ -68,6 +73,8 @@ def test_a_guard_on_the_gpus_held_back_is_sound(guard):
             "no answer",
         ),
         (["hardware=1gpu_7b", "guard=verl_router"], "sinternal.guard.n_gpus", "GPUs of their own"),
+        (["hardware=cpu", "guard=verl_router"], "sinternal.guard.n_gpus", "ray_kwargs.ray_init.num_gpus=2"),
+        (["guard=verl_router", "trainer.nnodes=2", "sinternal.guard.n_gpus=3"], "sinternal.guard.n_gpus", "2 nodes"),
         (
             ["hardware=8gpu_7b", "guard=verl_router", "reward.reward_model.enable_resource_pool=false"],
             "reward.reward_model.enable_resource_pool",
@@ -113,6 +120,32 @@ def test_safety_prompts_without_a_guard_are_a_problem(grpo_config, tmp_path):
 
     assert len(found) == 1
     assert "safety/harmful/x" in found[0] and "guard=ray_actor" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason", "step"),
+    [
+        (["sinternal.guard.n_gpus=4"], "no row of the training and validation files", "guard=none frees 4 GPUs"),
+        ([], "no row of the training and validation files", "guard=none does without it"),
+        (["reward.custom_reward_function.path=my.py"], "your own reward function", "guard=none"),
+        (["reward.custom_reward_function.path=my.py", f"{KWARGS}.guard.backend=ray_actor"], None, None),
+        (["sinternal.scorers.safety.sources=['*']", "sinternal.scorers.boxed_math=null"], None, None),
+        (["data.val_files=/elsewhere/rows.json"], None, None),
+        (["data.val_files=null"], None, None),
+    ],
+)
+def test_a_guard_that_nobody_asks_is_noted(world, overrides, reason, step):
+    """And that is all: files that cannot be read, and scorers that ask it, bring no note."""
+    words = ["+recipe=sinternal_grpo_cpu", "guard=ray_actor", f"data.train_files={world['train']}"]
+    config = compose_config([*words, f"data.val_files={world['held_out']}"])
+    OmegaConf.set_struct(config, False)
+    config.merge_with(OmegaConf.from_dotlist(overrides))
+
+    found = list(check_scorers(config))
+    assert [type(finding) for finding in found] == [Note] * (reason is not None)
+    for note in found:
+        assert (note.key, note.value) == ("guard", "ray_actor")
+        assert reason in note.reason and step in note.next_step
 
 
 def test_a_mode_that_does_not_exist_is_found_before_a_replica_starts(tmp_path):

@@ -35,6 +35,21 @@ def test_grpo_main_exits_with_2_and_lists_everything(world, tmp_path):
     assert "Started a local Ray instance" not in done.stdout + done.stderr
 
 
+def test_the_default_on_a_machine_without_a_gpu_is_told_the_words(world, tmp_path):
+    """They are typed as they are told, and the run would start but for the files."""
+    words = ["+recipe=sinternal_grpo", "actor_rollout_ref.model.path=/nowhere/model"]
+    files = [f"data.train_files={tmp_path / 'missing.parquet'}", f"data.val_files={world['held_out']}"]
+    done = run(grpo_command(*words, *files), tmp_path)
+
+    assert done.returncode == 2, done.stderr
+    for text in ("/nowhere/model", "missing.parquet", "trainer.device = cuda", "add hardware=cpu guard=none"):
+        assert text in done.stderr
+    assert "3 problems" in done.stderr
+
+    told = run(grpo_command(*words, *files, "hardware=cpu", "guard=none"), tmp_path)
+    assert "2 problems" in told.stderr and "/nowhere/model" in told.stderr and "missing.parquet" in told.stderr
+
+
 def test_sft_main_fails_with_one_report_from_rank_0(world, tmp_path):
     done = run(
         sft_command(

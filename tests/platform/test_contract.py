@@ -29,6 +29,7 @@ SYMBOLS = [
     ("hydra.experimental.callback", "Callback.on_job_start", "recipes run the checks from it"),
     ("hydra.core.utils", "JobReturn._return_value", "the watchdog's last line quotes the exception it holds"),
     ("hydra.plugins.search_path_plugin", "SearchPathPlugin", "puts the recipes on the search path"),
+    ("omegaconf", "OmegaConf.register_new_resolver", "gpus.py shares out the GPUs of a node with it"),
 ]
 
 
@@ -97,6 +98,7 @@ def source(module: str) -> str:
             "doctor refuses total_training_steps that the epochs never reach",
         ),
         ("vllm.envs", '"VLLM_ALLOW_LONG_MAX_MODEL_LEN"', "doctor heeds this permission"),
+        ("verl.trainer.main_ppo", "OmegaConf.resolve(config)", "gpus.py's resolvers are for the task runner, too"),
         ("verl.utils.tracking", '"VERL_FILE_LOGGER_PATH"', "launch.py names the metrics file with it"),
         ("verl.trainer.ppo.v1.trainer_base", "latest_checkpointed_iteration.txt", "doctor finds checkpoints by it"),
     ],

@@ -1,0 +1,133 @@
+"""How the GPUs of a node are shared: the guard claims some, training has the rest.
+
+A hardware file states the GPUs of a node, and three values follow from it as interpolations. A user may set any of
+them, and the others follow from that one:
+
+``trainer.n_gpus_per_node``   `training_gpus`
+``sinternal.guard.n_gpus``    `guard_gpus`
+``sinternal.guard.replicas``  `guard_replicas`
+
+OmegaConf needs the resolvers in every process that reads these values. Our search-path plugin registers them wherever
+Hydra composes, verl's entry point wherever verl runs: verl's task runner resolves the configuration in a process of
+its own. Both happen in programs that are not ours, so nothing but OmegaConf is imported here.
+"""
+
+import math
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+NODE, NODES = "sinternal.hardware.n_gpus_per_node", "trainer.nnodes"
+TRAINING, GUARD, REPLICAS = "trainer.n_gpus_per_node", "sinternal.guard.n_gpus", "sinternal.guard.replicas"
+OF_REPLICA = "sinternal.guard.num_gpus"
+PREFIX = "sinternal."
+"""Of our resolvers' names."""
+
+
+def register_resolvers() -> None:
+    """Make ``${sinternal.training_gpus:}`` and the others known to OmegaConf; safe to call twice."""
+    for resolver in (training_gpus, guard_gpus, guard_gpus_per_node, guard_replicas):
+        OmegaConf.register_new_resolver(f"{PREFIX}{resolver.__name__}", resolver, replace=True)
+
+
+def training_gpus(*, _root_: DictConfig) -> int:
+    """GPUs of each node that train: the most that the guard leaves and a step's rows divide by, at least 1."""
+    nodes = _nodes(_root_)
+    free = _node(_root_) - math.ceil(_guard_needs(_root_) / nodes)
+    dividing = (gpus for gpus in range(free, 0, -1) if _divides(_root_, gpus * nodes))
+    return next(dividing, max(free, 1))
+
+
+def guard_gpus(*, _root_: DictConfig) -> int:
+    """GPUs of all nodes that the guard holds: those of the replicas where their number is given, else all others."""
+    if _given_number(_root_, REPLICAS) is not None:
+        return _guard_needs(_root_)
+    training = _given_number(_root_, TRAINING)
+    training = training_gpus(_root_=_root_) if training is None else training
+    return max(_node(_root_) - training, 0) * _nodes(_root_)
+
+
+def guard_gpus_per_node(*, _root_: DictConfig) -> int:
+    """The guard's GPUs of each node; a share that does not divide by the nodes is rounded up."""
+    return math.ceil(_number(_root_, GUARD, 0) / _nodes(_root_))
+
+
+def guard_replicas(*, _root_: DictConfig) -> int:
+    """Replicas that find a place on the guard's GPUs."""
+    each = _number(_root_, OF_REPLICA, 1)
+    return 1 if each == 0 else int(room_for(_number(_root_, GUARD, 0), each, _nodes(_root_)))
+
+
+def given(config: DictConfig, key: str) -> Any:
+    """A value that stands in a file or on the command line; None where it follows from others by our resolvers."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent)
+    raw = OmegaConf.to_container(node, resolve=False).get(name) if node is not None else None
+    return None if isinstance(raw, str) and f"${{{PREFIX}" in raw and ":}" in raw else OmegaConf.select(config, key)
+
+
+def gpus_for(replicas: int, each: float) -> int:
+    """GPUs that so many replicas of so many GPUs fill or begin.
+
+    >>> gpus_for(4, 0.3), gpus_for(3, 2), gpus_for(1, 0)
+    (2, 6, 0)
+    """
+    return math.ceil(replicas / _on_one(each)) if 0 < each < 1 else math.ceil(replicas * each)
+
+
+def room_for(gpus: int, each: float, nodes: int = 1) -> float:
+    """How many replicas of so many GPUs find a place: a part of one comes from a single GPU, all of one node.
+
+    >>> room_for(4, 0.3), room_for(6, 2), room_for(6, 2, nodes=2), room_for(0, 0)
+    (12, 3, 2, inf)
+    """
+    if each == 0:
+        return math.inf
+    if each < 1:
+        return gpus * _on_one(each)
+    on_each, over = divmod(gpus, nodes)
+    return nodes * int(on_each // each) + int(over // each)
+
+
+def _on_one(each: float) -> int:
+    """Replicas of a part of a GPU that one GPU holds; 1 / 0.1 is a little less than 10."""
+    return int(1 / each + 1e-9)
+
+
+def _guard_needs(root: DictConfig) -> int:
+    """GPUs of all nodes without which the guard does not stand: one replica, unless more are given."""
+    if (gpus := _given_number(root, GUARD)) is not None:
+        return gpus
+    each, replicas = _number(root, OF_REPLICA, 1), _given_number(root, REPLICAS)
+    return gpus_for(1 if replicas is None else replicas, each)
+
+
+def _node(root: DictConfig) -> int:
+    gpus = OmegaConf.select(root, NODE)
+    if not isinstance(gpus, int):
+        raise ValueError(f"{NODE} = {gpus}: a hardware file must state the GPUs of a node, or {TRAINING} be given")
+    return gpus
+
+
+def _nodes(root: DictConfig) -> int:
+    return max(_number(root, NODES, 1), 1)
+
+
+def _divides(root: DictConfig, processes: int) -> bool:
+    """A step's rows divide by the training processes, and these into vLLM's engines."""
+    batch, samples = (OmegaConf.select(root, key) for key in ("data.train_batch_size", "actor_rollout_ref.rollout.n"))
+    if not (isinstance(batch, int) and isinstance(samples, int)):
+        return True
+    engine = _number(root, "actor_rollout_ref.rollout.tensor_model_parallel_size", 1)
+    return batch * samples % processes == 0 and processes % engine == 0
+
+
+def _given_number(root: DictConfig, key: str) -> Any:
+    value = given(root, key)
+    return value if isinstance(value, int | float) else None
+
+
+def _number(root: DictConfig, key: str, default: float) -> Any:
+    """What is no number counts as not given: the checks name it, and resolving must not stop all of them."""
+    value = OmegaConf.select(root, key)
+    return value if isinstance(value, int | float) else default
