@@ -8,6 +8,7 @@ other ids, and no spaces. (transformers 5.9.0 and 5.10.4, issues 45488 and 46710
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from omegaconf import DictConfig
 
@@ -70,9 +71,10 @@ def compare(key: str, path: str | None, trust_remote_code: bool = False) -> Iter
 
 def copy_command(key: str, folder: Path) -> str:
     """The command that makes the copy, and the override that takes it."""
-    copy, settings = f"{folder.absolute().name}-tokenizer", "tokenizer_config.json"
+    whole, copy, settings = str(folder.absolute()), f"{folder.absolute().name}-tokenizer", "tokenizer_config.json"
     if "tokenizer_class" in json.loads((folder / settings).read_text()):
         edit = rf's/"tokenizer_class": *"[^"]*"/"tokenizer_class": "{CLASS}"/'
     else:
         edit = f'0,/{{/s//{{"tokenizer_class": "{CLASS}",/'
-    return f"cp -rs '{folder.absolute()}' '{copy}' && sed -i '{edit}' '{copy}/{settings}', then {key}=$PWD/{copy}"
+    links = f"cp -rs {quote(whole)} {quote(copy)}"
+    return f"{links} && sed -i {quote(edit)} {quote(f'{copy}/{settings}')}, then {key}=$PWD/{copy}"
