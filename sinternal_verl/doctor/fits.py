@@ -156,11 +156,13 @@ def _training(config: DictConfig, needs: Needs, line: Line) -> Iterator[Finding]
 def _host(config: DictConfig, needs: Needs) -> Iterator[Finding]:
     if not needs.host or (is_ppo(config) and existing_cluster(config) is not None):
         return
-    key, names = engine_key(config), ("offload_policy", "param_offload", "optimizer_offload")
-    key, here = f"{key}.{next((name for name in names if get(config, f'{key}.{name}')), names[0])}", host_gb()
-    if needs.host > here:
+    engine, names = engine_key(config), ("offload_policy", "param_offload", "optimizer_offload")
+    name = next((name for name in names if get(config, f"{engine}.{name}")), names[0])
+    if needs.host > (here := host_gb()):
         reason = f"what is offloaded takes {needs.host:.0f} GB of host memory, and this machine has {here:.0f}"
-        yield Problem(key, "true", reason, f"more host memory, LoRA or a smaller model, or {key}=false with more GPUs")
+        lora = get(config, f"{model_key(config)}.lora_rank", 0) > 0
+        smaller = f"{engine}.model_dtype=bf16" if lora else "LoRA or a smaller model"
+        yield Problem(f"{engine}.{name}", "true", reason, f"more host memory, {smaller}, or false with more GPUs")
 
 
 def _awake(config: DictConfig, needs: Needs, line: Line) -> Iterator[Finding]:
