@@ -6,10 +6,6 @@ them, and the others follow from that one:
 ``trainer.n_gpus_per_node``   `training_gpus`
 ``sinternal.guard.n_gpus``    `guard_gpus`
 ``sinternal.guard.replicas``  `guard_replicas`
-
-OmegaConf needs the resolvers in every process that reads these values. Our search-path plugin registers them wherever
-Hydra composes, verl's entry point wherever verl runs: verl's task runner resolves the configuration in a process of
-its own. Both happen in programs that are not ours, so nothing but OmegaConf is imported here.
 """
 
 import math
@@ -22,12 +18,6 @@ TRAINING, GUARD, REPLICAS = "trainer.n_gpus_per_node", "sinternal.guard.n_gpus",
 OF_REPLICA = "sinternal.guard.num_gpus"
 PREFIX = "sinternal."
 """Of our resolvers' names."""
-
-
-def register_resolvers() -> None:
-    """Make ``${sinternal.training_gpus:}`` and the others known to OmegaConf; safe to call twice."""
-    for resolver in (training_gpus, guard_gpus, guard_gpus_per_node, guard_replicas):
-        OmegaConf.register_new_resolver(f"{PREFIX}{resolver.__name__}", resolver, replace=True)
 
 
 def training_gpus(*, _root_: DictConfig) -> int:

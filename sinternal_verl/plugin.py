@@ -11,8 +11,8 @@ from types import ModuleType
 
 from wrapt import when_imported
 
-from sinternal_verl.gpus import register_resolvers
 from sinternal_verl.platform.cpu import register_cpu_platform
+from sinternal_verl.resolvers import register_resolvers
 
 REGISTERED_WITH = {
     "verl.experimental.reward_loop.reward_manager": "sinternal_verl.training.manager",

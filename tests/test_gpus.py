@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from sinternal_verl.doctor.command import compose_config
-from sinternal_verl.gpus import GUARD, NODE, REPLICAS, TRAINING, given, register_resolvers
+from sinternal_verl.gpus import GUARD, NODE, REPLICAS, TRAINING, given
+from sinternal_verl.resolvers import register_resolvers
 
 
 @pytest.fixture(scope="module")

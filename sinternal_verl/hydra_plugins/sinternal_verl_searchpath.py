@@ -5,7 +5,7 @@ the environment imports: import nothing here that imports more than Hydra and Om
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from sinternal_verl.gpus import register_resolvers
+from sinternal_verl.resolvers import register_resolvers
 
 register_resolvers()
 

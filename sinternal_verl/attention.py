@@ -1,0 +1,35 @@
+"""What a run does without flash-attn: it attends by sdpa, packs its rows all the same, and takes fewer tokens at once.
+
+flash-attn has no wheel for the versions of a GPU installation, so a run must not need it. Two values of the recipes
+follow from whether it is installed, and a user may set either:
+
+``…model.override_config.attn_implementation``   `attention`
+``…ppo_max_token_len_per_gpu`` and ``data.max_token_len_per_gpu``   `micro_batch_tokens`
+"""
+
+import importlib.util
+
+from omegaconf import DictConfig, OmegaConf
+
+ROWS = (("data.max_prompt_length", "data.max_response_length"), ("data.max_length",))
+"""Keys whose values add up to a run's longest row: of verl's GRPO main, and of its SFT main."""
+
+
+def has_flash_attn() -> bool:
+    """Whether it is installed; it is not imported, which takes seconds."""
+    return importlib.util.find_spec("flash_attn") is not None
+
+
+def attention() -> str:
+    """transformers' name of the attention that can be had; with either, packed rows do not see one another."""
+    return "flash_attention_2" if has_flash_attn() else "sdpa"
+
+
+def micro_batch_tokens(tokens: int, *, _root_: DictConfig) -> int:
+    """``tokens`` with flash-attn; half of them without it, and one row at least: verl then computes log-probabilities
+    with a second copy of the logits, which are most of a micro-batch's memory. (verl 0.9.1, ``torch_functional``)"""
+    if has_flash_attn():
+        return tokens
+    main = ROWS[0] if "actor_rollout_ref" in _root_ else ROWS[1]
+    row = [OmegaConf.select(_root_, key) for key in main]
+    return max([tokens // 2, sum(row)] if all(isinstance(length, int) for length in row) else [tokens // 2])
