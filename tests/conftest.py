@@ -111,6 +111,14 @@ def guard_tokenizer(request):
 
 
 @pytest.fixture(scope="session")
+def untaught_guard(tmp_path_factory) -> Path:
+    """A guard of random weights that takes 2,048 tokens, made in a moment, as a Hugging Face folder."""
+    from sinternal_verl.world.guard import make_guard
+
+    return make_guard(tmp_path_factory.mktemp("untaught") / "guard", GUARD_CORPUS, seed=1)
+
+
+@pytest.fixture(scope="session")
 def taught_guard(tmp_path_factory) -> Path:
     """A guard that knows the rules of the lighthouse, as a Hugging Face folder."""
     from guards import teach_guard

@@ -9,6 +9,8 @@ Use: ``data.custom_cls.path=pkg://sinternal_verl.data.sft data.custom_cls.name=P
 """
 
 import random
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +27,20 @@ from sinternal_verl.data.report import Findings
 THINK = "<think>"
 
 
+class RowsTooLong(ValueError):
+    """Rows have more tokens than ``data.max_length``.
+
+    Attributes:
+        overlong: which, and how many.
+        next_step: what the user can change.
+    """
+
+    def __init__(self, overlong: Findings, max_length: int) -> None:
+        self.overlong = overlong
+        self.next_step = f"raise data.max_length={max_length}, drop the rows, or set data.truncation=right"
+        super().__init__("\n".join([*overlong.lines(), f"{overlong.count:,} rows are too long: {self.next_step}"]))
+
+
 class PromptCompletionDataset(Dataset):
     """Rows of ``prompt`` (list of ``{role, content}``) and ``completion`` (str, raw text).
 
@@ -33,9 +49,16 @@ class PromptCompletionDataset(Dataset):
     them unpadded (``data.pad_mode=no_padding``, its default). All rows are encoded when the dataset is
     made, before verl loads a model; a token takes four bytes.
 
+    Args:
+        within_s: for a check: encode the longest rows alone, as many as so many seconds allow.
+
+    Attributes:
+        rows: how many there are; ``len`` is how many are encoded.
+        cut: how many lost their end under ``right``.
+
     Raises:
-        ValueError: ``data.truncation`` is neither ``error`` nor ``right``, a file lacks a column, or
-            rows are longer than ``data.max_length`` under ``error``; the message names files and rows.
+        ValueError: ``data.truncation`` is neither ``error`` nor ``right``, or a file lacks a column.
+        RowsTooLong: under ``error``.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("prompt", "completion")
@@ -47,7 +70,9 @@ class PromptCompletionDataset(Dataset):
         config: DictConfig,
         processor: object | None = None,
         max_samples: int = -1,
+        within_s: float | None = None,
     ) -> None:
+        started = time.monotonic()
         self._tokenizer, self._max_length, self._truncation = tokenizer, config.max_length, config.truncation
         if self._truncation not in ("error", "right"):
             raise ValueError(f"data.truncation={self._truncation}: error or right; left would cut the prompt")
@@ -57,11 +82,15 @@ class PromptCompletionDataset(Dataset):
             rows = rows[:max_samples]
         if config.get("seed") is not None:
             random.Random(config.seed).shuffle(rows)
-        overlong = Findings()
+        self.rows, overlong = len(rows), Findings()
+        if within_s is not None:
+            # Characters tell well enough which rows have the most tokens.
+            rows.sort(key=lambda row: sum(len(str(value)) for value in row[1].values()), reverse=True)
+            rows = _until(started + within_s, rows)
         self._items = [self._encode(where, *self.render(row), overlong) for where, row in rows]
+        self.cut = overlong.count
         if overlong.count and self._truncation == "error":
-            step = f"raise data.max_length={self._max_length}, drop the rows, or set data.truncation=right"
-            raise ValueError("\n".join([*overlong.lines(), f"{overlong.count:,} rows are too long: {step}"]))
+            raise RowsTooLong(overlong, self._max_length)
 
     def render(self, row: dict[str, Any]) -> tuple[list[dict[str, str]], str]:
         """Messages and completion of a row with these `columns`."""
@@ -101,3 +130,11 @@ class PromptCompletionDataset(Dataset):
         if len(ids) > self._max_length:
             overlong.add(f"{where}: {len(ids)} tokens, more than data.max_length={self._max_length}")
         return np.array(ids[: self._max_length], dtype=np.int32), len(prompt_ids)
+
+
+def _until(deadline: float, rows: list[Any]) -> Iterator[Any]:
+    """At least one of the rows, and no more once the clock has passed the deadline."""
+    for number, row in enumerate(rows):
+        if number and time.monotonic() > deadline:
+            return
+        yield row

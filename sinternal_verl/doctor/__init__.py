@@ -3,13 +3,21 @@ start of each run alike.
 
 ``problem``       what a check returns (a problem or a note), and the report
 ``installation``  is the plugin active in this environment?
+``versions``      are Python, CUDA and the packages those that were tried?
 ``keys``          missing values, dead legacy keys
 ``imports``       can the user's own code be imported?
 ``reward``        is the reward function or manager importable?
 ``data``          are the files readable, of the right schema, and enough?
+``lengths``       do the rows of an SFT dataset fit?
 ``model``         is the model there, and do the lengths fit it?
+``pretrained``    what a model's own files say, without the network
+``attention``     is flash-attn there, where it is asked for?
+``tokenizer``     does the tokenizer do as its own file says?
 ``batches``       do the batch sizes divide?
 ``resources``     are there enough GPUs, with the guard's share, here or on an existing Ray cluster?
+``machine``       the cards and the memory of this machine
+``memory``        what a run needs of each card and of the host, reckoned
+``fits``          do the cards and the host have that?
 ``placement``     which GPUs train, which are the guard's, and the words for another machine
 ``checkpoints``   does the checkpoint folder belong to this configuration?
 ``checks``        the list of all of them, for verl's GRPO and SFT mains

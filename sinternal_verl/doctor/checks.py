@@ -4,28 +4,37 @@ from collections.abc import Callable, Iterable
 
 from omegaconf import DictConfig
 
+from sinternal_verl.doctor.attention import check_attention
 from sinternal_verl.doctor.batches import check_batches
 from sinternal_verl.doctor.checkpoints import check_checkpoints
 from sinternal_verl.doctor.data import check_data
+from sinternal_verl.doctor.fits import check_memory
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.installation import check_installation
 from sinternal_verl.doctor.keys import check_dead_keys, check_missing, check_use_v1
+from sinternal_verl.doctor.lengths import check_row_lengths
 from sinternal_verl.doctor.model import check_model
 from sinternal_verl.doctor.placement import check_placement
 from sinternal_verl.doctor.problem import Finding, Problem, is_ppo, problems_of
 from sinternal_verl.doctor.resources import check_resources
 from sinternal_verl.doctor.reward import check_reward
 from sinternal_verl.doctor.scorers import check_scorers
+from sinternal_verl.doctor.tokenizer import check_tokenizer
+from sinternal_verl.doctor.versions import check_versions
 
 Check = Callable[[DictConfig], Iterable[Finding]]
 
 COMMON: tuple[Check, ...] = (
     check_installation,
+    check_versions,
     check_missing,
     check_model,
+    check_attention,
+    check_tokenizer,
     check_data,
     check_batches,
     check_resources,
+    check_memory,
     check_checkpoints,
 )
 GRPO_ONLY: tuple[Check, ...] = (
@@ -36,13 +45,14 @@ GRPO_ONLY: tuple[Check, ...] = (
     check_guard,
     check_placement,
 )
+SFT_ONLY: tuple[Check, ...] = (check_row_lengths,)
 
 DEVICE = "trainer.device"
 
 
 def run_checks(config: DictConfig) -> list[Finding]:
     """Run every check that fits the configuration: problems, and notes that do not stop a run."""
-    checks = (*COMMON, *GRPO_ONLY) if is_ppo(config) else COMMON
+    checks = (*COMMON, *(GRPO_ONLY if is_ppo(config) else SFT_ONLY))
     found = [finding for check in checks for finding in _run(check, config)]
     # The installation and the resources both miss the GPU; the latter come last and name the words to add.
     twice = [finding for finding in found if finding.key == DEVICE][:-1]

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.doctor.checks import run_checks
+from sinternal_verl.doctor.fits import memory_table
 from sinternal_verl.doctor.placement import placement_table
 from sinternal_verl.doctor.problem import problems_of, report
 
@@ -63,7 +64,8 @@ def doctor(overrides: list[str]) -> int:
         return 2
     found = run_checks(config)
     problems = problems_of(found)
-    if placement := placement_table(config):
-        print(placement, flush=True)
+    for table in (placement_table(config), memory_table(config)):
+        if table:
+            print(table, flush=True)
     print(report(found), file=sys.stderr if problems else sys.stdout)
     return 2 if problems else 0

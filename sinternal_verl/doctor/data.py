@@ -1,5 +1,6 @@
 """Are the data files readable, of the right schema, and enough for one batch?"""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ def check_data(config: DictConfig) -> Iterator[Problem]:
         yield from _same_types(files, columns)
         if key == "data.train_files" and files and len(files) == len(paths):
             yield from _enough(config, sum(file.rows for file in files))
+            yield from _reached(config, sum(file.rows for file in files))
 
 
 def _required_columns(config: DictConfig) -> dict[str, str]:
@@ -161,10 +163,34 @@ def _same_types(files: list[DataFile], columns: Iterable[str]) -> Iterator[Probl
 
 
 def _enough(config: DictConfig, rows: int) -> Iterator[Problem]:
-    limit, batch = get(config, "data.train_max_samples", -1), get(config, "data.train_batch_size")
-    rows = min(rows, limit) if limit > 0 else rows
+    rows, batch = _taken(config, rows), get(config, "data.train_batch_size")
     if batch and rows < batch:
         reason = f"the training files hold {rows} rows, less than one batch: verl would make no step"
         yield Problem(
             "data.train_batch_size", batch, reason, f"set data.train_batch_size to at most {rows}, or add rows"
         )
+
+
+def _reached(config: DictConfig, rows: int) -> Iterator[Problem]:
+    """verl saves its last checkpoint at ``total_training_steps`` alone, and ends without a word before it."""
+    key, wanted = "trainer.total_training_steps", get(config, "trainer.total_training_steps")
+    rows, batch, epochs = (
+        _taken(config, rows),
+        get(config, "data.train_batch_size"),
+        get(config, "trainer.total_epochs"),
+    )
+    if not (wanted and batch and epochs) or rows < batch:
+        return
+    in_epoch = rows // batch
+    if in_epoch * epochs < wanted:
+        reason = (
+            f"{rows} rows are {in_epoch} steps of {batch} an epoch, and trainer.total_epochs={epochs} ends after step "
+            f"{in_epoch * epochs}: verl would save nothing there, with the learning rate still on its way"
+        )
+        step = f"trainer.total_epochs={math.ceil(wanted / in_epoch)}, or {key}={in_epoch * epochs}"
+        yield Problem(key, wanted, reason, step)
+
+
+def _taken(config: DictConfig, rows: int) -> int:
+    limit = get(config, "data.train_max_samples", -1)
+    return min(rows, limit) if limit > 0 else rows

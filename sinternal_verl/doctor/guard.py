@@ -9,14 +9,16 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.doctor.placement import words_for_guard
-from sinternal_verl.doctor.problem import Problem, get
+from sinternal_verl.doctor.pretrained import context_of, local_file, read_config, too_long
+from sinternal_verl.doctor.problem import Finding, Note, Problem, get
+from sinternal_verl.doctor.tokenizer import compare
 from sinternal_verl.gpus import room_for
 
 URL_TIMEOUT_S = 5
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def check_guard(config: DictConfig) -> Iterator[Problem]:
+def check_guard(config: DictConfig) -> Iterator[Finding]:
     """`sinternal.guard`; a run without one has nothing to check."""
     from sinternal_verl.guard.backend import BACKENDS
 
@@ -106,21 +108,39 @@ def _served_by_verl(config: DictConfig) -> Iterator[Problem]:
         yield Problem(f"{served}.rollout.tensor_model_parallel_size", size, reason, "choose a divisor")
 
 
-def _template(config: DictConfig) -> Iterator[Problem]:
-    """Template and labels of a guard that is already here; a hub id is looked at when it is loaded."""
-    from sinternal_verl.guard.judge import DECODE_TOKENS, Judge
-    from sinternal_verl.guard.template import GuardTemplate
-
+def _template(config: DictConfig) -> Iterator[Finding]:
+    """Template, labels and context of a guard that is already here; another is looked at when it is loaded."""
     key, model = "sinternal.guard.engine.model", get(config, "sinternal.guard.engine.model")
     if model is None:
         yield Problem(key, "null", "this value has no default", f"add {key}=Qwen/Qwen3Guard-Gen-8B or a folder")
         return
     folder = Path(model).expanduser()
-    if not folder.is_dir():
-        if folder.is_absolute():
-            yield Problem(key, model, "no such folder", "give a folder that exists, or a hub id")
-        return
+    if folder.is_absolute() and not folder.is_dir():
+        yield Problem(key, model, "no such folder", "give a folder that exists, or a hub id")
+    if (file := local_file(model, "tokenizer_config.json")) or folder.is_dir():
+        yield from compare(key, model)
+        yield from _fits(config, model)
+        yield from _judges(config, model, file.parent if file else folder)
+
+
+def _fits(config: DictConfig, model: str) -> Iterator[Finding]:
+    key, length = "sinternal.guard.engine.max_model_len", get(config, "sinternal.guard.engine.max_model_len")
+    found = read_config(model)
+    context = context_of(found) if found else None
+    step = f"{key}={context}, and longer conversations are cut and counted"
+    if reason := too_long(length, context):
+        if get(config, "sinternal.guard.backend") == "openai_endpoint":
+            reason = f"longer than the model's context of {context}: a server of it refuses longer conversations"
+            yield Note(key, length, reason, step)
+        else:
+            yield Problem(key, length, reason, step)
+
+
+def _judges(config: DictConfig, model: str, folder: Path) -> Iterator[Finding]:
     from transformers import AutoTokenizer
+
+    from sinternal_verl.guard.judge import DECODE_TOKENS, Judge
+    from sinternal_verl.guard.template import GuardTemplate
 
     guard = config.sinternal.guard
     try:
@@ -129,4 +149,15 @@ def _template(config: DictConfig) -> Iterator[Problem]:
         Judge(template, tokenizer, generate=None, mode=guard.mode)
     except (OSError, ValueError) as error:
         step = "give a Qwen3Guard-Gen model with its tokenizer, and a mode that it can serve"
-        yield Problem(key, model, str(error), step)
+        yield Problem("sinternal.guard.engine.model", model, str(error), step)
+        return
+    prompt, response = (get(config, f"data.max_{part}_length", 0) for part in ("prompt", "response"))
+    needed = prompt + response + template.overhead + DECODE_TOKENS
+    if guard.engine.max_model_len < needed:
+        key = "sinternal.guard.engine.max_model_len"
+        reason = (
+            f"prompt {prompt} + response {response} + the guard's template {template.overhead} + its answer "
+            f"{DECODE_TOKENS} = {needed} tokens: longer conversations are cut, and the guard judges the rest"
+        )
+        step = f"{key}={needed} where the guard's context allows it, or shorten data.max_response_length"
+        yield Note(key, guard.engine.max_model_len, reason, step)

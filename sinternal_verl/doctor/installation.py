@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 
 from omegaconf import DictConfig
 
+from sinternal_verl.doctor.machine import has_gpu
 from sinternal_verl.doctor.problem import Problem, get, is_ppo
 
 REINSTALL = "reinstall the package in this environment: pip install -e . (or the wheel)"
@@ -54,5 +55,8 @@ def _device(config: DictConfig) -> Iterator[Problem]:
         yield Problem("trainer.device", wanted, f"verl found an accelerator and would switch to {found}", step)
     # From one accelerator to another verl switches by itself.
     elif found == "cpu" != wanted:
-        step = "use a recipe that ends in _cpu, or start on a machine with a GPU"
+        # Beside a GPU `versions` says why.
+        step = (
+            "install a torch that finds it" if has_gpu() else "use a recipe that ends in _cpu, or a machine with a GPU"
+        )
         yield Problem("trainer.device", wanted, f"verl found no such device here, but {found}", step)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from sinternal_verl.doctor.pretrained import context_of, too_long
 from sinternal_verl.doctor.problem import Problem, get, is_ppo, sequence_parallel_size
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
@@ -60,7 +61,7 @@ def _context(key: str, path: str, trust_remote_code: bool) -> int | Problem | No
         return Problem(
             key, path, f"its configuration cannot be read: {first_line}", "check the path, or log in to the hub"
         )
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
+    return context_of(config)
 
 
 def _rollout_lengths(config: DictConfig, context: int | None) -> Iterator[Problem]:
@@ -73,8 +74,7 @@ def _rollout_lengths(config: DictConfig, context: int | None) -> Iterator[Proble
     length = get(config, f"{rollout}.max_model_len")
     if length is not None and total > length:
         yield Problem(f"{rollout}.max_model_len", length, f"too short for {both}", f"set it to at least {total}")
-    if length is not None and context is not None and length > context:
-        reason = f"longer than the model's context of {context}: vLLM refuses to start"
+    if reason := too_long(length, context):
         yield Problem(f"{rollout}.max_model_len", length, reason, f"set it to at most {context}")
     packed = get(config, f"{actor}.ppo_max_token_len_per_gpu", 0) * sequence_parallel_size(config)
     if get(config, f"{actor}.use_dynamic_bsz", False) and packed < total:

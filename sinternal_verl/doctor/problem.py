@@ -7,6 +7,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+FSDP = ("fsdp", "fsdp2")
+"""verl's engines for models of transformers as they are."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -76,3 +79,23 @@ def sequence_parallel_size(config: DictConfig) -> int:
 def is_ppo(config: DictConfig) -> bool:
     """True for the configuration of verl's GRPO/PPO main, False for that of its SFT main."""
     return "actor_rollout_ref" in config
+
+
+def model_key(config: DictConfig) -> str:
+    """Where the main's model is configured."""
+    return "actor_rollout_ref.model" if is_ppo(config) else "model"
+
+
+def engine_key(config: DictConfig) -> str:
+    """Where the main's FSDP engine is configured."""
+    return "actor_rollout_ref.actor.fsdp_config" if is_ppo(config) else "engine"
+
+
+def strategy_key(config: DictConfig) -> str:
+    """Where the main's training engine is chosen."""
+    return "actor_rollout_ref.actor.strategy" if is_ppo(config) else "engine.strategy"
+
+
+def trains_with_fsdp(config: DictConfig) -> bool:
+    """With either version of verl's FSDP engine, on an accelerator."""
+    return get(config, "trainer.device", "cuda") != "cpu" and get(config, strategy_key(config), "fsdp") in FSDP

@@ -78,6 +78,11 @@ class GuardTemplate:
                     "its prompts cannot be composed from parts; use a Qwen3Guard-Gen tokenizer"
                 )
 
+    @property
+    def overhead(self) -> int:
+        """Tokens around the two texts of every conversation."""
+        return len(self.render("", "").ids)
+
     def render(self, user: str, assistant: str) -> Conversation:
         """The guard's prompt for one conversation; over-long texts are cut: the prompt keeps its
         beginning and at least half of the room if it needs it, the answer keeps its end."""

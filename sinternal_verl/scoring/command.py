@@ -72,7 +72,8 @@ def score(source: str, out: str, overrides: Sequence[str], defaults: Mapping[str
             scoring = Scoring(router, config.sinternal.score_timeout_s)
             summary = asyncio.run(_score_all(samples, scoring, results, concurrency, progress))
     except (NoJudge, GuardUnavailable, SourceError, OSError) as error:
-        print(f"sinternal_verl: {error}; the same command goes on from here", file=sys.stderr)
+        step = "what is scored is kept; when the cause is mended, the same command goes on from here"
+        print(f"sinternal_verl: {error}\nsinternal_verl: {step}", file=sys.stderr)
         return 1
     for name, count in sorted(summary.items()):
         print(f"{name}: {count:,}")

@@ -72,9 +72,8 @@ def verify(overrides: Sequence[str], stages: Sequence[Stage] = BUILD) -> int:
         with Store(settings.store) as store:
             return _run(settings, prompts, Build(settings, store), store, total, stages)
     except (StoreError, WriterUnusable, OSError) as error:
-        print(
-            f"sinternal_verl: {error}\nsinternal_verl: what came is stored; the same command goes on", file=sys.stderr
-        )
+        step = "what came is stored; when the cause is mended, the same command goes on"
+        print(f"sinternal_verl: {error}\nsinternal_verl: {step}", file=sys.stderr)
         return 1
 
 

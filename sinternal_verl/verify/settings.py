@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.doctor.guard import check_guard
+from sinternal_verl.doctor.pretrained import context_of, read_config, too_long
 from sinternal_verl.doctor.problem import Problem, problems_of
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.prompt import TARGETS, PromptError, Target, VerificationPrompt
@@ -168,6 +169,23 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
             yield Problem(f"{name}.thought", writer.thought, "there is no such choice", "choose required or none")
         if writer.url and not str(writer.url).startswith(("http://", "https://")):
             yield Problem(f"{name}.url", writer.url, "this is no address", "e.g. http://127.0.0.1:8000/v1")
+        if writer.model and not writer.url:
+            yield from _engine(name, str(writer.model), writer.engine)
+
+
+def _engine(name: str, model: str, engine: DictConfig) -> Iterator[Problem]:
+    """vLLM in this process, of a model that is on this machine."""
+    key, length, folder = f"{name}.engine.max_model_len", engine.get("max_model_len"), Path(model).expanduser()
+    if not isinstance(length, int) or length < 1:
+        yield Problem(key, length, "it must be a number of tokens", "give prompt and reply room, e.g. 16384")
+        return
+    if folder.is_absolute() and not folder.is_dir():
+        yield Problem(f"{name}.model", model, "no such folder", "give a folder that exists, or a hub id")
+        return
+    found = None if "hf_overrides" in engine else read_config(model, bool(engine.get("trust_remote_code")))
+    context = context_of(found) if found else None
+    if reason := too_long(length, context):
+        yield Problem(key, length, reason, f"{key}={context}")
 
 
 def _files(config: DictConfig) -> Iterator[Problem]:

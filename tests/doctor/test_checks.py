@@ -72,6 +72,7 @@ def test_all_problems_are_listed_together(grpo_config):
         ("trainer.n_gpus_per_node=0", "trainer.n_gpus_per_node", "nothing is left to train on"),
         ("trainer.nnodes=2", "trainer.nnodes", "no Ray cluster to join"),
         ("sinternal.guard.n_gpus=3", "trainer.n_gpus_per_node", "and the guard 3"),
+        ("trainer.total_training_steps=100", "trainer.total_training_steps", "ends after step"),
         ("trainer.device=cuda", "trainer.device", "no such device"),
     ],
 )
@@ -91,6 +92,9 @@ def test_grpo(grpo_config, override, key, text):
         ("data.train_batch_size=100000", "data.train_batch_size", "less than one batch"),
         ("data.train_files=null", "data.train_files", "no default"),
         ("data.custom_cls.name=PromptCompletion", "data.custom_cls.name", "PromptCompletionDataset"),
+        ("data.max_length=24", "data.max_length", "rows are too long"),
+        ("data.truncation=left", "data.train_files", "left would cut the prompt"),
+        ("trainer.total_training_steps=1000", "trainer.total_training_steps", "verl would save nothing there"),
     ],
 )
 def test_sft(sft_config, override, key, text):

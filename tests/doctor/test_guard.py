@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from sinternal_verl.doctor.command import compose_config
 from sinternal_verl.doctor.guard import check_guard
-from sinternal_verl.doctor.problem import Note
+from sinternal_verl.doctor.problem import Note, Problem
 from sinternal_verl.doctor.scorers import check_scorers
 from sinternal_verl.world.guard import make_guard_tokenizer
 
@@ -154,3 +154,55 @@ def test_a_mode_that_does_not_exist_is_found_before_a_replica_starts(tmp_path):
     found = problems("hardware=8gpu_7b", "guard=ray_actor", model, "sinternal.guard.mode=soft")
 
     assert "choose one of first_token, decode" in found["sinternal.guard.engine.model"]
+
+
+LENGTH = "sinternal.guard.engine.max_model_len"
+
+
+def findings(guard, *overrides: str):
+    model = f"sinternal.guard.engine.model={guard}"
+    config = compose_config(["+recipe=sinternal_grpo", "hardware=8gpu_7b", "guard=ray_actor", model, *overrides])
+    return {finding.key: finding for finding in check_guard(config)}
+
+
+def test_a_context_above_that_of_the_guards_model_is_found_before_a_replica_starts(untaught_guard):
+    found = findings(untaught_guard)
+
+    assert isinstance(found[LENGTH], Problem)
+    assert "context of 2048" in found[LENGTH].reason and f"{LENGTH}=2048" in found[LENGTH].next_step
+
+
+def test_the_context_of_a_server_is_its_own_and_only_warned_of(untaught_guard, monkeypatch):
+    monkeypatch.setattr("sinternal_verl.doctor.guard._endpoint", lambda config: [])
+    model, url = f"sinternal.guard.engine.model={untaught_guard}", "sinternal.guard.url=http://h/v1"
+    config = compose_config(["+recipe=sinternal_grpo", "hardware=1gpu_7b", "guard=openai_endpoint", model, url])
+    (note,) = check_guard(config)
+
+    assert isinstance(note, Note) and note.key == LENGTH and "context of 2048" in note.reason
+
+
+def test_conversations_that_would_be_cut_are_warned_of(untaught_guard):
+    short = ["data.max_prompt_length=64", "data.max_response_length=64"]
+    assert findings(untaught_guard, f"{LENGTH}=2048", *short) == {}
+
+    note = findings(untaught_guard, f"{LENGTH}=2048")[LENGTH]
+    assert isinstance(note, Note)
+    needed = int(note.next_step.partition("=")[2].split()[0])
+    assert f"= {needed} tokens" in note.reason and needed > 2048 + 8192 + 128
+
+
+def test_the_needed_context_is_the_one_that_cuts_nothing(untaught_guard):
+    """A conversation of the longest prompt and response fits the context that the warning names."""
+    from transformers import AutoTokenizer
+
+    from sinternal_verl.guard.judge import DECODE_TOKENS
+    from sinternal_verl.guard.template import GuardTemplate
+
+    lengths = ["data.max_prompt_length=400", "data.max_response_length=800"]
+    note = findings(untaught_guard, f"{LENGTH}=1024", *lengths)[LENGTH]
+    needed = int(note.next_step.partition("=")[2].split()[0])
+    tokenizer = AutoTokenizer.from_pretrained(untaught_guard)
+    template = GuardTemplate(tokenizer, needed - DECODE_TOKENS)
+    user, assistant = "1" * 400, "2" * 800
+    assert template.render(user, assistant).cut == 0
+    assert GuardTemplate(tokenizer, needed - DECODE_TOKENS - 8).render(user, assistant).cut > 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sinternal_verl.demo.settings import sft_overrides
 from sinternal_verl.launch import grpo_command, sft_command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -75,3 +76,16 @@ def test_doctor_says_the_same_and_exits_with_2(tmp_path):
 
     assert done.returncode == 2
     assert "/nowhere.parquet" in done.stderr
+
+
+def test_a_warning_is_shown_and_the_run_goes_to_its_end(world, tmp_path):
+    overrides = [
+        *sft_overrides(tmp_path / "checkpoints", world["policy"], world["sft"], seed=1, steps=2),
+        "data.max_length=40",
+        "data.truncation=right",
+    ]
+    done = run(sft_command(*overrides), tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "lose their end under data.truncation=right" in done.stderr
+    assert (tmp_path / "checkpoints" / "global_step_2").is_dir()

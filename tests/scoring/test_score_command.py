@@ -116,6 +116,16 @@ def test_all_bad_rows_are_named_before_anything_is_scored(tmp_path, capsys):
     assert not (tmp_path / "scored.jsonl").exists()
 
 
+def test_a_guard_that_cannot_start_is_found_before_ray_starts(tmp_path, capsys, untaught_guard):
+    """Its context is above its model's 2,048 tokens: the same command could never go on."""
+    guard = ["guard=ray_actor", "hardware=cpu", f"sinternal.guard.engine.model={untaught_guard}"]
+    assert run(tmp_path, *guard) == 2
+
+    said = capsys.readouterr().err
+    assert "context of 2048" in said and "sinternal.guard.engine.max_model_len=2048" in said
+    assert "goes on" not in said
+
+
 def test_defaults_for_rows_that_lack_them(tmp_path):
     bare = [{"prompt": "1+1?", "response": RIGHT}]
     assert run(tmp_path, "--data-source", "math", "--ground-truth", "2", of=bare) == 0
@@ -139,7 +149,8 @@ def test_it_stops_when_there_is_no_judge_and_the_same_command_goes_on(tmp_path, 
     judge = f"+sinternal.scorers.flaky_judge={{path: {tmp_path / 'judge.py'}, sources: [math]}}"
 
     assert run(tmp_path, judge) == 1
-    assert "nobody there; the same command goes on" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "nobody there" in said and "when the cause is mended, the same command goes on" in said
     switch.touch()
     assert run(tmp_path, judge) == 0
     assert [result["score"] for result in results(tmp_path)] == [1.0] * 5

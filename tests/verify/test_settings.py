@@ -58,6 +58,24 @@ def test_all_of_them_at_once():
     assert len(problems("fraction=2", "samples=0", "expert.concurrency=0", "specification=nine")) == 4
 
 
+def test_an_engine_longer_than_its_model_is_found_before_it_loads(world):
+    """The policy of the small world takes 512 tokens."""
+    engine, here = "policy.engine.max_model_len", f"policy.model={world['policy']}"
+
+    assert "context of 512" in problems(here)[engine] and f"{engine}=512" in problems(here)[engine]
+    assert problems(here, f"{engine}=512") == {}
+    assert problems(here, "policy.url=http://h/v1") == {}
+    assert problems(here, stages=("critique",)) == {}
+    assert engine in problems(f"{engine}=null")
+    assert "policy.model" in problems("policy.model=/no/such/model")
+
+
+def test_vllms_own_permission_to_go_beyond_is_heeded(world, monkeypatch):
+    monkeypatch.setenv("VLLM_ALLOW_LONG_MAX_MODEL_LEN", "1")
+
+    assert problems(f"policy.model={world['policy']}") == {}
+
+
 def test_what_a_stage_does_not_use_is_not_looked_at():
     assert problems("expert.concurrency=0", stages=("sample",)) == {}
 

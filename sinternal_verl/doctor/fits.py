@@ -1,0 +1,236 @@
+"""Does the run fit the cards, and what it offloads the host? The reckoning of `memory` against this machine."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from sinternal_verl.doctor.machine import cards_here, host_gb
+from sinternal_verl.doctor.memory import BYTES, GB, HALF, Line, ModelSize, Training, engine_line, size_of, table
+from sinternal_verl.doctor.pretrained import local_file, read_config
+from sinternal_verl.doctor.problem import (
+    Finding,
+    Note,
+    Problem,
+    engine_key,
+    get,
+    is_ppo,
+    model_key,
+    strategy_key,
+    trains_with_fsdp,
+)
+from sinternal_verl.doctor.resources import existing_cluster
+
+CARD_KEY = "sinternal.hardware.gpu_memory_gb"
+CARD_GB = 80.0
+"""Of the cards that the hardware files are for."""
+
+ROLLOUT = "actor_rollout_ref.rollout"
+
+
+class CannotReckon(ValueError):
+    """transformers cannot build the model, or it is of another kind than the reckoning knows."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A run's reckoning.
+
+    Attributes:
+        card: GB of one, and ``source``, where that is from.
+        lines: of the cards that train, and of the guard's.
+        resident: GB that training keeps on a card while the rollout engine is awake.
+        host: GB that training keeps on each node's own memory.
+    """
+
+    card: float
+    source: str
+    lines: list[Line]
+    training: Training
+    resident: float
+    host: float
+
+
+def reckon(config: DictConfig) -> Needs | None:
+    """None on a CPU, with another engine than FSDP, or where the model is not on this machine.
+
+    Raises:
+        CannotReckon: as its words say.
+    """
+    model = model_key(config)
+    path = get(config, f"{model}.hf_config_path") or get(config, f"{model}.path")
+    if not trains_with_fsdp(config) or not path:
+        return None
+    targets = get(config, f"{model}.target_modules")
+    targets = tuple(targets) if OmegaConf.is_list(targets) else targets
+    size = _size(path, get(config, f"{model}.lora_rank", 0), targets, bool(get(config, f"{model}.trust_remote_code")))
+    if size is None:
+        return None
+    training = Training.of(config, *_processes(config))
+    card, source = card_gb(config)
+    lines, resident, host = [training.line(size)], training.resident(size), training.host(size)
+    if is_ppo(config):
+        lines.append(_engine("rollout", config, ROLLOUT, size, card))
+        lines += _guard(config, card)
+        if not get(config, f"{ROLLOUT}.free_cache_engine", True):
+            resident = lines[0].total  # the engine is awake while the weights are updated
+        host += _reference(config, training, size)
+    return Needs(card, source, lines, training, resident, host)
+
+
+def _processes(config: DictConfig) -> tuple[int, int]:
+    """Of the run and of one node; torchrun says them, and outside it the configuration."""
+    of_node = get(config, "trainer.n_gpus_per_node", 1)
+    of_run = of_node * get(config, "trainer.nnodes", 1)
+    if is_ppo(config):
+        return of_run, of_node
+    return int(os.environ.get("WORLD_SIZE", of_run)), int(os.environ.get("LOCAL_WORLD_SIZE", of_node))
+
+
+def _reference(config: DictConfig, training: Training, size: ModelSize) -> float:
+    """GB a node of the frozen model of a KL term, which verl keeps on the host; LoRA has it in the actor."""
+    asked = get(config, "actor_rollout_ref.actor.use_kl_loss") or get(config, "algorithm.use_kl_in_reward")
+    if not asked or size.trainable < size.total:
+        return 0.0
+    weight = BYTES.get(get(config, "actor_rollout_ref.ref.fsdp_config.model_dtype", "fp32"), 4)
+    return weight * size.total * training.share_of_node / GB
+
+
+def memory_table(config: DictConfig) -> str | None:
+    """The reckoning as text; None where there is nothing to reckon."""
+    try:
+        needs = reckon(config)
+    except CannotReckon:
+        return None
+    if needs is None:
+        return None
+    lines = [f"sinternal_verl: memory as reckoned, of cards of {needs.card:.0f} GB ({needs.source})"]
+    lines += table(needs.lines)
+    if needs.host:
+        lines.append(f"host memory of each node for what is offloaded: {needs.host:.0f} GB, {host_gb():.0f} are here")
+    return "\n".join(lines)
+
+
+def check_memory(config: DictConfig) -> Iterator[Finding]:
+    """Weights and optimizer that do not fit are a problem, a reckoned peak that does not is a warning."""
+    try:
+        needs = reckon(config)
+    except CannotReckon as error:
+        key = f"{model_key(config)}.path"
+        yield Note(
+            key, get(config, key), f"its memory cannot be reckoned: {error}", "see whether transformers loads it"
+        )
+        return
+    if needs is None:
+        return
+    training, *engines = needs.lines
+    yield from _training(config, needs, training)
+    yield from _host(config, needs)
+    for line in engines:
+        yield from _awake(config, needs, line)
+
+
+def _training(config: DictConfig, needs: Needs, line: Line) -> Iterator[Finding]:
+    model, engine = model_key(config), engine_key(config)
+    lora = get(config, f"{model}.lora_rank", 0) > 0
+    fixed = line.parts["weights"] + line.parts["optimizer"]
+    smaller = f"{engine}.offload_policy=true {strategy_key(config)}=fsdp2"
+    if lora:
+        smaller = f"{engine}.model_dtype=bf16, which is enough for the base of LoRA"
+    if fixed > needs.card:
+        reason = f"weights and optimizer take {fixed:.0f} GB of each card, which has {needs.card:.0f} ({needs.source})"
+        more = "more GPUs" if is_ppo(config) else "more GPUs (in doctor trainer.n_gpus_per_node says how many)"
+        yield Problem(f"{model}.path", get(config, f"{model}.path"), reason, f"{smaller}, or {more}")
+    elif line.total > needs.card:
+        parts = ", ".join(f"{name} {part:.0f}" for name, part in line.parts.items())
+        reason = f"training is reckoned at {line.total:.0f} GB of {needs.card:.0f} ({needs.source}): {parts}"
+        steps = [smaller] if fixed > needs.card / 4 and (needs.training.weight > HALF or not lora) else []
+        tokens = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu" if is_ppo(config) else "data.max_token_len_per_gpu"
+        steps.append(f"lower {tokens} ({needs.training.tokens})")
+        yield Note(f"{model}.path", get(config, f"{model}.path"), reason, ", or ".join(steps))
+
+
+def _host(config: DictConfig, needs: Needs) -> Iterator[Finding]:
+    if not needs.host or (is_ppo(config) and existing_cluster(config) is not None):
+        return
+    engine, names = engine_key(config), ("offload_policy", "param_offload", "optimizer_offload")
+    name = next((name for name in names if get(config, f"{engine}.{name}")), names[0])
+    if needs.host > (here := host_gb()):
+        reason = f"what is offloaded takes {needs.host:.0f} GB of host memory, and this machine has {here:.0f}"
+        lora = get(config, f"{model_key(config)}.lora_rank", 0) > 0
+        smaller = f"{engine}.model_dtype=bf16" if lora else "LoRA or a smaller model"
+        yield Problem(f"{engine}.{name}", "true", reason, f"more host memory, {smaller}, or false with more GPUs")
+
+
+def _awake(config: DictConfig, needs: Needs, line: Line) -> Iterator[Finding]:
+    """A vLLM engine within its share of a card, and beside what training leaves there."""
+    guard = line.role == "guard"
+    node = _guard_engine(config) if guard else ROLLOUT
+    key, share, weights = f"{node}.gpu_memory_utilization", _share(config, node), line.parts["weights"]
+    room, length = share * needs.card, get(config, f"{node}.max_model_len") or 0
+    bigger = "raise it, or the engine's tensor_parallel_size"
+    if weights > room:
+        reason = f"its weights take {weights:.0f} GB of each card, and its share is {room:.0f} of {needs.card:.0f}"
+        yield Problem(key, share, reason, bigger)
+    elif line.tokens < length:
+        left = f"of {room:.0f} GB its weights take {weights:.0f}, which leaves room for {line.tokens} tokens"
+        reason = f"{left}: one text may have {length}"
+        yield Note(key, share, reason, f"{bigger}, or lower {node}.max_model_len")
+    elif not guard and needs.resident + room > needs.card:
+        reason = f"training has {needs.resident:.0f} GB of {needs.card:.0f}, and vLLM would take {room:.0f} beside it"
+        step = f"lower it, or {engine_key(config)}.optimizer_offload=true; vLLM sleeps meanwhile with free_cache_engine"
+        yield Note(key, share, reason, step)
+
+
+def _engine(role: str, config: DictConfig, node: str, size: ModelSize, card: float) -> Line:
+    tensor = get(config, f"{node}.tensor_model_parallel_size") or get(config, f"{node}.tensor_parallel_size", 1)
+    weight = BYTES.get(get(config, f"{node}.dtype", "auto"), HALF)
+    return engine_line(role, size, _share(config, node) * card, tensor, weight)
+
+
+def _share(config: DictConfig, node: str) -> float:
+    return get(config, f"{node}.gpu_memory_utilization", 0.9)  # vLLM's own default
+
+
+def _guard_engine(config: DictConfig) -> str:
+    return "reward.reward_model.rollout" if _backend(config) == "verl_router" else "sinternal.guard.engine"
+
+
+def _backend(config: DictConfig) -> str | None:
+    return get(config, "sinternal.guard.backend")
+
+
+def _guard(config: DictConfig, card: float) -> Iterator[Line]:
+    """A guard that takes cards of this run, if its model is on this machine."""
+    model = get(config, "sinternal.guard.engine.model")
+    on_cards = _backend(config) == "verl_router" or (
+        _backend(config) == "ray_actor" and get(config, "sinternal.guard.num_gpus", 0) > 0
+    )
+    if model and on_cards and (size := _size(model, 0, None, False)) is not None:
+        yield _engine("guard", config, _guard_engine(config), size, card)
+
+
+def _size(path: str, lora_rank: int, targets: object, trust: bool) -> ModelSize | None:
+    file = None if "://" in path else local_file(path, "config.json")
+    return None if file is None else _counted(str(file), file.stat().st_mtime_ns, lora_rank, targets, trust)
+
+
+@lru_cache(maxsize=16)
+def _counted(file: str, changed: int, lora_rank: int, targets: object, trust: bool) -> ModelSize | None:
+    config = read_config(str(Path(file).parent), trust)
+    try:
+        return None if config is None else size_of(config, lora_rank, targets, trust)
+    # Whatever the code of an architecture raises: a reckoning refuses no run.
+    except Exception as error:
+        raise CannotReckon(f"{type(error).__name__}: {error}") from error
+
+
+def card_gb(config: DictConfig) -> tuple[float, str]:
+    """A card's memory in GB, and where that is from: this machine's smallest, else the hardware file."""
+    if not (is_ppo(config) and existing_cluster(config) is not None) and (cards := cards_here()):
+        smallest = min(cards, key=lambda card: card[1])
+        return smallest[1], f"this machine's {smallest[0]}"
+    return float(get(config, CARD_KEY, CARD_GB)), "the hardware file's"

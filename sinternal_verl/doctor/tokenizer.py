@@ -1,0 +1,80 @@
+"""Does ``AutoTokenizer`` make of a model's tokenizer what its own ``tokenizer.json`` says?
+
+transformers 5 builds some classes anew from the vocabulary alone. The pair ``LlamaTokenizerFast`` and
+``model_type: llama`` of DeepSeek-R1-Distill-Llama-8B becomes a tokenizer that splits text by another rule:
+other ids, and no spaces. (transformers 5.9.0 and 5.10.4, issues 45488 and 46710)
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from shlex import quote
+
+from omegaconf import DictConfig
+
+from sinternal_verl.doctor.pretrained import local_file
+from sinternal_verl.doctor.problem import Problem, get, model_key
+
+PROBES = (
+    "The quick brown fox jumps over 13 lazy dogs.",
+    "  two  spaces,\n\n\ta tab and\r\na line\n",
+    "x = 3.14159 * (a_b - 7)  # 2024",
+    "Ærø, naïve café, Ελλάδα: 你好世界 🙂",
+)
+"""Spaces, white space of other kinds, digits, and letters of other scripts."""
+
+CLASS = "PreTrainedTokenizerFast"
+"""The class that takes ``tokenizer.json`` as it is."""
+
+
+def check_tokenizer(config: DictConfig) -> Iterator[Problem]:
+    """The tokenizer of the model that learns, where it is on this machine; the guard's is looked at with the guard."""
+    model = model_key(config)
+    key = f"{model}.tokenizer_path" if get(config, f"{model}.tokenizer_path") else f"{model}.path"
+    yield from compare(key, get(config, key), bool(get(config, f"{model}.trust_remote_code", False)))
+
+
+def compare(key: str, path: str | None, trust_remote_code: bool = False) -> Iterator[Problem]:
+    """A problem where the two differ in the ids of a probe, or in what they read back.
+
+    Args:
+        key: where ``path`` (a folder or hub id) is set.
+    """
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer
+
+    file = local_file(path, "tokenizer.json") if path and "://" not in path else None
+    if file is None:
+        return
+    try:
+        built = AutoTokenizer.from_pretrained(file.parent, trust_remote_code=trust_remote_code, local_files_only=True)
+    except (OSError, ValueError):
+        return  # no tokenizer, which is said where the folder is looked at
+    own = Tokenizer.from_file(str(file))
+    own.no_padding()
+    own.no_truncation()
+    for text in PROBES:
+        ids = own.encode(text, add_special_tokens=False).ids
+        others = built.encode(text, add_special_tokens=False)
+        reads = built.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        if others != ids or reads != own.decode(ids, skip_special_tokens=False):
+            reads = built.decode(others, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+            reason = (
+                f"transformers makes a {type(built).__name__} of it, which does not agree with its own tokenizer.json: "
+                f"{text!r} has other ids and reads back as {reads!r}"
+            )
+            yield Problem(
+                key, path, reason, f"take a copy of links that says {CLASS}: {copy_command(key, file.parent)}"
+            )
+            return
+
+
+def copy_command(key: str, folder: Path) -> str:
+    """The command that makes the copy, and the override that takes it."""
+    whole, copy, settings = str(folder.absolute()), f"{folder.absolute().name}-tokenizer", "tokenizer_config.json"
+    if "tokenizer_class" in json.loads((folder / settings).read_text()):
+        edit = rf's/"tokenizer_class": *"[^"]*"/"tokenizer_class": "{CLASS}"/'
+    else:
+        edit = f'0,/{{/s//{{"tokenizer_class": "{CLASS}",/'
+    links = f"cp -rs {quote(whole)} {quote(copy)}"
+    return f"{links} && sed -i {quote(edit)} {quote(f'{copy}/{settings}')}, then {key}=$PWD/{copy}"

@@ -1,0 +1,87 @@
+"""flash-attn that is asked for and not installed is found before an actor loads."""
+
+import pytest
+
+from sinternal_verl.doctor import attention
+from sinternal_verl.doctor.attention import check_attention
+from sinternal_verl.doctor.problem import Note, Problem
+
+GRPO = ("actor_rollout_ref.model", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=8192")
+SFT = ("model", "data.max_token_len_per_gpu=8192")
+GPU = "trainer.device=cuda"
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """The packages that are there; the one seam."""
+    packages = set()
+    monkeypatch.setattr(attention, "_is_installed", packages.__contains__)
+    return packages
+
+
+@pytest.fixture(params=[GRPO, SFT], ids=["grpo", "sft"])
+def made(request, grpo_config, sft_config):
+    """The model's key, and a function from ``attn_implementation`` and overrides to a configuration on a GPU."""
+    key, tokens = request.param
+    make = grpo_config if request.param is GRPO else sft_config
+
+    def config(wanted, *overrides):
+        config = make(GPU, tokens, f"{key}.use_remove_padding=true", *overrides)
+        node = config.actor_rollout_ref.model if request.param is GRPO else config.model
+        node.override_config = {} if wanted == "absent" else {"attn_implementation": wanted}
+        return config
+
+    return key, config
+
+
+@pytest.mark.parametrize("wanted", ["absent", "flash_attention_2"])
+def test_flash_attn_that_is_missing_is_a_problem_with_both_ways_out(made, installed, wanted):
+    key, config = made
+    (problem,) = check_attention(config(wanted))
+
+    assert isinstance(problem, Problem)
+    assert problem.key == f"{key}.override_config.attn_implementation" and problem.value == "flash_attention_2"
+    assert "pip install --no-build-isolation flash-attn==2.8.3" in problem.next_step
+    assert f"++{problem.key}=sdpa {key}.use_remove_padding=true" in problem.next_step
+    assert problem.next_step.endswith("=4096")
+
+
+@pytest.mark.parametrize("wanted", ["sdpa", "eager", None])
+def test_attention_that_needs_nothing_passes(made, installed, wanted):
+    assert list(check_attention(made[1](wanted))) == []
+
+
+@pytest.mark.parametrize("there", ["flash_attn", "kernels"])
+def test_flash_attn_or_a_kernel_from_the_hub_passes(made, installed, there):
+    installed.add(there)
+
+    assert list(check_attention(made[1]("absent"))) == []
+
+
+def test_a_cpu_run_is_left_alone(made, installed):
+    assert list(check_attention(made[1]("absent", "trainer.device=cpu"))) == []
+
+
+def test_half_the_tokens_still_hold_one_row(installed, sft_config):
+    (problem,) = check_attention(
+        sft_config(
+            GPU,
+            "data.max_length=300",
+            "data.max_token_len_per_gpu=400",
+            "model.use_remove_padding=true",
+            "model.override_config.attn_implementation=flash_attention_2",
+        )
+    )
+
+    assert problem.next_step.endswith("data.max_token_len_per_gpu=300")
+
+
+def test_padded_rows_in_batches_by_tokens_are_warned_of(made, installed):
+    key, config = made
+    (note,) = check_attention(config("sdpa", f"{key}.use_remove_padding=false"))
+
+    assert isinstance(note, Note) and note.key == f"{key}.use_remove_padding"
+
+
+def test_nothing_is_imported_to_know():
+    assert attention._is_installed("json") and not attention._is_installed("no_such_package")
