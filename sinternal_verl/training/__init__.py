@@ -10,4 +10,5 @@
 ``source_curves``   the numbers of a step for each data source
 ``metrics_file``    one file over all starts of a run
 ``watchdog``        ends a run whose worker died
+``sft_resume``      the SFT main goes on with its next epoch
 """

@@ -51,6 +51,24 @@ def test_verls_own_trainer_takes_the_same_configuration(trainer, grpo_config):
     assert plain.replay_buffer.poll_interval == 2.0
 
 
+@pytest.mark.parametrize(
+    ("override", "stands_at", "short"),
+    [("", 6, False), ("", 5, True), ("", 1, True), ("trainer.val_only=true", 0, False)],
+)
+def test_a_loop_that_ends_before_the_last_step_is_an_error(trainer, monkeypatch, override, stands_at, short):
+    """verl's ends so when the epochs hold fewer steps than trainer.total_training_steps."""
+    from sinternal_verl.training.trainer import EndedEarly, PPOTrainerSync
+
+    ours = trainer(*filter(None, [override]))
+    monkeypatch.setattr(PPOTrainerSync, "fit", lambda self, manager: setattr(self, "global_steps", stands_at))
+    ours.total_training_steps = 5
+    if short:
+        with pytest.raises(EndedEarly, match=rf"^step {stands_at - 1} of 5: there are no more batches; raise trainer"):
+            ours.fit(None)
+    else:
+        ours.fit(None)
+
+
 @pytest.fixture
 def buffer(trainer, monkeypatch):
     """The trainer's buffer over a queue whose content a test sets."""
