@@ -85,6 +85,11 @@ def source(module: str) -> str:
         ("verl.trainer.ppo.v1.trainer_base", "latest_checkpointed_iteration.txt", "record.py finds checkpoints by it"),
         (
             "verl.trainer.ppo.v1.trainer_base",
+            "total_epochs and self.global_steps <= self.total_training_steps:",
+            "trainer.py tells a loop that ended before its last step",
+        ),
+        (
+            "verl.trainer.ppo.v1.trainer_base",
             "self.total_training_steps = ",
             "trainer.py puts it into the run's record",
         ),
