@@ -15,7 +15,6 @@ wrapped. The module can go with the verl that has the fix, once 2 and 3 are trie
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import wrapt
@@ -23,6 +22,7 @@ from verl.utils.checkpoint.checkpoint_handler import CheckpointHandler, extract_
 from verl.utils.distributed import destroy_global_process_group
 
 from sinternal_verl.runs.ending import end_run, plan_steps
+from sinternal_verl.training.loader_state import check_workers
 
 
 @wrapt.patch_function_wrapper(CheckpointHandler, "_load_dataloader_state")
@@ -40,18 +40,9 @@ def load_unless_an_epoch_ended(wrapped: Callable, handler: CheckpointHandler, ar
         return
     file = os.path.join(folder, f"data_{handler.dp_rank}.pt")
     if os.path.exists(file):
-        saved = saved_workers(torch.load(file, map_location="cpu", weights_only=False))
-        if saved != loader.num_workers:
-            raise ValueError(
-                f"data.num_workers={loader.num_workers}: {folder} was saved in the middle of an epoch with {saved} "
-                f"data loader workers, and only as many can go on from there: give data.num_workers={saved}"
-            )
+        state = torch.load(file, map_location="cpu", weights_only=False)
+        check_workers(state, loader.num_workers, "data.num_workers", folder)
     wrapped(*args, **kwargs)
-
-
-def saved_workers(state: dict[str, Any]) -> int:
-    """The number of workers in a state of torchdata's StatefulDataLoader. (torchdata 0.11)"""
-    return state["_snapshot"]["_main_snapshot"]["_num_workers"] if "_snapshot" in state else 0
 
 
 @wrapt.patch_function_wrapper(CheckpointHandler, "load_checkpoint")

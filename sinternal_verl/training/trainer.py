@@ -34,6 +34,7 @@ from sinternal_verl.runs.ending import NO_MORE_BATCHES
 from sinternal_verl.runs.record import LAST_STEP, update_record
 from sinternal_verl.scoring.score import BESIDE
 from sinternal_verl.training.failures import FailurePolicy
+from sinternal_verl.training.loader_state import check_workers
 from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
 from sinternal_verl.training.queue import read_rows, write_fields
 from sinternal_verl.training.reward_workers import start_reward_workers
@@ -78,6 +79,9 @@ class SInternalMixin:
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
+        if state := self.train_dataloader.next_iter_state:
+            step = f"the checkpoint of step {self.global_steps}"
+            check_workers(state, self.train_dataloader.num_workers, "data.dataloader_num_workers", step)
         folder = Path(self.config.trainer.default_local_dir)
         self._metrics_file = MetricsFile(folder / METRICS_FILE, done=self.global_steps)
         update_record(folder, **{LAST_STEP: self.total_training_steps})

@@ -118,6 +118,11 @@ def source(module: str) -> str:
             '"TORCHELASTIC_RUN_ID"',
             "command.py knows a rank of torchrun by it",
         ),
+        (
+            "torchdata.stateful_dataloader.stateful_dataloader",
+            "self.next_iter_state = state_dict",
+            "trainer.py finds the state that verl has restored there",
+        ),
         ("ray.exceptions", "self.cause = cause", "ending.py takes the cause out of a failure that Ray carried"),
     ],
 )
