@@ -210,6 +210,7 @@ def _grpo(folder: Path, words: list[str], *more: str, recipe: str = "sinternal_g
         ]
     else:
         where = ["hardware=cpu", "actor_rollout_ref.model.use_remove_padding=true"]
+        where += ["actor_rollout_ref.model.use_fused_kernels=true"]
     words = [f"+recipe={recipe}", *where, *words[1:], *more]
     metrics = folder / "checkpoints" / METRICS_FILE
     steps = run_main(grpo_command(*words), folder / "log", metrics, LIMIT_S, name="grpo")
@@ -228,6 +229,7 @@ def _sft(folder: Path, strategy: str) -> Figures:
         "+recipe=sinternal_sft" if ON_GPU else "+recipe=sinternal_sft_cpu",
         f"engine.strategy={strategy}",
         "model.use_remove_padding=true",
+        "model.use_fused_kernels=true",
         f"model.path={world['policy']}",
         f"data.train_files={world['sft']}",
         "data.train_batch_size=16",

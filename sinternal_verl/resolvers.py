@@ -7,10 +7,11 @@ Both happen in programs that are not ours, so nothing but OmegaConf is imported 
 
 from omegaconf import OmegaConf
 
-from sinternal_verl.attention import attention, micro_batch_tokens
+from sinternal_verl.attention import attention, fused_kernels, micro_batch_tokens
 from sinternal_verl.gpus import PREFIX, guard_gpus, guard_gpus_per_node, guard_replicas, training_gpus
 
-RESOLVERS = (training_gpus, guard_gpus, guard_gpus_per_node, guard_replicas, attention, micro_batch_tokens)
+RESOLVERS = (training_gpus, guard_gpus, guard_gpus_per_node, guard_replicas)
+RESOLVERS += (attention, fused_kernels, micro_batch_tokens)
 
 
 def register_resolvers() -> None:

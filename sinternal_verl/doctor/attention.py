@@ -14,7 +14,7 @@ VERL_TAKES = "flash_attention_2"
 PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
 """What must be installed for each, else a kernel from the hub by way of ``KERNELS``. (transformers 5.9.0 and 5.10.4)"""
 
-KERNELS = "kernels"
+SDPA, KERNELS = "sdpa", "kernels"
 INSTALL = "pip install --no-build-isolation flash-attn==2.8.3"
 
 
@@ -29,8 +29,11 @@ def check_attention(config: DictConfig) -> Iterator[Finding]:
     if package and not _is_installed(package) and not _is_installed(KERNELS):
         reason = f"{package} is not installed: the run would end when the actor loads"
         install = f"{INSTALL}, or " if wanted == VERL_TAKES else ""
-        step = f"{install}++{key}=sdpa {model}.use_remove_padding=true {_half_the_tokens(config)}"
+        step = f"{install}leave the choice to the recipe, which takes sdpa then: {key}=sdpa"
         yield Problem(key, wanted, reason, step)
+    elif wanted == SDPA and not _is_installed(PACKAGES[VERL_TAKES]):
+        reason = f"flash-attn is not installed: rows are packed for sdpa, {_tokens(config)} tokens at a time"
+        yield Note(key, wanted, reason, f"nothing; faster with {INSTALL}")
     dynamic = "actor_rollout_ref.actor.use_dynamic_bsz" if is_ppo(config) else "data.use_dynamic_bsz"
     if get(config, dynamic, False) and not get(config, f"{model}.use_remove_padding", False):
         reason = "a micro-batch is cut by real tokens and then padded to its longest row: many times the memory"
@@ -47,11 +50,6 @@ def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _half_the_tokens(config: DictConfig) -> str:
-    """The override that halves a micro-batch, as far as one row still fits: flash-attn's cross-entropy is gone."""
-    if is_ppo(config):
-        key = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu"
-        row = get(config, "data.max_prompt_length", 0) + get(config, "data.max_response_length", 0)
-    else:
-        key, row = "data.max_token_len_per_gpu", get(config, "data.max_length", 0)
-    return f"{key}={max(get(config, key, 0) // 2, row)}"
+def _tokens(config: DictConfig) -> int:
+    on_ppo = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu"
+    return get(config, on_ppo if is_ppo(config) else "data.max_token_len_per_gpu", 0)

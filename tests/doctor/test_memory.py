@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
+from sinternal_verl import attention
 from sinternal_verl.doctor import fits, machine
 from sinternal_verl.doctor.checks import run_checks
 from sinternal_verl.doctor.command import compose_config, doctor
@@ -24,7 +25,6 @@ CONFIGS = {
     "8b": LlamaConfig(**LLAMA_8B, max_position_embeddings=131072, architectures=["LlamaForCausalLM"]),
     "14b": Qwen2Config(**QWEN_14B, max_position_embeddings=131072, architectures=["Qwen2ForCausalLM"]),
 }
-FLASH = "attn_implementation=flash_attention_2"
 
 
 @pytest.fixture(scope="module")
@@ -38,20 +38,19 @@ def models(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def one_machine(monkeypatch):
-    """A machine without cards, with much memory; a test that wants another says so."""
+    """A machine without cards, with much memory and flash-attn; a test that wants another says so."""
+    monkeypatch.setattr(attention, "has_flash_attn", lambda: True)
     monkeypatch.setattr(fits, "cards_here", lambda: ())
     monkeypatch.setattr(fits, "host_gb", lambda: 1000.0)
 
 
 def grpo(model, *overrides):
     path = f"actor_rollout_ref.model.path={model}"
-    flash = f"++actor_rollout_ref.model.override_config.{FLASH}"
-    return compose_config(["+recipe=sinternal_grpo", path, flash, "guard=none", *overrides])
+    return compose_config(["+recipe=sinternal_grpo", path, "guard=none", *overrides])
 
 
 def sft(model, *overrides):
-    flash = f"++model.override_config.{FLASH}"
-    return compose_config(["+recipe=sinternal_sft", f"model.path={model}", flash, *overrides])
+    return compose_config(["+recipe=sinternal_sft", f"model.path={model}", *overrides])
 
 
 def training(**changes) -> Training:

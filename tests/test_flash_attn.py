@@ -28,7 +28,7 @@ def test_grpo_packs_and_takes_half_the_tokens_without_flash_attn(flash_attn, wor
     model, actor = config.actor_rollout_ref.model, config.actor_rollout_ref.actor
 
     assert model.override_config.attn_implementation == ("flash_attention_2" if flash_attn else "sdpa")
-    assert model.use_remove_padding
+    assert model.use_remove_padding and model.use_fused_kernels is not flash_attn
     assert actor.ppo_max_token_len_per_gpu == (configured if flash_attn else max(configured // 2, longest_row))
 
 
@@ -36,7 +36,7 @@ def test_sft_packs_and_takes_half_the_tokens_without_flash_attn(flash_attn):
     config = compose_config(["+recipe=sinternal_sft"])
 
     assert config.model.override_config.attn_implementation == ("flash_attention_2" if flash_attn else "sdpa")
-    assert config.model.use_remove_padding
+    assert config.model.use_remove_padding and config.model.use_fused_kernels is not flash_attn
     assert config.data.max_token_len_per_gpu == (16384 if flash_attn else 8192)
 
 
