@@ -51,7 +51,8 @@ def grpo(model, *overrides):
 
 def sft(model, *overrides):
     flash = f"++model.override_config.{FLASH}"
-    return compose_config(["+recipe=sinternal_sft", f"model.path={model}", flash, *overrides])
+    tokens = "data.max_token_len_per_gpu=16384"
+    return compose_config(["+recipe=sinternal_sft", f"model.path={model}", flash, tokens, *overrides])
 
 
 def training(**changes) -> Training:

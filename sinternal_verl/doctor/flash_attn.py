@@ -5,16 +5,16 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
+from sinternal_verl.attention import has_flash_attn
 from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo, model_key, trains_with_fsdp
 
 VERL_TAKES = "flash_attention_2"
 """Where ``override_config`` has no ``attn_implementation``; null leaves the choice to transformers, which takes sdpa.
 (verl 0.9.1, ``HFModelConfig``)"""
 
-PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
-"""What must be installed for each, else a kernel from the hub by way of ``KERNELS``. (transformers 5.9.0 and 5.10.4)"""
-
 KERNELS = "kernels"
+"""Where it is installed, transformers takes a kernel of the hub's instead. (transformers 5.9.0 and 5.10.4)"""
+
 INSTALL = "pip install --no-build-isolation flash-attn==2.8.3"
 
 
@@ -25,11 +25,9 @@ def check_attention(config: DictConfig) -> Iterator[Finding]:
     model = model_key(config)
     key = f"{model}.override_config.attn_implementation"
     wanted = wanted_attention(config)
-    package = PACKAGES.get(wanted)
-    if package and not _is_installed(package) and not _is_installed(KERNELS):
-        reason = f"{package} is not installed: the run would end when the actor loads"
-        install = f"{INSTALL}, or " if wanted == VERL_TAKES else ""
-        step = f"{install}++{key}=sdpa {model}.use_remove_padding=true {_half_the_tokens(config)}"
+    if wanted == VERL_TAKES and not has_flash_attn() and importlib.util.find_spec(KERNELS) is None:
+        reason = "flash_attn is not installed: the run would end when the actor loads"
+        step = f"{INSTALL}, or ++{key}=sdpa {model}.use_remove_padding=true{_half_the_tokens(config)}"
         yield Problem(key, wanted, reason, step)
     dynamic = "actor_rollout_ref.actor.use_dynamic_bsz" if is_ppo(config) else "data.use_dynamic_bsz"
     if get(config, dynamic, False) and not get(config, f"{model}.use_remove_padding", False):
@@ -43,15 +41,14 @@ def wanted_attention(config: DictConfig) -> str | None:
     return OmegaConf.select(config, f"{model_key(config)}.override_config.attn_implementation", default=VERL_TAKES)
 
 
-def _is_installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
-
-
 def _half_the_tokens(config: DictConfig) -> str:
-    """The override that halves a micro-batch, as far as one row still fits: flash-attn's cross-entropy is gone."""
+    """The override that halves a micro-batch, as far as one row still fits: flash-attn's cross-entropy is gone. The
+    recipes' own value is half of theirs already."""
     if is_ppo(config):
-        key = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu"
-        row = get(config, "data.max_prompt_length", 0) + get(config, "data.max_response_length", 0)
+        node, name, rows = "actor_rollout_ref.actor", "ppo_max_token_len_per_gpu", ("prompt", "response")
+        row = sum(get(config, f"data.max_{part}_length", 0) for part in rows)
     else:
-        key, row = "data.max_token_len_per_gpu", get(config, "data.max_length", 0)
-    return f"{key}={max(get(config, key, 0) // 2, row)}"
+        node, name, row = "data", "max_token_len_per_gpu", get(config, "data.max_length", 0)
+    if OmegaConf.is_interpolation(OmegaConf.select(config, node), name):
+        return ""
+    return f" {node}.{name}={max(get(config, f'{node}.{name}', 0) // 2, row)}"
