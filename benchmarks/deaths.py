@@ -2,7 +2,7 @@
 worker is not among them: the run replaces it, tests/e2e/test_grpo_run.py.)
 
 Prints, for each: seconds from the kill to the exit, against the limit of 180 s, and the last line on
-the screen. Each takes two to three minutes. Usage: python benchmarks/deaths.py [title ...]
+the screen that names it. Each takes two to three minutes. Usage: python benchmarks/deaths.py [title ...]
 """
 
 import os
@@ -24,8 +24,15 @@ LIMIT_S = 180
 TITLES = ["VLLM::EngineCore", "VLLM::Worker", "vLLMHttpServer", "WorkerDict", "AgentLoopWorkerTQ"]
 
 
+def who_died(log: str) -> str:
+    """What the last screen says of it; its last line where it says nothing."""
+    lines = log.strip().splitlines()
+    failed = [number for number, line in enumerate(lines) if line.startswith("sinternal_verl: the run failed")]
+    return " ".join(line.strip() for line in lines[failed[-1] : failed[-1] + 2]) if failed else lines[-1].strip()
+
+
 def end_of_run(folder: Path, title: str) -> tuple[float, int | None, str]:
-    """Seconds to the exit, exit code (None: still running at the limit), last line."""
+    """Seconds to the exit, exit code (None: still running at the limit), who died."""
     policy = make_policy(folder / "policy", arithmetic.corpus(), seed=1)
     data = arithmetic.write_datasets(folder / "data", seed=1)
     metrics, log = folder / "checkpoints" / METRICS_FILE, folder / "log"
@@ -60,7 +67,7 @@ def end_of_run(folder: Path, title: str) -> tuple[float, int | None, str]:
             code = run.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
             code = None
-        return time.monotonic() - killed, code, log.read_text(errors="replace").strip().splitlines()[-1].strip()
+        return time.monotonic() - killed, code, who_died(log.read_text(errors="replace"))
     finally:
         for process in family:
             if process.is_running():

@@ -286,7 +286,7 @@ def _guard(folder: Path, architecture: str) -> Figures:
     from sinternal_verl.guard.replica import GuardSettings, end_guard, start_guard
 
     model = teach_guard(folder / "guard", architecture=architecture)
-    conversations = lighthouse.conversations()
+    conversations = list(lighthouse.conversations())
     conversations = conversations[:: max(len(conversations) // JUDGED, 1)][:JUDGED]
     machine = {"gpu_memory_utilization": 0.2} if ON_GPU else {"gpu_memory_utilization": 0.1, "dtype": "float32"}
     engine = EngineSettings(str(model), max_model_len=2048, enforce_eager=not ON_GPU, **machine)

@@ -18,8 +18,10 @@ REGISTERED_WITH = {
     "verl.experimental.reward_loop.reward_manager": "sinternal_verl.training.manager",
     "verl.experimental.agent_loop": "sinternal_verl.training.agent_loop",
     "verl.trainer.ppo.v1": "sinternal_verl.training.trainer",
+    "verl.utils.checkpoint.checkpoint_handler": "sinternal_verl.training.sft_resume",
 }
-"""A package of verl with a registry -> our module that registers in it, once verl has imported it.
+"""A module of verl with a registry, or with a class that has no hook -> our module that registers in it
+or wraps the class, once verl has imported it.
 Importing them here would double the time of ``import verl`` in every process."""
 
 
@@ -38,7 +40,8 @@ def refuse_a_recipe_hydra_cannot_find() -> None:
 
 
 def register_when_imported() -> None:
-    """Add our reward manager, agent loop and trainers to verl's registries, lazily."""
+    """Add our reward manager, agent loop and trainers to verl's registries, and mend how its SFT main resumes,
+    lazily."""
     for registry, ours in REGISTERED_WITH.items():
         when_imported(registry)(_importer(ours))
 

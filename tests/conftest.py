@@ -1,6 +1,9 @@
 """Shared fixtures: the small world, made once, and configurations composed as verl's mains would."""
 
 import copy
+import datetime
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,26 @@ from sinternal_verl.world import arithmetic
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 """Real public data beside the checkout; tests that read it skip where it is not."""
+
+
+MINUTES = "SINTERNAL_TEST_MINUTES"
+"""No test begins when so many minutes have passed: a whole run has a limit."""
+
+_STARTED = time.monotonic()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where time may run out, begin each day with another file, so that none is always left out."""
+    if MINUTES in os.environ and items:
+        files = list(dict.fromkeys(item.path for item in items))
+        first = datetime.date.today().toordinal() % len(files)
+        items.sort(key=lambda item: (files.index(item.path) - first) % len(files))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    minutes = os.environ.get(MINUTES)
+    if minutes is not None and time.monotonic() - _STARTED > 60 * float(minutes):
+        pytest.skip(f"no time left: {MINUTES}={minutes}")
 
 
 @pytest.fixture(scope="session")

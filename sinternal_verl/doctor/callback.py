@@ -1,8 +1,10 @@
-"""The Hydra callback of our recipes: verl's own mains run the checks before they do anything else."""
+"""The Hydra callback of our recipes: verl's own mains run the checks before they do anything else, and
+say at their end how they ended."""
 
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -12,9 +14,14 @@ from omegaconf import DictConfig
 from sinternal_verl.doctor.checkpoints import checkpoint_folder, write_record
 from sinternal_verl.doctor.checks import run_checks
 from sinternal_verl.doctor.problem import get, is_ppo, problems_of, report
+from sinternal_verl.runs.command import typed_command
+from sinternal_verl.runs.ending import Run, begin_run, end_run
+from sinternal_verl.runs.signals import end_on_signals
 from sinternal_verl.training.metrics_file import METRICS_FILE
 
 EXIT_CODE = 2
+SHORT_EXIT_CODE = 1
+"""Of a run that ended without an error, before its last step."""
 
 REPORT_WAIT_S = 30
 """How long another torchrun rank leaves rank 0 to print: torchrun ends all ranks when one exits."""
@@ -24,21 +31,32 @@ OURS = "sinternal"
 """How the names of our trainers begin."""
 
 
-def name_metrics_file(config: DictConfig) -> None:
-    """Say where the metrics go. Our trainer keeps one file over all starts; the SFT main has verl's
-    logger only, which empties the file of an earlier start: there each start gets a file of its own."""
+def choose_metrics_file(config: DictConfig, start: str) -> Path | None:
+    """Where the metrics go. Our trainer keeps one file over all starts; the SFT main has verl's logger only,
+    which empties the file of an earlier start: there each start gets a file of its own.
+
+    Args:
+        start: when the run started, for the file's name.
+    """
     folder = checkpoint_folder(config)
     if folder is None:
-        return
+        return None
     if is_ppo(config):
-        path = folder.absolute() / METRICS_FILE if get(config, "trainer.v1.trainer_mode", "").startswith(OURS) else None
-    elif METRICS_PATH in os.environ or "file" not in get(config, "trainer.logger", []):
-        path = None
-    else:
-        path = folder.absolute() / f"metrics_{time.strftime('%Y%m%d_%H%M%S')}.jsonl"
-        os.environ[METRICS_PATH] = str(path)
-    if path:
-        print(f"sinternal_verl: metrics go to {path}", file=sys.stderr, flush=True)
+        ours = get(config, "trainer.v1.trainer_mode", "").startswith(OURS)
+        return folder.absolute() / METRICS_FILE if ours else None
+    if "file" not in get(config, "trainer.logger", []):
+        return None
+    return Path(os.environ.setdefault(METRICS_PATH, str(folder.absolute() / f"metrics_{start}.jsonl"))).absolute()
+
+
+def command_that_goes_on(config: DictConfig) -> str:
+    """What the user typed; where that would not go on from the last checkpoint, with what makes it do so."""
+    words = [typed_command()]
+    if get(config, "trainer.resume_mode", "auto") != "auto":
+        words.append("trainer.resume_mode=auto")
+    if get(config, "trainer.resume_from_path"):
+        words.append("trainer.resume_from_path=null")
+    return " ".join(words)
 
 
 class StartCheck(Callback):
@@ -51,9 +69,12 @@ class StartCheck(Callback):
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         # The GRPO main has no ranks; a cluster's scheduler may have set RANK all the same.
         rank, local_rank = (0, 0) if is_ppo(config) else (int(os.environ.get(r, 0)) for r in ("RANK", "LOCAL_RANK"))
+        start, folder = time.strftime("%Y%m%d_%H%M%S"), checkpoint_folder(config)
         found = run_checks(config)
         if rank == 0 and not problems_of(found):
-            found += write_record(config)
+            metrics = choose_metrics_file(config, start)
+            configuration = folder and folder.absolute() / f"config_{start}.yaml"
+            found += write_record(config, metrics, configuration)
         if problems_of(found):
             if rank != 0:
                 time.sleep(REPORT_WAIT_S)
@@ -64,15 +85,33 @@ class StartCheck(Callback):
         if rank == 0:
             if found:
                 print(report(found), file=sys.stderr, flush=True)
-            name_metrics_file(config)
+            for what, file in (("metrics go to", metrics), ("the resolved configuration is in", configuration)):
+                if file:
+                    print(f"sinternal_verl: {what} {file}", file=sys.stderr, flush=True)
+        epochs, total_steps = config.trainer.total_epochs, get(config, "trainer.total_training_steps")
+        begin_run(
+            Run(
+                folder=folder and folder.absolute(),
+                command=command_that_goes_on(config),
+                more="" if total_steps else f"trainer.total_epochs={epochs + 1}",
+                epochs=epochs,
+                total_steps=total_steps,
+                trains=not get(config, "trainer.val_only", False),
+                speaks=rank == 0,
+            )
+        )
+        end_on_signals()
         if is_ppo(config):
             from sinternal_verl.training.watchdog import watch_this_run
 
             watch_this_run()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        error = job_return._return_value if job_return.status == JobStatus.FAILED else None
+        dead = {}
         if is_ppo(config):
-            from sinternal_verl.training.watchdog import end_of_run
+            from sinternal_verl.training.watchdog import who_died
 
-            failed = job_return.status == JobStatus.FAILED
-            end_of_run(job_return._return_value if failed else None)
+            dead = who_died(error)
+        if not end_run(error, dead) and error is None:
+            raise SystemExit(SHORT_EXIT_CODE)

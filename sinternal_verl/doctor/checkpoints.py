@@ -1,17 +1,24 @@
 """Does the checkpoint folder belong to this configuration? verl resumes whatever it finds in it."""
 
 import importlib.metadata as metadata
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.doctor.problem import Problem, get, is_ppo
-
-TRACKER = "latest_checkpointed_iteration.txt"
-RECORD = "sinternal_run.json"
+from sinternal_verl.runs.record import (
+    CONFIGURATION,
+    METRICS,
+    RECORD,
+    TRACKER,
+    name_in,
+    read_record,
+    update_record,
+    write_configuration,
+)
 
 IDENTITY = (
     "sinternal.recipe",
@@ -53,12 +60,11 @@ def check_checkpoints(config: DictConfig) -> Iterator[Problem]:
     if folder is None or not (folder / TRACKER).is_file():
         return
     step = "set trainer.experiment_name or trainer.default_local_dir to a new one, or delete the folder"
-    record = folder / RECORD
-    if not record.is_file():
+    if not (folder / RECORD).is_file():
         reason = f"it holds checkpoints of unknown origin (no {RECORD}), and verl would mix them up with this run's"
         yield Problem("trainer.default_local_dir", folder, reason, step)
         return
-    before, now = json.loads(record.read_text())["identity"], identity(config)
+    before, now = read_record(folder)["identity"], identity(config)
     if "processes" not in now:
         before.pop("processes", None)  # doctor, outside torchrun, cannot know
     changed = [f"{key}: {before.get(key)} -> {now.get(key)}" for key in now | before if before.get(key) != now.get(key)]
@@ -88,21 +94,32 @@ def _without_guard(entry: DictConfig | None) -> dict | None:
     return OmegaConf.to_container(OmegaConf.masked_copy(entry, [key for key in entry if key != "guard"]), resolve=True)
 
 
-def write_record(config: DictConfig) -> list[Problem]:
-    """Leave in the checkpoint folder what the run is, for the next start and for its readers."""
+def write_record(config: DictConfig, metrics: Path | None = None, configuration: Path | None = None) -> list[Problem]:
+    """Leave in the checkpoint folder what the run is, for the next start and for its readers.
+
+    Args:
+        metrics: where this start logs its steps.
+        configuration: the file that gets the resolved configuration.
+    """
     folder = checkpoint_folder(config)
     if folder is None:
         return []
-    record = {"identity": identity(config), "versions": {name: _version(name) for name in STACK}}
-    new = folder / f"{RECORD}.{os.getpid()}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        new.write_text(json.dumps(record, indent=2) + "\n")
-        # In one step: another rank may be reading, and a kill must not leave half a record.
-        new.replace(folder / RECORD)
+        files = {METRICS: metrics, CONFIGURATION: configuration}
+        update_record(
+            folder,
+            identity=identity(config),
+            versions={name: _version(name) for name in STACK},
+            **{key: name_in(folder.absolute(), file) for key, file in files.items()},
+        )
+        if configuration:
+            write_configuration(configuration, config)
     except OSError as error:
         step = "give a folder this process may write to"
         return [Problem("trainer.default_local_dir", folder, f"cannot be written: {error}", step)]
+    except OmegaConfBaseException as error:
+        reason = f"it cannot be resolved, and verl resolves every value: {error}"
+        return [Problem(error.full_key or "the configuration", None, reason, "give it a value, or what it refers to")]
     return []
 
 

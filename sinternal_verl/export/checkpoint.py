@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor
 
-from sinternal_verl.doctor.checkpoints import RECORD, TRACKER
+from sinternal_verl.runs.record import LAST_STEP, last_checkpoint, read_record, step_folder
 
 CONFIG, LORA = "fsdp_config.json", "lora_train_meta.json"
 MODEL_KEYS = ("actor_rollout_ref.model.path", "model.path")
@@ -42,8 +42,8 @@ class Checkpoint:
         Raises:
             ExportError: there is none.
         """
-        if (path / TRACKER).is_file():
-            path = path / f"global_step_{(path / TRACKER).read_text().strip()}"
+        if (last := last_checkpoint(path)) is not None:
+            path = step_folder(path, last)
         for folder in (path, path / "actor"):
             if (folder / CONFIG).is_file():
                 return cls(folder)
@@ -60,12 +60,22 @@ class Checkpoint:
         """E.g. ``global_step_20``."""
         return self.folder.parent.name if self.folder.name == "actor" else self.folder.name
 
+    @property
+    def run(self) -> Path:
+        """The folder of the run."""
+        return self.folder.parent.parent if self.folder.name == "actor" else self.folder.parent
+
+    @property
+    def steps_of_an_unfinished_run(self) -> tuple[int, int] | None:
+        """Its last checkpoint's step and the one that is to be its last; None of a run that is done, or of
+        which this is not known."""
+        saved, last = last_checkpoint(self.run), self.record.get(LAST_STEP)
+        return (saved, last) if saved is not None and last is not None and saved < last else None
+
     @cached_property
     def record(self) -> dict[str, Any]:
         """What our start check left about the run; empty where it did not run."""
-        run = self.folder.parent.parent if self.folder.name == "actor" else self.folder.parent
-        file = run / RECORD
-        return json.loads(file.read_text()) if file.is_file() else {}
+        return read_record(self.run)
 
     @property
     def base(self) -> str | None:

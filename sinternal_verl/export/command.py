@@ -55,6 +55,12 @@ def export(source: str, out: str, base: str | None, adapter: bool) -> int:
         print(f"sinternal_verl: {error}", file=sys.stderr)
         return 2
     (target / "README.md").write_text(_card(checkpoint, base, dtype, adapter))
+    if steps := checkpoint.steps_of_an_unfinished_run:
+        print(
+            f"sinternal_verl: warning: {checkpoint.step} is of a run that has not ended: its last checkpoint is of "
+            f"step {steps[0]}, and it is to end at step {steps[1]}. The command that started it goes on from there.",
+            file=sys.stderr,
+        )
     if not base:
         print("note: the run left no record of its base model, and none was given with --base: not compared")
     print(f"sinternal_verl: wrote {target} ({'adapter, ' if adapter else ''}{str(dtype).removeprefix('torch.')})")

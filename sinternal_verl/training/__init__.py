@@ -10,4 +10,6 @@
 ``source_curves``   the numbers of a step for each data source
 ``metrics_file``    one file over all starts of a run
 ``watchdog``        ends a run whose worker died
+``loader_state``    goes on with as many workers as it had
+``sft_resume``      the SFT main goes on with its next epoch
 """

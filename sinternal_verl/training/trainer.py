@@ -22,6 +22,7 @@ import transfer_queue as tq
 from omegaconf import DictConfig, OmegaConf, open_dict
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
+from verl.experimental.agent_loop import AgentLoopManager
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
@@ -29,8 +30,11 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
 from sinternal_verl.guard.replica import guard_settings, start_guard
+from sinternal_verl.runs.ending import NO_MORE_BATCHES
+from sinternal_verl.runs.record import LAST_STEP, update_record
 from sinternal_verl.scoring.score import BESIDE
 from sinternal_verl.training.failures import FailurePolicy
+from sinternal_verl.training.loader_state import check_workers
 from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
 from sinternal_verl.training.queue import read_rows, write_fields
 from sinternal_verl.training.reward_workers import start_reward_workers
@@ -40,6 +44,10 @@ from sinternal_verl.training.waiting import bound_the_wait
 
 OWN_INFO = ("score", "outcome", "scored", *BESIDE)
 """What our manager reports of each sample, and the curves show."""
+
+
+class EndedEarly(RuntimeError):
+    """A run has no more rows before its last step."""
 
 
 class SInternalMixin:
@@ -71,8 +79,12 @@ class SInternalMixin:
 
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
+        if state := self.train_dataloader.next_iter_state:
+            step = f"the checkpoint of step {self.global_steps}"
+            check_workers(state, self.train_dataloader.num_workers, "data.dataloader_num_workers", step)
         folder = Path(self.config.trainer.default_local_dir)
         self._metrics_file = MetricsFile(folder / METRICS_FILE, done=self.global_steps)
+        update_record(folder, **{LAST_STEP: self.total_training_steps})
 
     def _setup(self) -> None:
         reward = self.config.reward
@@ -88,6 +100,17 @@ class SInternalMixin:
             self._guard = start_guard(guard_settings(OmegaConf.to_container(guard, resolve=True)))
         if streamed:
             start_reward_workers(self.reward_loop_manager)
+
+    def fit(self, agent_loop_manager: AgentLoopManager) -> None:
+        """verl's loop.
+
+        Raises:
+            EndedEarly: it ended before the last step, which verl does without a word.
+        """
+        super().fit(agent_loop_manager)
+        # Behind its last step verl stands at the next one.
+        if not self.config.trainer.get("val_only", False) and self.global_steps <= self.total_training_steps:
+            raise EndedEarly(f"step {self.global_steps - 1} of {self.total_training_steps}: {NO_MORE_BATCHES}")
 
     # ------------------------------------------------------------------ verl's hooks
 

@@ -12,9 +12,7 @@ A run that ends by itself within `GRACE_S` of a death is left alone: actors die 
 Then the driver prints the cause and exits; Ray ends the rest of the run with its driver.
 """
 
-import atexit
 import os
-import sys
 import threading
 import time
 import urllib.error
@@ -23,6 +21,8 @@ from contextlib import suppress
 
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError
+
+from sinternal_verl.runs.ending import cause_of, close_run, describe
 
 PERIOD_S = 5.0
 GRACE_S = 30.0
@@ -64,25 +64,25 @@ class Watchdog(threading.Thread):
             except Exception as error:
                 unanswered += 1
                 if unanswered * PERIOD_S > GRACE_S:
-                    self.deaths.setdefault("ray", _last_line(error))
+                    self.deaths.setdefault("ray", cause_of(error))
             if self.deaths:
                 first_death = first_death or time.monotonic()
                 if time.monotonic() - first_death > GRACE_S:
                     self._end_the_run()
 
-    def finish(self, error: BaseException | None) -> None:
-        """The run has ended. With ``error``, its cause is printed when the process exits, that is,
-        below the traceback; verl's own words often name a consequence, so a last look finds who died."""
+    def finish(self, error: BaseException | None) -> dict[str, str]:
+        """The run has ended; return who died. verl's own error often names a consequence, so a last look
+        asks who died before it."""
         self._finished.set()
         if error is None:
-            return
+            return {}
         self.join(2 * PERIOD_S)
         deadline = time.monotonic() + LAST_LOOK_S
         with suppress(RayError, OSError):
             while not self.deaths and time.monotonic() < deadline:
                 self._look()
                 time.sleep(0.5)
-        atexit.register(self._print_cause, _last_line(error))
+        return self.deaths
 
     def _look(self) -> None:
         if not ray.is_initialized():
@@ -96,7 +96,7 @@ class Watchdog(threading.Thread):
                 # Anything but a death (an actor that is unavailable for a moment) is asked again.
                 if isinstance(error, RayActorError) and not isinstance(error, ActorUnavailableError):
                     if KILLED_ON_PURPOSE not in str(error):
-                        self.deaths[name] = _last_line(error)
+                        self.deaths[name] = cause_of(error)
                     continue
             self._calls[name] = self._handles[name].__ray_ready__.remote()
         for name in _answered(self._address_calls):
@@ -125,13 +125,8 @@ class Watchdog(threading.Thread):
                 self._address_calls[name] = handle.get_server_address.remote()
 
     def _end_the_run(self) -> None:
-        self._print_cause("verl did not end by itself")
+        close_run(describe("failed", "verl did not end by itself", self.deaths))
         os._exit(EXIT_CODE)
-
-    def _print_cause(self, what: str) -> None:
-        lines = [f"  {name}: {cause}" for name, cause in self.deaths.items()]
-        dead = "\n".join(["; dead:", *lines]) if lines else ""
-        print(f"\nsinternal_verl: the run failed: {what}{dead}", file=sys.stderr, flush=True)
 
 
 def _answered(calls: dict[str, ray.ObjectRef]) -> list[str]:
@@ -158,11 +153,6 @@ def _engine_is_dead(address: str) -> bool:
         return isinstance(error.reason, ConnectionRefusedError)
 
 
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
-
-
 _watchdog: Watchdog | None = None
 
 
@@ -173,7 +163,6 @@ def watch_this_run() -> None:
     _watchdog.start()
 
 
-def end_of_run(error: BaseException | None) -> None:
-    """Stop it; see `Watchdog.finish`."""
-    if _watchdog is not None:
-        _watchdog.finish(error)
+def who_died(error: BaseException | None) -> dict[str, str]:
+    """Stop it; of each process that died, why. See `Watchdog.finish`."""
+    return {} if _watchdog is None else _watchdog.finish(error)

@@ -1,8 +1,12 @@
 """What the start of a run does with the checks, without starting one."""
 
+import json
 import os
+from types import SimpleNamespace
 
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
 
 from sinternal_verl.doctor import callback, checks
 from sinternal_verl.doctor.checkpoints import RECORD
@@ -16,6 +20,15 @@ def no_metrics_path(monkeypatch):
     monkeypatch.delenv(callback.METRICS_PATH)
 
 
+@pytest.fixture(autouse=True)
+def begun(monkeypatch):
+    """What the start says of the run. It belongs to a process of its own: signals and exit are left alone."""
+    begun = SimpleNamespace(run=None)
+    monkeypatch.setattr(callback, "begin_run", lambda run: setattr(begun, "run", run))
+    monkeypatch.setattr(callback, "end_on_signals", lambda: None)
+    return begun
+
+
 def start(config) -> None:
     callback.StartCheck().on_job_start(config)
 
@@ -27,16 +40,64 @@ def test_a_sound_run_leaves_its_record_and_names_its_metrics_file(sft_config, tm
     assert os.environ[callback.METRICS_PATH].startswith(str(tmp_path / "checkpoints" / "metrics_"))
 
 
-def test_a_metrics_file_the_user_has_named_stays(sft_config, monkeypatch):
+def test_a_metrics_file_the_user_has_named_stays(sft_config, monkeypatch, begun):
     monkeypatch.setenv(callback.METRICS_PATH, "/mine.jsonl")
     start(sft_config())
 
-    assert os.environ[callback.METRICS_PATH] == "/mine.jsonl"
+    assert os.environ[callback.METRICS_PATH] == "/mine.jsonl" == str(begun.run.file("metrics"))
+
+
+def test_the_resolved_configuration_is_in_a_file_and_the_start_names_it(sft_config, tmp_path, capsys, begun):
+    start(sft_config("trainer.experiment_name=${trainer.project_name}_1"))
+    (file,) = (tmp_path / "checkpoints").glob("config_*.yaml")
+    written = OmegaConf.load(file)
+
+    assert written.trainer.experiment_name == "sinternal_1" and "hydra" not in written
+    assert str(file) in capsys.readouterr().err
+    assert begun.run.file("configuration") == file
+    assert json.loads((tmp_path / "checkpoints" / RECORD).read_text())["configuration"] == file.name
+
+
+def test_a_value_that_cannot_be_resolved_ends_the_process_with_2(sft_config, capsys):
+    with pytest.raises(SystemExit) as ended:
+        start(sft_config("trainer.experiment_name=${oc.env:NO_SUCH_VARIABLE}"))
+
+    assert ended.value.code == 2
+    assert "trainer.experiment_name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "goes_on"),
+    [
+        ([], ""),
+        (["trainer.resume_mode=disable"], " trainer.resume_mode=auto"),
+        (["trainer.resume_from_path=/a/global_step_5"], " trainer.resume_from_path=null"),
+    ],
+)
+def test_the_command_that_goes_on_resumes_the_last_checkpoint(sft_config, monkeypatch, overrides, goes_on):
+    monkeypatch.setattr(callback, "typed_command", lambda: "torchrun -m main")
+
+    assert callback.command_that_goes_on(sft_config(*overrides)) == "torchrun -m main" + goes_on
+
+
+@pytest.mark.parametrize(
+    ("status", "done", "code"), [("COMPLETED", True, None), ("COMPLETED", False, 1), ("FAILED", False, None)]
+)
+def test_a_job_without_an_error_that_ends_early_does_not_exit_with_0(sft_config, monkeypatch, status, done, code):
+    """With one, Hydra raises it."""
+    monkeypatch.setattr(callback, "end_run", lambda error, dead: done)
+    job_return = JobReturn(status=JobStatus[status], _return_value=ValueError())
+    if code is None:
+        callback.StartCheck().on_job_end(sft_config(), job_return)
+    else:
+        with pytest.raises(SystemExit) as ended:
+            callback.StartCheck().on_job_end(sft_config(), job_return)
+        assert ended.value.code == code
 
 
 def test_on_an_existing_cluster_no_file_is_promised(grpo_config):
     config = grpo_config("ray_kwargs.ray_init.address=10.0.0.1:6379")
-    callback.name_metrics_file(config)
+    callback.choose_metrics_file(config, "now")
 
     assert callback.METRICS_PATH not in os.environ
 
@@ -85,7 +146,7 @@ def test_a_fault_in_a_check_does_not_let_an_unchecked_run_start(sft_config, monk
 
 
 def test_a_checkpoint_url_gets_no_local_metrics_file(sft_config):
-    callback.name_metrics_file(sft_config("trainer.default_local_dir=hdfs://cluster/checkpoints"))
+    callback.choose_metrics_file(sft_config("trainer.default_local_dir=hdfs://cluster/checkpoints"), "now")
 
     assert callback.METRICS_PATH not in os.environ
 

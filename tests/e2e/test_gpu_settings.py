@@ -15,7 +15,7 @@ from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic
 from sinternal_verl.world.model import make_policy
 
-pytestmark = [pytest.mark.slow, pytest.mark.versions, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.versions, pytest.mark.timeout(900)]
 
 LIMIT_S = 420
 PACKED = "use_remove_padding=true"

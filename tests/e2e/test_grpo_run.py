@@ -1,12 +1,15 @@
 """verl's GRPO main with our CPU recipe, as a user runs it, with a scorer of the user's own that fails
-for one rollout in ten. One story, three starts of the main:
+for one rollout in ten. One story, four starts of the main:
 
-1. a run of five steps, whose reward worker is killed on the way;
-2. the same run in another folder, killed -9 after a checkpoint;
-3. its command again, which goes on; then the rollout engine dies.
+1. a run of three epochs of two steps, whose reward worker is killed on the way;
+2. the same run in another folder, ended by Ctrl-C within an epoch;
+3. its command again, killed -9 at the end of an epoch;
+4. once more, which goes on; then the rollout engine dies.
 """
 
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -23,7 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 START_LIMIT_S = 300
 DEATH_LIMIT_S = 180
-STEPS = 5
+EPOCHS, STEPS_PER_EPOCH = 3, 2
+STEPS = EPOCHS * STEPS_PER_EPOCH
 
 SCORER = """
 import zlib
@@ -45,8 +49,10 @@ class Story:
     whole: dict[int, Step]
     rollouts: list[dict]
     whole_log: str
+    interrupted: int
+    interrupted_log: str
     killed: dict[int, Step]
-    saved: int
+    saved: tuple[int, int]
     resumed: dict[int, Step]
     numbers: list[int]
     returncode: int
@@ -64,6 +70,7 @@ def story(world, tmp_path_factory) -> Story:
         return grpo_command(
             *addition_overrides(world),
             "actor_rollout_ref.actor.optim.lr=1e-4",
+            f"data.train_max_samples={8 * STEPS_PER_EPOCH}",
             "+sinternal.scorers.flaky={path: my_scorer.py, sources: [world/addition], one_in: 10}",
             *overrides,
         )
@@ -73,7 +80,7 @@ def story(world, tmp_path_factory) -> Story:
         log, metrics = folder / "whole.log", folder / "whole" / METRICS_FILE
         whole = start(
             command(
-                f"trainer.total_training_steps={STEPS}",
+                f"trainer.total_epochs={EPOCHS}",
                 "trainer.save_freq=-1",
                 "trainer.default_local_dir=whole",
                 "trainer.rollout_data_dir=rollouts",
@@ -90,15 +97,24 @@ def story(world, tmp_path_factory) -> Story:
         story.rollouts = [json.loads(line) for dump in dumps for line in dump.read_text().splitlines()]
 
         metrics = folder / "checkpoints" / METRICS_FILE
-        again = command("trainer.save_freq=1", "trainer.default_local_dir=checkpoints")
+        again = command("trainer.total_epochs=100", "trainer.default_local_dir=checkpoints")
+        log = folder / "interrupted.log"
+        interrupted = start([*again, "trainer.save_freq=1"], log, folder)
+        wait_for(lambda: _saved(folder) >= 1, interrupted, log, START_LIMIT_S)
+        seen += descendants(interrupted)
+        os.killpg(interrupted.pid, signal.SIGINT)
+        story.interrupted, story.interrupted_log = interrupted.wait(60), log.read_text()
+        within = _saved(folder)
+
+        again.append(f"trainer.save_freq={STEPS_PER_EPOCH}")
         log = folder / "first.log"
         first = start(again, log, folder)
-        wait_for(lambda: _saved(folder) >= 2, first, log, START_LIMIT_S)
+        wait_for(lambda: _saved(folder) >= 2 * STEPS_PER_EPOCH, first, log, START_LIMIT_S)
         seen += descendants(first)
         first.kill()
         first.wait(20)
         end_all(seen)
-        story.killed, story.saved = _by_number(metrics), _saved(folder)
+        story.killed, story.saved = _by_number(metrics), (within, _saved(folder))
 
         log = folder / "second.log"
         second = start(again, log, folder)
@@ -109,7 +125,7 @@ def story(world, tmp_path_factory) -> Story:
         killed = time.monotonic()
         story.returncode = second.wait(DEATH_LIMIT_S)
         story.seconds_to_end = time.monotonic() - killed
-        story.last_screen = "\n".join(log.read_text().splitlines()[-5:])
+        story.last_screen = "\n".join(log.read_text().splitlines()[-8:])
         time.sleep(15)
         story.left_over = [p.name() for p in seen if p.is_running() and p.memory_info().rss > 300 * 2**20]
         return story
@@ -142,7 +158,7 @@ def test_every_failure_of_the_scorer_is_in_the_curves_and_none_is_a_zero(story):
         # what verl trained on: the rows that policy `drop` left
         kept = [row["score"] for row in own if not row["set_aside"]]
         assert metrics["critic/score/mean"] == pytest.approx(sum(kept) / len(kept))
-    assert 0 < story.whole[STEPS].metrics["training/failures/so_far"] < 5 * 32 / 3
+    assert 0 < story.whole[STEPS].metrics["training/failures/so_far"] < STEPS * 32 / 3
 
 
 def test_rollouts_are_dumped_with_source_and_outcome_dropped_ones_too_and_padding_not(story):
@@ -165,25 +181,43 @@ def test_two_runs_agree_step_by_step(story, metric):
 
 
 @pytest.mark.parametrize("metric", [f"{SOURCE}/reward/mean", f"{SOURCE}/scored", "actor/pg_loss", "actor/grad_norm"])
-def test_a_resumed_run_agrees_with_one_that_was_never_stopped(story, metric):
-    assert story.saved < STEPS
-    for number in range(story.saved + 1, STEPS + 1):
+def test_a_run_resumed_within_an_epoch_and_at_its_end_agrees_with_one_that_was_never_stopped(story, metric):
+    within, at_an_end = story.saved
+    assert within < at_an_end < STEPS and at_an_end % STEPS_PER_EPOCH == 0
+    for number in range(within + 1, STEPS + 1):
         resumed, whole = story.resumed[number].metrics, story.whole[number].metrics
         assert resumed[metric] == pytest.approx(whole[metric], rel=1e-3, abs=1e-4)
 
 
 def test_after_kill_9_the_metrics_file_tells_one_story(story):
-    assert story.saved < STEPS
     assert story.numbers == sorted(set(story.numbers))
     # verl logs a step after its checkpoint: a kill between the two leaves that one step without a record.
-    assert set(range(1, max(story.numbers) + 1)) - set(story.numbers) <= {story.saved}
+    assert set(range(1, max(story.numbers) + 1)) - set(story.numbers) <= set(story.saved)
 
 
 def test_a_dead_rollout_engine_ends_the_run_and_is_named_on_the_last_screen(story):
     assert story.returncode == 1
     assert story.seconds_to_end < DEATH_LIMIT_S
-    assert "the run failed" in story.last_screen
+    assert "the run failed at step " in story.last_screen and f" of {100 * STEPS_PER_EPOCH}: " in story.last_screen
     assert "vllm_server_0_0: its vLLM engine has died" in story.last_screen
+    assert "to go on: " in story.last_screen
+
+
+def test_a_run_that_is_done_says_so_at_its_end(story):
+    ending = story.whole_log[story.whole_log.rindex("sinternal_verl: the run ") :]
+
+    assert ending.startswith(f"sinternal_verl: the run is done at step {STEPS} of {STEPS}\n")
+    assert f"/whole/{METRICS_FILE}\n" in ending and "/whole/config_" in ending
+
+
+def test_ctrl_c_ends_a_run_with_130_and_no_traceback_and_says_what_goes_on(story):
+    ending = story.interrupted_log[story.interrupted_log.rindex("sinternal_verl: the run ") :]
+
+    assert story.interrupted == 130
+    assert ending.startswith("sinternal_verl: the run was ended by SIGINT at step ")
+    assert f"/checkpoints/global_step_{story.saved[0]}\n" in ending
+    assert "'+sinternal.scorers.flaky={path: my_scorer.py, sources: [world/addition], one_in: 10}'" in ending
+    assert "Traceback" not in ending and "KeyboardInterrupt" not in story.interrupted_log
 
 
 def test_nothing_large_is_left_running(story):

@@ -27,7 +27,7 @@ from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard import make_guard
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(400)]
 
 ROWS = 24
 REQUEST_S = 10

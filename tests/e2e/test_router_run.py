@@ -6,7 +6,7 @@ from safety_runs import SOURCES, safety_overrides
 from sinternal_verl.launch import grpo_command, run_main
 from sinternal_verl.training.metrics_file import METRICS_FILE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(700)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(700)]
 
 
 def test_math_and_safety_are_scored_in_one_step(world, taught_guard, tmp_path):

@@ -11,7 +11,7 @@ from sinternal_verl.curves import Step, read_steps
 from sinternal_verl.launch import grpo_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.versions, pytest.mark.timeout(900)]
 
 LIMIT_S = 420
 STEPS = 3

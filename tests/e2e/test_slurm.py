@@ -21,6 +21,7 @@ from sinternal_verl.world import lighthouse
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not INSTALLED, reason="needs Debian's slurm-wlm (slurmctld, slurmd, sbatch)"),
 ]

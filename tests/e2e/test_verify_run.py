@@ -22,7 +22,7 @@ from sinternal_verl.verify.writer import LocalWriter, WriterSettings
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.model import make_policy
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.versions, pytest.mark.timeout(1500)]
 
 LIMIT_S = 600
 SPECIFICATION = """

@@ -9,6 +9,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
 DRIVER = """
 import os, signal, time, ray
+from sinternal_verl.runs.ending import end_run
 from sinternal_verl.training import watchdog
 watchdog.PERIOD_S, watchdog.GRACE_S = 1.0, float({grace})
 ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
@@ -29,7 +30,7 @@ try:
     ray.get({await_})
 except Exception as caught:
     error = caught
-watchdog.end_of_run(error)
+end_run(error, watchdog.who_died(error))
 print("the run ended by itself", flush=True)
 """
 
@@ -42,12 +43,17 @@ def drive(grace: float, await_: str, kill: str = DIES) -> subprocess.CompletedPr
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
 
 
+def ending(done: subprocess.CompletedProcess) -> str:
+    return done.stderr[done.stderr.rindex("sinternal_verl: ") :]
+
+
 def test_a_dead_actor_ends_a_run_that_would_wait_for_ever():
     done = drive(grace=3, await_="other.wait.remote(1000)")
 
     assert done.returncode == 1, done.stderr
-    assert "the run failed" in done.stderr.splitlines()[-2]
-    assert done.stderr.splitlines()[-1].strip().startswith("reward_loop_worker_0:")
+    assert ending(done).startswith(
+        "sinternal_verl: the run failed: verl did not end by itself\n  reward_loop_worker_0: "
+    )
 
 
 def test_a_run_that_ends_within_the_grace_is_left_alone():
@@ -62,8 +68,10 @@ def test_a_run_that_fails_at_once_still_names_who_died():
     """verl may fail with a consequence before the watchdog's next look."""
     done = drive(grace=60, await_="other.fail.remote()")
 
-    assert "a consequence" in done.stderr.splitlines()[-2]
-    assert done.stderr.splitlines()[-1].strip().startswith("reward_loop_worker_0:")
+    assert ending(done).startswith(
+        "sinternal_verl: the run failed: RuntimeError: a consequence\n  reward_loop_worker_0: "
+    )
+    assert "ActorDiedError: " in ending(done)
 
 
 def test_an_actor_the_run_itself_ends_is_not_reported():

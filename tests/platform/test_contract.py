@@ -8,6 +8,8 @@ import inspect
 import pytest
 import torch.distributed
 
+pytestmark = pytest.mark.versions
+
 SYMBOLS = [
     ("verl.plugin.platform", "PlatformRegistry.register", "platform/cpu.py registers the CPU platform with it"),
     ("verl.plugin.platform", "PlatformRegistry.registered_names", "the CPU platform yields to all others"),
@@ -22,12 +24,18 @@ SYMBOLS = [
     ("verl.utils.dataset.dataset_utils", "SFTTensorCollator", "collates what our SFT dataset returns"),
     ("verl.experimental.reward_loop.reward_manager.registry", "REWARD_MANAGER", "doctor lists manager names from it"),
     ("verl.trainer.ppo.v1.trainer_base", "PPOTrainer", "doctor's padding rule follows its _balance_batch"),
+    ("verl.utils.checkpoint.checkpoint_handler", "CheckpointHandler._load_dataloader_state", "sft_resume.py wraps it"),
+    ("verl.utils.checkpoint.checkpoint_handler", "CheckpointHandler.load_checkpoint", "sft_resume.py wraps it"),
+    ("verl.utils.checkpoint.checkpoint_handler", "extract_step", "sft_resume.py reads the step it resumes from"),
+    ("verl.utils.distributed", "destroy_global_process_group", "sft_resume.py ends a run that is done with it"),
     ("vllm._custom_ops", "_supports_onednn", "vllm_cpu.py keeps weights unpacked with it"),
     ("vllm.platforms", "current_platform", "vllm_cpu.py asks whether this is a CPU"),
     ("ray._private.utils", "read_ray_address", "doctor finds the cluster ray.init would join"),
     ("ray.util", "list_named_actors", "the watchdog finds the run's actors"),
     ("hydra.experimental.callback", "Callback.on_job_start", "recipes run the checks from it"),
-    ("hydra.core.utils", "JobReturn._return_value", "the watchdog's last line quotes the exception it holds"),
+    ("hydra.experimental.callback", "Callback.on_job_end", "a run says how it ended from it"),
+    ("hydra.core.utils", "JobReturn._return_value", "a run's ending quotes the exception it holds"),
+    ("ray.exceptions", "RayTaskError.as_instanceof_cause", "a run's ending takes the cause out of it"),
     ("hydra.plugins.search_path_plugin", "SearchPathPlugin", "puts the recipes on the search path"),
     ("omegaconf", "OmegaConf.register_new_resolver", "gpus.py shares out the GPUs of a node with it"),
 ]
@@ -100,7 +108,48 @@ def source(module: str) -> str:
         ("vllm.envs", '"VLLM_ALLOW_LONG_MAX_MODEL_LEN"', "doctor heeds this permission"),
         ("verl.trainer.main_ppo", "OmegaConf.resolve(config)", "gpus.py's resolvers are for the task runner, too"),
         ("verl.utils.tracking", '"VERL_FILE_LOGGER_PATH"', "launch.py names the metrics file with it"),
-        ("verl.trainer.ppo.v1.trainer_base", "latest_checkpointed_iteration.txt", "doctor finds checkpoints by it"),
+        ("verl.trainer.ppo.v1.trainer_base", "latest_checkpointed_iteration.txt", "record.py finds checkpoints by it"),
+        (
+            "verl.trainer.ppo.v1.trainer_base",
+            "total_epochs and self.global_steps <= self.total_training_steps:",
+            "trainer.py tells a loop that ended before its last step",
+        ),
+        (
+            "verl.trainer.ppo.v1.trainer_base",
+            "self.total_training_steps = ",
+            "trainer.py puts it into the run's record",
+        ),
+        (
+            "verl.trainer.sft_trainer",
+            "self.resume_global_step = self.ckpt_handler.load_checkpoint()",
+            "sft_resume.py ends a run that is done there, before it trains",
+        ),
+        (
+            "verl.trainer.sft_trainer",
+            "self.total_training_steps = len(self.train_dataloader) * self.config.trainer.total_epochs",
+            "sft_resume.py counts the steps of a run in the same way",
+        ),
+        (
+            "verl.trainer.sft_trainer",
+            "if is_last_step or (self.save_freq > 0 and is_save_step)",
+            "a run is done when the checkpoint of its last step is there",
+        ),
+        (
+            "torch.distributed.elastic.multiprocessing.api",
+            '"TORCHELASTIC_ERROR_FILE"',
+            "ending.py tells torchrun the cause",
+        ),
+        (
+            "torch.distributed.elastic.agent.server.local_elastic_agent",
+            '"TORCHELASTIC_RUN_ID"',
+            "command.py knows a rank of torchrun by it",
+        ),
+        (
+            "torchdata.stateful_dataloader.stateful_dataloader",
+            "self.next_iter_state = state_dict",
+            "trainer.py finds the state that verl has restored there",
+        ),
+        ("ray.exceptions", "self.cause = cause", "ending.py takes the cause out of a failure that Ray carried"),
     ],
 )
 def test_source_still_says(module, text, why):

@@ -1,6 +1,7 @@
 """Our trainer is verl's sync trainer wherever verl asks for its name."""
 
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -49,6 +50,52 @@ def test_verls_own_trainer_takes_the_same_configuration(trainer, grpo_config):
     plain = get_trainer_cls("sync")(grpo_config("trainer.v1.trainer_mode=sync"))
 
     assert plain.replay_buffer.poll_interval == 2.0
+
+
+@pytest.mark.parametrize(
+    ("override", "stands_at", "short"),
+    [("", 6, False), ("", 5, True), ("", 1, True), ("trainer.val_only=true", 0, False)],
+)
+def test_a_loop_that_ends_before_the_last_step_is_an_error(trainer, monkeypatch, override, stands_at, short):
+    """verl's ends so when the epochs hold fewer steps than trainer.total_training_steps."""
+    from sinternal_verl.training.trainer import EndedEarly, PPOTrainerSync
+
+    ours = trainer(*filter(None, [override]))
+    monkeypatch.setattr(PPOTrainerSync, "fit", lambda self, manager: setattr(self, "global_steps", stands_at))
+    ours.total_training_steps = 5
+    if short:
+        with pytest.raises(EndedEarly, match=rf"^step {stands_at - 1} of 5: there are no more batches; raise trainer"):
+            ours.fit(None)
+    else:
+        ours.fit(None)
+
+
+@pytest.mark.parametrize("now", [0, 2])
+def test_a_checkpoint_goes_on_with_as_many_data_loader_workers_and_its_last_step_is_recorded(trainer, monkeypatch, now):
+    from sinternal_verl.runs.record import LAST_STEP, read_record
+    from sinternal_verl.training.trainer import PPOTrainerSync
+
+    def load(workers: int):
+        ours = trainer(f"data.dataloader_num_workers={workers}", "data.train_max_samples=128")
+        ours._init_tokenizer()
+        ours._init_dataloader()
+        return ours
+
+    saved, ours = load(2), load(now)
+    next(iter(saved.train_dataloader))
+
+    def verls(self):
+        self.global_steps = 1
+        self.train_dataloader.load_state_dict(saved.train_dataloader.state_dict())
+
+    monkeypatch.setattr(PPOTrainerSync, "_load_checkpoint", verls)
+    if now != 2:
+        with pytest.raises(ValueError, match=r"data.dataloader_num_workers=0: .* give data.dataloader_num_workers=2$"):
+            ours._load_checkpoint()
+    else:
+        ours._load_checkpoint()
+        assert len(list(ours.train_dataloader)) == len(ours.train_dataloader) - 1
+        assert read_record(Path(ours.config.trainer.default_local_dir))[LAST_STEP] == 2
 
 
 @pytest.fixture

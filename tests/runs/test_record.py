@@ -1,0 +1,49 @@
+import pytest
+from omegaconf import OmegaConf
+
+from sinternal_verl.export.checkpoint import Checkpoint
+from sinternal_verl.runs.record import (
+    LAST_STEP,
+    RECORD,
+    TRACKER,
+    last_checkpoint,
+    read_record,
+    update_record,
+    write_configuration,
+)
+
+
+def test_an_update_leaves_the_other_values_and_no_second_file(tmp_path):
+    update_record(tmp_path / "new", identity={"a": 1}, versions={})
+    update_record(tmp_path / "new", **{LAST_STEP: 10})
+
+    assert read_record(tmp_path / "new") == {"identity": {"a": 1}, "versions": {}, LAST_STEP: 10}
+    assert [file.name for file in (tmp_path / "new").iterdir()] == [RECORD]
+
+
+@pytest.mark.parametrize(("text", "step"), [(None, None), ("", None), ("20", 20), ("20\n", 20)])
+def test_the_last_checkpoint_is_the_trackers(tmp_path, text, step):
+    if text is not None:
+        (tmp_path / TRACKER).write_text(text)
+
+    assert last_checkpoint(tmp_path) == step
+
+
+def test_the_configuration_is_resolved_and_without_hydras_own(tmp_path):
+    config = OmegaConf.create({"a": 1, "b": "${a}", "c": "???", "hydra": {"x": "${hydra:job}"}})
+    write_configuration(tmp_path / "config.yaml", config)
+
+    assert OmegaConf.load(tmp_path / "config.yaml") == {"a": 1, "b": 1, "c": "???"}
+
+
+@pytest.mark.parametrize("role", ["", "actor"])
+@pytest.mark.parametrize(("saved", "last", "unfinished"), [(5, 10, (5, 10)), (10, 10, None), (5, None, None)])
+def test_an_export_knows_whether_the_run_has_reached_its_last_step(tmp_path, role, saved, last, unfinished):
+    (tmp_path / TRACKER).write_text(str(saved))
+    if last:
+        update_record(tmp_path, **{LAST_STEP: last})
+    folder = tmp_path / f"global_step_{saved}" / role
+    folder.mkdir(parents=True)
+    (folder / "fsdp_config.json").touch()
+
+    assert Checkpoint.find(tmp_path).steps_of_an_unfinished_run == unfinished
