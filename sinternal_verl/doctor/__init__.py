@@ -11,7 +11,7 @@ start of each run alike.
 ``lengths``       do the rows of an SFT dataset fit?
 ``model``         is the model there, and do the lengths fit it?
 ``pretrained``    what a model's own files say, without the network
-``attention``     is flash-attn there, where it is asked for?
+``flash_attn``    is flash-attn there, where it is asked for?
 ``tokenizer``     does the tokenizer do as its own file says?
 ``batches``       do the batch sizes divide?
 ``resources``     are there enough GPUs, with the guard's share, here or on an existing Ray cluster?

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable
 
 from omegaconf import DictConfig
 
-from sinternal_verl.doctor.attention import check_attention
 from sinternal_verl.doctor.batches import check_batches
 from sinternal_verl.doctor.checkpoints import check_checkpoints
 from sinternal_verl.doctor.data import check_data
 from sinternal_verl.doctor.fits import check_memory
+from sinternal_verl.doctor.flash_attn import check_attention
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.installation import check_installation
 from sinternal_verl.doctor.keys import check_dead_keys, check_missing, check_use_v1

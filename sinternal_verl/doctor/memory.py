@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
-from sinternal_verl.doctor.attention import VERL_TAKES, wanted_attention
+from sinternal_verl.doctor.flash_attn import VERL_TAKES, wanted_attention
 from sinternal_verl.doctor.problem import engine_key, get, is_ppo, model_key, strategy_key
 
 GB = 1e9

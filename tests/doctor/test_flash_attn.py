@@ -2,9 +2,10 @@
 
 import pytest
 
-from sinternal_verl.doctor import attention
-from sinternal_verl.doctor.attention import check_attention
-from sinternal_verl.doctor.problem import Note, Problem
+from sinternal_verl.doctor import flash_attn
+from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.doctor.flash_attn import check_attention
+from sinternal_verl.doctor.problem import Note, Problem, problems_of
 
 GRPO = ("actor_rollout_ref.model", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=8192")
 SFT = ("model", "data.max_token_len_per_gpu=8192")
@@ -15,7 +16,8 @@ GPU = "trainer.device=cuda"
 def installed(monkeypatch):
     """The packages that are there; the one seam."""
     packages = set()
-    monkeypatch.setattr(attention, "_is_installed", packages.__contains__)
+    monkeypatch.setattr(flash_attn, "has_flash_attn", lambda: "flash_attn" in packages)
+    monkeypatch.setattr(flash_attn.importlib.util, "find_spec", lambda name: name if name in packages else None)
     return packages
 
 
@@ -76,5 +78,6 @@ def test_padded_rows_in_batches_by_tokens_are_warned_of(made, installed):
     assert isinstance(note, Note) and note.key == f"{key}.use_remove_padding"
 
 
-def test_nothing_is_imported_to_know():
-    assert attention._is_installed("json") and not attention._is_installed("no_such_package")
+@pytest.mark.parametrize("recipe", ["sinternal_grpo", "sinternal_sft"])
+def test_the_recipes_run_with_and_without(recipe):
+    assert not problems_of(check_attention(compose_config([f"+recipe={recipe}"])))

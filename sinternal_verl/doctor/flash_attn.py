@@ -5,16 +5,20 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
+from sinternal_verl.attention import has_flash_attn
 from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo, model_key, trains_with_fsdp
 
 VERL_TAKES = "flash_attention_2"
 """Where ``override_config`` has no ``attn_implementation``; null leaves the choice to transformers, which takes sdpa.
 (verl 0.9.1, ``HFModelConfig``)"""
 
-PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
-"""What must be installed for each, else a kernel from the hub by way of ``KERNELS``. (transformers 5.9.0 and 5.10.4)"""
+SDPA = "sdpa"
 
-SDPA, KERNELS = "sdpa", "kernels"
+GRPO_TOKENS, SFT_TOKENS = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu", "data.max_token_len_per_gpu"
+
+KERNELS = "kernels"
+"""Where it is installed, transformers takes a kernel of the hub's instead. (transformers 5.9.0 and 5.10.4)"""
+
 INSTALL = "pip install --no-build-isolation flash-attn==2.8.3"
 
 
@@ -25,14 +29,13 @@ def check_attention(config: DictConfig) -> Iterator[Finding]:
     model = model_key(config)
     key = f"{model}.override_config.attn_implementation"
     wanted = wanted_attention(config)
-    package = PACKAGES.get(wanted)
-    if package and not _is_installed(package) and not _is_installed(KERNELS):
-        reason = f"{package} is not installed: the run would end when the actor loads"
-        install = f"{INSTALL}, or " if wanted == VERL_TAKES else ""
-        step = f"{install}leave the choice to the recipe, which takes sdpa then: {key}=sdpa"
+    if wanted == VERL_TAKES and not has_flash_attn() and importlib.util.find_spec(KERNELS) is None:
+        reason = "flash-attn is not installed: the run would end when the actor loads"
+        step = f"{INSTALL}, or leave the choice to the recipe, which takes sdpa then: {key}=sdpa"
         yield Problem(key, wanted, reason, step)
-    elif wanted == SDPA and not _is_installed(PACKAGES[VERL_TAKES]):
-        reason = f"flash-attn is not installed: rows are packed for sdpa, {_tokens(config)} tokens at a time"
+    elif wanted == SDPA and not has_flash_attn():
+        tokens = get(config, GRPO_TOKENS if is_ppo(config) else SFT_TOKENS)
+        reason = f"flash-attn is not installed: rows are packed for sdpa, {tokens} tokens at a time"
         yield Note(key, wanted, reason, f"nothing; faster with {INSTALL}")
     dynamic = "actor_rollout_ref.actor.use_dynamic_bsz" if is_ppo(config) else "data.use_dynamic_bsz"
     if get(config, dynamic, False) and not get(config, f"{model}.use_remove_padding", False):
@@ -44,12 +47,3 @@ def check_attention(config: DictConfig) -> Iterator[Finding]:
 def wanted_attention(config: DictConfig) -> str | None:
     """What verl asks transformers for; None leaves it the choice."""
     return OmegaConf.select(config, f"{model_key(config)}.override_config.attn_implementation", default=VERL_TAKES)
-
-
-def _is_installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
-
-
-def _tokens(config: DictConfig) -> int:
-    on_ppo = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu"
-    return get(config, on_ppo if is_ppo(config) else "data.max_token_len_per_gpu", 0)
