@@ -12,6 +12,7 @@ start of each run alike.
 ``model``         is the model there, and do the lengths fit it?
 ``pretrained``    what a model's own files say, without the network
 ``flash_attn``    is flash-attn there, where it is asked for?
+``agent_loop``    can the agent loop render this model's prompts?
 ``tokenizer``     does the tokenizer do as its own file says?
 ``batches``       do the batch sizes divide?
 ``resources``     are there enough GPUs, with the guard's share, here or on an existing Ray cluster?

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from omegaconf import DictConfig
 
+from sinternal_verl.doctor.agent_loop import check_agent_loop
 from sinternal_verl.doctor.batches import check_batches
 from sinternal_verl.doctor.checkpoints import check_checkpoints
 from sinternal_verl.doctor.data import check_data
@@ -40,6 +41,7 @@ COMMON: tuple[Check, ...] = (
 GRPO_ONLY: tuple[Check, ...] = (
     check_dead_keys,
     check_use_v1,
+    check_agent_loop,
     check_reward,
     check_scorers,
     check_guard,

@@ -1,0 +1,35 @@
+"""Can the agent loop render this model's prompts? verl's own loops choose the code that joins turns by the model's
+architecture and fail with the first rollout where the tokenizer lacks a token of it. (verl 0.9.1, #7637)"""
+
+from collections.abc import Iterator
+
+from omegaconf import DictConfig
+
+from sinternal_verl.doctor.pretrained import local_file, read_config
+from sinternal_verl.doctor.problem import Problem, get
+
+KEY = "actor_rollout_ref.rollout.agent.default_agent_loop"
+OURS = "sinternal_single_turn"
+"""It chooses by the tokenizer (`sinternal_verl.training.agent_loop`)."""
+
+VERLS = ("single_turn_agent", "tool_agent")
+
+
+def check_agent_loop(config: DictConfig) -> Iterator[Problem]:
+    """verl's own loops with a model that is on this machine."""
+    loop, path = get(config, KEY, VERLS[0]), get(config, "actor_rollout_ref.model.path")
+    if loop not in VERLS or not path or "://" in path or local_file(path, "tokenizer_config.json") is None:
+        return
+    from transformers import AutoTokenizer
+    from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
+
+    model = read_config(path, bool(get(config, "actor_rollout_ref.model.trust_remote_code", False)))
+    if model is None:
+        return
+    folder = local_file(path, "tokenizer_config.json").parent
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        create_continuous_token_builder(tokenizer, hf_model_type=model.model_type)
+    except (OSError, ValueError) as error:
+        reason = f"the first rollout would end with it, for {path} is a {model.model_type}: {error}"
+        yield Problem(KEY, loop, reason, f"take {OURS}, the recipe's, which looks at the tokenizer")
