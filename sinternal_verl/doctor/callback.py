@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -101,6 +102,9 @@ class StartCheck(Callback):
             )
         )
         end_on_signals()
+        if not is_ppo(config):
+            # verl's SFT main reads no seed: an adapter would begin with other weights at each start. (verl 0.9.1)
+            torch.manual_seed(config.trainer.seed)
         if is_ppo(config):
             from sinternal_verl.training.watchdog import watch_this_run
 

@@ -23,3 +23,19 @@ def test_two_processes_learn_and_leave_a_model_transformers_loads(world, tmp_pat
     assert steps[-1].metrics["train/loss"] < 0.8 * steps[0].metrics["train/loss"]
     assert any((a != b).any() for a, b in zip(before.parameters(), after.parameters(), strict=True))
     assert AutoTokenizer.from_pretrained(taught).chat_template
+
+
+def test_two_runs_of_an_adapter_with_one_seed_are_alike(world, tmp_path):
+    def losses(name: str, seed: int) -> list[float]:
+        command = sft_command(
+            *sft_overrides(tmp_path / name, world["policy"], world["sft"], seed=seed, steps=3),
+            "model.lora_rank=8",
+            "trainer.save_freq=-1",
+        )
+        steps = run_main(command, tmp_path / f"{name}.log", tmp_path / f"{name}.jsonl", limit_s=200)
+        return [step.metrics["train/loss"] for step in steps]
+
+    first, again, other = losses("first", 1), losses("again", 1), losses("other", 2)
+
+    assert first == pytest.approx(again, rel=1e-5)
+    assert first != pytest.approx(other, rel=1e-5)

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from verl.trainer.config import CheckpointConfig
 from verl.utils import tensordict_utils
 from verl.utils.dataset.dataset_utils import DatasetPadMode
-from verl.utils.device import get_device_name
+from verl.utils.device import get_device_name, get_nccl_backend
 from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
 from verl.workers.engine import EngineRegistry
 
@@ -27,7 +27,7 @@ FP32 = {"param_dtype": "fp32", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
 @pytest.fixture(autouse=True)
 def one_process():
     get_device_name()  # chooses the platform, which names the engine
-    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    torch.distributed.init_process_group(get_nccl_backend(), store=torch.distributed.HashStore(), rank=0, world_size=1)
     yield
     torch.distributed.destroy_process_group()
 
@@ -87,5 +87,5 @@ def test_packed_and_padded_rows_have_the_same_log_probabilities(architecture, tm
 
     for together, beside, one in zip(packed, padded, alone, strict=True):
         # The last place of a row predicts the first of the next: nobody reads it.
-        assert torch.allclose(together[:-1], beside[:-1], atol=1e-5)
-        assert torch.allclose(together[:-1], one[:-1], atol=1e-5)
+        assert torch.allclose(together[:-1], beside[:-1], atol=1e-4)
+        assert torch.allclose(together[:-1], one[:-1], atol=1e-4)
