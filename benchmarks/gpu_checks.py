@@ -164,9 +164,11 @@ CHECKS: dict[str, Callable[[Path], Figures]] = {
 
 
 def _tests(arguments: list[str]) -> Figures:
+    if not (is_installed("pytest") and is_installed("pytest-timeout")):
+        raise NotShown('needs pytest and pytest-timeout: pip install -e ".[gpu,dev]"')
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S)
-    assert done.returncode == 0, done.stdout[-2000:]
+    assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
     return {"tests": done.stdout.strip().splitlines()[-1]}
 
 

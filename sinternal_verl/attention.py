@@ -9,7 +9,7 @@ follow from whether it is installed, and a user may set each:
 ``…ppo_max_token_len_per_gpu`` and ``data.max_token_len_per_gpu``   `micro_batch_tokens`
 """
 
-import importlib.util
+import importlib.metadata as metadata
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,8 +18,13 @@ ROWS = (("data.max_prompt_length", "data.max_response_length"), ("data.max_lengt
 
 
 def has_flash_attn() -> bool:
-    """Whether it is installed; it is not imported, which takes seconds."""
-    return importlib.util.find_spec("flash_attn") is not None
+    """Whether it is installed; it is not imported, which takes seconds. The distribution is asked for: flash-attn-4
+    brings a package of the same name that transformers does not take for it."""
+    try:
+        metadata.version("flash-attn")
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def attention() -> str:

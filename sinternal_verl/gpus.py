@@ -16,8 +16,17 @@ from omegaconf import DictConfig, OmegaConf
 NODE, NODES = "sinternal.hardware.n_gpus_per_node", "trainer.nnodes"
 TRAINING, GUARD, REPLICAS = "trainer.n_gpus_per_node", "sinternal.guard.n_gpus", "sinternal.guard.replicas"
 OF_REPLICA = "sinternal.guard.num_gpus"
+MODE, ROLLOUT = "trainer.v1.trainer_mode", "actor_rollout_ref.rollout"
 PREFIX = "sinternal."
 """Of our resolvers' names."""
+
+
+def rollout_gpus(root: DictConfig) -> int:
+    """GPUs of each node that generate and neither train nor judge: those of verl's ``separate_async`` trainers."""
+    if not str(OmegaConf.select(root, MODE)).endswith("separate_async"):
+        return 0
+    held = _number(root, f"{ROLLOUT}.nnodes", 0) * _number(root, f"{ROLLOUT}.n_gpus_per_node", 0)
+    return math.ceil(held / _nodes(root))
 
 
 def training_gpus(*, _root_: DictConfig) -> int:
@@ -96,7 +105,7 @@ def _node(root: DictConfig) -> int:
     gpus = OmegaConf.select(root, NODE)
     if not isinstance(gpus, int):
         raise ValueError(f"{NODE} = {gpus}: a hardware file must state the GPUs of a node, or {TRAINING} be given")
-    return gpus
+    return gpus - rollout_gpus(root)
 
 
 def _nodes(root: DictConfig) -> int:
@@ -105,10 +114,10 @@ def _nodes(root: DictConfig) -> int:
 
 def _divides(root: DictConfig, processes: int) -> bool:
     """A step's rows divide by the training processes, and these into vLLM's engines."""
-    batch, samples = (OmegaConf.select(root, key) for key in ("data.train_batch_size", "actor_rollout_ref.rollout.n"))
+    batch, samples = (OmegaConf.select(root, key) for key in ("data.train_batch_size", f"{ROLLOUT}.n"))
     if not (isinstance(batch, int) and isinstance(samples, int)):
         return True
-    engine = _number(root, "actor_rollout_ref.rollout.tensor_model_parallel_size", 1)
+    engine = _number(root, f"{ROLLOUT}.tensor_model_parallel_size", 1)
     return batch * samples % processes == 0 and processes % engine == 0
 
 

@@ -48,7 +48,11 @@ def register_when_imported() -> None:
 
 def _importer(name: str):
     def load(_: ModuleType) -> None:
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        # verl's own module is being imported, maybe by a run without our recipe: that must not fail with ours.
+        except Exception as error:
+            print(f"sinternal_verl: {name} does not fit this verl: {type(error).__name__}: {error}", file=sys.stderr)
 
     return load
 

@@ -109,3 +109,14 @@ def test_the_search_path_plugin_brings_no_verl_into_other_apps_of_hydra():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
     assert done.stdout.strip() == "set()", done.stderr
+
+
+@pytest.mark.parametrize(("words", "shares"), [(["guard=none"], (4, 0)), (["guard=ray_actor"], (2, 2))])
+def test_gpus_that_only_generate_are_left_alone(words, shares):
+    """verl's separate_async trainers."""
+    separate = ["trainer.v1.trainer_mode=sinternal_separate_async", "actor_rollout_ref.rollout.nnodes=1"]
+    config = compose_config(
+        ["+recipe=sinternal_grpo", *words, *separate, "actor_rollout_ref.rollout.n_gpus_per_node=4"]
+    )
+
+    assert (config.trainer.n_gpus_per_node, config.sinternal.guard.n_gpus) == shares

@@ -55,9 +55,14 @@ def test_what_the_user_says_stays(flash_attn, recipe, key, attention_key):
     assert (OmegaConf.select(config, key), OmegaConf.select(config, attention_key)) == (12345, "eager")
 
 
-def test_this_machine_is_asked_and_nothing_is_imported(monkeypatch):
-    import sys
+@pytest.mark.parametrize(("installed", "there"), [({"flash-attn"}, True), ({"flash-attn-4"}, False), (set(), False)])
+def test_the_distribution_is_asked_for(monkeypatch, installed, there):
+    """flash-attn-4 has a package of the same name."""
 
-    monkeypatch.delitem(sys.modules, "flash_attn", raising=False)
-    assert attention.has_flash_attn() is (attention.importlib.util.find_spec("flash_attn") is not None)
-    assert "flash_attn" not in sys.modules
+    def version(name: str) -> str:
+        if name not in installed:
+            raise attention.metadata.PackageNotFoundError(name)
+        return "2.8.3"
+
+    monkeypatch.setattr(attention.metadata, "version", version)
+    assert attention.has_flash_attn() is there

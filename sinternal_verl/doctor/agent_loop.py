@@ -18,18 +18,23 @@ VERLS = ("single_turn_agent", "tool_agent")
 def check_agent_loop(config: DictConfig) -> Iterator[Problem]:
     """verl's own loops with a model that is on this machine."""
     loop, path = get(config, KEY, VERLS[0]), get(config, "actor_rollout_ref.model.path")
-    if loop not in VERLS or not path or "://" in path or local_file(path, "tokenizer_config.json") is None:
+    tokenizer_path = get(config, "actor_rollout_ref.model.tokenizer_path") or path
+    if loop not in VERLS or not path or "://" in path or "://" in tokenizer_path:
+        return
+    settings = local_file(tokenizer_path, "tokenizer_config.json")
+    trust = bool(get(config, "actor_rollout_ref.model.trust_remote_code", False))
+    model = read_config(path, trust)
+    if settings is None or model is None:
         return
     from transformers import AutoTokenizer
     from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
 
-    model = read_config(path, bool(get(config, "actor_rollout_ref.model.trust_remote_code", False)))
-    if model is None:
-        return
-    folder = local_file(path, "tokenizer_config.json").parent
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(settings.parent, trust_remote_code=trust, local_files_only=True)
+    except (OSError, ValueError):
+        return  # no tokenizer, which is said where the folder is looked at
+    try:
         create_continuous_token_builder(tokenizer, hf_model_type=model.model_type)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         reason = f"the first rollout would end with it, for {path} is a {model.model_type}: {error}"
         yield Problem(KEY, loop, reason, f"take {OURS}, the recipe's, which looks at the tokenizer")

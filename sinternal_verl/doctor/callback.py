@@ -4,6 +4,7 @@ say at their end how they ended."""
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,14 @@ class StartCheck(Callback):
     """
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            self._start(config)
+        except Exception as error:
+            # Hydra would turn it into a warning and start the run, without its checks, its watchdog and its ending.
+            traceback.print_exc()
+            raise SystemExit(EXIT_CODE) from error
+
+    def _start(self, config: DictConfig) -> None:
         # The GRPO main has no ranks; a cluster's scheduler may have set RANK all the same.
         rank, local_rank = (0, 0) if is_ppo(config) else (int(os.environ.get(r, 0)) for r in ("RANK", "LOCAL_RANK"))
         start, folder = time.strftime("%Y%m%d_%H%M%S"), checkpoint_folder(config)
@@ -104,7 +113,7 @@ class StartCheck(Callback):
         end_on_signals()
         if not is_ppo(config):
             # verl's SFT main reads no seed: an adapter would begin with other weights at each start. (verl 0.9.1)
-            torch.manual_seed(config.trainer.seed)
+            torch.manual_seed(get(config, "trainer.seed", 1))
         if is_ppo(config):
             from sinternal_verl.training.watchdog import watch_this_run
 

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sinternal_verl.doctor.problem import Problem, get, is_ppo
 from sinternal_verl.runs.record import (
     CONFIGURATION,
+    LAST_STEP,
     METRICS,
     RECORD,
     TRACKER,
@@ -60,11 +61,12 @@ def check_checkpoints(config: DictConfig) -> Iterator[Problem]:
     if folder is None or not (folder / TRACKER).is_file():
         return
     step = "set trainer.experiment_name or trainer.default_local_dir to a new one, or delete the folder"
-    if not (folder / RECORD).is_file():
-        reason = f"it holds checkpoints of unknown origin (no {RECORD}), and verl would mix them up with this run's"
+    before, now = read_record(folder).get("identity"), identity(config)
+    if before is None:
+        origin = f"of unknown origin (no {RECORD} that says it)"
+        reason = f"it holds checkpoints {origin}, and verl would mix them up with this run's"
         yield Problem("trainer.default_local_dir", folder, reason, step)
         return
-    before, now = read_record(folder)["identity"], identity(config)
     if "processes" not in now:
         before.pop("processes", None)  # doctor, outside torchrun, cannot know
     changed = [f"{key}: {before.get(key)} -> {now.get(key)}" for key in now | before if before.get(key) != now.get(key)]
@@ -109,14 +111,16 @@ def write_record(config: DictConfig, metrics: Path | None = None, configuration:
         update_record(
             folder,
             identity=identity(config),
+            # Until this start has counted its rows.
+            **{LAST_STEP: None},
             versions={name: _version(name) for name in STACK},
             **{key: name_in(folder.absolute(), file) for key, file in files.items()},
         )
         if configuration:
             write_configuration(configuration, config)
-    except OSError as error:
-        step = "give a folder this process may write to"
-        return [Problem("trainer.default_local_dir", folder, f"cannot be written: {error}", step)]
+    except (OSError, ValueError) as error:
+        step = f"give a folder this process may write to, or remove a broken {RECORD} from it"
+        return [Problem("trainer.default_local_dir", folder, f"its {RECORD} cannot be written: {error}", step)]
     except OmegaConfBaseException as error:
         reason = f"it cannot be resolved, and verl resolves every value: {error}"
         return [Problem(error.full_key or "the configuration", None, reason, "give it a value, or what it refers to")]

@@ -1,7 +1,7 @@
 """`sinternal-verl doctor [hydra overrides...]`: the same checks, without starting anything."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
@@ -64,8 +64,16 @@ def doctor(overrides: list[str]) -> int:
         return 2
     found = run_checks(config)
     problems = problems_of(found)
-    for table in (placement_table(config), memory_table(config)):
-        if table:
-            print(table, flush=True)
+    for table in (placement_table, memory_table):
+        print(_shown(table, config), end="", flush=True)
     print(report(found), file=sys.stderr if problems else sys.stdout)
     return 2 if problems else 0
+
+
+def _shown(table: Callable[[DictConfig], str | None], config: DictConfig) -> str:
+    """A table and its line end; what keeps one from being made is in the report already, which must be shown."""
+    try:
+        text = table(config)
+    except Exception as error:
+        return f"sinternal_verl: no {table.__name__}: {type(error).__name__}: {error}\n"
+    return f"{text}\n" if text else ""

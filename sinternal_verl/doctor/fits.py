@@ -127,10 +127,38 @@ def check_memory(config: DictConfig) -> Iterator[Finding]:
     if needs is None:
         return
     training, *engines = needs.lines
-    yield from _training(config, needs, training)
-    yield from _host(config, needs)
-    for line in engines:
-        yield from _awake(config, needs, line)
+    found = [*_training(config, needs, training), *_host(config, needs)]
+    found += [finding for line in engines for finding in _awake(config, needs, line)]
+    doubts = list(_doubts(config))
+    for finding in found:
+        if doubts and isinstance(finding, Problem):
+            reason = f"{finding.reason}; this may be too much, for {', and '.join(doubts)}"
+            finding = Note(finding.key, finding.value, reason, finding.next_step)
+        yield finding
+
+
+def _doubts(config: DictConfig) -> Iterator[str]:
+    """Why the reckoning may be too high to refuse a run."""
+    if is_ppo(config):
+        if existing_cluster(config) is not None:
+            yield f"the cluster's cards are not looked at: {CARD_KEY} says their memory"
+        engines = (ROLLOUT, _guard_engine(config))
+        if any(get(config, f"{engine}.quantization") for engine in engines) or _is_quantized(config):
+            yield "weights of an engine are quantized"
+        if get(config, f"{ROLLOUT}.expert_parallel_size", 1) > 1:
+            yield "experts are shared out among cards"
+    elif "WORLD_SIZE" not in os.environ:
+        yield "torchrun shares it out among its processes"
+    optim = "actor_rollout_ref.actor.optim" if is_ppo(config) else "optim"
+    known = get(config, f"{optim}.optimizer", "AdamW") in ("Adam", "AdamW")
+    if not known or get(config, f"{optim}.optimizer_impl", "torch.optim") != "torch.optim":
+        yield "the optimizer is taken for Adam"
+
+
+def _is_quantized(config: DictConfig) -> bool:
+    models = (get(config, f"{model_key(config)}.path"), get(config, "sinternal.guard.engine.model"))
+    found = (read_config(model) for model in models if model and "://" not in model)
+    return any(getattr(each, "quantization_config", None) for each in found if each is not None)
 
 
 def _training(config: DictConfig, needs: Needs, line: Line) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.attention import has_flash_attn
 from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo, model_key, trains_with_fsdp
+from sinternal_verl.doctor.resources import existing_cluster
 
 VERL_TAKES = "flash_attention_2"
 """Where ``override_config`` has no ``attn_implementation``; null leaves the choice to transformers, which takes sdpa.
@@ -32,7 +33,10 @@ def check_attention(config: DictConfig) -> Iterator[Finding]:
     if wanted == VERL_TAKES and not has_flash_attn() and importlib.util.find_spec(KERNELS) is None:
         reason = "flash-attn is not installed: the run would end when the actor loads"
         step = f"{INSTALL}, or leave the choice to the recipe, which takes sdpa then: {key}=sdpa"
-        yield Problem(key, wanted, reason, step)
+        elsewhere = is_ppo(config) and existing_cluster(config) is not None
+        if elsewhere:
+            reason = "flash-attn is not installed here, and must be on the cluster's nodes"
+        yield (Note if elsewhere else Problem)(key, wanted, reason, step)
     elif wanted == SDPA and not has_flash_attn():
         tokens = get(config, GRPO_TOKENS if is_ppo(config) else SFT_TOKENS)
         reason = f"flash-attn is not installed: rows are packed for sdpa, {tokens} tokens at a time"

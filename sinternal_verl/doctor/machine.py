@@ -15,10 +15,12 @@ CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 
 @lru_cache(maxsize=1)
 def cards_here() -> tuple[tuple[str, float], ...]:
-    """Names and GB of the NVIDIA cards, as ``nvidia-smi`` says them: torch would open a context to tell."""
-    if shutil.which("nvidia-smi") is None:
+    """Names and GB of the NVIDIA cards that CUDA sees, by ``nvidia-smi``: torch would open a context to tell."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shutil.which("nvidia-smi") is None or visible == "":
         return ()
     command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    command += [f"--id={visible}"] if visible else []
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=SMI_TIMEOUT_S, check=True).stdout
     except (OSError, subprocess.SubprocessError):

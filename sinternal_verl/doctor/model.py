@@ -74,7 +74,8 @@ def _rollout_lengths(config: DictConfig, context: int | None) -> Iterator[Proble
     length = get(config, f"{rollout}.max_model_len")
     if length is not None and total > length:
         yield Problem(f"{rollout}.max_model_len", length, f"too short for {both}", f"set it to at least {total}")
-    if reason := too_long(length, context):
+    changed = get(config, f"{rollout}.engine_kwargs.vllm.hf_overrides")
+    if not changed and (reason := too_long(length, context)):
         yield Problem(f"{rollout}.max_model_len", length, reason, f"set it to at most {context}")
     packed = get(config, f"{actor}.ppo_max_token_len_per_gpu", 0) * sequence_parallel_size(config)
     if get(config, f"{actor}.use_dynamic_bsz", False) and packed < total:

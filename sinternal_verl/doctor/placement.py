@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from omegaconf import DictConfig
 
 from sinternal_verl.doctor.problem import Note, get, is_ppo
-from sinternal_verl.gpus import GUARD, NODE, NODES, REPLICAS, TRAINING, given
+from sinternal_verl.gpus import GUARD, NODE, NODES, REPLICAS, TRAINING, given, rollout_gpus
 
 BATCH, SAMPLES = "data.train_batch_size", "actor_rollout_ref.rollout.n"
 ENGINE = "actor_rollout_ref.rollout.tensor_model_parallel_size"
@@ -32,7 +32,9 @@ def placement_table(config: DictConfig) -> str:
         what, rows = "processes", [("train", training, turns), ("guard", replicas / nodes, _guard(config))]
     else:
         what, rows = "GPUs", [("train", training, turns), ("guard", guard / nodes, _guard(config))]
-        rows.append(("idle", max(node - training - guard / nodes, 0), f"of {node}"))
+        if alone := rollout_gpus(config):
+            rows.append(("roll", alone, "vLLM all the time"))
+        rows.append(("idle", max(node - training - alone - guard / nodes, 0), f"of {node}"))
     lines = [f"  {part:<5} {number:>3g}  {says}" for part, number, says in rows]
     return "\n".join([f"sinternal_verl: {what} of each node, {chosen}", *lines])
 
@@ -50,7 +52,7 @@ def _guard(config: DictConfig) -> str:
 def check_placement(config: DictConfig) -> Iterator[Note]:
     """GPUs of the hardware file that neither trains nor the guard holds."""
     node, nodes, training, guard = (get(config, key, 0) for key in (NODE, NODES, TRAINING, GUARD))
-    free = node - -(-guard // max(nodes, 1))
+    free = node - rollout_gpus(config) - -(-guard // max(nodes, 1))
     if _on_cpu(config) or not 0 < training < free:
         return
     reason = f"{free - training:g} of them are idle on each node: {training} train, and the guard holds {guard} in all"
@@ -88,7 +90,8 @@ def words_for_guard(config: DictConfig) -> str:
         return f"{GUARD}=1 ray_kwargs.ray_init.num_gpus=2 ray_kwargs.ray_init.num_cpus=24; or {ELSEWHERE}"
     if get(config, NODE, 0) > 1:
         changed = [key for key in (TRAINING, GUARD, REPLICAS) if given(config, key) is not None]
-        return f"leave {' and '.join(changed)} out, or {ELSEWHERE}"
+        way = f"leave {' and '.join(changed)} out" if changed else "lower sinternal.guard.num_gpus"
+        return f"{way}, or {ELSEWHERE}"
     return f"{ELSEWHERE}; or guard=none for math alone"
 
 

@@ -35,7 +35,9 @@ def read_config(model: str, trust_remote_code: bool = False) -> PretrainedConfig
         return None
     try:
         return AutoConfig.from_pretrained(file.parent, trust_remote_code=trust_remote_code, local_files_only=True)
-    except (OSError, ValueError):
+    # transformers checks fields by exceptions of its own, and a model's own code may raise anything; whoever loads
+    # the model hears of it.
+    except Exception:
         return None
 
 

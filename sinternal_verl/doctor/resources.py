@@ -8,7 +8,7 @@ from omegaconf import DictConfig, ListConfig
 
 from sinternal_verl.doctor.placement import hardware_of, words_for
 from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo
-from sinternal_verl.gpus import GUARD, NODE, TRAINING, given
+from sinternal_verl.gpus import GUARD, NODE, TRAINING, given, rollout_gpus
 
 RAY_INIT = "ray_kwargs.ray_init"
 
@@ -88,7 +88,7 @@ def _local(config: DictConfig) -> Iterator[Finding]:
 
 def _unlike_the_hardware(config: DictConfig) -> Finding | None:
     """Too few GPUs are a problem, more than the hardware file states are a note."""
-    training, guard = get(config, TRAINING, 0), get(config, GUARD, 0)
+    training, guard = get(config, TRAINING, 0) + rollout_gpus(config), get(config, GUARD, 0)
     device, key = get(config, "trainer.device", "cuda"), f"{RAY_INIT}.num_gpus"
     found = get(config, key, 0 if device == "cpu" else _devices_here())
     if training + guard <= found:

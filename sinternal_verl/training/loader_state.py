@@ -14,8 +14,9 @@ def check_workers(state: dict[str, Any], workers: int, key: str, checkpoint: obj
         ValueError: they differ, where torchdata would end in an AssertionError that names no key.
             (torchdata 0.11)
     """
-    saved = state["_snapshot"]["_main_snapshot"]["_num_workers"] if "_snapshot" in state else 0
-    if saved != workers:
+    snapshot = state.get("_snapshot", {}).get("_main_snapshot", {})
+    saved = snapshot.get("_num_workers") if "_snapshot" in state else 0
+    if saved is not None and saved != workers:
         raise ValueError(
             f"{key}={workers}: {checkpoint} was saved with {saved} data loader workers, and only as many can go on "
             f"from there: give {key}={saved}"

@@ -6,6 +6,7 @@ import pytest
 from transformers import AutoConfig
 
 from sinternal_verl.doctor.agent_loop import KEY, check_agent_loop
+from sinternal_verl.world.guard import make_guard_tokenizer
 from sinternal_verl.world.model import make_tokenizer
 
 
@@ -25,6 +26,15 @@ def test_verls_own_loops_are_refused_before_the_first_rollout(grpo_config, model
     (problem,) = check_agent_loop(grpo_config(f"actor_rollout_ref.model.path={model}", f"{KEY}={loop}"))
 
     assert "<|im_end|>" in problem.reason and "sinternal_single_turn" in problem.next_step
+
+
+def test_the_tokenizer_that_verl_will_load_is_judged(grpo_config, model, tmp_path):
+    make_guard_tokenizer([]).save_pretrained(tmp_path / "chatml")
+    words = (f"actor_rollout_ref.model.path={model}", f"{KEY}=single_turn_agent")
+
+    assert not list(
+        check_agent_loop(grpo_config(*words, f"actor_rollout_ref.model.tokenizer_path={tmp_path / 'chatml'}"))
+    )
 
 
 def test_our_loop_takes_the_model_and_verls_take_one_of_its_own(grpo_config, model):

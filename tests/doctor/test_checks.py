@@ -8,6 +8,7 @@ import pytest
 
 from sinternal_verl.doctor import checkpoints, resources
 from sinternal_verl.doctor.checks import find_problems
+from sinternal_verl.doctor.command import doctor
 from sinternal_verl.doctor.problem import Note, Problem, report
 
 
@@ -305,3 +306,13 @@ def test_report_shows_notes_behind_the_problems():
     ]
     lines = report([note, problem]).splitlines()
     assert lines[1] == "  1. a.b = 3" and lines[4].startswith("sinternal_verl: 1 warning, which alone")
+
+
+@pytest.mark.parametrize(
+    "word", ["trainer.n_gpus_per_node=eight", "sinternal.hardware.n_gpus_per_node=eight", "trainer.nnodes=many"]
+)
+def test_doctor_reports_whatever_its_tables_cannot_show(word, capsys):
+    assert doctor(["+recipe=sinternal_grpo", word]) == 2
+
+    said = capsys.readouterr()
+    assert "problems in the configuration" in said.err and "data.train_files" in said.err

@@ -84,3 +84,21 @@ def test_steps_that_the_epochs_never_reach(config, epochs):
     assert (
         find_problems(config("data.max_length=400", "trainer.total_epochs=5", "trainer.total_training_steps=9")) == []
     )
+
+
+OWN = """
+from sinternal_verl.data.sft import PromptCompletionDataset
+
+class Own(PromptCompletionDataset):
+    def __init__(self, parquet_files, tokenizer, config, processor=None, max_samples=-1):
+        super().__init__(parquet_files, tokenizer, config)
+"""
+
+
+def test_a_class_of_the_users_own_is_left_to_the_run(config, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    own = (f"data.custom_cls.path={tmp_path / 'own.py'}", "data.custom_cls.name=Own")
+
+    assert list(check_row_lengths(config(*own, "data.max_length=100"))) == []
+    # A row may be any number of its samples.
+    assert not find_problems(config(*own, "trainer.total_training_steps=999"))

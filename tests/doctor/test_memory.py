@@ -40,6 +40,7 @@ def models(tmp_path_factory):
 def one_machine(monkeypatch):
     """A machine without cards, with much memory and flash-attn; a test that wants another says so."""
     monkeypatch.setattr(attention, "has_flash_attn", lambda: True)
+    monkeypatch.setenv("WORLD_SIZE", "1")
     monkeypatch.setattr(fits, "cards_here", lambda: ())
     monkeypatch.setattr(fits, "host_gb", lambda: 1000.0)
 
@@ -178,6 +179,30 @@ def test_weights_and_optimizer_above_the_card_are_refused(models):
     assert "engine.offload_policy=true" in problem.next_step
     offloaded = sft(models["7b"], "model.lora_rank=0", "engine.offload_policy=true", "engine.strategy=fsdp2")
     assert list(check_memory(offloaded)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubt"),
+    [
+        (["ray_kwargs.ray_init.address=10.0.0.1:6379"], "sinternal.hardware.gpu_memory_gb"),
+        (["actor_rollout_ref.rollout.quantization=fp8"], "quantized"),
+        (["actor_rollout_ref.rollout.expert_parallel_size=8"], "experts"),
+        (["actor_rollout_ref.actor.optim.optimizer=SGD"], "Adam"),
+    ],
+)
+def test_what_the_reckoning_cannot_know_warns_and_refuses_nothing(models, changes, doubt):
+    tight = [models["14b"], "hardware=1gpu_14b", "actor_rollout_ref.rollout.gpu_memory_utilization=0.3"]
+    assert any(isinstance(finding, Problem) for finding in check_memory(grpo(*tight)))
+    found = list(check_memory(grpo(*tight, *changes)))
+
+    assert found and all(isinstance(finding, Note) and doubt in finding.reason for finding in found)
+
+
+def test_sft_outside_torchrun_is_not_refused_for_its_number_of_processes(models, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE")
+    (note,) = check_memory(sft(models["7b"], "model.lora_rank=0"))
+
+    assert isinstance(note, Note) and "torchrun" in note.reason
 
 
 def test_the_host_must_hold_what_is_offloaded(models, monkeypatch):
