@@ -4,6 +4,7 @@ start of each run alike.
 ``problem``       what a check returns (a problem or a note), and the report
 ``installation``  is the plugin active in this environment?
 ``versions``      are Python, CUDA and the packages those that were tried?
+``values``        are numbers numbers, and names known?
 ``keys``          missing values, dead legacy keys
 ``imports``       can the user's own code be imported?
 ``reward``        is the reward function or manager importable?

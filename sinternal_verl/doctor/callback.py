@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from sinternal_verl.doctor.checkpoints import checkpoint_folder, write_record
 from sinternal_verl.doctor.checks import run_checks
+from sinternal_verl.doctor.flash_attn import attention_line
 from sinternal_verl.doctor.problem import get, is_ppo, problems_of, report
 from sinternal_verl.runs.command import typed_command
 from sinternal_verl.runs.ending import Run, begin_run, end_run
@@ -95,6 +96,8 @@ class StartCheck(Callback):
         if rank == 0:
             if found:
                 print(report(found), file=sys.stderr, flush=True)
+            if line := attention_line(config):
+                print(line, file=sys.stderr, flush=True)
             for what, file in (("metrics go to", metrics), ("the resolved configuration is in", configuration)):
                 if file:
                     print(f"sinternal_verl: {what} {file}", file=sys.stderr, flush=True)

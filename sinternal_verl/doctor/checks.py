@@ -21,6 +21,7 @@ from sinternal_verl.doctor.resources import check_resources
 from sinternal_verl.doctor.reward import check_reward
 from sinternal_verl.doctor.scorers import check_scorers
 from sinternal_verl.doctor.tokenizer import check_tokenizer
+from sinternal_verl.doctor.values import check_values
 from sinternal_verl.doctor.versions import check_versions
 
 Check = Callable[[DictConfig], Iterable[Finding]]
@@ -29,6 +30,7 @@ COMMON: tuple[Check, ...] = (
     check_installation,
     check_versions,
     check_missing,
+    check_values,
     check_model,
     check_attention,
     check_tokenizer,
@@ -51,11 +53,17 @@ SFT_ONLY: tuple[Check, ...] = (check_row_lengths,)
 
 DEVICE = "trainer.device"
 
+STOPPED = frozenset(check.__name__ for check in (*COMMON, *GRPO_ONLY, *SFT_ONLY))
+"""A check that stops is reported under its own name."""
+
 
 def run_checks(config: DictConfig) -> list[Finding]:
     """Run every check that fits the configuration: problems, and notes that do not stop a run."""
     checks = (*COMMON, *(GRPO_ONLY if is_ppo(config) else SFT_ONLY))
     found = [finding for check in checks for finding in _run(check, config)]
+    if _run(check_values, config):
+        # A word for a number is named, and is what stopped the others.
+        found = [finding for finding in found if finding.key not in STOPPED]
     # The installation and the resources both miss the GPU; the latter come last and name the words to add.
     twice = [finding for finding in found if finding.key == DEVICE][:-1]
     return [finding for finding in found if finding not in twice]

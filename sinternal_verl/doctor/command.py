@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.doctor.checks import run_checks
 from sinternal_verl.doctor.fits import memory_table
+from sinternal_verl.doctor.flash_attn import attention_line
 from sinternal_verl.doctor.placement import placement_table
 from sinternal_verl.doctor.problem import problems_of, report
 
@@ -57,14 +58,17 @@ def _key(override: str) -> str:
 
 def doctor(overrides: list[str]) -> int:
     """Print the report; return 0 when a run would start, else 2."""
+    words = with_defaults(overrides)
+    if words != overrides:
+        print(f"sinternal_verl: no recipe is given; {RECIPE} is meant", flush=True)
     try:
-        config = compose_config(overrides)
+        config = compose_config(words)
     except (HydraException, OmegaConfBaseException) as error:
         print(f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr)
         return 2
     found = run_checks(config)
     problems = problems_of(found)
-    for table in (placement_table, memory_table):
+    for table in (placement_table, memory_table, attention_line):
         print(_shown(table, config), end="", flush=True)
     print(report(found), file=sys.stderr if problems else sys.stdout)
     return 2 if problems else 0

@@ -37,15 +37,19 @@ def check_attention(config: DictConfig) -> Iterator[Finding]:
         if elsewhere:
             reason = "flash-attn is not installed here, and must be on the cluster's nodes"
         yield (Note if elsewhere else Problem)(key, wanted, reason, step)
-    elif wanted == SDPA and not has_flash_attn():
-        tokens = get(config, GRPO_TOKENS if is_ppo(config) else SFT_TOKENS)
-        reason = f"flash-attn is not installed: rows are packed for sdpa, {tokens} tokens at a time"
-        yield Note(key, wanted, reason, f"nothing; faster with {INSTALL}")
     dynamic = "actor_rollout_ref.actor.use_dynamic_bsz" if is_ppo(config) else "data.use_dynamic_bsz"
     if get(config, dynamic, False) and not get(config, f"{model}.use_remove_padding", False):
         reason = "a micro-batch is cut by real tokens and then padded to its longest row: many times the memory"
         step = f"{model}.use_remove_padding=true, with sdpa too"
         yield Note(f"{model}.use_remove_padding", "false", reason, step)
+
+
+def attention_line(config: DictConfig) -> str | None:
+    """What a run on an accelerator does without flash-attn, for its log; None where it has it, or needs none."""
+    if not trains_with_fsdp(config) or wanted_attention(config) != SDPA or has_flash_attn():
+        return None
+    tokens = get(config, GRPO_TOKENS if is_ppo(config) else SFT_TOKENS)
+    return f"sinternal_verl: flash-attn is not installed: rows are packed for sdpa, {tokens} tokens at a time"
 
 
 def wanted_attention(config: DictConfig) -> str | None:

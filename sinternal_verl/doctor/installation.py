@@ -5,11 +5,13 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 
+import torch
 from omegaconf import DictConfig
 
 from sinternal_verl.doctor.machine import has_gpu
 from sinternal_verl.doctor.problem import Problem, get, is_ppo
 
+CPU_ENVIRONMENT = "make an environment of the CPU's versions (make install, docs/cpu.md), or start where a GPU is"
 REINSTALL = "reinstall the package in this environment: pip install -e . (or the wheel)"
 
 
@@ -50,9 +52,14 @@ def _device(config: DictConfig) -> Iterator[Problem]:
     from verl.utils.device import get_device_name
 
     wanted, found = get(config, "trainer.device", "cuda"), get_device_name()
-    if wanted == "cpu" != found:
+    if wanted == "cpu" != found and torch.cuda.is_available():
         step = "use the GPU recipe, or export VERL_PLATFORM=cpu to train on the CPU all the same"
         yield Problem("trainer.device", wanted, f"verl found an accelerator and would switch to {found}", step)
+    elif wanted == "cpu" != found:
+        reason, step = f"this is the installation for GPUs: verl would switch to {found}", "export VERL_PLATFORM=cpu"
+        if is_ppo(config):
+            reason, step = f"{reason}, and its vLLM runs on no CPU", CPU_ENVIRONMENT
+        yield Problem("trainer.device", wanted, reason, step)
     # From one accelerator to another verl switches by itself.
     elif found == "cpu" != wanted:
         # Beside a GPU `versions` says why.

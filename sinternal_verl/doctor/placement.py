@@ -74,7 +74,10 @@ def _uses(config: DictConfig, free: int, nodes: int) -> Iterator[str]:
 def words_for(config: DictConfig, gpus: float) -> str:
     """What to add to the command on a machine with so many GPUs, in place of the hardware that does not fit."""
     if gpus < 1:
-        return "add hardware=cpu guard=none, or take +recipe=sinternal_grpo_cpu; either is for small models"
+        return (
+            "start it where the GPUs are; or, for small models and with the CPU's versions (docs/cpu.md), add "
+            "hardware=cpu guard=none, or take +recipe=sinternal_grpo_cpu"
+        )
     if gpus >= 2:
         return f"add {NODE}={gpus:g}, or choose another hardware="
     size = hardware_of(config).rpartition("_")[2]

@@ -220,5 +220,5 @@ def _record(settings: BuildSettings, made_of: dict[str, Any]) -> None:
 
 
 def _fail(message: str) -> int:
-    print(f"sinternal_verl: {message}", file=sys.stderr)
+    print(message if message.startswith("sinternal_verl:") else f"sinternal_verl: {message}", file=sys.stderr)
     return 2

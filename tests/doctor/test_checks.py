@@ -124,9 +124,9 @@ def test_without_dynamic_batches_the_micro_batch_must_divide(grpo_config):
 
 
 def test_a_value_no_check_can_work_with_does_not_hide_the_others(grpo_config):
-    found = problems_of(grpo_config("data.train_batch_size=abc", "trainer.use_v1=false"))
+    found = problems_of(grpo_config("actor_rollout_ref.actor.ppo_max_token_len_per_gpu=abc", "trainer.use_v1=false"))
 
-    assert "TypeError" in str(found["check_batches"])
+    assert "TypeError" in str(found["check_model"])
     assert "trainer.use_v1" in found
 
 
@@ -316,3 +316,33 @@ def test_doctor_reports_whatever_its_tables_cannot_show(word, capsys):
 
     said = capsys.readouterr()
     assert "problems in the configuration" in said.err and "data.train_files" in said.err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.train_batch_size", 0),
+        ("data.train_batch_size", "many"),
+        ("data.train_batch_size", "null"),
+        ("actor_rollout_ref.rollout.n", 1),
+        ("actor_rollout_ref.rollout.n", "abc"),
+        ("actor_rollout_ref.actor.optim.lr", "fast"),
+        ("actor_rollout_ref.rollout.gpu_memory_utilization", 1.5),
+        ("algorithm.adv_estimator", "gpro"),
+        ("actor_rollout_ref.rollout.name", "sglang"),
+        ("trainer.total_epochs", 0),
+    ],
+)
+def test_values_of_the_wrong_kind_are_named_by_their_key_alone(grpo_config, key, value):
+    problems = find_problems(grpo_config(f"{key}={value}"))
+
+    assert key in {problem.key for problem in problems}
+    assert not [problem for problem in problems if "stopped with" in problem.reason]
+
+
+@pytest.mark.parametrize(("key", "value"), [("optim.lr", "fast"), ("data.max_length", "long"), ("data.max_length", 0)])
+def test_the_same_of_the_sft_main(sft_config, key, value):
+    problems = find_problems(sft_config(f"{key}={value}"))
+
+    assert key in {problem.key for problem in problems}
+    assert not [problem for problem in problems if "stopped with" in problem.reason]

@@ -4,7 +4,7 @@ import pytest
 
 from sinternal_verl.doctor import flash_attn
 from sinternal_verl.doctor.command import compose_config
-from sinternal_verl.doctor.flash_attn import check_attention
+from sinternal_verl.doctor.flash_attn import attention_line, check_attention
 from sinternal_verl.doctor.problem import Note, Problem, problems_of
 
 GRPO = ("actor_rollout_ref.model", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=8192")
@@ -48,14 +48,14 @@ def test_flash_attn_that_is_missing_is_a_problem_with_both_ways_out(made, instal
 
 
 def test_a_run_without_flash_attn_says_what_it_does_instead(made, installed):
-    (note,) = check_attention(made[1]("sdpa"))
-
-    assert isinstance(note, Note) and "packed for sdpa, 8192 tokens" in note.reason
+    assert "packed for sdpa, 8192 tokens" in attention_line(made[1]("sdpa"))
+    assert attention_line(made[1]("sdpa", "trainer.device=cpu")) is None
+    assert attention_line(made[1]("eager")) is None
     installed.add("flash_attn")
-    assert list(check_attention(made[1]("sdpa"))) == []
+    assert attention_line(made[1]("sdpa")) is None
 
 
-@pytest.mark.parametrize("wanted", ["eager", None])
+@pytest.mark.parametrize("wanted", ["sdpa", "eager", None])
 def test_attention_that_needs_nothing_passes(made, installed, wanted):
     assert list(check_attention(made[1](wanted))) == []
 
@@ -73,7 +73,7 @@ def test_a_cpu_run_is_left_alone(made, installed):
 
 def test_padded_rows_in_batches_by_tokens_are_warned_of(made, installed):
     key, config = made
-    (note,) = check_attention(config("eager", f"{key}.use_remove_padding=false"))
+    (note,) = check_attention(config("sdpa", f"{key}.use_remove_padding=false"))
 
     assert isinstance(note, Note) and note.key == f"{key}.use_remove_padding"
 

@@ -1,0 +1,65 @@
+"""Is a number a number, and a name one that verl knows? verl finds out when the models have loaded, or never."""
+
+import importlib.util
+from collections.abc import Iterator
+from numbers import Real
+
+from omegaconf import DictConfig, OmegaConf
+
+from sinternal_verl.doctor.problem import Problem, get, is_ppo
+
+COUNTS = {
+    True: (
+        "data.train_batch_size",
+        "data.max_prompt_length",
+        "data.max_response_length",
+        "actor_rollout_ref.actor.ppo_mini_batch_size",
+        "actor_rollout_ref.rollout.n",
+        "actor_rollout_ref.rollout.tensor_model_parallel_size",
+        "trainer.nnodes",
+        "trainer.total_epochs",
+    ),
+    False: ("data.train_batch_size", "data.max_length", "trainer.total_epochs"),
+}
+"""Whole numbers from 1, of verl's GRPO main (True) and of its SFT main (False)."""
+
+RATES = {True: ("actor_rollout_ref.actor.optim.lr",), False: ("optim.lr",)}
+"""Numbers above 0."""
+
+SHARES = ("actor_rollout_ref.rollout.gpu_memory_utilization", "sinternal.guard.engine.gpu_memory_utilization")
+"""Numbers above 0 and up to 1."""
+
+ESTIMATOR, ENGINE = "algorithm.adv_estimator", "actor_rollout_ref.rollout.name"
+
+
+def check_values(config: DictConfig) -> Iterator[Problem]:
+    """Counts, rates and shares; the advantage estimator and the rollout engine."""
+    main = is_ppo(config)
+    for key in COUNTS[main]:
+        value = OmegaConf.select(config, key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            yield Problem(key, value, "this is a whole number, 1 or more", "correct the value")
+    for key, highest, what in (
+        *((key, None, "a number above 0") for key in RATES[main]),
+        *((key, 1, "a share, above 0 and at most 1") for key in SHARES),
+    ):
+        value = get(config, key)
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if value is not None and not (number and value > 0 and (highest is None or value <= highest)):
+            yield Problem(key, value, f"this is {what}", "correct the value")
+    if main:
+        yield from _names(config)
+
+
+def _names(config: DictConfig) -> Iterator[Problem]:
+    from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+
+    estimator, engine = get(config, ESTIMATOR), get(config, ENGINE)
+    if estimator not in ADV_ESTIMATOR_REGISTRY:
+        known = ", ".join(sorted(ADV_ESTIMATOR_REGISTRY))
+        yield Problem(ESTIMATOR, estimator, "verl has no such estimator", f"choose one of {known}")
+    elif estimator == "grpo" and get(config, "actor_rollout_ref.rollout.n") == 1:
+        step = "set it to 2 or more; the paper's is 8"
+        yield Problem("actor_rollout_ref.rollout.n", 1, "GRPO compares the responses to one prompt", step)
+    if engine == "sglang" and importlib.util.find_spec(engine) is None:
+        yield Problem(ENGINE, engine, "it is not installed", "take vllm, or install it")
