@@ -174,7 +174,7 @@ def _cluster(config: DictConfig, address: str) -> Iterator[Problem]:
         reason = f"{wanted} nodes with {per_node} GPUs each are needed; {found}"
         step = "wait for the missing nodes to join, or lower it"
         if len(nodes) >= wanted:
-            step = words_for(config, nodes[wanted - 1][0])
+            step = f"wait for nodes with more GPUs to join, or {words_for(config, nodes[wanted - 1][0])}"
         yield Problem("trainer.nnodes", wanted, reason, step)
     elif sum(gpus for gpus, _ in nodes) - wanted * per_node < (guard := get(config, GUARD, 0)):
         reason = f"nothing is left for the guard beside {wanted} x {per_node} for training; {found}"
