@@ -98,7 +98,8 @@ def test_a_replica_whose_engine_is_killed_is_started_again_and_no_verdict_is_los
 
     async def scene():
         calls = [asyncio.create_task(client.judge("May I sell the oil?", f"Yes, sell it {n}.")) for n in range(200)]
-        await asyncio.sleep(0.2)
+        # They are on their way, and none has come back: a fast engine would be done with all of them in no time.
+        await asyncio.sleep(0.01)
         os.kill(engine, signal.SIGKILL)
         return await asyncio.gather(*calls)
 
