@@ -8,7 +8,9 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from sinternal_verl.doctor.checks import find_problems
+from sinternal_verl.doctor.problem import Note
 from sinternal_verl.doctor.tokenizer import CLASS, PROBES, compare, copy_command
+from sinternal_verl.world.model import make_policy
 
 
 @pytest.fixture
@@ -54,6 +56,14 @@ def test_the_command_it_gives_mends_it(of_class, tmp_path, known):
     assert json.loads((folder / "tokenizer_config.json").read_text()).get("tokenizer_class") == known
     ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(PROBES[0]).ids
     assert AutoTokenizer.from_pretrained(mended).decode(ids) == PROBES[0]
+
+
+def test_other_ids_that_read_back_alike_are_a_warning(tmp_path):
+    """transformers takes the class of every qwen2 from its architecture, and with it how white space is split."""
+    make_policy(tmp_path, ["one\n\n\ttwo"] * 50, seed=1)
+    (note,) = compare("model.path", str(tmp_path))
+
+    assert isinstance(note, Note) and "Qwen2Tokenizer" in note.reason and "reads back as it was" in note.reason
 
 
 def test_sound_tokenizers_pass(world, untaught_guard):
