@@ -45,11 +45,11 @@ def test_the_command_it_gives_mends_it(of_class, tmp_path, known):
     if known:
         (problem,) = compare("model.path", str(folder))
         assert command in problem.next_step
-    workplace = tmp_path / "elsewhere"
-    workplace.mkdir()
-    subprocess.run(command, shell=True, check=True, cwd=workplace, timeout=30)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run(command, shell=True, check=True, cwd=elsewhere, timeout=30)
 
-    mended = workplace / "policy-tokenizer"
+    mended = elsewhere / "policy-tokenizer"
     assert list(compare("model.path", str(mended))) == []
     assert json.loads((mended / "tokenizer_config.json").read_text())["tokenizer_class"] == CLASS
     assert (mended / "model.safetensors").is_symlink()
