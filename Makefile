@@ -10,7 +10,7 @@ GPU_BIN := $(GPU_VENV)/bin
 
 .PHONY: help install demo test test-fast test-long test-all test-gpu-versions gpu-check lint format clean
 help:
-	@echo "make install | demo | test | test-fast | test-all | test-gpu-versions | gpu-check | lint | format | clean"
+	@echo "make install | demo | test | test-fast | test-long | test-all | test-gpu-versions | gpu-check | lint | format | clean"
 
 install: $(VENV)/.installed
 

@@ -25,6 +25,10 @@ or wraps the class, once verl has imported it.
 Importing them here would double the time of ``import verl`` in every process."""
 
 
+UNFIT: dict[str, str] = {}
+"""Our module -> why it did not load in this process; the checks of our recipes refuse to run then."""
+
+
 def refuse_a_recipe_hydra_cannot_find() -> None:
     """End a main that was given one of our recipes while our search path is not installed.
 
@@ -52,7 +56,8 @@ def _importer(name: str):
             importlib.import_module(name)
         # verl's own module is being imported, maybe by a run without our recipe: that must not fail with ours.
         except Exception as error:
-            print(f"sinternal_verl: {name} does not fit this verl: {type(error).__name__}: {error}", file=sys.stderr)
+            UNFIT[name] = f"{type(error).__name__}: {error}"
+            print(f"sinternal_verl: {name} does not fit this verl: {UNFIT[name]}", file=sys.stderr)
 
     return load
 

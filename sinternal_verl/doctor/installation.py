@@ -29,6 +29,11 @@ def check_installation(config: DictConfig) -> Iterator[Problem]:
         yield from _entry_point("vllm.general_plugins", "sinternal_verl_cpu", "VLLM_PLUGINS", None)
     if "verl" in sys.modules and "sinternal_verl.plugin" not in sys.modules:
         yield Problem("verl.plugins", "sinternal_verl", "verl did not load the plugin", _why_not_loaded())
+    for name, why in getattr(sys.modules.get("sinternal_verl.plugin"), "UNFIT", {}).items():
+        step = "install the versions that were tried: verl 0.9.1"
+        yield Problem(
+            name, None, f"it does not fit the installed verl, and the run would go on without it: {why}", step
+        )
     yield from _device(config)
 
 

@@ -346,3 +346,13 @@ def test_the_same_of_the_sft_main(sft_config, key, value):
 
     assert key in {problem.key for problem in problems}
     assert not [problem for problem in problems if "stopped with" in problem.reason]
+
+
+def test_a_part_that_does_not_fit_verl_is_refused_and_breaks_no_import(grpo_config, monkeypatch, capsys):
+    from sinternal_verl import plugin
+
+    monkeypatch.setattr(plugin, "UNFIT", {})
+    plugin._importer("sinternal_verl.no_such_module")(json)
+
+    assert "does not fit this verl" in capsys.readouterr().err
+    assert "sinternal_verl.no_such_module" in {problem.key for problem in find_problems(grpo_config())}
