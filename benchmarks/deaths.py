@@ -14,11 +14,11 @@ from pathlib import Path
 
 import psutil
 
-from sinternal_verl.curves import read_steps
-from sinternal_verl.launch import grpo_command
+from sinternal_verl.runs.curves import read_steps
+from sinternal_verl.runs.launch import grpo_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic
-from sinternal_verl.world.model import make_policy
+from sinternal_verl.world.policy_model import make_policy
 
 LIMIT_S = 180
 TITLES = ["VLLM::EngineCore", "VLLM::Worker", "vLLMHttpServer", "WorkerDict", "AgentLoopWorkerTQ"]

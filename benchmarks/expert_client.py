@@ -17,8 +17,9 @@ import aiohttp
 import openai  # noqa: F401  (a build loads it once; the requests are what is measured)
 from aiohttp import web
 
+from sinternal_verl.hashing import key_of
 from sinternal_verl.verify.fill import Request, fill
-from sinternal_verl.verify.store import Store, key_of
+from sinternal_verl.verify.store import Store
 from sinternal_verl.verify.writer import WriterSettings, open_writer
 
 REQUESTS, AT_ONCE, DELAY_S, AT_LEAST = 1_280, 64, 0.5, 0.9

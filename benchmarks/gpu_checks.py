@@ -19,11 +19,11 @@ from addition_runs import addition_overrides
 from guards import teach_guard
 from safety_runs import safety_overrides
 
-from sinternal_verl.export.command import export
-from sinternal_verl.launch import end_session, grpo_command, run_main, sft_command, tail
+from sinternal_verl.commands.export import export
+from sinternal_verl.runs.launch import end_session, grpo_command, run_main, sft_command, tail
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic, lighthouse
-from sinternal_verl.world.model import make_policy
+from sinternal_verl.world.policy_model import make_policy
 
 ROOT = Path(__file__).parents[1]
 ON_GPU = torch.cuda.is_available()

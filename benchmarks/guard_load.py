@@ -21,7 +21,7 @@ from sinternal_verl.guard.client import ReplicaClient
 from sinternal_verl.guard.engine import EngineSettings
 from sinternal_verl.guard.replica import GuardSettings, start_guard
 from sinternal_verl.world import lighthouse
-from sinternal_verl.world.guard import make_guard
+from sinternal_verl.world.guard_model import make_guard
 
 LOADS = (64, 256, 1024, 4096)
 ENGINE = {"max_model_len": 1024, "gpu_memory_utilization": 0.2, "enforce_eager": True, "dtype": "float32"}

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from sinternal_verl.guard.engine import EngineSettings, GuardEngine
 from sinternal_verl.world import lighthouse
-from sinternal_verl.world.guard import make_guard
+from sinternal_verl.world.guard_model import make_guard
 
 POLICY, VERDICT, ASKS = 300, 20, 3
 """Tokens of the fixed text before a conversation, of a verdict, and of what first_token appends."""

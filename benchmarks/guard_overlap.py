@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from sinternal_verl.demo.settings import GUARD_STEPS, SFT_STEPS, grpo_overrides
-from sinternal_verl.launch import grpo_command, run_main
+from sinternal_verl.runs.launch import grpo_command, run_main
 
 LIMIT, WARM_UP, LIMIT_S = 0.10, 2, 900
 

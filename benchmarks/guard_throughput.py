@@ -33,7 +33,7 @@ from sinternal_verl.guard.judge import DECODE_TOKENS, Mode
 from sinternal_verl.guard.replica import GuardSettings, end_guard, start_guard
 from sinternal_verl.guard.template import GuardTemplate
 from sinternal_verl.world import lighthouse
-from sinternal_verl.world.guard import make_guard
+from sinternal_verl.world.guard_model import make_guard
 
 REQUESTS, WARM_UP, WORKERS = 512, 128, 8
 ROUNDS = 5

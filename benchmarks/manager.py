@@ -20,7 +20,7 @@ from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManage
 from verl.utils.reward_score import math_reward
 
 from sinternal_verl.training.manager import SInternalRewardManager
-from sinternal_verl.world.model import make_tokenizer
+from sinternal_verl.world.policy_model import make_tokenizer
 
 LIMIT = 1.0
 ROUNDS = 7

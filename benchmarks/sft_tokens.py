@@ -15,11 +15,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sinternal_verl.curves import Step
 from sinternal_verl.demo.settings import sft_overrides
-from sinternal_verl.launch import run_main, sft_command
+from sinternal_verl.runs.curves import Step
+from sinternal_verl.runs.launch import run_main, sft_command
 from sinternal_verl.world import arithmetic
-from sinternal_verl.world.model import make_policy
+from sinternal_verl.world.policy_model import make_policy
 
 WARM_UP, LIMIT_S, AT_LEAST = 10, 900, 1.0
 THEIRS = ["data.custom_cls.path=null", "data.custom_cls.name=null", "data.messages_key=messages"]

@@ -13,10 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sinternal_verl.curves import Step
-from sinternal_verl.launch import grpo_command, run_main
+from sinternal_verl.runs.curves import Step
+from sinternal_verl.runs.launch import grpo_command, run_main
 from sinternal_verl.world import arithmetic
-from sinternal_verl.world.model import make_policy
+from sinternal_verl.world.policy_model import make_policy
 
 RATIO_LIMIT, SHARE_LIMIT = 1.0, 0.01
 WARM_UP = 3

@@ -40,7 +40,7 @@ class AtOnce:
 
 def build(size: int, folder: Path) -> None:
     """In a process of its own: the build of so many prompts."""
-    from sinternal_verl.verify import command
+    from sinternal_verl.commands import verify as command
 
     prompts = folder / "prompts.jsonl"
     with prompts.open("w") as file:

@@ -3,12 +3,14 @@
 import argparse
 import signal
 import sys
-from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sinternal_verl.data.adapter import Labels
     from sinternal_verl.data.readers import Hub
-    from sinternal_verl.data.rows import Labels
+
+
+FILES = "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, or a hub id"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -107,6 +109,18 @@ def _add_data_commands(commands: argparse._SubParsersAction) -> None:
     _add_conversion(safety)
     safety.set_defaults(run=_data_safety)
 
+    sft = commands.add_parser("sft", help="turn a set of whole answers into data for verl's SFT: the baselines")
+    sft.add_argument("--source", required=True, help=f"{FILES}, with question and response, e.g. of STAR-1")
+    sft.add_argument("--out", required=True, help="the parquet file to write")
+    sft.add_argument(
+        "--thought", choices=("required", "none"), default="required", help="none: the model does not think"
+    )
+    sft.add_argument("--fraction", type=float, default=1.0, help="share of the rows to keep")
+    sft.add_argument("--seed", type=int, default=1, help="of the choice of that share")
+    _add_against(sft)
+    _add_hub(sft)
+    sft.set_defaults(run=_data_sft)
+
     mix = commands.add_parser("mix", help="mix files of math and safety, seeded and decontaminated")
     mix.add_argument(
         "--part",
@@ -118,14 +132,7 @@ def _add_data_commands(commands: argparse._SubParsersAction) -> None:
     )
     mix.add_argument("--out", required=True, help="the parquet file to write")
     mix.add_argument("--seed", type=int, default=1)
-    mix.add_argument(
-        "--against",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE[#COLUMN]",
-        help="evaluation files (or hub ids) whose prompts must not be in the mix",
-    )
+    _add_against(mix)
     mix.add_argument("--ngram", type=int, default=13, metavar="WORDS", help="a run that long in common is a match")
     mix.set_defaults(run=_data_mix)
 
@@ -136,51 +143,60 @@ def _add_data_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_conversion(command: argparse.ArgumentParser) -> None:
-    files = "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, or a hub id"
-    command.add_argument("--source", required=True, help=files)
+    command.add_argument("--source", required=True, help=FILES)
     command.add_argument("--out", required=True, help="the parquet file to write")
     command.add_argument("--index", metavar="COLUMN", help="column of extra_info.index; default: unique_id, id or row")
     command.add_argument(
         "--split", metavar="LABEL", help="the rows' extra_info.split; default: train or test by the set"
     )
     command.add_argument("--skip-bad", action="store_true", help="write the good rows although there are bad ones")
+    _add_hub(command)
+
+
+def _add_against(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--against",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE[#COLUMN]",
+        help="evaluation files (or hub ids) whose prompts must not be in the result",
+    )
+
+
+def _add_hub(command: argparse.ArgumentParser) -> None:
     command.add_argument("--hub-config", metavar="NAME", help="of a hub id that has several")
     command.add_argument("--hub-split", metavar="NAME", help="of a hub id that has several")
     command.add_argument("--revision", help="of a hub id: a commit, so that the same rows are read again")
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.doctor.command import doctor
+    from sinternal_verl.commands.doctor import doctor
 
     return doctor(arguments.overrides)
 
 
 def _guard_serve(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.guard.serve import serve
+    from sinternal_verl.commands.guard import serve
 
     return serve(arguments.overrides, arguments.host, arguments.port)
 
 
 def _cluster_wait(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.cluster import NodesMissing, wait_for_nodes
+    from sinternal_verl.commands.cluster import wait
 
-    try:
-        wait_for_nodes(arguments.address, arguments.nodes, arguments.timeout, partial(print, flush=True))
-    except NodesMissing as error:
-        print(f"sinternal_verl: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return wait(arguments.address, arguments.nodes, arguments.timeout)
 
 
 def _score(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.scoring.command import score
+    from sinternal_verl.commands.score import score
 
     defaults = {"data_source": arguments.data_source, "ground_truth": arguments.ground_truth}
     return score(arguments.source, arguments.out, arguments.overrides, defaults, arguments.concurrency)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.verify.command import verify
+    from sinternal_verl.commands.verify import verify
     from sinternal_verl.verify.settings import BUILD, EVALUATE
 
     stages = {"build": BUILD, "evaluate": EVALUATE}
@@ -188,7 +204,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.export.command import export
+    from sinternal_verl.commands.export import export
 
     return export(arguments.checkpoint, arguments.out, arguments.base, arguments.adapter)
 
@@ -200,34 +216,47 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _data_math(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.data.command import convert_math
+    from sinternal_verl.commands.data import convert_math
 
     return convert_math(arguments.source, arguments.out, *_labels_and_hub(arguments), arguments.skip_bad)
 
 
 def _data_safety(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.data.command import convert_safety
+    from sinternal_verl.commands.data import convert_safety
 
     labels, hub = _labels_and_hub(arguments)
     return convert_safety(arguments.source, arguments.out, labels, arguments.label, hub, arguments.skip_bad)
 
 
 def _labels_and_hub(arguments: argparse.Namespace) -> tuple["Labels", "Hub"]:
-    from sinternal_verl.data.readers import Hub
-    from sinternal_verl.data.rows import Labels
+    from sinternal_verl.data.adapter import Labels
 
-    labels = Labels(name=arguments.name, split=arguments.split, index=arguments.index)
-    return labels, Hub(config=arguments.hub_config, split=arguments.hub_split, revision=arguments.revision)
+    return Labels(name=arguments.name, split=arguments.split, index=arguments.index), _hub(arguments)
+
+
+def _hub(arguments: argparse.Namespace) -> "Hub":
+    from sinternal_verl.data.readers import Hub
+
+    return Hub(config=arguments.hub_config, split=arguments.hub_split, revision=arguments.revision)
+
+
+def _data_sft(arguments: argparse.Namespace) -> int:
+    from sinternal_verl.commands.data import write_answers
+
+    thinks, against = arguments.thought == "required", arguments.against
+    return write_answers(
+        arguments.source, arguments.out, thinks, arguments.fraction, arguments.seed, against, _hub(arguments)
+    )
 
 
 def _data_mix(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.data.command import mix_files
+    from sinternal_verl.commands.data import mix_files
 
     return mix_files(arguments.part, arguments.out, arguments.against, arguments.seed, arguments.ngram)
 
 
 def _data_check(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.data.command import check
+    from sinternal_verl.commands.data import check
 
     return check(arguments.file, arguments.overrides)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.config import compose_config
 from sinternal_verl.world import arithmetic
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -39,7 +39,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """``policy`` (a folder) and the parquet files ``sft``, ``train`` and ``held_out``."""
-    from sinternal_verl.world.model import make_policy
+    from sinternal_verl.world.policy_model import make_policy
 
     folder = tmp_path_factory.mktemp("world")
     policy = make_policy(folder / "policy", arithmetic.corpus(), seed=1)
@@ -97,7 +97,7 @@ GUARD_CORPUS = [
 @pytest.fixture(scope="session", params=["world", "real"])
 def guard_tokenizer(request):
     """The guard's tokenizer, with the small world's template and with that of the real guard's render."""
-    from sinternal_verl.world.guard import TEMPLATE, make_guard_tokenizer
+    from sinternal_verl.world.guard_model import TEMPLATE, make_guard_tokenizer
 
     template = TEMPLATE
     if request.param == "real":
@@ -113,7 +113,7 @@ def guard_tokenizer(request):
 @pytest.fixture(scope="session")
 def untaught_guard(tmp_path_factory) -> Path:
     """A guard of random weights that takes 2,048 tokens, made in a moment, as a Hugging Face folder."""
-    from sinternal_verl.world.guard import make_guard
+    from sinternal_verl.world.guard_model import make_guard
 
     return make_guard(tmp_path_factory.mktemp("untaught") / "guard", GUARD_CORPUS, seed=1)
 

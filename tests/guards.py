@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 
 from sinternal_verl.guard.template import GuardTemplate
 from sinternal_verl.world import lighthouse
-from sinternal_verl.world.guard import make_guard
+from sinternal_verl.world.guard_model import make_guard
 
 
 def teach_guard(folder: Path, seed: int = 0, architecture: str = "qwen2") -> Path:

@@ -4,7 +4,7 @@ import json
 
 import matplotlib.image
 
-from sinternal_verl.curves import Curve, draw_curves, read_steps, series
+from sinternal_verl.runs.curves import Curve, draw_curves, read_steps, series
 
 LINES = '{"step": 0, "data": {"val/a": 0.2}}\n{"step": 1, "data": {"train/a": 0.5}}\n{"step": 2, "da'
 

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.config import compose_config
 from sinternal_verl.gpus import GUARD, NODE, REPLICAS, TRAINING, given
 from sinternal_verl.resolvers import register_resolvers
 

@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from sinternal_verl.launch import Main, MainFailed, run_main
+from sinternal_verl.runs.launch import Main, MainFailed, run_main
 
 WRITES_STEPS = """
 import json, os

@@ -9,8 +9,8 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from sinternal_verl.config import compose_config
 from sinternal_verl.doctor.batches import check_batches
-from sinternal_verl.doctor.command import compose_config
 from sinternal_verl.doctor.placement import check_placement
 
 RECIPES = Path(__file__).parents[1] / "recipes"

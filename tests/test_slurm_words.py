@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.config import compose_config
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "slurm" / "grpo.sbatch"
 PLAYED = {

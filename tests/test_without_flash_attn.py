@@ -3,7 +3,7 @@
 import pytest
 
 from sinternal_verl import attention
-from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.config import compose_config
 
 GRPO, SFT = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu", "data.max_token_len_per_gpu"
 

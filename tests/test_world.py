@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sinternal_verl.data.sft import PromptCompletionDataset
 from sinternal_verl.guard.template import GuardTemplate
 from sinternal_verl.world import arithmetic, lighthouse
-from sinternal_verl.world.guard import make_guard
+from sinternal_verl.world.guard_model import make_guard
 
 
 def test_a_right_completion_earns_the_reward_and_a_forgotten_carry_never_does():

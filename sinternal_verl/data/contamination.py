@@ -24,10 +24,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from sinternal_verl.data.adapter import Row, RowError, lookup, names_of, text_of
 from sinternal_verl.data.math import bare
 from sinternal_verl.data.readers import Source, SourceError, Unreadable, open_source
-from sinternal_verl.data.rows import Row, RowError, lookup, names_of, text_of
-from sinternal_verl.data.seen import digest
+from sinternal_verl.hashing import digest
 
 TEXT_COLUMNS = (
     *("prompt", "problem", "question", "instruction"),  # what our adapters know, and verl's own files

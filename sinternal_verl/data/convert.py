@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sinternal_verl import __version__
+from sinternal_verl.data.adapter import Reader, Row, RowError
+from sinternal_verl.data.findings import Findings, Listing
 from sinternal_verl.data.readers import Source, SourceError, Unreadable
-from sinternal_verl.data.report import Findings, Listing
-from sinternal_verl.data.rows import Reader, Row, RowError
 from sinternal_verl.data.schema import RowWriter
 from sinternal_verl.data.seen import SeenPrompts
 

@@ -12,7 +12,7 @@ schema, or any with a problem (or question) and an answer.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sinternal_verl.data.rows import Adapter, Labels, Reader, Row, RowError, column, has, lookup, text_of
+from sinternal_verl.data.adapter import Adapter, Labels, Reader, Row, RowError, column, has, lookup, text_of
 from sinternal_verl.data.schema import rl_row
 
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."

@@ -24,12 +24,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sinternal_verl import __version__
+from sinternal_verl.data.adapter import Row, RowError, lookup, text_of
 from sinternal_verl.data.contamination import Evaluation, asked, find
+from sinternal_verl.data.findings import Listing
 from sinternal_verl.data.readers import BATCH, FROM_ZERO, open_source
-from sinternal_verl.data.report import Listing
-from sinternal_verl.data.rows import Row, RowError, lookup, text_of
 from sinternal_verl.data.schema import RL_SCHEMA, RowWriter, read_provenance
-from sinternal_verl.data.seen import SeenPrompts, digest
+from sinternal_verl.data.seen import SeenPrompts
+from sinternal_verl.hashing import digest
 
 INDEX = "extra_info.index"
 

@@ -33,8 +33,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from sinternal_verl.data.adapter import Adapter, Labels, Reader, Row, RowError, column, has, text_of
 from sinternal_verl.data.readers import Rows, Unreadable
-from sinternal_verl.data.rows import Adapter, Labels, Reader, Row, RowError, column, has, text_of
 from sinternal_verl.data.schema import rl_row
 from sinternal_verl.data.seen import prompt_digest
 

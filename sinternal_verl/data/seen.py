@@ -1,6 +1,6 @@
 """Which prompts came before: of each only a digest stays in memory, so a million rows stream through."""
 
-from hashlib import blake2b
+from sinternal_verl.hashing import digest
 
 
 class SeenPrompts:
@@ -28,8 +28,3 @@ def prompt_digest(text: str) -> bytes:
     (True, False)
     """
     return digest(" ".join(text.split()), 16)
-
-
-def digest(text: str, size: int) -> bytes:
-    """So many bytes that stand for a text, the same in every process."""
-    return blake2b(text.encode(), digest_size=size).digest()

@@ -21,8 +21,8 @@ from omegaconf import DictConfig, ListConfig
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from sinternal_verl.chat import PromptEncoder
-from sinternal_verl.data.report import Findings
+from sinternal_verl.data.findings import Findings
+from sinternal_verl.tokens import TextEncoder
 
 THINK = "<think>"
 
@@ -76,7 +76,7 @@ class PromptCompletionDataset(Dataset):
         self._tokenizer, self._max_length, self._truncation = tokenizer, config.max_length, config.truncation
         if self._truncation not in ("error", "right"):
             raise ValueError(f"data.truncation={self._truncation}: error or right; left would cut the prompt")
-        self._encoder = PromptEncoder(tokenizer, **config.get("apply_chat_template_kwargs", {}))
+        self._encoder = TextEncoder(tokenizer, **config.get("apply_chat_template_kwargs", {}))
         rows = self._read(parquet_files if isinstance(parquet_files, list | ListConfig) else [parquet_files])
         if max_samples > 0:
             rows = rows[:max_samples]
@@ -121,7 +121,7 @@ class PromptCompletionDataset(Dataset):
         self, where: str, messages: list[dict[str, str]], completion: str, overlong: Findings
     ) -> tuple[np.ndarray, int]:
         """Token ids, and how many of them are the prompt's."""
-        prompt_ids = self._encoder.encode(messages)
+        prompt_ids = self._encoder.encode_prompt(messages)
         # A template that has opened the thought must not see it opened twice.
         if completion.startswith(THINK) and self._tokenizer.decode(prompt_ids[-8:]).rstrip().endswith(THINK):
             completion = completion.removeprefix(THINK).lstrip("\n")

@@ -17,7 +17,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sinternal_verl.curves import Curve, Step, draw_curves, series
 from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.mix import Part, mix
 from sinternal_verl.demo.measure import greedy_share, guard_share, rules_are_kept, sum_is_right
@@ -29,7 +28,8 @@ from sinternal_verl.demo.settings import (
     guard_overrides,
     sft_overrides,
 )
-from sinternal_verl.launch import Main, MainFailed, grpo_command, sft_command
+from sinternal_verl.runs.curves import Curve, Step, draw_curves, series
+from sinternal_verl.runs.launch import Main, MainFailed, grpo_command, sft_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic, lighthouse
 
@@ -112,8 +112,8 @@ def train(folder: Path, seed: int) -> Result:
 
 def _teach(folder: Path, seed: int, sums: Path, requests: Path) -> tuple[Path, Path]:
     """SFT of policy and guard, side by side; the folders of the two."""
-    from sinternal_verl.world.guard import make_guard
-    from sinternal_verl.world.model import make_policy
+    from sinternal_verl.world.guard_model import make_guard
+    from sinternal_verl.world.policy_model import make_policy
 
     policy = make_policy(folder / "policy", [*arithmetic.corpus(), *lighthouse.corpus()], seed)
     untaught = make_guard(folder / "guard", lighthouse.corpus(), seed)

@@ -7,8 +7,11 @@ start of each run alike.
 ``values``        are numbers numbers, and names known?
 ``keys``          missing values, dead legacy keys
 ``imports``       can the user's own code be imported?
+``scorers``       can every sample be scored?
+``guard``         can the guard be had, and is it one?
 ``reward``        is the reward function or manager importable?
 ``data``          are the files readable, of the right schema, and enough?
+``rows``          does every row of a file have a scorer, and what it needs?
 ``lengths``       do the rows of an SFT dataset fit?
 ``model``         is the model there, and do the lengths fit it?
 ``pretrained``    what a model's own files say, without the network
@@ -24,5 +27,4 @@ start of each run alike.
 ``checkpoints``   does the checkpoint folder belong to this configuration?
 ``checks``        the list of all of them, for verl's GRPO and SFT mains
 ``callback``      the Hydra callback of our recipes, which runs the list at the start of a run
-``command``       `sinternal-verl doctor`
 """

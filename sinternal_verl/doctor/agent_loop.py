@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
+from sinternal_verl.config import get
 from sinternal_verl.doctor.pretrained import local_file, read_config
-from sinternal_verl.doctor.problem import Problem, get
+from sinternal_verl.doctor.problem import Problem
 
 KEY = "actor_rollout_ref.rollout.agent.default_agent_loop"
 OURS = "sinternal_single_turn"

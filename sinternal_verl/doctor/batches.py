@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
-from sinternal_verl.doctor.problem import Problem, get, is_ppo, sequence_parallel_size
+from sinternal_verl.config import get, is_ppo, sequence_parallel_size
+from sinternal_verl.doctor.problem import Problem
 
 
 def check_batches(config: DictConfig) -> Iterator[Problem]:

@@ -13,12 +13,14 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from sinternal_verl.doctor.checkpoints import checkpoint_folder, write_record
+from sinternal_verl.config import get, is_ppo
+from sinternal_verl.doctor.checkpoints import write_record
 from sinternal_verl.doctor.checks import run_checks
 from sinternal_verl.doctor.flash_attn import attention_line
-from sinternal_verl.doctor.problem import get, is_ppo, problems_of, report
+from sinternal_verl.doctor.problem import problems_of, report
 from sinternal_verl.runs.command import typed_command
 from sinternal_verl.runs.ending import Run, begin_run, end_run
+from sinternal_verl.runs.record import checkpoint_folder
 from sinternal_verl.runs.signals import end_on_signals
 from sinternal_verl.training.metrics_file import METRICS_FILE
 

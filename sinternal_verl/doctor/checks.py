@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from omegaconf import DictConfig
 
+from sinternal_verl.config import is_ppo
 from sinternal_verl.doctor.agent_loop import check_agent_loop
 from sinternal_verl.doctor.batches import check_batches
 from sinternal_verl.doctor.checkpoints import check_checkpoints
@@ -16,7 +17,7 @@ from sinternal_verl.doctor.keys import check_dead_keys, check_missing, check_use
 from sinternal_verl.doctor.lengths import check_row_lengths
 from sinternal_verl.doctor.model import check_model
 from sinternal_verl.doctor.placement import check_placement
-from sinternal_verl.doctor.problem import Finding, Problem, is_ppo, problems_of
+from sinternal_verl.doctor.problem import Finding, Problem, problems_of
 from sinternal_verl.doctor.resources import check_resources
 from sinternal_verl.doctor.reward import check_reward
 from sinternal_verl.doctor.scorers import check_scorers

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig
 
+from sinternal_verl.config import get, is_ppo
 from sinternal_verl.doctor.imports import check_importable
-from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.doctor.problem import Problem
 
 MESSAGES = "a list of {role: string, content: string}"
 STRING = "a string"
@@ -54,7 +55,7 @@ def _required_columns(config: DictConfig) -> dict[str, str]:
     dataset = get(config, "data.custom_cls.path")
     if dataset == "pkg://sinternal_verl.data.sft":
         return {"prompt": MESSAGES, "completion": STRING}
-    if dataset == "pkg://sinternal_verl.verify.dataset" and not is_ppo(config):
+    if dataset == "pkg://sinternal_verl.data.dataset" and not is_ppo(config):
         return dict.fromkeys(("request", "answer", "critique", "verdict"), STRING)
     if dataset is not None:
         return {}

@@ -8,20 +8,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from sinternal_verl.config import engine_key, get, is_ppo, model_key, strategy_key, trains_with_fsdp
 from sinternal_verl.doctor.machine import cards_here, host_gb
 from sinternal_verl.doctor.memory import BYTES, GB, HALF, Line, ModelSize, Training, engine_line, size_of, table
 from sinternal_verl.doctor.pretrained import local_file, read_config
-from sinternal_verl.doctor.problem import (
-    Finding,
-    Note,
-    Problem,
-    engine_key,
-    get,
-    is_ppo,
-    model_key,
-    strategy_key,
-    trains_with_fsdp,
-)
+from sinternal_verl.doctor.problem import Finding, Note, Problem
 from sinternal_verl.doctor.resources import existing_cluster
 
 CARD_KEY = "sinternal.hardware.gpu_memory_gb"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.attention import has_flash_attn
-from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo, model_key, trains_with_fsdp
+from sinternal_verl.config import get, is_ppo, model_key, trains_with_fsdp
+from sinternal_verl.doctor.problem import Finding, Note, Problem
 from sinternal_verl.doctor.resources import existing_cluster
 
 VERL_TAKES = "flash_attention_2"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from sinternal_verl.config import get
 from sinternal_verl.doctor.placement import words_for_guard
 from sinternal_verl.doctor.pretrained import context_of, local_file, read_config, too_long
-from sinternal_verl.doctor.problem import Finding, Note, Problem, get
+from sinternal_verl.doctor.problem import Finding, Note, Problem
 from sinternal_verl.doctor.tokenizer import compare
 from sinternal_verl.gpus import room_for
 

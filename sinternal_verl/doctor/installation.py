@@ -8,8 +8,9 @@ from importlib.metadata import entry_points
 import torch
 from omegaconf import DictConfig
 
+from sinternal_verl.config import get, is_ppo
 from sinternal_verl.doctor.machine import has_gpu
-from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.doctor.problem import Problem
 
 CPU_ENVIRONMENT = "make an environment of the CPU's versions (make install, docs/cpu.md), or start where a GPU is"
 REINSTALL = "reinstall the package in this environment: pip install -e . (or the wheel)"

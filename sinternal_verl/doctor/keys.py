@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
-from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.config import get, is_ppo
+from sinternal_verl.doctor.problem import Problem
 
 DEAD_KEYS = {
     "custom_reward_function": "reward.custom_reward_function",

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, ListConfig
 
+from sinternal_verl.config import get, is_ppo
 from sinternal_verl.doctor.data import check_data
 from sinternal_verl.doctor.pretrained import local_file
-from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo
+from sinternal_verl.doctor.problem import Finding, Note, Problem
 
-WITHIN_S = 10.0
+MAX_COUNT_S = 10.0
 """Bound on the count of one list of files; the longest rows come first."""
 
 
@@ -46,7 +47,7 @@ def check_row_lengths(config: DictConfig) -> Iterator[Finding]:
             continue
         samples = get(config, f"data.{part}_max_samples", -1)
         try:
-            rows = dataset(files, tokenizer, config.data, max_samples=samples, within_s=WITHIN_S)
+            rows = dataset(files, tokenizer, config.data, max_samples=samples, within_s=MAX_COUNT_S)
         except RowsTooLong as error:
             lines = "; ".join([f"{error.overlong.count:,} rows are too long", *error.overlong.lines()])
             yield Problem("data.max_length", config.data.max_length, lines, error.next_step)
@@ -62,5 +63,5 @@ def _seen(config: DictConfig, part: str, rows) -> Iterator[Note]:
         step = "raise it, or drop the rows: what is cut off is the answer or the verdict"
         yield Note("data.max_length", config.data.max_length, reason, step)
     if len(rows) < rows.rows:
-        reason = f"the tokens of its {len(rows):,} longest rows of {rows.rows:,} were counted in {WITHIN_S:g} s"
+        reason = f"the tokens of its {len(rows):,} longest rows of {rows.rows:,} were counted in {MAX_COUNT_S:g} s"
         yield Note(f"data.{part}_files", None, reason, "nothing to do: the run counts all of them when it starts")

@@ -11,8 +11,8 @@ import torch
 from omegaconf import DictConfig
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
+from sinternal_verl.config import engine_key, get, is_ppo, model_key, strategy_key
 from sinternal_verl.doctor.flash_attn import VERL_TAKES, wanted_attention
-from sinternal_verl.doctor.problem import engine_key, get, is_ppo, model_key, strategy_key
 
 GB = 1e9
 BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2, "half": 2}

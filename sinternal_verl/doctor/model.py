@@ -6,8 +6,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from sinternal_verl.config import get, is_ppo, sequence_parallel_size
 from sinternal_verl.doctor.pretrained import context_of, too_long
-from sinternal_verl.doctor.problem import Problem, get, is_ppo, sequence_parallel_size
+from sinternal_verl.doctor.problem import Problem
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 

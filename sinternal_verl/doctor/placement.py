@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
-from sinternal_verl.doctor.problem import Note, get, is_ppo
+from sinternal_verl.config import get, is_ppo
+from sinternal_verl.doctor.problem import Note
 from sinternal_verl.gpus import GUARD, NODE, NODES, REPLICAS, TRAINING, given, rollout_gpus
 
 BATCH, SAMPLES = "data.train_batch_size", "actor_rollout_ref.rollout.n"

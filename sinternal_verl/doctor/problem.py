@@ -5,11 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-FSDP = ("fsdp", "fsdp2")
-"""verl's engines for models of transformers as they are."""
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -61,41 +56,3 @@ def report(findings: Sequence[Finding]) -> str:
 
 def _count(findings: Sequence[Finding], word: str) -> str:
     return f"1 {word}" if len(findings) == 1 else f"{len(findings)} {word}s"
-
-
-def get(config: DictConfig, key: str, default: Any = None) -> Any:
-    """The value at a dotted ``key``; ``default`` when it is absent, null or still ``???``."""
-    value = OmegaConf.select(config, key, throw_on_missing=False)
-    return default if value is None or value == "???" else value
-
-
-def sequence_parallel_size(config: DictConfig) -> int:
-    """Ulysses processes that share one sequence in the GRPO main; verl still reads the older key too."""
-    actor = "actor_rollout_ref.actor"
-    keys = (f"{actor}.fsdp_config.ulysses_sequence_parallel_size", f"{actor}.ulysses_sequence_parallel_size")
-    return max(get(config, key, 1) for key in keys)
-
-
-def is_ppo(config: DictConfig) -> bool:
-    """True for the configuration of verl's GRPO/PPO main, False for that of its SFT main."""
-    return "actor_rollout_ref" in config
-
-
-def model_key(config: DictConfig) -> str:
-    """Where the main's model is configured."""
-    return "actor_rollout_ref.model" if is_ppo(config) else "model"
-
-
-def engine_key(config: DictConfig) -> str:
-    """Where the main's FSDP engine is configured."""
-    return "actor_rollout_ref.actor.fsdp_config" if is_ppo(config) else "engine"
-
-
-def strategy_key(config: DictConfig) -> str:
-    """Where the main's training engine is chosen."""
-    return "actor_rollout_ref.actor.strategy" if is_ppo(config) else "engine.strategy"
-
-
-def trains_with_fsdp(config: DictConfig) -> bool:
-    """With either version of verl's FSDP engine, on an accelerator."""
-    return get(config, "trainer.device", "cuda") != "cpu" and get(config, strategy_key(config), "fsdp") in FSDP

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from omegaconf import DictConfig, ListConfig
 
+from sinternal_verl.config import get, is_ppo
 from sinternal_verl.doctor.placement import hardware_of, words_for
-from sinternal_verl.doctor.problem import Finding, Note, Problem, get, is_ppo
+from sinternal_verl.doctor.problem import Finding, Note, Problem
 from sinternal_verl.gpus import GUARD, NODE, TRAINING, given, rollout_gpus
 
 RAY_INIT = "ray_kwargs.ray_init"

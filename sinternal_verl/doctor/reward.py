@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
+from sinternal_verl.config import get
 from sinternal_verl.doctor.imports import check_importable
-from sinternal_verl.doctor.problem import Problem, get
+from sinternal_verl.doctor.problem import Problem
 from sinternal_verl.doctor.scorers import uses_our_manager
 
 OURS = "pkg://sinternal_verl.reward_fns.boxed_math"

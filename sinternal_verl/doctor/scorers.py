@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from sinternal_verl.doctor.problem import Finding, Note, Problem, get
+from sinternal_verl.config import get
+from sinternal_verl.doctor.problem import Finding, Note, Problem
 from sinternal_verl.gpus import GUARD
 from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError, bind
 

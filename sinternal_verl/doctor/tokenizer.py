@@ -12,8 +12,9 @@ from shlex import quote
 
 from omegaconf import DictConfig
 
+from sinternal_verl.config import get, model_key
 from sinternal_verl.doctor.pretrained import local_file
-from sinternal_verl.doctor.problem import Finding, Note, Problem, get, model_key
+from sinternal_verl.doctor.problem import Finding, Note, Problem
 
 PROBES = (
     "The quick brown fox jumps over 13 lazy dogs.",

@@ -6,7 +6,8 @@ from numbers import Real
 
 from omegaconf import DictConfig, OmegaConf
 
-from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.config import get, is_ppo
+from sinternal_verl.doctor.problem import Problem
 
 COUNTS = {
     True: (

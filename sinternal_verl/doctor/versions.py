@@ -13,8 +13,9 @@ import torch
 from omegaconf import DictConfig
 from packaging.version import Version
 
+from sinternal_verl.config import get
 from sinternal_verl.doctor.machine import driver_cuda, has_gpu
-from sinternal_verl.doctor.problem import Finding, Note, Problem, get
+from sinternal_verl.doctor.problem import Finding, Note, Problem
 
 TESTED = {
     "verl": ("0.9.1", "0.9.1"),

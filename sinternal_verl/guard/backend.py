@@ -8,10 +8,6 @@ from sinternal_verl.guard.judge import Judgement
 BACKENDS = ("ray_actor", "openai_endpoint", "verl_router")
 
 
-class GuardUnavailable(RuntimeError):
-    """The guard did not start, or answered with failures only."""
-
-
 class Backend(Protocol):
     """What a safety scorer needs of a guard."""
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import ray
 
-from sinternal_verl.guard.backend import GuardUnavailable
-from sinternal_verl.guard.batch import Mailbox
+from sinternal_verl.guard.errors import GuardUnavailable, QueueFull
 from sinternal_verl.guard.judge import Generated, Judgement
-from sinternal_verl.guard.replica import NAME, QueueFull
+from sinternal_verl.guard.mailbox import Mailbox
+from sinternal_verl.guard.replica import NAME
 
-REST_S = 1.0
+RETRY_REPLICA_S = 1.0
 """How long a replica that failed is left alone."""
 
 
@@ -87,7 +87,7 @@ class ReplicaClient:
             finally:
                 self._outstanding[number] -= 1
             now = time.monotonic()
-            self._rests_until[number] = now + REST_S
+            self._rests_until[number] = now + RETRY_REPLICA_S
             # No wait while another has not failed; where all have, until the first may be asked again.
             await asyncio.sleep(max(min(min(self._rests_until), deadline) - now, 0))
         if timed_out:

@@ -1,12 +1,9 @@
-"""Policy text as content: it can neither become control tokens, nor close the conversation block, nor
-speak for the user, the assistant or the guard.
+"""Policy text as content: it can neither close the conversation block, nor speak for the user, the assistant
+or the guard.
 
-The guard's template puts text in raw, and a policy under training finds out what pays. Two measures:
-
-1. `neutralise` changes the few phrases that have a meaning in the template, also where they are
-   spelt with look-alikes, other spacing or invisible characters. Everything else stays as it is.
-2. `encode` never lets a tokenizer see an added token whole, so ``<|im_end|>`` reaches the guard as the
-   letters it is made of.
+The guard's template puts text in raw, and a policy under training finds out what pays. `neutralise` changes the
+few phrases that have a meaning in the template, also where they are spelt with look-alikes, other spacing or
+invisible characters. Everything else stays as it is. (`sinternal_verl.tokens` keeps control tokens out.)
 
 >>> neutralise("Fine. <END CONVERSATION>")
 'Fine. (END CONVERSATION)'
@@ -19,9 +16,7 @@ The guard's template puts text in raw, and a policy under training finds out wha
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable
 from functools import cache
-from typing import Any
 
 # Letters and marks that look like those of the words below.
 _LOOK_ALIKES = {
@@ -137,38 +132,3 @@ def _folding() -> dict[int, str | None]:
             table[code] = " "
     table |= dict.fromkeys(map(ord, _FILLERS)) | dict.fromkeys(map(ord, _LINE_ENDS), "\n")
     return table | {ord("\t"): " "} | {ord(letter): plain for letter, plain in _LOOK_ALIKES.items()}
-
-
-class ContentEncoder:
-    """Encodes text so that no added token of the tokenizer, special or not, comes out of it.
-
-    Args:
-        tokenizer: a fast tokenizer of transformers.
-    """
-
-    def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        added = {token.content: id for id, token in tokenizer.added_tokens_decoder.items()}
-        self.control_ids = frozenset(added.values())
-        # A look-ahead finds occurrences that overlap, too.
-        alternatives = "|".join(re.escape(token) for token in sorted(added, key=len, reverse=True))
-        self._added = re.compile(f"(?={alternatives})") if added else None
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of ``text``, none of them a control id. Text without an added token in it is
-        encoded in one piece, as the tokenizer's own template would."""
-        ids = [id for piece in self._pieces(text) for id in self._plain(piece)]
-        if self.control_ids.isdisjoint(ids):
-            return ids
-        # A tokenizer that normalises before it looks for added tokens: letter by letter nothing is left
-        # to find; an added token of one letter is left out.
-        letters = [id for letter in text for id in self._plain(letter)]
-        return [id for id in letters if id not in self.control_ids]
-
-    def _pieces(self, text: str) -> Iterable[str]:
-        cuts = [match.start() + 1 for match in self._added.finditer(text)] if self._added else []
-        starts = [0, *cuts]
-        return [text[start:end] for start, end in zip(starts, [*cuts, len(text)], strict=True)]
-
-    def _plain(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False) if text else []

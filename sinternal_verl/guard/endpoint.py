@@ -12,14 +12,14 @@ from typing import Any
 
 import aiohttp
 
-from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode
 from sinternal_verl.guard.template import GuardTemplate
 
-RETRY_FROM_S, RETRY_TO_S = 0.1, 5.0
+MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 5.0
 """Pause after a try that failed; it doubles."""
 
-ALTERNATIVES = 5
+TOP_LOGPROBS = 5
 """Probabilities of a single token's alternatives that are asked for: OpenAI's own limit."""
 
 _failures: ContextVar[list[str]] = ContextVar("failures")
@@ -89,8 +89,8 @@ class EndpointClient:
         body = {"model": self._model, "prompt": ids, "max_tokens": tokens, "temperature": 0}
         if alternatives:
             # The protocol takes no ids: the most probable tokens are asked for.
-            body["logprobs"] = ALTERNATIVES
-        pause = RETRY_FROM_S
+            body["logprobs"] = TOP_LOGPROBS
+        pause = MIN_PAUSE_S
         while True:
             try:
                 text, likely = await self._post(body)
@@ -99,7 +99,7 @@ class EndpointClient:
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, _Busy) as error:
                 _failures.get().append(f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause)
-            pause = min(2 * pause, RETRY_TO_S)
+            pause = min(2 * pause, MAX_PAUSE_S)
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False)

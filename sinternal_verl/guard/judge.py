@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from sinternal_verl.guard.template import GuardTemplate, TemplateError
+from sinternal_verl.guard.errors import TemplateError
+from sinternal_verl.guard.template import GuardTemplate
 from sinternal_verl.guard.verdict import Safety, Verdict, parse
 
 Mode = Literal["first_token", "decode"]

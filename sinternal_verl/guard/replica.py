@@ -15,30 +15,26 @@ from typing import Any
 
 import ray
 
-from sinternal_verl.guard.backend import GuardUnavailable
-from sinternal_verl.guard.batch import Answers
 from sinternal_verl.guard.engine import EngineSettings, GuardEngine
+from sinternal_verl.guard.errors import GuardUnavailable, QueueFull
 from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode
+from sinternal_verl.guard.mailbox import Answers
 from sinternal_verl.guard.template import GuardTemplate
 
 logger = logging.getLogger(__name__)
 
 NAME = "sinternal_guard_{}"
-RESTARTS = 100
+MAX_RESTARTS = 100
 """Of one replica in a run."""
 
-RETRY_S = 10.0
+RESTART_PAUSE_S = 10.0
 """Between two tries to start a replica again."""
 
-WARM_UP = 8
+WARM_UP_CONVERSATIONS = 8
 """Conversations judged before a replica is ready."""
 
-END_S = 30.0
+END_TIMEOUT_S = 30.0
 """Bound on the wait for ended replicas."""
-
-
-class QueueFull(RuntimeError):
-    """The replica has as many requests as it may hold; another may have room."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +73,8 @@ class GuardReplica(Answers):
                 raise
             # Ray gives up an actor whose constructor raises, and starts again one that dies: what the
             # last one held may be free by then.
-            logger.exception("this guard replica could not be started again; one more try in %g s", RETRY_S)
-            time.sleep(RETRY_S)
+            logger.exception("this guard replica could not be started again; one more try in %g s", RESTART_PAUSE_S)
+            time.sleep(RESTART_PAUSE_S)
             os._exit(1)
 
     def _start(self, settings: GuardSettings) -> None:
@@ -94,7 +90,9 @@ class GuardReplica(Answers):
 
     async def ready(self) -> int:
         """The process id, once the engine has judged: its first batch may take seconds to compile."""
-        await asyncio.gather(*(self._judge.judge(f"Hello {number}?", "Hello!") for number in range(WARM_UP)))
+        await asyncio.gather(
+            *(self._judge.judge(f"Hello {number}?", "Hello!") for number in range(WARM_UP_CONVERSATIONS))
+        )
         return os.getpid()
 
     async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
@@ -106,7 +104,7 @@ class GuardReplica(Answers):
         return await self._bounded(self._judge.judge(user, assistant, refusal))
 
     async def generate(self, ids: list[int], tokens: int) -> Generated:
-        """Continue token ids as they are, for `sinternal_verl.guard.serve`.
+        """Continue token ids as they are, for `sinternal_verl.guard.http`.
 
         Raises:
             QueueFull: as above.
@@ -137,7 +135,7 @@ def start_guard(settings: GuardSettings) -> list[ray.actor.ActorHandle]:
         GuardUnavailable: they did not within ``start_timeout_s``, or failed; all are ended then.
     """
     # More calls at a time than the queue holds, so that the one too many is refused and does not wait.
-    actor = ray.remote(max_restarts=RESTARTS, max_concurrency=settings.max_queue + 16)(GuardReplica)
+    actor = ray.remote(max_restarts=MAX_RESTARTS, max_concurrency=settings.max_queue + 16)(GuardReplica)
     options = {"num_gpus": settings.num_gpus, "num_cpus": settings.num_cpus}
     replicas: list[ray.actor.ActorHandle] = []
     started, calls = time.monotonic(), []
@@ -164,7 +162,7 @@ def end_guard(replicas: list[ray.actor.ActorHandle]) -> None:
     """End all replicas and wait, within a bound, until others may take their names: Ray frees them later."""
     for replica in replicas:
         ray.kill(replica)
-    deadline = time.monotonic() + END_S
+    deadline = time.monotonic() + END_TIMEOUT_S
     for number in range(len(replicas)):
         while _exists(NAME.format(number)) and time.monotonic() < deadline:
             time.sleep(0.1)

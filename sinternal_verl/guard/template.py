@@ -8,7 +8,9 @@ ids outside its place are the same. (Qwen3Guard-Gen; the structure is that of it
 from dataclasses import dataclass
 from typing import Any
 
-from sinternal_verl.guard.content import ContentEncoder, neutralise
+from sinternal_verl.guard.content import neutralise
+from sinternal_verl.guard.errors import TemplateError
+from sinternal_verl.tokens import TextEncoder
 
 USER, ASSISTANT = "USER:", "ASSISTANT:"
 OPENS, CLOSES = "<BEGIN CONVERSATION>", "<END CONVERSATION>"
@@ -23,10 +25,6 @@ _PROBES = (
 )
 _CUT = "[…]"
 """Stands where the beginning of an answer, or the end of a prompt, was left out."""
-
-
-class TemplateError(ValueError):
-    """The tokenizer's template is not one of the guard's structure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class GuardTemplate:
     """
 
     def __init__(self, tokenizer: Any, max_tokens: int) -> None:
-        self._content, self._tokenizer, self._max_tokens = ContentEncoder(tokenizer), tokenizer, max_tokens
+        self._content, self._tokenizer, self._max_tokens = TextEncoder(tokenizer), tokenizer, max_tokens
         text = tokenizer.apply_chat_template(_messages(*_MARKS), tokenize=False)
         parts = _split(text)
         _check_structure(parts)

@@ -1,11 +1,14 @@
 """What a run leaves in its checkpoint folder about itself: `RECORD`, and its configuration, one file a start."""
 
+import importlib.metadata as metadata
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from sinternal_verl.config import get, is_ppo
 
 TRACKER = "latest_checkpointed_iteration.txt"
 """verl's own: the step of the last whole checkpoint. (verl 0.9.1)"""
@@ -16,6 +19,86 @@ LAST_STEP = "last_step"
 
 METRICS, CONFIGURATION = "metrics", "configuration"
 """In the record: files of the last start, by their name where they are in the folder."""
+
+
+IDENTITY = (
+    "sinternal.recipe",
+    "data.train_files",
+    "data.train_batch_size",
+    "data.seed",
+    "data.max_length",
+    "data.max_prompt_length",
+    "data.max_response_length",
+    "trainer.seed",
+    "trainer.nnodes",
+    "trainer.n_gpus_per_node",
+    "model.path",
+    "model.lora_rank",
+    "engine.strategy",
+    "optim.lr",
+    "actor_rollout_ref.model.path",
+    "actor_rollout_ref.model.lora_rank",
+    "actor_rollout_ref.actor.strategy",
+    "actor_rollout_ref.actor.optim.lr",
+    "actor_rollout_ref.rollout.n",
+    "algorithm.adv_estimator",
+    "reward.custom_reward_function.path",
+    "reward.reward_manager.name",
+    "sinternal.scorers",
+    "sinternal.failures.policy",
+)
+"""Keys that make two runs different experiments, or that a sharded checkpoint cannot change."""
+
+
+STACK = ("sinternal_verl", "verl", "ray", "vllm", "torch", "transformers")
+"""Packages whose versions the record names."""
+
+
+def identity(config: DictConfig) -> dict:
+    """The values of `IDENTITY` that this configuration has, and torchrun's number of processes."""
+    values = {key: OmegaConf.select(config, key) for key in IDENTITY}
+    if not is_ppo(config):
+        values["processes"] = int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
+    # Where the guard stands may change between two starts; which guard it is may not.
+    scorers = values.get("sinternal.scorers") or {}
+    values["sinternal.scorers"] = {name: _without_guard(entry) for name, entry in scorers.items()} or None
+    values["sinternal.guard.engine.model"] = OmegaConf.select(config, "sinternal.guard.engine.model")
+    plain = {key: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for key, v in values.items()}
+    return {key: value for key, value in plain.items() if value is not None}
+
+
+def _without_guard(entry: DictConfig | None) -> dict | None:
+    if entry is None:
+        return None
+    return OmegaConf.to_container(OmegaConf.masked_copy(entry, [key for key in entry if key != "guard"]), resolve=True)
+
+
+def record_start(config: DictConfig, metrics: Path | None, configuration: Path | None) -> None:
+    """Leave in the checkpoint folder what the run is, for the next start and for its readers.
+
+    Args:
+        metrics: where this start logs its steps.
+        configuration: the file that gets the resolved configuration.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ValueError: there is a record that cannot be read.
+        omegaconf.errors.OmegaConfBaseException: a value that cannot be resolved.
+    """
+    folder = checkpoint_folder(config)
+    if folder is None:
+        return
+    files = {METRICS: metrics, CONFIGURATION: configuration}
+    update_record(
+        folder,
+        identity=identity(config),
+        # Until this start has counted its rows.
+        **{LAST_STEP: None},
+        versions={name: version_of(name) for name in STACK},
+        **{key: name_in(folder.absolute(), file) for key, file in files.items()},
+    )
+    if configuration:
+        write_configuration(configuration, config)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -68,3 +151,17 @@ def last_checkpoint(folder: Path) -> int | None:
 def step_folder(folder: Path, step: int) -> Path:
     """Where verl keeps the checkpoint of ``step``. (verl 0.9.1)"""
     return folder / f"global_step_{step}"
+
+
+def version_of(name: str) -> str | None:
+    """Of an installed package; None where there is none of this name."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def checkpoint_folder(config: DictConfig) -> Path | None:
+    """The local checkpoint folder; None when there is none or it is a URL."""
+    folder = get(config, "trainer.default_local_dir")
+    return None if folder is None or "://" in folder else Path(folder).expanduser()

@@ -12,14 +12,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sinternal_verl.scoring.score import BESIDE, Outcome, Sample, Score
+from sinternal_verl.scoring.score import GUARD_NUMBERS, Outcome, Sample, Score
 
 
 class NoVerdict(RuntimeError):
     """Nothing can be said of a response; verl's own managers take no other sign than an exception."""
 
 
-NOT_EXTRA = frozenset({"score", "outcome", "scored", "reward", *BESIDE})
+NOT_EXTRA = frozenset({"score", "outcome", "scored", "reward", *GUARD_NUMBERS})
 """Keys of a result that are ours, or (``reward``) would corrupt verl's validation."""
 
 

@@ -37,7 +37,7 @@ OWN_KEYS = ("sources", "scorer", "path", "_target_")
 _registry: dict[str, Scorer | str] = {
     "boxed_math": "sinternal_verl.scoring.boxed_math.BoxedMath",
     "safety": "sinternal_verl.scoring.safety.SafetyScorer",
-    "verdict": "sinternal_verl.scoring.verdict.VerdictScorer",
+    "verdict": "sinternal_verl.scoring.verification.VerdictScorer",
 }
 """Name -> scorer; of our own, the dotted name until it is first asked for."""
 

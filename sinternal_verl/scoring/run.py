@@ -17,7 +17,7 @@ from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 logger = logging.getLogger(__name__)
 
-THREADS = 32
+MAX_THREADS = 32
 """Blocking calls at a time in one process."""
 
 DEFAULT_TIMEOUT_S = 120.0
@@ -32,7 +32,7 @@ class Scoring:
 
     def __init__(self, router: Router, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._router, self._timeout_s = router, timeout_s
-        self._slots = asyncio.Semaphore(THREADS)
+        self._slots = asyncio.Semaphore(MAX_THREADS)
         self._failures: Counter[tuple[str, str, str]] = Counter()
 
     async def score(self, sample: Sample) -> Score:

@@ -63,7 +63,7 @@ UNSCORED = frozenset(
 """Outcomes that are no verdict on the response."""
 
 
-BESIDE = {"cut": 0.0, "safe_probability": math.nan}
+GUARD_NUMBERS = {"cut": 0.0, "safe_probability": math.nan}
 """What a guard says beside its verdict, and what stands there for samples it does not judge: tokens of
 the conversation it did not see, and the share of Safe among its labels' probability."""
 
@@ -95,7 +95,7 @@ class Score:
         value: the reward, 0.0 or 1.0 in the paper; 0.0 where `scored` is False.
         outcome: how it came about.
         extra: numbers beside the score: what a user's own function returned, for verl's validation, or
-            some of `BESIDE`.
+            some of `GUARD_NUMBERS`.
         reason: why there is no verdict, in words; empty where there is one.
     """
 

@@ -17,7 +17,7 @@ from sinternal_verl.scoring.response import THOUGHT_END
 from sinternal_verl.scoring.run import DEFAULT_TIMEOUT_S, Scoring
 from sinternal_verl.scoring.score import Sample
 
-CLOSE_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
 
 Text = str | Sequence[Mapping[str, Any]]
 """A string, or messages."""
@@ -62,7 +62,7 @@ class TRLReward:
         return [score.value if score.scored else None for score in scores]
 
     def _close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._scoring.close(), self._loop).result(CLOSE_S)
+        asyncio.run_coroutine_threadsafe(self._scoring.close(), self._loop).result(CLOSE_TIMEOUT_S)
 
     async def _score(self, samples: list[Sample]) -> list:
         return await asyncio.gather(*map(self._scoring.score, samples))

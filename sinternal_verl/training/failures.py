@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sinternal_verl.training.rows import Row
+from sinternal_verl.training.rollouts import Row
 
 Policy = Literal["drop", "neutral", "zero"]
 POLICIES = get_args(Policy)

@@ -5,7 +5,7 @@
    ``reward.custom_reward_function.path``, which then scores every source.
 3. Run it, never longer than ``sinternal.score_timeout_s`` (`sinternal_verl.scoring.run`).
 4. Return verl's ``reward_score``, and the same numbers for every sample: ``score``, ``outcome``, ``scored``
-   and what a guard says beside (`BESIDE`).
+   and what a guard says beside (`GUARD_NUMBERS`).
 
 A scorer that fails is an outcome, never an exception: verl would drop the row, shrink the group and
 say nothing. What a failure does to training is the trainer's (`sinternal_verl.training.failures`).
@@ -21,7 +21,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from sinternal_verl.scoring.function import FunctionScorer
 from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError
 from sinternal_verl.scoring.run import DEFAULT_TIMEOUT_S, Scoring
-from sinternal_verl.scoring.score import BESIDE, Sample
+from sinternal_verl.scoring.score import GUARD_NUMBERS, Sample
 
 
 @register("sinternal")
@@ -51,7 +51,7 @@ class SInternalRewardManager(RewardManagerBase):
         sample = self._sample(data)
         score = await self._scoring.score(sample)
         info = {
-            **BESIDE,
+            **GUARD_NUMBERS,
             **score.extra,
             "score": score.value,
             "outcome": float(score.outcome),

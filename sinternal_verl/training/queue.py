@@ -6,7 +6,7 @@ import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 from verl.utils import tensordict_utils as tu
 
-from sinternal_verl.training.rows import Row, make_row
+from sinternal_verl.training.rollouts import Row, make_row
 
 
 def read_rows(batch: KVBatchMeta, source_key: str, longest: int) -> list[Row]:

@@ -15,10 +15,10 @@ from verl.experimental.reward_loop import RewardLoopManager, RewardLoopWorker
 logger = logging.getLogger(__name__)
 
 NAME = "sinternal_reward_worker_{}"
-RESTARTS = 100
+MAX_RESTARTS = 100
 """Of one worker in a run; then the run ends, by the watchdog."""
 
-RETRIES = 3
+MAX_RETRIES = 3
 """Of one sample whose worker died; a sample that kills its worker each time is lost, and counted."""
 
 
@@ -41,7 +41,7 @@ class RestartingRewardWorker(RewardLoopWorker):
 def start_reward_workers(manager: RewardLoopManager) -> None:
     """Start ``reward.num_workers`` for a manager that has none, spread over the nodes as verl's own."""
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
-    worker = ray.remote(max_restarts=RESTARTS, max_task_retries=RETRIES)(RestartingRewardWorker)
+    worker = ray.remote(max_restarts=MAX_RESTARTS, max_task_retries=MAX_RETRIES)(RestartingRewardWorker)
     # Kept as long as the manager: Ray drops a large argument once the actor runs, and then cannot restart it.
     manager.worker_config = ray.put(manager.config)
     strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy

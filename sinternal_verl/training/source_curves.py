@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from sinternal_verl.scoring.score import Outcome
-from sinternal_verl.training.rows import Row
+from sinternal_verl.training.rollouts import Row
 
 GUARDED = {Outcome.SAFE, Outcome.UNSAFE, Outcome.CONTROVERSIAL, Outcome.REFUSED, Outcome.UNPARSABLE}
 """What a guard says."""

@@ -32,17 +32,17 @@ from verl.utils.debug import marked_timer
 from sinternal_verl.guard.replica import guard_settings, start_guard
 from sinternal_verl.runs.ending import NO_MORE_BATCHES
 from sinternal_verl.runs.record import LAST_STEP, update_record
-from sinternal_verl.scoring.score import BESIDE
+from sinternal_verl.scoring.score import GUARD_NUMBERS
 from sinternal_verl.training.failures import FailurePolicy
 from sinternal_verl.training.loader_state import check_workers
 from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
 from sinternal_verl.training.queue import read_rows, write_fields
 from sinternal_verl.training.reward_workers import start_reward_workers
-from sinternal_verl.training.rows import Row, make_row
+from sinternal_verl.training.rollouts import Row, make_row
 from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.waiting import bound_the_wait
 
-OWN_INFO = ("score", "outcome", "scored", *BESIDE)
+OWN_INFO = ("score", "outcome", "scored", *GUARD_NUMBERS)
 """What our manager reports of each sample, and the curves show."""
 
 

@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from sinternal_verl.data.schema import PartialFile
+from sinternal_verl.hashing import key_of
+from sinternal_verl.scoring.critique import Critique, Label, parse
 from sinternal_verl.scoring.response import final_answer
+from sinternal_verl.verify.build import Answer, Build, asks
 from sinternal_verl.verify.fill import Request
-from sinternal_verl.verify.prompts import Prompt
+from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.settings import BuildSettings
-from sinternal_verl.verify.stages import Answer, Build, asks
-from sinternal_verl.verify.store import Store, key_of
-from sinternal_verl.verify.verdict import Critique, Label, parse
+from sinternal_verl.verify.store import Store
 
 RESAMPLES = 1_000
-WITHIN = (2.5, 97.5)
+PERCENTILES = (2.5, 97.5)
 """Percentiles of an interval."""
 
 Interval = tuple[float, float, float]
@@ -168,5 +169,5 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 def _interval(values: np.ndarray) -> Interval:
     resampled = values[1:][~np.isnan(values[1:])]
-    low, high = np.percentile(resampled, WITHIN) if len(resampled) else (np.nan, np.nan)
+    low, high = np.percentile(resampled, PERCENTILES) if len(resampled) else (np.nan, np.nan)
     return float(values[0]), float(low), float(high)

@@ -1,32 +1,40 @@
 """The report of a build: ``README.md``, which is also its dataset card, and ``report.png``.
 
 It shows what became of every prompt, answer and critique, so that a build that lost half of its data on
-the way does not pass for a small one.
+the way does not pass for a small one. Beside the expert's verdict of the selected answers it may show Qwen3Guard's.
+That is another judge's opinion and no filter: two judges that rarely agree are a reason to look at the data. The
+guard's verdicts are stored as every other reply.
 """
 
 import json
 import random
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from sinternal_verl.data.schema import read_provenance
-from sinternal_verl.verify.agreement import NO_VERDICT
+from sinternal_verl.guard.backend import connect
+from sinternal_verl.guard.errors import GuardUnavailable
+from sinternal_verl.hashing import key_of
+from sinternal_verl.verify.fill import Request
+from sinternal_verl.verify.select import Example
+from sinternal_verl.verify.store import Reply, Store
+from sinternal_verl.verify.writer import Messages, WriterFailed
 
+NO_VERDICT = "no verdict"
 CARD, PICTURE = "README.md", "report.png"
-VERIFICATION = "A row is one answer of a model, with an expert's critique and verdict."
-BASELINE = "A row is a request and a whole answer to it, the baseline of the paper."
-SHOWN = 10
-LONGEST_CELL = 160
+SAMPLE_ROWS = 10
+MAX_CELL_CHARACTERS = 160
 """Characters of a text in the table of rows."""
 
 
 def write_report(
     data: Path, seed: int, counts: Mapping[str, int], agrees: Mapping[tuple[str, str], int] | None = None
 ) -> None:
-    """Write card and picture beside ``data``, a file of `sinternal_verl.verify.output`.
+    """Write card and picture beside ``data``, a file of `sinternal_verl.verify.select`.
 
     Args:
         counts: of prompts, answers, critiques and examples, ``kind/what`` each.
@@ -41,17 +49,15 @@ def write_report(
     parts = [
         _front_matter(len(rows)),
         "# Data for verl's SFT\n\nMade by `sinternal-verl verify build`; `prompt` and `completion` are what is read. "
-        + (VERIFICATION if any(lengths.values()) else BASELINE),
+        "A row is one answer of a model, with an expert's critique and verdict.",
         f"![counts and lengths]({PICTURE})",
         "## What became of it\n\n" + _table(("", "count"), [(name, f"{n:,}") for name, n in sorted(counts.items())]),
+        "## Critiques\n\n" + _table(("verdict", "examples", "words, median", "shortest", "longest"), _lengths(lengths)),
     ]
-    if any(lengths.values()):
-        header = ("verdict", "examples", "words, median", "shortest", "longest")
-        parts.append("## Critiques\n\n" + _table(header, _lengths(lengths)))
     if agrees is not None:
         parts.append("## The expert and the guard\n\n" + _agreement(agrees))
     parts += [
-        f"## {SHOWN} rows, at random\n\n" + _sample(data, seed),
+        f"## {SAMPLE_ROWS} rows, at random\n\n" + _sample(data, seed),
         "## Made of\n\n```json\n" + json.dumps(read_provenance(data), indent=2, ensure_ascii=False) + "\n```",
     ]
     data.with_name(CARD).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -97,10 +103,8 @@ def _agreement(agrees: Mapping[tuple[str, str], int]) -> str:
 
 
 def _sample(data: Path, seed: int) -> str:
-    table = pq.read_table(data, columns=["harm", "request", "answer", "critique", "verdict", "completion"])
-    hides = ("completion",) if table["critique"].null_count == 0 else ("harm", "answer", "critique", "verdict")
-    table = table.drop_columns(list(hides))
-    chosen = sorted(random.Random(seed).sample(range(table.num_rows), min(SHOWN, table.num_rows)))
+    table = pq.read_table(data, columns=["harm", "request", "answer", "critique", "verdict"])
+    chosen = sorted(random.Random(seed).sample(range(table.num_rows), min(SAMPLE_ROWS, table.num_rows)))
     rows = [tuple(_cell(value) for value in row.values()) for row in table.take(chosen).to_pylist()]
     return _table(table.column_names, rows)
 
@@ -108,7 +112,7 @@ def _sample(data: Path, seed: int) -> str:
 def _cell(text: str) -> str:
     """One line of a table, whatever the text holds."""
     line = " ".join(text.split())
-    line = line if len(line) <= LONGEST_CELL else line[: LONGEST_CELL - 1] + "…"
+    line = line if len(line) <= MAX_CELL_CHARACTERS else line[: MAX_CELL_CHARACTERS - 1] + "…"
     return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
@@ -140,3 +144,43 @@ def _draw(counts: Mapping[str, int], lengths: Mapping[str, list[int]], path: Pat
     # Nothing of the day or of the version: the same build gives the same picture.
     figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(figure)
+
+
+class GuardWriter:
+    """The guard of a ``sinternal.guard`` node as a writer: it answers a conversation with its label."""
+
+    def __init__(self, guard: Mapping[str, Any]) -> None:
+        self._guard = connect(guard)
+
+    async def write(self, messages: Messages, seed: int | None) -> Reply:
+        user, assistant = (message["content"] for message in messages)
+        try:
+            judgement = await self._guard.judge(user, assistant, refusal=False)
+        except (GuardUnavailable, TimeoutError) as error:
+            raise WriterFailed(type(error).__name__, str(error)) from error
+        return Reply(judgement.verdict.safety.value if judgement.verdict else NO_VERDICT)
+
+    async def close(self) -> None:
+        await self._guard.close()
+
+
+def guard_requests(examples: Iterable[Example], guard: Mapping[str, Any]) -> Iterator[Request]:
+    for example in examples:
+        messages = [
+            {"role": "user", "content": example.prompt.text},
+            {"role": "assistant", "content": example.answer.text},
+        ]
+        yield Request(_key(example, guard), messages)
+
+
+def agreement(examples: Iterable[Example], guard: Mapping[str, Any], store: Store) -> Counter[tuple[str, str]]:
+    """How often (expert's verdict, guard's label)."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for example in examples:
+        reply = store.get(_key(example, guard))
+        counts[example.critique.verdict, NO_VERDICT if reply is None else reply.text] += 1
+    return counts
+
+
+def _key(example: Example, guard: Mapping[str, Any]) -> bytes:
+    return key_of("guard", guard["engine"]["model"], guard["mode"], example.prompt.text, example.answer.text)

@@ -2,19 +2,27 @@
 
 A harmful prompt is kept when its answers include a safe and an unsafe one by the expert's verdict, and
 gives one of each; a benign prompt gives one. The choice hangs on the seed and the prompt alone, so neither
-order nor shards change it.
+order nor shards change it. Selected examples become a parquet file for verl's SFT, each row with all that it was
+made of.
 """
 
-import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from sinternal_verl.verify.prompts import Prompt
-from sinternal_verl.verify.stages import Answer, Build
-from sinternal_verl.verify.store import key_of
-from sinternal_verl.verify.verdict import Critique
+import pyarrow as pa
+
+from sinternal_verl.data.fraction import highest_rank, rank_of
+from sinternal_verl.data.schema import RowWriter
+from sinternal_verl.data.template import completion
+from sinternal_verl.hashing import key_of
+from sinternal_verl.scoring.critique import Critique
+from sinternal_verl.verify.build import Answer, Build
+from sinternal_verl.verify.requests import Prompt
+from sinternal_verl.verify.settings import BuildSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +94,43 @@ class Selection:
         return found
 
 
-def rank_of(text: str, seed: int) -> bytes:
-    """A place among all texts that hangs on the seed alone."""
-    return key_of("fraction", seed, text)
+SCHEMA = pa.schema(
+    [
+        # What `PromptCompletionDataset` reads.
+        ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("completion", pa.string()),
+        # What it was made of; the thought is kept and stands in neither.
+        *((name, pa.string()) for name in ("request", "thought", "answer", "critique", "verdict")),
+        *((name, pa.string()) for name in ("harm", "source", "index")),
+        ("sample", pa.int64()),
+    ]
+)
 
 
-def highest_rank(ranks: Iterable[bytes], fraction: float) -> bytes | None:
-    """Of the fraction that comes first, at least one of them; None where there is none."""
-    ordered = sorted(ranks)
-    return ordered[max(math.floor(fraction * len(ordered)), 1) - 1] if ordered else None
+def write_rows(rows: Iterable[dict[str, Any]], target: Path, provenance: dict[str, Any]) -> int:
+    """Write the file, unless there is no row, and return how many there are; the same rows give the same bytes."""
+    count = 0
+    with RowWriter(target, SCHEMA) as writer:
+        for row in rows:
+            writer.add(row)
+            count += 1
+        if count:
+            writer.finish(provenance)
+    return count
+
+
+def row_of(example: Example, build: Build, settings: BuildSettings) -> dict[str, Any]:
+    prompt, answer, critique = example.prompt, example.answer, example.critique
+    return {
+        "prompt": [{"role": "user", "content": build.verification(prompt, answer)}],
+        "completion": completion(critique, settings.target, settings.thinks),
+        "request": prompt.text,
+        "thought": answer.thought,
+        "answer": answer.text,
+        "critique": critique.text,
+        "verdict": critique.verdict,
+        "harm": prompt.harm,
+        "source": prompt.source,
+        "index": prompt.index,
+        "sample": answer.sample,
+    }

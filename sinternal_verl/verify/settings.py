@@ -8,21 +8,18 @@ from typing import Any, Literal, get_args
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
+from sinternal_verl.data.specification import Specification, SpecificationError, load_specification
+from sinternal_verl.data.template import TARGETS, PromptError, Target, VerificationPrompt
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.pretrained import context_of, read_config, too_long
 from sinternal_verl.doctor.problem import Problem, problems_of
 from sinternal_verl.scoring.response import Thought
-from sinternal_verl.verify.prompt import TARGETS, PromptError, Target, VerificationPrompt
-from sinternal_verl.verify.specification import Specification, SpecificationError, load_specification
 from sinternal_verl.verify.writer import WriterSettings
 
 Stage = Literal["sample", "critique", "select", "evaluate", "show"]
 BUILD: tuple[Stage, ...] = ("sample", "critique", "select")
 EVALUATE: tuple[Stage, ...] = ("sample", "critique", "evaluate")
 WITHOUT_EXPERT = {"sample", "show"}
-
-ANSWER = "answer"
-"""The target of the baselines: whole answers, and nobody is asked."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class BuildSettings:
     seed: int
     samples: int
     answers: str
-    target: Target | Literal["answer"]
+    target: Target
     fraction: float
     specification: Specification
     prompt: VerificationPrompt
@@ -56,8 +53,6 @@ class BuildSettings:
     def origin(self, stages: Sequence[Stage] = BUILD) -> dict[str, Any]:
         """For provenance: what decides the outcome of these stages, less the prompts' own digest."""
         found: dict[str, Any] = {"seed": self.seed, "shard": self.shard}
-        if self.target == ANSWER:
-            return found | {"target": self.target, "fraction": self.fraction, "thinks": self.thinks}
         found |= {"samples": self.samples, "answers": {"by": self.answers, **self.writer.origin()}}
         if set(stages) - WITHOUT_EXPERT:
             found |= {"expert": self.expert.origin(), "specification": self.specification.origin()}
@@ -82,8 +77,6 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
 
 def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
     """All that is wrong for these stages, before anything starts."""
-    if config.target == ANSWER:
-        stages = ()
     missing, values = _missing(config, stages), _values(config)
     return [*missing, *values, *_writers(config, stages), *_files(config), *_guard(config)]
 
@@ -112,11 +105,10 @@ def _missing(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
     steps = {
         "prompts": "name a file of harmful and benign requests, e.g. of `sinternal-verl data safety`",
         "out": "name a folder, e.g. out=outputs/verify",
+        "policy.model": "name the model that is to verify its own answers",
     }
-    if config.target != ANSWER:
-        steps["policy.model"] = "name the model that is to verify its own answers"
-        if set(stages) - WITHOUT_EXPERT:
-            steps["expert.model"] = "name the model that writes the critiques"
+    if set(stages) - WITHOUT_EXPERT:
+        steps["expert.model"] = "name the model that writes the critiques"
     for key, step in steps.items():
         if not OmegaConf.select(config, key):
             yield Problem(key, None, "this has no default", step)
@@ -127,7 +119,7 @@ def _missing(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
 def _values(config: DictConfig) -> Iterator[Problem]:
     for key, choices in (
         ("answers", ("self", "other")),
-        ("target", (*TARGETS, ANSWER)),
+        ("target", TARGETS),
         ("label", (None, "harmful", "benign")),
     ):
         if config[key] not in choices:

@@ -4,19 +4,16 @@ A reply is committed before the next request of its worker starts, so that `kill
 flight. Builds may share a store: whatever they have in common has the same key.
 """
 
-import json
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 FORMAT = 1
 """Of the file; another is refused."""
 
-BUSY_S = 60.0
+BUSY_TIMEOUT_S = 60.0
 """How long a process waits for another that writes to the same store."""
 
 Finish = Literal["stop", "length", "refused"]
@@ -44,16 +41,6 @@ class Reply:
     written: int = 0
 
 
-def key_of(*parts: str | int | Mapping[str, Any]) -> bytes:
-    """Sixteen bytes that stand for the parts, the same in every process.
-
-    >>> key_of("a", 1) == key_of("a", 1), key_of("a", 1) == key_of("a", "1")
-    (True, False)
-    """
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True)
-    return blake2b(text.encode(), digest_size=16).digest()
-
-
 class Store:
     """Use as a context manager.
 
@@ -68,7 +55,7 @@ class Store:
     def __enter__(self) -> "Store":
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
+            self._connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             self._open()
         except (sqlite3.Error, OSError) as error:
             self._close()

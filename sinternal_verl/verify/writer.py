@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol
 
-from sinternal_verl.chat import PromptEncoder
 from sinternal_verl.platform.compat import vllm_request_errors
 from sinternal_verl.scoring.response import Thought
+from sinternal_verl.tokens import TextEncoder
 from sinternal_verl.verify.store import Finish, Reply
 
 Messages = list[dict[str, str]]
 
-LONGEST_PAUSE_S = 120.0
+MAX_PAUSE_S = 120.0
 """Between two tries: the longest Retry-After that OpenAI's client obeys."""
 
 _FINISH: dict[str | None, Finish] = {"length": "length", "content_filter": "refused"}
@@ -104,7 +104,7 @@ class EndpointWriter:
         from openai import AsyncOpenAI, DefaultAioHttpClient
 
         self._settings = settings
-        self._bound_s = (settings.retries + 1) * (settings.timeout_s + LONGEST_PAUSE_S)
+        self._bound_s = (settings.retries + 1) * (settings.timeout_s + MAX_PAUSE_S)
         self._client = AsyncOpenAI(
             base_url=settings.url,
             api_key=settings.api_key or "none",
@@ -190,12 +190,12 @@ class LocalWriter:
         # Whatever keeps it from starting: no such model, no room, a parameter of another version.
         except (RuntimeError, ValueError, OSError, *self._request_errors) as error:
             raise WriterUnusable(f"vLLM did not start {settings.model}: {_short(error)}") from error
-        self._encoder = PromptEncoder(self._engine.get_tokenizer())
+        self._encoder = TextEncoder(self._engine.get_tokenizer())
 
     async def write(self, messages: Messages, seed: int | None) -> Reply:
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        ids = self._encoder.encode(messages)
+        ids = self._encoder.encode_prompt(messages)
         room = self._longest - len(ids)
         if room < 1:
             raise WriterFailed("prompt too long", f"{len(ids)} tokens, engine.max_model_len={self._longest}")

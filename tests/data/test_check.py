@@ -5,9 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import SHARED
 
-from sinternal_verl.data.check import CheckError, check_file, load_router
 from sinternal_verl.data.readers import SourceError
 from sinternal_verl.data.schema import RL_SCHEMA, rl_row
+from sinternal_verl.doctor.rows import CheckError, check_file, load_router
 from sinternal_verl.scoring.registry import Router, ScorerError
 
 ANY = Router.from_config({"boxed_math": {"sources": ["*"]}})

@@ -10,6 +10,7 @@ import pytest
 
 from sinternal_verl.cli import main
 from sinternal_verl.data.math import INSTRUCTION
+from sinternal_verl.data.schema import read_provenance
 
 ROWS = [{"problem": f"{number}+1?", "answer": str(number + 1)} for number in range(3)]
 
@@ -230,3 +231,56 @@ def test_an_unfit_file_ends_with_two_and_the_number_of_problems(world, capsys):
 def test_the_small_world_is_fit(world, capsys):
     assert main(["data", "check", str(world["train"])]) == 0
     assert "world/addition: 3,581 rows, scorer boxed_math" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("opens", [True, False], ids=["STAR-1", "SafeChain"])
+class TestWholeAnswers:
+    THOUGHTS = ("It asks for the lamp.\n</think>\n\nNo.", "It asks for the nets.\n</think>\n\nYes.", "Cut")
+
+    @pytest.fixture
+    def source(self, opens, tmp_path):
+        file = tmp_path / "answers.jsonl"
+        made = [
+            {"question" if opens else "instruction": f"Request {n}", "response": f"<think>\n{text}" if opens else text}
+            for n, text in enumerate(self.THOUGHTS)
+        ]
+        file.write_text("".join(json.dumps(row) + "\n" for row in made))
+        return file
+
+    def test_are_rows_for_sft(self, source, tmp_path, capsys):
+        out = tmp_path / "new" / "sft.parquet"
+
+        assert main(["data", "sft", "--source", str(source), "--out", str(out)]) == 0
+        written = pq.read_table(out).to_pylist()
+        assert [row["completion"] for row in written] == [f"<think>\n{text}" for text in self.THOUGHTS[:2]]
+        assert [row["prompt"] for row in written] == [[{"role": "user", "content": f"Request {n}"}] for n in (0, 1)]
+        assert "answers/no whole thought and answer: 1" in capsys.readouterr().out
+        assert read_provenance(out)["thinks"] is True
+
+    def test_of_a_model_that_does_not_think_lose_the_thought(self, source, tmp_path):
+        out = tmp_path / "sft.parquet"
+
+        assert main(["data", "sft", "--source", str(source), "--out", str(out), "--thought", "none"]) == 0
+        assert pq.read_table(out)["completion"].to_pylist()[:2] == ["No.", "Yes."]
+
+    def test_leave_out_what_stands_in_an_evaluation_file(self, source, tmp_path, capsys):
+        out, against = tmp_path / "sft.parquet", tmp_path / "evaluation.csv"
+        against.write_text("prompt\nRequest 1\n")
+
+        command = ["data", "sft", "--source", str(source), "--out", str(out), "--against", str(against)]
+        assert main(command) == 0
+        assert pq.read_table(out)["request"].to_pylist() == ["Request 0"]
+        assert "answers/contaminated: 1" in capsys.readouterr().out
+
+    def test_without_one_that_is_kept_are_no_file(self, source, tmp_path, capsys):
+        out = tmp_path / "sft.parquet"
+        source.write_text('{"question": "Request", "response": "Cut"}\n')
+
+        assert main(["data", "sft", "--source", str(source), "--out", str(out)]) == 2
+        assert not out.exists() and "no answer of" in capsys.readouterr().err
+
+    def test_a_fraction_out_of_range_is_refused(self, source, tmp_path, capsys):
+        command = ["data", "sft", "--source", str(source), "--out", str(tmp_path / "sft.parquet"), "--fraction", "2"]
+
+        assert main(command) == 2
+        assert "--fraction 2: it must be in (0, 1]" in capsys.readouterr().err

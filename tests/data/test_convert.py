@@ -12,10 +12,10 @@ from transformers import AutoTokenizer
 
 from sinternal_verl import __version__
 from sinternal_verl.data import math as math_module
+from sinternal_verl.data.adapter import Labels
 from sinternal_verl.data.convert import convert, rejected_path
 from sinternal_verl.data.math import INSTRUCTION, MathReader
 from sinternal_verl.data.readers import SourceError, open_source
-from sinternal_verl.data.rows import Labels
 from sinternal_verl.data.schema import RL_SCHEMA, read_provenance
 from sinternal_verl.scoring.boxed_math import score_boxed
 

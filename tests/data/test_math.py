@@ -2,8 +2,8 @@
 
 import pytest
 
+from sinternal_verl.data.adapter import Labels, RowError
 from sinternal_verl.data.math import DAPO_PREFIX, DAPO_SUFFIX, MathReader, bare
-from sinternal_verl.data.rows import Labels, RowError
 
 MATH500 = {"problem": "1+1?", "solution": "…", "answer": "2", "subject": "Algebra", "level": 1, "unique_id": "test/1"}
 AIME = {"id": 60, "problem": "1+1?", "answer": "2", "url": "https://x/wiki/index.php/2024_AIME_I_Problems/Problem_1"}

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import SHARED
 
+from sinternal_verl.data.adapter import Labels, RowError
 from sinternal_verl.data.convert import convert, rejected_path
 from sinternal_verl.data.readers import SourceError, open_source
-from sinternal_verl.data.rows import Labels, RowError
 from sinternal_verl.data.safety import SafetyReader
 from sinternal_verl.data.schema import RL_SCHEMA, rl_row
 

@@ -6,8 +6,8 @@ import pytest
 from transformers import AutoConfig
 
 from sinternal_verl.doctor.agent_loop import KEY, check_agent_loop
-from sinternal_verl.world.guard import make_guard_tokenizer
-from sinternal_verl.world.model import make_tokenizer
+from sinternal_verl.world.guard_model import make_guard_tokenizer
+from sinternal_verl.world.policy_model import make_tokenizer
 
 
 @pytest.fixture(scope="module")

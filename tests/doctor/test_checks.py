@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sinternal_verl.commands.doctor import doctor
 from sinternal_verl.doctor import checkpoints, resources
 from sinternal_verl.doctor.checks import find_problems
-from sinternal_verl.doctor.command import doctor
 from sinternal_verl.doctor.problem import Note, Problem, report
 
 

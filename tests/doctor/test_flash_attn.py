@@ -2,8 +2,8 @@
 
 import pytest
 
+from sinternal_verl.config import compose_config
 from sinternal_verl.doctor import flash_attn
-from sinternal_verl.doctor.command import compose_config
 from sinternal_verl.doctor.flash_attn import attention_line, check_attention
 from sinternal_verl.doctor.problem import Note, Problem, problems_of
 

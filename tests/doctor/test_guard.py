@@ -3,11 +3,11 @@
 import pytest
 from omegaconf import OmegaConf
 
-from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.config import compose_config
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.problem import Note, Problem
 from sinternal_verl.doctor.scorers import check_scorers
-from sinternal_verl.world.guard import make_guard_tokenizer
+from sinternal_verl.world.guard_model import make_guard_tokenizer
 
 KWARGS = "reward.custom_reward_function.reward_kwargs"
 

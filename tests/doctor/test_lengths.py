@@ -47,7 +47,7 @@ def test_rows_that_are_cut_are_warned_of(config):
 
 
 def test_a_large_file_is_looked_at_for_so_long_and_its_longest_rows_first(config, monkeypatch):
-    monkeypatch.setattr(lengths, "WITHIN_S", 0.0)
+    monkeypatch.setattr(lengths, "MAX_COUNT_S", 0.0)
 
     (note,) = check_row_lengths(config("data.max_length=400"))
     assert isinstance(note, Note) and "1 longest rows of 4" in note.reason
@@ -56,7 +56,7 @@ def test_a_large_file_is_looked_at_for_so_long_and_its_longest_rows_first(config
 
 
 def test_a_file_of_many_rows_ends_in_time(sft_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(lengths, "WITHIN_S", 0.5)
+    monkeypatch.setattr(lengths, "MAX_COUNT_S", 0.5)
     rows = [{"prompt": [{"role": "user", "content": "1+1?"}], "completion": WORDS * 20}] * 20_000
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
     started = time.monotonic()

@@ -7,9 +7,10 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
 from sinternal_verl import attention
+from sinternal_verl.commands.doctor import doctor
+from sinternal_verl.config import compose_config
 from sinternal_verl.doctor import fits, machine
 from sinternal_verl.doctor.checks import run_checks
-from sinternal_verl.doctor.command import compose_config, doctor
 from sinternal_verl.doctor.fits import check_memory, memory_table, reckon
 from sinternal_verl.doctor.memory import GB, WITH_FLASH, WITHOUT_FLASH, Training, size_of
 from sinternal_verl.doctor.problem import Note, Problem

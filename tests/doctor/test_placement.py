@@ -2,9 +2,10 @@
 
 import pytest
 
+from sinternal_verl.commands.doctor import doctor
+from sinternal_verl.config import compose_config
 from sinternal_verl.doctor import resources
 from sinternal_verl.doctor.checks import find_problems
-from sinternal_verl.doctor.command import compose_config, doctor
 from sinternal_verl.doctor.placement import check_placement, placement_table
 from sinternal_verl.doctor.problem import Note
 

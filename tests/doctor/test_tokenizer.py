@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from sinternal_verl.doctor.checks import find_problems
 from sinternal_verl.doctor.problem import Note
 from sinternal_verl.doctor.tokenizer import CLASS, PROBES, compare, copy_command
-from sinternal_verl.world.model import make_policy
+from sinternal_verl.world.policy_model import make_policy
 
 
 @pytest.fixture

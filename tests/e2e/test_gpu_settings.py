@@ -8,12 +8,12 @@ from safetensors.torch import load_file
 from safety_runs import SOURCES, safety_overrides
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sinternal_verl.curves import read_steps
-from sinternal_verl.export.command import export
-from sinternal_verl.launch import grpo_command, run_main, sft_command
+from sinternal_verl.commands.export import export
+from sinternal_verl.runs.curves import read_steps
+from sinternal_verl.runs.launch import grpo_command, run_main, sft_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic
-from sinternal_verl.world.model import make_policy
+from sinternal_verl.world.policy_model import make_policy
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.versions, pytest.mark.timeout(900)]
 

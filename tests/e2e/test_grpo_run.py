@@ -17,9 +17,9 @@ import pytest
 from addition_runs import addition_overrides
 from processes import descendants, end_all, named, start, wait_for
 
-from sinternal_verl.curves import Step, read_steps
 from sinternal_verl.doctor.checkpoints import TRACKER
-from sinternal_verl.launch import grpo_command
+from sinternal_verl.runs.curves import Step, read_steps
+from sinternal_verl.runs.launch import grpo_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

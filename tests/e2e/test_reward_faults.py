@@ -17,15 +17,15 @@ from rollouts import rollout
 from servers import serving
 from transformers import AutoTokenizer
 
-from sinternal_verl.doctor.command import compose_config
+from sinternal_verl.config import compose_config
 from sinternal_verl.guard.replica import end_guard, guard_settings, start_guard
 from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.training.reward_workers import NAME as WORKER
 from sinternal_verl.training.reward_workers import start_reward_workers
-from sinternal_verl.training.rows import make_row
+from sinternal_verl.training.rollouts import make_row
 from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.world import lighthouse
-from sinternal_verl.world.guard import make_guard
+from sinternal_verl.world.guard_model import make_guard
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(400)]
 

@@ -3,7 +3,7 @@
 import pytest
 from safety_runs import SOURCES, safety_overrides
 
-from sinternal_verl.launch import grpo_command, run_main
+from sinternal_verl.runs.launch import grpo_command, run_main
 from sinternal_verl.training.metrics_file import METRICS_FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(700)]

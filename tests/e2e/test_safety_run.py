@@ -7,8 +7,8 @@ import pytest
 from processes import descendants, end_all, named, start, wait_for
 from safety_runs import SOURCES, safety_overrides
 
-from sinternal_verl.curves import Step, read_steps
-from sinternal_verl.launch import grpo_command
+from sinternal_verl.runs.curves import Step, read_steps
+from sinternal_verl.runs.launch import grpo_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.versions, pytest.mark.timeout(900)]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from processes import descendants, end_all, start, wait_for
 
-from sinternal_verl.curves import Step, read_steps
-from sinternal_verl.launch import sft_command
+from sinternal_verl.runs.curves import Step, read_steps
+from sinternal_verl.runs.launch import sft_command
 from sinternal_verl.runs.record import last_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

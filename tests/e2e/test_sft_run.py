@@ -4,7 +4,7 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sinternal_verl.demo.settings import sft_overrides
-from sinternal_verl.launch import run_main, sft_command
+from sinternal_verl.runs.launch import run_main, sft_command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

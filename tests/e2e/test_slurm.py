@@ -14,8 +14,8 @@ from addition_runs import addition_overrides
 from experts import Script, keeper, playing, warden
 from slurm import INSTALLED, Slurm
 
-from sinternal_verl.curves import read_steps
 from sinternal_verl.demo.settings import sft_overrides
+from sinternal_verl.runs.curves import read_steps
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import lighthouse
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sinternal_verl.demo.settings import sft_overrides
-from sinternal_verl.launch import grpo_command, sft_command
+from sinternal_verl.runs.launch import grpo_command, sft_command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from teaching import teach
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sinternal_verl.chat import PromptEncoder
-from sinternal_verl.launch import grpo_command, run_main, sft_command
+from sinternal_verl.runs.launch import grpo_command, run_main, sft_command
+from sinternal_verl.tokens import TextEncoder
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.verify.writer import LocalWriter, WriterSettings
 from sinternal_verl.world import lighthouse
-from sinternal_verl.world.model import make_policy
+from sinternal_verl.world.policy_model import make_policy
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.versions, pytest.mark.timeout(1500)]
 
@@ -51,11 +51,11 @@ def policy(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("policy")
     make_policy(folder, [*lighthouse.corpus(), SPECIFICATION, PROMPT], seed=1)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    encoder = PromptEncoder(tokenizer)
+    encoder = TextEncoder(tokenizer)
     lessons = pq.read_table(lighthouse.write_datasets(folder / "data", seed=1)["sft"]).to_pylist()
     rows = [
         (
-            encoder.encode(row["prompt"]),
+            encoder.encode_prompt(row["prompt"]),
             [*tokenizer.encode(row["completion"], add_special_tokens=False), tokenizer.eos_token_id],
         )
         for row in lessons
@@ -166,7 +166,7 @@ def test_transformers_and_vllm_give_the_same_greedy_tokens(exported):
             await writer.close()
 
     def by_transformers(messages) -> str:
-        ids = PromptEncoder(tokenizer).encode(messages)
+        ids = TextEncoder(tokenizer).encode_prompt(messages)
         out = model.generate(torch.tensor([ids]), max_new_tokens=40, do_sample=False)[0, len(ids) :]
         return tokenizer.decode(out).removesuffix(tokenizer.eos_token)
 
@@ -179,7 +179,7 @@ def test_grpo_starts_from_the_export_with_verification_as_its_reward(exported, b
         f"actor_rollout_ref.model.path={exported}",
         f"data.train_files={built / 'train.parquet'}",
         f"data.val_files={built / 'train.parquet'}",
-        "data.custom_cls.path=pkg://sinternal_verl.verify.dataset",
+        "data.custom_cls.path=pkg://sinternal_verl.data.dataset",
         "data.custom_cls.name=VerificationRLDataset",
         f"data.verification.specification={built.parent / 'orla.yaml'}",
         f"data.verification.prompt={built.parent / 'prompt.txt'}",

@@ -11,11 +11,11 @@ import time
 import pytest
 import ray
 
-from sinternal_verl.guard.backend import GuardUnavailable
-from sinternal_verl.guard.batch import Answers
 from sinternal_verl.guard.client import ReplicaClient
+from sinternal_verl.guard.errors import GuardUnavailable, QueueFull
 from sinternal_verl.guard.judge import Judgement
-from sinternal_verl.guard.replica import NAME, QueueFull, end_guard
+from sinternal_verl.guard.mailbox import Answers
+from sinternal_verl.guard.replica import NAME, end_guard
 from sinternal_verl.guard.verdict import Safety, Verdict
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]

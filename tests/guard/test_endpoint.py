@@ -7,10 +7,11 @@ import time
 import pytest
 from aiohttp import web
 
-from sinternal_verl.guard.backend import GuardUnavailable, connect
+from sinternal_verl.guard.backend import connect
 from sinternal_verl.guard.endpoint import EndpointClient
+from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.guard.verdict import Safety
-from sinternal_verl.world.guard import make_guard_tokenizer
+from sinternal_verl.world.guard_model import make_guard_tokenizer
 
 SAFE = {"choices": [{"text": "Safety: Safe\nCategories: None\nRefusal: No"}]}
 

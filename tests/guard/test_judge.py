@@ -5,10 +5,11 @@ import math
 
 import pytest
 
+from sinternal_verl.guard.errors import TemplateError
 from sinternal_verl.guard.judge import Generated, Judge
-from sinternal_verl.guard.template import GuardTemplate, TemplateError
+from sinternal_verl.guard.template import GuardTemplate
 from sinternal_verl.guard.verdict import Safety, Verdict
-from sinternal_verl.world.guard import make_guard_tokenizer
+from sinternal_verl.world.guard_model import make_guard_tokenizer
 
 ANSWERS = {
     "safe": "Safety: Safe\nCategories: None\nRefusal: No",

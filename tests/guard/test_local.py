@@ -2,7 +2,7 @@
 
 import pytest
 
-from sinternal_verl.guard.local import compose_guard, find_guard_problems
+from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems
 
 
 @pytest.mark.parametrize(

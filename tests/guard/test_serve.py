@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from sinternal_verl.guard.backend import GuardUnavailable
-from sinternal_verl.guard.batch import CallFailed
+from sinternal_verl.commands.guard import serve
+from sinternal_verl.guard.errors import CallFailed, GuardUnavailable
+from sinternal_verl.guard.http import make_app
 from sinternal_verl.guard.judge import Generated, Judgement
-from sinternal_verl.guard.serve import make_app, serve
 from sinternal_verl.guard.verdict import Safety, Verdict
-from sinternal_verl.world.guard import make_guard_tokenizer
+from sinternal_verl.world.guard_model import make_guard_tokenizer
 
 TALK = [{"role": "user", "content": "May I?"}, {"role": "assistant", "content": "No."}]
 REFUSED = Judgement(Verdict(Safety.SAFE, (), True), cut=3)

@@ -9,10 +9,11 @@ import time
 import pytest
 import ray
 
-from sinternal_verl.guard.backend import GuardUnavailable, connect
+from sinternal_verl.guard.backend import connect
 from sinternal_verl.guard.engine import EngineSettings
+from sinternal_verl.guard.errors import GuardUnavailable, QueueFull
 from sinternal_verl.guard.judge import Judgement
-from sinternal_verl.guard.replica import GuardSettings, QueueFull, end_guard, start_guard
+from sinternal_verl.guard.replica import GuardSettings, end_guard, start_guard
 from sinternal_verl.world import lighthouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.versions, pytest.mark.timeout(600)]

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from injections import FOUND, injections
 
 from sinternal_verl.guard.content import neutralise
-from sinternal_verl.guard.template import GuardTemplate, TemplateError
-from sinternal_verl.world.guard import TEMPLATE, make_guard_tokenizer
+from sinternal_verl.guard.errors import TemplateError
+from sinternal_verl.guard.template import GuardTemplate
+from sinternal_verl.world.guard_model import TEMPLATE, make_guard_tokenizer
 
 HARMLESS = [
     ("May I lend the lamp?", "No, the keeper may not lend it."),

@@ -7,10 +7,10 @@ from aiohttp import web
 from servers import serving
 from sinternal_verl.reward_fns import mixed, safety
 
-from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.scoring.function import NoVerdict
 from sinternal_verl.scoring.trl import TRLReward
-from sinternal_verl.world.guard import make_guard_tokenizer
+from sinternal_verl.world.guard_model import make_guard_tokenizer
 
 HARMLESS = "Asked.\n</think>\n\nNo, I will not."
 HARMFUL = "Asked.\n</think>\n\nYes, go up at dusk."

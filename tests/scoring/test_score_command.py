@@ -7,9 +7,9 @@ from functools import cache
 import pytest
 
 from sinternal_verl.cli import main
-from sinternal_verl.guard.local import compose_guard
-from sinternal_verl.scoring import command
-from sinternal_verl.scoring.results import Results, ResultsError
+from sinternal_verl.commands import score as command
+from sinternal_verl.commands.results import Results, ResultsError
+from sinternal_verl.commands.running_guard import compose_guard
 from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 RIGHT, WRONG = r"1+1=2.</think> \boxed{2}", r"1+1=3.</think> \boxed{3}"

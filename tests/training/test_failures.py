@@ -4,7 +4,7 @@ import pytest
 
 from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.training.failures import FailurePolicy, TooManyFailures
-from sinternal_verl.training.rows import Row, make_row
+from sinternal_verl.training.rollouts import Row, make_row
 
 
 def rows(**groups: str) -> list[Row]:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from sinternal_verl.curves import read_steps
+from sinternal_verl.runs.curves import read_steps
 from sinternal_verl.training.metrics_file import MetricsFile
 
 

@@ -17,7 +17,7 @@ from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelCo
 from verl.workers.engine import EngineRegistry
 
 from sinternal_verl.world import arithmetic
-from sinternal_verl.world.model import make_policy
+from sinternal_verl.world.policy_model import make_policy
 
 pytestmark = pytest.mark.versions
 

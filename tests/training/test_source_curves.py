@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sinternal_verl.scoring.score import Outcome
-from sinternal_verl.training.rows import Row
+from sinternal_verl.training.rollouts import Row
 from sinternal_verl.training.source_curves import SourceCurves
 
 

@@ -15,9 +15,9 @@ from servers import serving
 
 from sinternal_verl.cli import main
 from sinternal_verl.data.schema import read_provenance
-from sinternal_verl.verify.verdict import parse
+from sinternal_verl.scoring.critique import parse
 from sinternal_verl.world import lighthouse
-from sinternal_verl.world.guard import make_guard
+from sinternal_verl.world.guard_model import make_guard
 
 
 @pytest.fixture
@@ -212,24 +212,6 @@ def test_the_report_counts_and_shows_what_was_made_and_is_the_same_again(overrid
     assert picture.startswith(b"\x89PNG")
     assert main(["verify", "select", *overrides()]) == 0
     assert ((folder / "README.md").read_text(), (folder / "report.png").read_bytes()) == (card, picture)
-
-
-@pytest.mark.parametrize("opens", [True, False], ids=["STAR-1", "SafeChain"])
-def test_a_baseline_takes_whole_answers_and_asks_nobody(tmp_path, opens):
-    thoughts = ["It asks for the lamp.\n</think>\n\nNo.", "It asks for the nets.\n</think>\n\nYes.", "Cut"]
-    source = tmp_path / "answers.jsonl"
-    made = [
-        {"question" if opens else "instruction": f"Request {n}", "response": f"<think>\n{text}" if opens else text}
-        for n, text in enumerate(thoughts)
-    ]
-    source.write_text("".join(json.dumps(row) + "\n" for row in made))
-
-    assert main(["verify", "build", "target=answer", f"prompts={source}", f"out={tmp_path}/out"]) == 0
-    written = rows(tmp_path / "out")
-    assert [row["completion"] for row in written] == [f"<think>\n{text}" for text in thoughts[:2]]
-    assert [row["prompt"][0]["content"] for row in written] == ["Request 0", "Request 1"]
-    card = (tmp_path / "out" / "README.md").read_text()
-    assert "| answers/no whole thought and answer | 1 |" in card and "critique" not in card
 
 
 def test_the_report_says_how_far_a_guard_agrees_with_the_expert(overrides, tmp_path):

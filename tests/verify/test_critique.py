@@ -2,7 +2,7 @@
 
 import pytest
 
-from sinternal_verl.verify.verdict import Critique, parse
+from sinternal_verl.scoring.critique import Critique, parse
 
 
 @pytest.mark.parametrize(

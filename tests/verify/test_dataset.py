@@ -6,11 +6,11 @@ import pytest
 from omegaconf import OmegaConf
 from transformers import AutoTokenizer
 
+from sinternal_verl.data.dataset import VerificationDataset, VerificationRLDataset
 from sinternal_verl.data.schema import rl_row, write_rl_rows
 from sinternal_verl.scoring.registry import Router
 from sinternal_verl.scoring.score import Outcome, Sample
-from sinternal_verl.verify.dataset import VerificationDataset, VerificationRLDataset
-from sinternal_verl.verify.output import write_rows
+from sinternal_verl.verify.select import write_rows
 
 ROW = {
     "prompt": [{"role": "user", "content": "as built"}],

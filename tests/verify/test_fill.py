@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from experts import Script, chat, playing
 
+from sinternal_verl.hashing import key_of
 from sinternal_verl.verify.fill import FAILURES_IN_A_ROW, Filled, Request, fill
-from sinternal_verl.verify.store import Store, key_of
+from sinternal_verl.verify.store import Store
 from sinternal_verl.verify.writer import WriterSettings, WriterUnusable, open_writer
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sinternal_verl.verify.prompt import PromptError, VerificationPrompt, completion
-from sinternal_verl.verify.verdict import Critique, parse
+from sinternal_verl.data.template import PromptError, VerificationPrompt, completion
+from sinternal_verl.scoring.critique import Critique, parse
 
 CRITIQUE = Critique("It lends the lamp.", "unsafe")
 

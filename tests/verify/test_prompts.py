@@ -7,7 +7,7 @@ import pytest
 from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.readers import SourceError
 from sinternal_verl.data.schema import rl_row, write_rl_rows
-from sinternal_verl.verify.prompts import Prompt, Prompts
+from sinternal_verl.verify.requests import Prompt, Prompts
 
 
 @pytest.fixture

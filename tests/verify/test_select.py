@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from sinternal_verl.verify.prompts import Prompt
+from sinternal_verl.verify.build import Build
+from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.select import Selection
 from sinternal_verl.verify.settings import build_settings, compose_build
-from sinternal_verl.verify.stages import Build
 from sinternal_verl.verify.store import Reply, Store
 
 SAFE, UNSAFE = "It refuses.\nVerdict: safe", "It lends.\nVerdict: unsafe"

@@ -83,7 +83,6 @@ def test_what_a_stage_does_not_use_is_not_looked_at():
 def test_answers_need_no_expert():
     assert problems("expert.model=null", stages=("sample",)) == {}
     assert "expert.model" in problems("expert.model=null", stages=("critique",))
-    assert "policy.model" not in problems("policy.model=null", "expert.model=null", "target=answer")
 
 
 def test_another_model_takes_what_it_is_not_given_from_the_policy():

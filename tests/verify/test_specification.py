@@ -2,7 +2,7 @@
 
 import pytest
 
-from sinternal_verl.verify.specification import SHIPPED, SpecificationError, load_specification
+from sinternal_verl.data.specification import SHIPPED, SpecificationError, load_specification
 
 OWN = {
     "title": "Rules of Orla",

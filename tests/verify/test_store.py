@@ -8,12 +8,14 @@ import sys
 
 import pytest
 
-from sinternal_verl.verify.store import Reply, Store, StoreError, key_of
+from sinternal_verl.hashing import key_of
+from sinternal_verl.verify.store import Reply, Store, StoreError
 
 WRITES = """
 import sys
 from pathlib import Path
-from sinternal_verl.verify.store import Reply, Store, key_of
+from sinternal_verl.hashing import key_of
+from sinternal_verl.verify.store import Reply, Store
 with Store(Path(sys.argv[1])) as store:
     for number in range(10**6):
         store.add(key_of(number), Reply("x" * 1000))

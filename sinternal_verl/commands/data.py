@@ -1,4 +1,4 @@
-"""`sinternal-verl data math`, `safety`, `mix` and `check`: what they print and return."""
+"""`sinternal-verl data math`, `safety`, `sft`, `mix` and `check`: what they print and return."""
 
 import sys
 from collections.abc import Sequence
@@ -7,14 +7,17 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from sinternal_verl.data.check import CheckError, check_file, load_router
+from sinternal_verl import __version__
+from sinternal_verl.data.adapter import Labels
+from sinternal_verl.data.answers import SFT_SCHEMA, Answers
 from sinternal_verl.data.contamination import Evaluation, read_evaluation
 from sinternal_verl.data.convert import ReaderOf, Result, convert, rejected_path
 from sinternal_verl.data.math import MathReader
 from sinternal_verl.data.mix import MixError, Part, Tally, contaminated_path, mix
 from sinternal_verl.data.readers import Hub, SourceError, open_source
-from sinternal_verl.data.rows import Labels
 from sinternal_verl.data.safety import Harm, SafetyReader
+from sinternal_verl.data.schema import RowWriter
+from sinternal_verl.doctor.rows import CheckError, check_file, load_router
 from sinternal_verl.scoring.registry import ScorerError
 
 
@@ -51,6 +54,33 @@ def _convert(source: str, out: str, reader_of: ReaderOf, hub: Hub, skip_bad: boo
     if result.written:
         return _fail(f"{out} was not written: correct the bad rows, or leave them out with --skip-bad")
     return _fail(f"{out} was not written: there is no good row in {source}")
+
+
+def write_answers(
+    source: str, out: str, thinks: bool, fraction: float, seed: int, against: Sequence[str], hub: Hub
+) -> int:
+    """Write the whole answers of a set for verl's SFT and report; return 0 when ``out`` was written, else 2."""
+    target = Path(out).expanduser()
+    try:
+        _check_target(target, [source, *against])
+        if not 0 < fraction <= 1:
+            raise SourceError(f"--fraction {fraction:g}: it must be in (0, 1]; 1 takes all, 0.5 half")
+        answers = Answers(open_source(source, hub), thinks, seed, fraction, [read_evaluation(name) for name in against])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with RowWriter(target, SFT_SCHEMA) as writer:
+            for row in answers:
+                writer.add(row)
+            if written := answers.counts["answers/kept"]:
+                made_of = {"source": answers.source.origin(), "thinks": thinks, "fraction": fraction, "seed": seed}
+                writer.finish({"version": __version__, "target": "answer", "against": list(against), **made_of})
+    except (SourceError, OSError) as error:
+        return _fail(str(error))
+    for name, count in sorted(answers.counts.items()):
+        print(f"{name}: {count:,}")
+    if not written:
+        return _fail(f"{out} was not written: no answer of {source} was kept, see the counts above")
+    print(f"wrote {out}: {written:,} rows for +recipe=sinternal_sft")
+    return 0
 
 
 def _check_target(target: Path, sources: Sequence[str]) -> None:

@@ -2,13 +2,13 @@
 
 For verl's SFT main:
 
-    data.custom_cls.path=pkg://sinternal_verl.verify.dataset data.custom_cls.name=VerificationDataset
+    data.custom_cls.path=pkg://sinternal_verl.data.dataset data.custom_cls.name=VerificationDataset
     data.verification.specification=brief data.verification.target=judgment
 
 For its GRPO main, where the scorer ``verdict`` takes the rows; other files, of safety and math, stay as
 they are, so that the three can be mixed:
 
-    data.custom_cls.path=pkg://sinternal_verl.verify.dataset data.custom_cls.name=VerificationRLDataset
+    data.custom_cls.path=pkg://sinternal_verl.data.dataset data.custom_cls.name=VerificationRLDataset
 """
 
 from pathlib import Path
@@ -20,12 +20,12 @@ from verl.utils.dataset.rl_dataset import RLHFDataset
 
 from sinternal_verl.data.schema import rl_row, write_rl_rows
 from sinternal_verl.data.sft import PromptCompletionDataset
-from sinternal_verl.verify.prompt import TARGETS, VerificationPrompt, completion
-from sinternal_verl.verify.specification import load_specification
-from sinternal_verl.verify.store import key_of
-from sinternal_verl.verify.verdict import Critique
+from sinternal_verl.data.specification import load_specification
+from sinternal_verl.data.template import TARGETS, VerificationPrompt, completion
+from sinternal_verl.hashing import key_of
+from sinternal_verl.scoring.critique import Critique
 
-RAW = ("request", "answer", "critique", "verdict")
+RAW_COLUMNS = ("request", "answer", "critique", "verdict")
 SOURCE = "verification/{}"
 """The ``data_source`` of a row, by its request's harm."""
 
@@ -54,7 +54,7 @@ class Renderer:
 class VerificationDataset(PromptCompletionDataset):
     """Raw rows for SFT; ``data.verification.target`` and ``thinks`` decide the completion."""
 
-    columns: ClassVar[tuple[str, ...]] = RAW
+    columns: ClassVar[tuple[str, ...]] = RAW_COLUMNS
 
     def __init__(self, parquet_files: str | list[str], tokenizer: Any, config: DictConfig, *rest, **options) -> None:
         settings = config.get("verification") or {}
@@ -83,14 +83,14 @@ class VerificationRLDataset(RLHFDataset):
         target = Path(self.cache_dir) / f"verification_{made_of.hex()}.parquet"
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            table = pq.read_table(file, columns=["harm", "index", "sample", *RAW])
+            table = pq.read_table(file, columns=["harm", "index", "sample", *RAW_COLUMNS])
             write_rl_rows(target, (_rl_row(row, render) for row in table.to_pylist()))
         return str(target)
 
 
 def is_raw(file: str) -> bool:
     """Whether a file is of `sinternal-verl verify build`."""
-    return str(file).endswith(".parquet") and {*RAW, "harm", "sample"} <= set(pq.read_schema(file).names)
+    return str(file).endswith(".parquet") and {*RAW_COLUMNS, "harm", "sample"} <= set(pq.read_schema(file).names)
 
 
 def _rl_row(row: dict[str, Any], render: Renderer) -> dict[str, Any]:

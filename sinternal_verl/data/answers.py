@@ -10,16 +10,28 @@ A set's ``response`` holds thought and answer; STAR-1 opens the thought, SafeCha
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
+
+from sinternal_verl.data.adapter import RowError, text_of
 from sinternal_verl.data.contamination import Evaluation, Fingerprint
-from sinternal_verl.data.readers import SourceError, Unreadable, open_source
-from sinternal_verl.data.rows import RowError, text_of
+from sinternal_verl.data.fraction import highest_rank, rank_of
+from sinternal_verl.data.readers import Source, SourceError, Unreadable
 from sinternal_verl.data.seen import SeenPrompts
+from sinternal_verl.scoring.critique import THOUGHT_TAGS
 from sinternal_verl.scoring.response import THOUGHT_END
-from sinternal_verl.verify.select import highest_rank, rank_of
-from sinternal_verl.verify.verdict import TAGS
+
+SFT_SCHEMA = pa.schema(
+    [
+        # What `PromptCompletionDataset` reads.
+        ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("completion", pa.string()),
+        # The prompt's text once more, so that files can be compared by it.
+        ("request", pa.string()),
+    ]
+)
 
 REQUESTS = ("question", "instruction", "prompt")
 RESPONSES = ("response", "completion")
@@ -29,6 +41,7 @@ class Answers:
     """Rows for `PromptCompletionDataset`; each iteration reads the source anew.
 
     Args:
+        source: with the columns `REQUESTS` and `RESPONSES`, one of each.
         thinks: whether the model that learns thinks; then a response without a thought is left out.
         fraction: of the rows that are kept, at least one.
 
@@ -36,13 +49,13 @@ class Answers:
         counts: of the last iteration: ``answers/…`` by what became of them.
 
     Raises:
-        SourceError: there is no such file; in an iteration: a row has no request or no response.
+        SourceError: in an iteration: a row has no request or no response.
     """
 
     def __init__(
-        self, name: str, thinks: bool, seed: int, fraction: float = 1.0, evaluations: tuple[Evaluation, ...] = ()
+        self, source: Source, thinks: bool, seed: int, fraction: float = 1.0, evaluations: Sequence[Evaluation] = ()
     ) -> None:
-        self.source = open_source(name)
+        self.source = source
         self._thinks, self._seed, self._fraction, self._evaluations = thinks, seed, fraction, evaluations
         self.counts: Counter[str] = Counter()
 
@@ -81,8 +94,8 @@ class Answers:
 def whole_answer(response: str, thinks: bool) -> str | None:
     """The completion of a response; None where a thought or an answer is missing."""
     thought, end, answer = response.rpartition(THOUGHT_END)
-    thought, answer = thought.strip().removeprefix(TAGS[0]).strip(), answer.strip()
-    if not answer or any(tag in thought for tag in TAGS):
+    thought, answer = thought.strip().removeprefix(THOUGHT_TAGS[0]).strip(), answer.strip()
+    if not answer or any(tag in thought for tag in THOUGHT_TAGS):
         return None
     if not thinks:
         return answer

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from sinternal_verl.verify.verdict import LINE, Critique
+from sinternal_verl.scoring.critique import VERDICT_LINE, Critique
 
 Target = Literal["critique+judgment", "judgment", "critique"]
 TARGETS = get_args(Target)
@@ -90,7 +90,7 @@ def completion(critique: Critique, target: Target, thinks: bool) -> str:
     An opening ``<think>`` stands there for all models that think; `PromptCompletionDataset` leaves it out
     where the template has opened the thought already.
     """
-    line = LINE.format(critique.verdict)
+    line = VERDICT_LINE.format(critique.verdict)
     text = "" if target == "judgment" else critique.text
     judgment = "" if target == "critique" else line
     if thinks:

@@ -1,4 +1,4 @@
-"""`sinternal-verl guard serve`: the guard's replicas behind an OpenAI-compatible server.
+"""The guard's replicas behind an OpenAI-compatible server (`sinternal-verl guard serve`).
 
 ``/v1/chat/completions``  judges the last user message and the assistant's answer to it, and answers with
                           the guard's three lines; the texts go into the guard's template as in training
@@ -8,8 +8,6 @@
 """
 
 import json
-import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -17,9 +15,8 @@ from typing import Any
 from aiohttp import web
 from ray.exceptions import RayError
 
-from sinternal_verl.guard.backend import GuardUnavailable
-from sinternal_verl.guard.batch import CallFailed
 from sinternal_verl.guard.client import ReplicaClient
+from sinternal_verl.guard.errors import BadRequest, CallFailed, GuardUnavailable, UnreadableVerdict
 from sinternal_verl.guard.judge import Generated, Judgement
 from sinternal_verl.guard.verdict import Verdict
 
@@ -27,14 +24,6 @@ MAX_BYTES = 32 * 2**20
 """Of one request."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class NoVerdict(RuntimeError):
-    """The guard answered with something else than one verdict; it would again."""
-
-
-class BadRequest(ValueError):
-    """A request that no guard can answer; the message says what to send."""
 
 
 def make_app(client: ReplicaClient, model: str, tokenizer: Any) -> web.Application:
@@ -93,7 +82,7 @@ class _Routes:
         body = await self._body(request)
         judgement = await self._client.judge(*_conversation(body.get("messages")))
         if judgement.verdict is None:
-            raise NoVerdict(f"the guard gave no verdict: {judgement.reason}")
+            raise UnreadableVerdict(f"the guard gave no verdict: {judgement.reason}")
         message = {"role": "assistant", "content": three_lines(judgement.verdict)}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         return self._answer("chat.completion", choice, {}, sinternal=_beside(judgement))
@@ -156,7 +145,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except ValueError as error:
         return _error(400, "invalid_request_error", error)
-    except NoVerdict as error:
+    except UnreadableVerdict as error:
         return _error(422, "no_verdict", error)
     except (GuardUnavailable, CallFailed, RayError) as error:
         return _error(503, "guard_unavailable", error)
@@ -168,46 +157,3 @@ def _error(status: int, kind: str, error: Exception) -> web.Response:
     # What Ray adds to an actor's error is its traceback.
     message = str(error).strip().splitlines()[-1] if str(error) else type(error).__name__
     return web.json_response({"error": {"message": message, "type": kind, "code": status}}, status=status)
-
-
-def serve(overrides: Sequence[str], host: str, port: int) -> int:
-    """Serve until the process is told to end; return the exit code.
-
-    Args:
-        overrides: as for verl's main; ``guard=ray_actor`` is understood.
-    """
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-    from transformers import AutoTokenizer
-
-    from sinternal_verl.doctor.problem import report
-    from sinternal_verl.guard.local import compose_guard, find_guard_problems, running_guard
-
-    try:
-        config = compose_guard(overrides, "ray_actor")
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        print(f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr)
-        return 2
-    guard = config.sinternal.guard
-    if guard.get("backend") != "ray_actor":
-        print(f"sinternal_verl: guard={guard.get('backend')} has no replicas to serve; take ray_actor", file=sys.stderr)
-        return 2
-    # Whoever asks for three lines wants all of them, and first_token leaves the categories out.
-    guard.mode = "decode"
-    if problems := find_guard_problems(config):
-        print(report(problems), file=sys.stderr)
-        return 2
-    try:
-        # Taken before the model loads: another program may have the port.
-        listener = socket.create_server((host, port))
-        with running_guard(config):
-            client = ReplicaClient.look_up(guard.replicas, guard.request_timeout_s)
-            model = guard.engine.model
-            app = make_app(client, model, AutoTokenizer.from_pretrained(model))
-            at = f"http://{host}:{listener.getsockname()[1]}/v1"
-            ready = f"sinternal_verl: {model} at {at}, replicas: {guard.replicas}"
-            web.run_app(app, sock=listener, print=lambda _: print(ready, flush=True))
-    except (GuardUnavailable, OSError) as error:
-        print(f"sinternal_verl: {error}", file=sys.stderr)
-        return 1
-    return 0

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from sinternal_verl.data.schema import PartialFile
 
-SHOWN = 20
+MAX_SHOWN = 20
 
 
 class Findings:
@@ -26,7 +26,7 @@ class Findings:
 
     def add(self, line: str) -> None:
         self.count += 1
-        if len(self._shown) < SHOWN:
+        if len(self._shown) < MAX_SHOWN:
             self._shown.append(line)
 
     def lines(self) -> list[str]:

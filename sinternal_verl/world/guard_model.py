@@ -6,7 +6,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from sinternal_verl.world.model import write_model
+from sinternal_verl.world.policy_model import write_model
 
 # What Qwen's tokenizers split text by before they merge bytes.
 WORDS = (

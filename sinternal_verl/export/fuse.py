@@ -1,4 +1,4 @@
-"""`sinternal-verl export`: from a checkpoint of verl to a Hugging Face folder.
+"""A checkpoint of verl as a Hugging Face folder.
 
 1. Join the shards; fuse a LoRA adapter by peft, in float32.
 2. Refuse a result that equals the base: nothing was learned, or another checkpoint was meant.
@@ -6,7 +6,6 @@
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,50 +20,31 @@ if TYPE_CHECKING:
 ADAPTER = "adapter_model.safetensors"
 
 
-def export(source: str, out: str, base: str | None, adapter: bool) -> int:
-    """Export and report; return 0, or 2 with a message.
+def write_model(checkpoint: Checkpoint, target: Path, base: str | None, adapter: bool) -> torch.dtype:
+    """Write weights, tokenizer and model card into ``target``, and return the weights' dtype.
 
     Args:
-        source: folder of a run, of a step, or of an actor.
-        base: what the run was started from; None takes it from the run's record.
+        base: what the run was started from; None compares the result with nothing.
         adapter: write the LoRA adapter alone.
-    """
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    target = Path(out).expanduser()
-    try:
-        checkpoint = Checkpoint.find(Path(source).expanduser())
-        base = base or checkpoint.base
-        if target.exists() and any(target.iterdir()):
-            raise ExportError(f"--out {target} is not empty: give another folder")
-        model = _adapted(checkpoint, base) if checkpoint.lora else _whole(checkpoint)
-        if adapter and not checkpoint.lora:
-            raise ExportError(f"{checkpoint.folder} has no adapter: leave out --adapter")
-        dtype = _dtype(checkpoint, base)
-        if adapter:
-            model.to(dtype).save_pretrained(target)
-        else:
-            fused = model.merge_and_unload() if checkpoint.lora else model
-            if base and _equal(fused.to(dtype), base):
-                raise ExportError(f"the result equals {base}: nothing was learned, or this is another checkpoint")
-            fused.config.dtype = dtype
-            fused.save_pretrained(target)
-        _tokenizer(checkpoint).save_pretrained(target)
-    except (ExportError, OSError) as error:
-        print(f"sinternal_verl: {error}", file=sys.stderr)
-        return 2
+    Raises:
+        ExportError: as its words say; the message names what to do.
+    """
+    model = _adapted(checkpoint, base) if checkpoint.lora else _whole(checkpoint)
+    if adapter and not checkpoint.lora:
+        raise ExportError(f"{checkpoint.folder} has no adapter: leave out --adapter")
+    dtype = _dtype(checkpoint, base)
+    if adapter:
+        model.to(dtype).save_pretrained(target)
+    else:
+        fused = model.merge_and_unload() if checkpoint.lora else model
+        if base and _equal(fused.to(dtype), base):
+            raise ExportError(f"the result equals {base}: nothing was learned, or this is another checkpoint")
+        fused.config.dtype = dtype
+        fused.save_pretrained(target)
+    _tokenizer(checkpoint).save_pretrained(target)
     (target / "README.md").write_text(_card(checkpoint, base, dtype, adapter))
-    if steps := checkpoint.steps_of_an_unfinished_run:
-        print(
-            f"sinternal_verl: warning: {checkpoint.step} is of a run that has not ended: its last checkpoint is of "
-            f"step {steps[0]}, and it is to end at step {steps[1]}. The command that started it goes on from there.",
-            file=sys.stderr,
-        )
-    if not base:
-        print("note: the run left no record of its base model, and none was given with --base: not compared")
-    print(f"sinternal_verl: wrote {target} ({'adapter, ' if adapter else ''}{str(dtype).removeprefix('torch.')})")
-    return 0
+    return dtype
 
 
 def _whole(checkpoint: Checkpoint) -> "PreTrainedModel":

@@ -1,7 +1,7 @@
 """Several calls to a Ray actor in one: a Ray call costs either side a millisecond or more of Python, and a
 small guard takes less for a verdict.
 
-What is asked of an actor within one turn of the event loop travels together, `MOST` at a time, and comes
+What is asked of an actor within one turn of the event loop travels together, `MAX_CALLS` at a time, and comes
 back together, each with its result or its exception: what a reward worker asks in a burst also reaches the
 guard's engine in one. Only calls of about the same time limit do, so that none waits for another beyond its own.
 """
@@ -13,13 +13,15 @@ from weakref import WeakKeyDictionary
 
 import ray
 
-MOST = 64
+from sinternal_verl.guard.errors import CallFailed
+
+MAX_CALLS = 64
 """Calls in one; who asks more waits for a part of them only."""
 
-ALIKE = 1.1
+MAX_TIMEOUT_RATIO = 1.1
 """Between the longest and the shortest time limit of calls that travel together."""
 
-EARLIER, EARLIER_S = 0.1, 2.0
+RETURN_MARGIN, MAX_RETURN_MARGIN_S = 0.1, 2.0
 """Share of a call's time, and at most seconds, before whose end the actor gives it up: what came with it is
 then back in time."""
 
@@ -32,17 +34,15 @@ _CARRIED = (ValueError, TimeoutError, asyncio.TimeoutError)
 """Exceptions that travel as they are, beside our own: those of libraries may not survive the way."""
 
 
-class CallFailed(RuntimeError):
-    """The method raised an exception of a library, which it names."""
-
-
 class Answers:
     """The actor's side."""
 
     async def answer(self, *calls: Call) -> list[Any]:
         """Of each call its result, or its exception: `TimeoutError` where it took too long."""
         tries = (
-            asyncio.wait_for(getattr(self, method)(*arguments), within_s - min(EARLIER * within_s, EARLIER_S))
+            asyncio.wait_for(
+                getattr(self, method)(*arguments), within_s - min(RETURN_MARGIN * within_s, MAX_RETURN_MARGIN_S)
+            )
             for method, arguments, within_s in calls
         )
         return [_portable(result) for result in await asyncio.gather(*tries, return_exceptions=True)]
@@ -85,7 +85,7 @@ class Mailbox:
         return await asyncio.wait_for(future, within_s)
 
     def _send(self, loop: asyncio.AbstractEventLoop) -> None:
-        for asked in _alike(self._asked.pop(loop)):
+        for asked in _parts(self._asked.pop(loop)):
             delivery = loop.create_task(self._deliver(asked))
             self._deliveries.add(delivery)
             delivery.add_done_callback(self._deliveries.discard)
@@ -114,11 +114,11 @@ class Mailbox:
                 future.set_result(result)
 
 
-def _alike(asked: list[Asked]) -> Iterator[list[Asked]]:
+def _parts(asked: list[Asked]) -> Iterator[list[Asked]]:
     """In parts of calls that may travel together."""
     part: list[Asked] = []
     for each in sorted(asked, key=lambda each: each[0][2]):
-        if part and (len(part) == MOST or each[0][2] > ALIKE * part[0][0][2]):
+        if part and (len(part) == MAX_CALLS or each[0][2] > MAX_TIMEOUT_RATIO * part[0][0][2]):
             yield part
             part = []
         part.append(each)

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sinternal_verl.data.adapter import RowError, lookup, text_of
 from sinternal_verl.data.contamination import Evaluation, Fingerprint
+from sinternal_verl.data.findings import Findings
 from sinternal_verl.data.readers import SourceError, Unreadable, open_source
-from sinternal_verl.data.report import Findings
-from sinternal_verl.data.rows import RowError, lookup, text_of
 from sinternal_verl.data.safety import Harm, SafetyReader
 from sinternal_verl.data.seen import SeenPrompts
 

@@ -136,7 +136,7 @@ def text_of(column: str, value: Any, integer: bool = False) -> str:
     >>> text_of("answer", True, integer=True)
     Traceback (most recent call last):
     ...
-    sinternal_verl.data.rows.RowError: answer is True, not a string or an integer
+    sinternal_verl.data.adapter.RowError: answer is True, not a string or an integer
     """
     if value is None:
         raise RowError(f"{column} is missing or null")

@@ -15,19 +15,16 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl import __version__
-from sinternal_verl.data.contamination import Evaluation, read_evaluation
+from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.readers import Source, SourceError
 from sinternal_verl.doctor.problem import report
-from sinternal_verl.verify.agreement import GuardWriter, agreement, guard_requests
-from sinternal_verl.verify.baseline import Answers
+from sinternal_verl.verify.build import Build
 from sinternal_verl.verify.evaluate import Verification, evaluate
 from sinternal_verl.verify.fill import Filled, Request, fill
-from sinternal_verl.verify.output import row_of, write_rows
-from sinternal_verl.verify.prompts import Prompts
-from sinternal_verl.verify.report import CARD, write_report
-from sinternal_verl.verify.select import Selection
+from sinternal_verl.verify.report import CARD, GuardWriter, agreement, guard_requests, write_report
+from sinternal_verl.verify.requests import Prompts
+from sinternal_verl.verify.select import Selection, row_of, write_rows
 from sinternal_verl.verify.settings import BUILD, BuildSettings, Stage, build_settings, compose_build, find_problems
-from sinternal_verl.verify.stages import Build
 from sinternal_verl.verify.store import Store, StoreError
 from sinternal_verl.verify.writer import Limits, WriterSettings, WriterUnusable, open_writer
 
@@ -53,8 +50,6 @@ def verify(overrides: Sequence[str], stages: Sequence[Stage] = BUILD) -> int:
             return _fail(report(problems))
         settings = build_settings(config)
         evaluations = tuple(read_evaluation(name) for name in settings.against)
-        if settings.target == "answer":
-            return _build_answers(settings, evaluations)
         prompts = Prompts(settings.prompts, settings.label, evaluations, settings.shard)
         total = sum(1 for _ in prompts)
         if prompts.bad.count or not total:
@@ -152,18 +147,6 @@ def _show(settings: BuildSettings, prompts: Prompts) -> int:
                     row |= {"thought": answer.thought, "answer": answer.text, **said}
                     row["verdict"] = None if isinstance(found, str) else found.verdict
                 print(json.dumps(row, ensure_ascii=False))
-    return 0
-
-
-def _build_answers(settings: BuildSettings, evaluations: tuple[Evaluation, ...]) -> int:
-    """The baseline ``target=answer``: nobody is asked anything."""
-    answers = Answers(settings.prompts, settings.thinks, settings.seed, settings.fraction, evaluations)
-    made_of = _made_of(settings, answers.source)
-    _record(settings, made_of)
-    written = write_rows(answers, settings.out / DATA, made_of)
-    if not _counted(written, answers.counts, settings):
-        return 2
-    write_report(settings.out / DATA, settings.seed, answers.counts)
     return 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from sinternal_verl.curves import Step, read_steps
+from sinternal_verl.runs.curves import Step, read_steps
 
 POLL_S = 1.0
 

@@ -17,13 +17,13 @@ from typing import Literal
 
 Label = Literal["safe", "unsafe"]
 
-LINE = "Verdict: {}"
-TAGS = ("<think>", "</think>")
+VERDICT_LINE = "Verdict: {}"
+THOUGHT_TAGS = ("<think>", "</think>")
 
 _LOOKS_LIKE = re.compile(r"[\W_]*verdict\b[\W_]*(?::|is\b|=)", re.IGNORECASE)
 """A line that means to be one; what is formed otherwise must not pass for absent."""
 
-_VERDICTS: dict[str, Label] = {LINE.format("safe"): "safe", LINE.format("unsafe"): "unsafe"}
+_VERDICTS: dict[str, Label] = {VERDICT_LINE.format("safe"): "safe", VERDICT_LINE.format("unsafe"): "unsafe"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def parse(text: str, critique: bool = True) -> Critique | str:
     if critique and not before:
         return "no critique"
     # It becomes a thought between these.
-    if any(tag in before for tag in TAGS):
+    if any(tag in before for tag in THOUGHT_TAGS):
         return "thought tags in the critique"
     return Critique(before, verdict)
 

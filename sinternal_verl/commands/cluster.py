@@ -1,8 +1,10 @@
-"""Wait until every node of an allocation has joined a Ray cluster, and name those that have not."""
+"""`sinternal-verl cluster wait`: wait until every node of an allocation has joined a Ray cluster."""
 
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 LABEL = "sinternal/node"
 """Each raylet is started with ``--labels sinternal/node=NAME``: Ray's own names of nodes are their addresses,
@@ -13,6 +15,16 @@ POLL_S = 1.0
 
 class NodesMissing(RuntimeError):
     """The deadline passed; the message names the nodes that have not joined. Or there is no cluster to join."""
+
+
+def wait(address: str, names: Sequence[str], limit_s: float) -> int:
+    """Wait and report; return 0, or 1 where nodes are missing."""
+    try:
+        wait_for_nodes(address, names, limit_s, partial(print, flush=True))
+    except NodesMissing as error:
+        print(f"sinternal_verl: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def wait_for_nodes(

@@ -2,9 +2,9 @@
 
 from typing import get_args
 
+from sinternal_verl.scoring.critique import parse
 from sinternal_verl.scoring.response import Thought, final_answer
 from sinternal_verl.scoring.score import Outcome, Sample, Score
-from sinternal_verl.verify.verdict import parse
 
 LABELS = ("safe", "unsafe")
 

@@ -1,59 +1,18 @@
 """`sinternal-verl doctor [hydra overrides...]`: the same checks, without starting anything."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from sinternal_verl.config import RECIPE, compose_config, with_defaults
 from sinternal_verl.doctor.checks import run_checks
 from sinternal_verl.doctor.fits import memory_table
 from sinternal_verl.doctor.flash_attn import attention_line
 from sinternal_verl.doctor.placement import placement_table
 from sinternal_verl.doctor.problem import problems_of, report
-
-MAINS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
-"""verl's mains and the name of the configuration each starts from."""
-
-RECIPE = "+recipe=sinternal_grpo"
-"""What is meant where no recipe is given."""
-
-
-def with_defaults(overrides: Sequence[str], *defaults: str) -> list[str]:
-    """`RECIPE` and ``defaults``, less those whose keys are given, then the overrides.
-
-    >>> with_defaults(["guard=ray_actor"], "guard=none")
-    ['+recipe=sinternal_grpo', 'guard=ray_actor']
-    >>> with_defaults(["+recipe=mine"], "guard=none")
-    ['guard=none', '+recipe=mine']
-    """
-    given = {_key(override) for override in overrides}
-    return [*(default for default in (RECIPE, *defaults) if _key(default) not in given), *overrides]
-
-
-def compose_config(overrides: list[str]) -> DictConfig:
-    """Compose the overrides as verl's own main would.
-
-    Raises:
-        hydra.errors.HydraException: an override or a recipe that does not exist.
-    """
-    with initialize_config_module("verl.trainer.config", version_base=None):
-        return compose(MAINS[main_of(overrides)], overrides=overrides)
-
-
-def main_of(overrides: Sequence[str]) -> str:
-    """The key of `MAINS`: ``+recipe=…sft…`` means verl's SFT main.
-
-    >>> main_of(["+recipe=sinternal_sft_cpu"]), main_of(["data.seed=1"])
-    ('sft', 'grpo')
-    """
-    return "sft" if any(_key(o) == "recipe" and "sft" in o for o in overrides) else "grpo"
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+").partition("=")[0]
 
 
 def doctor(overrides: list[str]) -> int:

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 import ray
 from omegaconf import DictConfig, OmegaConf
 
-from sinternal_verl.doctor.command import compose_config, main_of, with_defaults
+from sinternal_verl.config import compose_config, main_of, with_defaults
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.problem import Problem, problems_of
 from sinternal_verl.gpus import REPLICAS, given, gpus_for
-from sinternal_verl.guard.backend import GuardUnavailable
+from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.guard.replica import end_guard, guard_settings, start_guard
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import pyarrow as pa
 from omegaconf import OmegaConf
 
+from sinternal_verl.config import compose_config, get, is_ppo, with_defaults
+from sinternal_verl.data.adapter import lookup
+from sinternal_verl.data.findings import Findings
 from sinternal_verl.data.readers import FROM_ZERO, read_parquet
-from sinternal_verl.data.report import Findings
-from sinternal_verl.data.rows import lookup
-from sinternal_verl.data.seen import digest
-from sinternal_verl.doctor.command import compose_config, with_defaults
 from sinternal_verl.doctor.data import GROUND_TRUTH, check_type, open_files, rl_columns, rl_keys, type_of
-from sinternal_verl.doctor.problem import Problem, get, is_ppo
+from sinternal_verl.doctor.problem import Problem
 from sinternal_verl.doctor.scorers import lacks_guard
+from sinternal_verl.hashing import digest
 from sinternal_verl.scoring.registry import BoundScorer, Router
 
 INDEX = "extra_info.index"

@@ -7,12 +7,13 @@ critiques on how an answer was sampled. Two equal answers to a prompt share a cr
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from sinternal_verl.hashing import key_of
+from sinternal_verl.scoring.critique import Critique, parse
 from sinternal_verl.scoring.response import THOUGHT_END
 from sinternal_verl.verify.fill import Request
-from sinternal_verl.verify.prompts import Prompt
+from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.settings import BuildSettings
-from sinternal_verl.verify.store import Store, key_of
-from sinternal_verl.verify.verdict import Critique, parse
+from sinternal_verl.verify.store import Store
 from sinternal_verl.verify.writer import Messages
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 from sinternal_verl import __version__
 from sinternal_verl.scoring.score import Outcome, Sample, Score
 
-AGAIN = frozenset(outcome.name.lower() for outcome in (Outcome.FAILED, Outcome.TIMED_OUT))
+RETRYABLE = frozenset(outcome.name.lower() for outcome in (Outcome.FAILED, Outcome.TIMED_OUT))
 """Outcomes that another try may mend."""
 
 
@@ -81,7 +81,7 @@ class Results:
                 # Failures count only when something stands behind them.
                 if _outcome_of(line) is None:
                     raise ResultsError(f"{self._target}, line {number + 1} is no result: {step}")
-                if _outcome_of(line) not in AGAIN:
+                if _outcome_of(line) not in RETRYABLE:
                     done, whole = number + 1, size
         with self._target.open("ab") as file:
             file.truncate(whole)

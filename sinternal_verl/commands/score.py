@@ -2,7 +2,7 @@
 
 A row has ``prompt`` (a string or messages), ``response``, ``data_source`` and ``ground_truth`` (or verl's
 ``reward_model.ground_truth``). All rows are looked at before a guard is started; rows are then scored many
-at a time, and their results written in the rows' order (`sinternal_verl.scoring.results`).
+at a time, and their results written in the rows' order (`sinternal_verl.commands.results`).
 """
 
 import asyncio
@@ -19,15 +19,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
+from sinternal_verl.commands.results import RETRYABLE, Results
+from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems, running_guard
+from sinternal_verl.config import get
+from sinternal_verl.data.adapter import lookup
+from sinternal_verl.data.findings import Findings
 from sinternal_verl.data.readers import Source, SourceError, Unreadable, open_source
-from sinternal_verl.data.report import Findings
-from sinternal_verl.data.rows import lookup
-from sinternal_verl.doctor.problem import get, report
+from sinternal_verl.doctor.problem import report
 from sinternal_verl.doctor.scorers import lacks_guard
-from sinternal_verl.guard.backend import GuardUnavailable
-from sinternal_verl.guard.local import compose_guard, find_guard_problems, running_guard
+from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.scoring.registry import Router
-from sinternal_verl.scoring.results import AGAIN, Results
 from sinternal_verl.scoring.run import Scoring
 from sinternal_verl.scoring.score import Sample, Score
 
@@ -98,7 +99,7 @@ async def _score_all(
         number += 1
         outcome = result.outcome.name.lower()
         summary[f"{sample.source}, {outcome}"] += 1
-        failed = failed + 1 if outcome in AGAIN else 0
+        failed = failed + 1 if outcome in RETRYABLE else 0
         if failed == FAILURES_IN_A_ROW:
             raise NoJudge(f"{failed} failures in a row, the last: {result.reason}")
 

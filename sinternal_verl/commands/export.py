@@ -1,0 +1,40 @@
+"""`sinternal-verl export`: what it prints and returns."""
+
+import sys
+from pathlib import Path
+
+from sinternal_verl.export.checkpoint import Checkpoint, ExportError
+from sinternal_verl.export.fuse import write_model
+
+
+def export(source: str, out: str, base: str | None, adapter: bool) -> int:
+    """Export and report; return 0, or 2 with a message.
+
+    Args:
+        source: folder of a run, of a step, or of an actor.
+        base: what the run was started from; None takes it from the run's record.
+        adapter: write the LoRA adapter alone.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    target = Path(out).expanduser()
+    try:
+        checkpoint = Checkpoint.find(Path(source).expanduser())
+        base = base or checkpoint.base
+        if target.exists() and any(target.iterdir()):
+            raise ExportError(f"--out {target} is not empty: give another folder")
+        dtype = write_model(checkpoint, target, base, adapter)
+    except (ExportError, OSError) as error:
+        print(f"sinternal_verl: {error}", file=sys.stderr)
+        return 2
+    if steps := checkpoint.steps_of_an_unfinished_run:
+        print(
+            f"sinternal_verl: warning: {checkpoint.step} is of a run that has not ended: its last checkpoint is of "
+            f"step {steps[0]}, and it is to end at step {steps[1]}. The command that started it goes on from there.",
+            file=sys.stderr,
+        )
+    if not base:
+        print("note: the run left no record of its base model, and none was given with --base: not compared")
+    print(f"sinternal_verl: wrote {target} ({'adapter, ' if adapter else ''}{str(dtype).removeprefix('torch.')})")
+    return 0

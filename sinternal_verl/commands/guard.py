@@ -1,0 +1,53 @@
+"""`sinternal-verl guard serve`: replicas behind `sinternal_verl.guard.http`, until the process is told to end."""
+
+import socket
+import sys
+from collections.abc import Sequence
+
+from aiohttp import web
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems, running_guard
+from sinternal_verl.doctor.problem import report
+from sinternal_verl.guard.client import ReplicaClient
+from sinternal_verl.guard.errors import GuardUnavailable
+from sinternal_verl.guard.http import make_app
+
+
+def serve(overrides: Sequence[str], host: str, port: int) -> int:
+    """Serve until the process is told to end; return the exit code.
+
+    Args:
+        overrides: as for verl's main; ``guard=ray_actor`` is understood.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        config = compose_guard(overrides, "ray_actor")
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        print(f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr)
+        return 2
+    guard = config.sinternal.guard
+    if guard.get("backend") != "ray_actor":
+        print(f"sinternal_verl: guard={guard.get('backend')} has no replicas to serve; take ray_actor", file=sys.stderr)
+        return 2
+    # Whoever asks for three lines wants all of them, and first_token leaves the categories out.
+    guard.mode = "decode"
+    if problems := find_guard_problems(config):
+        print(report(problems), file=sys.stderr)
+        return 2
+    try:
+        # Taken before the model loads: another program may have the port.
+        listener = socket.create_server((host, port))
+        with running_guard(config):
+            client = ReplicaClient.look_up(guard.replicas, guard.request_timeout_s)
+            model = guard.engine.model
+            app = make_app(client, model, AutoTokenizer.from_pretrained(model))
+            at = f"http://{host}:{listener.getsockname()[1]}/v1"
+            ready = f"sinternal_verl: {model} at {at}, replicas: {guard.replicas}"
+            web.run_app(app, sock=listener, print=lambda _: print(ready, flush=True))
+    except (GuardUnavailable, OSError) as error:
+        print(f"sinternal_verl: {error}", file=sys.stderr)
+        return 1
+    return 0

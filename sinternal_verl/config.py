@@ -1,0 +1,89 @@
+"""A configuration as verl's own mains compose it, and where the two keep the same value."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig, OmegaConf
+
+MAINS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
+"""verl's mains and the name of the configuration each starts from."""
+
+FSDP = ("fsdp", "fsdp2")
+"""verl's engines for models of transformers as they are."""
+
+RECIPE = "+recipe=sinternal_grpo"
+"""What is meant where no recipe is given."""
+
+
+def with_defaults(overrides: Sequence[str], *defaults: str) -> list[str]:
+    """`RECIPE` and ``defaults``, less those whose keys are given, then the overrides.
+
+    >>> with_defaults(["guard=ray_actor"], "guard=none")
+    ['+recipe=sinternal_grpo', 'guard=ray_actor']
+    >>> with_defaults(["+recipe=mine"], "guard=none")
+    ['guard=none', '+recipe=mine']
+    """
+    given = {_key(override) for override in overrides}
+    return [*(default for default in (RECIPE, *defaults) if _key(default) not in given), *overrides]
+
+
+def compose_config(overrides: list[str]) -> DictConfig:
+    """Compose the overrides as verl's own main would.
+
+    Raises:
+        hydra.errors.HydraException: an override or a recipe that does not exist.
+    """
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        return compose(MAINS[main_of(overrides)], overrides=overrides)
+
+
+def main_of(overrides: Sequence[str]) -> str:
+    """The key of `MAINS`: ``+recipe=…sft…`` means verl's SFT main.
+
+    >>> main_of(["+recipe=sinternal_sft_cpu"]), main_of(["data.seed=1"])
+    ('sft', 'grpo')
+    """
+    return "sft" if any(_key(o) == "recipe" and "sft" in o for o in overrides) else "grpo"
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+").partition("=")[0]
+
+
+def get(config: DictConfig, key: str, default: Any = None) -> Any:
+    """The value at a dotted ``key``; ``default`` when it is absent, null or still ``???``."""
+    value = OmegaConf.select(config, key, throw_on_missing=False)
+    return default if value is None or value == "???" else value
+
+
+def sequence_parallel_size(config: DictConfig) -> int:
+    """Ulysses processes that share one sequence in the GRPO main; verl still reads the older key too."""
+    actor = "actor_rollout_ref.actor"
+    keys = (f"{actor}.fsdp_config.ulysses_sequence_parallel_size", f"{actor}.ulysses_sequence_parallel_size")
+    return max(get(config, key, 1) for key in keys)
+
+
+def is_ppo(config: DictConfig) -> bool:
+    """True for the configuration of verl's GRPO/PPO main, False for that of its SFT main."""
+    return "actor_rollout_ref" in config
+
+
+def model_key(config: DictConfig) -> str:
+    """Where the main's model is configured."""
+    return "actor_rollout_ref.model" if is_ppo(config) else "model"
+
+
+def engine_key(config: DictConfig) -> str:
+    """Where the main's FSDP engine is configured."""
+    return "actor_rollout_ref.actor.fsdp_config" if is_ppo(config) else "engine"
+
+
+def strategy_key(config: DictConfig) -> str:
+    """Where the main's training engine is chosen."""
+    return "actor_rollout_ref.actor.strategy" if is_ppo(config) else "engine.strategy"
+
+
+def trains_with_fsdp(config: DictConfig) -> bool:
+    """With either version of verl's FSDP engine, on an accelerator."""
+    return get(config, "trainer.device", "cuda") != "cpu" and get(config, strategy_key(config), "fsdp") in FSDP
