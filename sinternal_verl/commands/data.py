@@ -1,43 +1,70 @@
 """`sinternal-verl data math`, `safety`, `sft`, `mix` and `check`: what they print and return."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl import __version__
-from sinternal_verl.data.adapter import Labels
+from sinternal_verl.data.adapter import Adapter, Labels, Reader, Row, load_adapter
 from sinternal_verl.data.answers import SFT_SCHEMA, Answers
 from sinternal_verl.data.contamination import Evaluation, read_evaluation
-from sinternal_verl.data.convert import ReaderOf, Result, convert, rejected_path
-from sinternal_verl.data.math import MathReader
+from sinternal_verl.data.convert import Result, convert, rejected_path
+from sinternal_verl.data.math import MathAdapter, MathReader
 from sinternal_verl.data.mix import MixError, Part, Tally, contaminated_path, mix
-from sinternal_verl.data.readers import Hub, SourceError, open_source
-from sinternal_verl.data.safety import Harm, SafetyReader
+from sinternal_verl.data.readers import Hub, Source, SourceError, open_source
+from sinternal_verl.data.safety import Harm, SafetyAdapter, SafetyReader
 from sinternal_verl.data.schema import RowWriter
 from sinternal_verl.doctor.rows import CheckError, check_file, load_router
 from sinternal_verl.scoring.registry import ScorerError
+from sinternal_verl.user_code import NEXT_STEP, UserCodeError
 
 
-def convert_math(source: str, out: str, labels: Labels, hub: Hub, skip_bad: bool) -> int:
-    """Convert and report; return 0 when ``out`` was written, else 2."""
-    return _convert(source, out, lambda first, _: MathReader(first, labels), hub, skip_bad)
+def convert_math(source: str, out: str, labels: Labels, hub: Hub, skip_bad: bool, adapter: str | None = None) -> int:
+    """Convert and report; return 0 when ``out`` was written, else 2.
+
+    Args:
+        adapter: the user's file with an ``ADAPTER``; None takes the first of ours that fits.
+    """
+
+    def reader_of(first: Row, opened: Source, own: MathAdapter | None) -> Reader:
+        return MathReader(first, labels, own)
+
+    return _convert(source, out, reader_of, hub, skip_bad, adapter, MathAdapter)
 
 
-def convert_safety(source: str, out: str, labels: Labels, harm: Harm | None, hub: Hub, skip_bad: bool) -> int:
+def convert_safety(
+    source: str, out: str, labels: Labels, harm: Harm | None, hub: Hub, skip_bad: bool, adapter: str | None = None
+) -> int:
     """The same; ``harm`` is the label of all rows where the source has none."""
-    return _convert(source, out, lambda first, opened: SafetyReader(first, labels, harm, opened.rows), hub, skip_bad)
+
+    def reader_of(first: Row, opened: Source, own: SafetyAdapter | None) -> Reader:
+        return SafetyReader(first, labels, harm, opened.rows, own)
+
+    return _convert(source, out, reader_of, hub, skip_bad, adapter, SafetyAdapter)
 
 
-def _convert(source: str, out: str, reader_of: ReaderOf, hub: Hub, skip_bad: bool) -> int:
+def _convert(
+    source: str,
+    out: str,
+    reader_of: Callable[[Row, Source, Adapter | None], Reader],
+    hub: Hub,
+    skip_bad: bool,
+    adapter: str | None,
+    kind: type[Adapter],
+) -> int:
     target = Path(out).expanduser()
     try:
         _check_target(target, [source])
+        own = load_adapter(adapter, kind) if adapter else None
         opened = open_source(source, hub)
         target.parent.mkdir(parents=True, exist_ok=True)
-        result = convert(opened, target, reader_of, skip_bad)
+        result = convert(opened, target, partial(reader_of, own=own), skip_bad)
+    except UserCodeError as error:
+        return _fail(f"--adapter {adapter}: {error}; {NEXT_STEP}")
     except (SourceError, OSError) as error:
         return _fail(str(error))
     for line in result.bad.lines():
