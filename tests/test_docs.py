@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hydra.errors import HydraException
+from test_order import LINES
 
 from sinternal_verl.cli import main
 from sinternal_verl.config import compose_config, with_defaults
@@ -153,3 +154,16 @@ def test_the_index_has_every_page():
     linked = set(LINK.findall(PAGES["docs/README.md"]))
 
     assert {path.name for path in ROOT.glob("docs/*.md")} - {"README.md"} <= linked
+
+
+def test_contributing_has_every_target_of_make():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert set(re.findall(r"^\| `make ([a-z-]+)` \|", PAGES["CONTRIBUTING.md"], re.MULTILINE)) == targets
+
+
+def test_contributing_has_the_order_of_the_packages():
+    lines = re.findall(r"^\| (\d+) \| (.*?) \|", PAGES["CONTRIBUTING.md"], re.MULTILINE)
+
+    assert [tuple(re.findall(r"`(\w+)`", packages)) for _, packages in lines] == list(LINES)
+    assert [int(number) for number, _ in lines] == list(range(1, len(LINES) + 1))
