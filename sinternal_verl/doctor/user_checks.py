@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from sinternal_verl.config import get
 from sinternal_verl.doctor.problem import Finding, Problem
@@ -15,9 +15,9 @@ FUNCTION = "check"
 def run_user_checks(config: DictConfig) -> Iterator[Finding]:
     """What ``check(config)`` of each file finds; a file that has none, or stops, is a problem itself."""
     files = get(config, KEY, [])
-    for path in [files] if isinstance(files, str) else files:
+    for path in files if isinstance(files, ListConfig | list) else [files]:
         try:
-            check = getattr(load(path), FUNCTION, None)
+            check = getattr(load(str(path)), FUNCTION, None)
         except UserCodeError as error:
             yield Problem(KEY, path, str(error), NEXT_STEP)
             continue

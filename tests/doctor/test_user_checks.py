@@ -62,7 +62,8 @@ def test_a_file_that_is_no_check_is_a_problem_and_hides_no_other(found, text, wo
     assert note.reason == "is seen"
 
 
-def test_a_file_that_is_not_there_is_a_problem(grpo_config):
-    (problem,) = run_checks(grpo_config("sinternal.checks=[/no/such.py]"))
+@pytest.mark.parametrize("value", ["[/no/such.py]", "/no/such.py", "5", "[5]"])
+def test_a_file_that_is_not_there_is_a_problem(grpo_config, value):
+    (problem,) = run_checks(grpo_config(f"sinternal.checks={value}"))
 
-    assert problem.value == "/no/such.py" and "FileNotFoundError" in problem.reason
+    assert str(problem.value) == value.strip("[]") and "FileNotFoundError" in problem.reason
