@@ -8,31 +8,58 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl import __version__
-from sinternal_verl.data.adapter import Labels
+from sinternal_verl.data.adapter import Labels, Row
 from sinternal_verl.data.answers import SFT_SCHEMA, Answers
 from sinternal_verl.data.contamination import Evaluation, read_evaluation
 from sinternal_verl.data.convert import ReaderOf, Result, convert, rejected_path
 from sinternal_verl.data.math import MathReader
 from sinternal_verl.data.mix import MixError, Part, Tally, contaminated_path, mix
-from sinternal_verl.data.readers import Hub, SourceError, open_source
+from sinternal_verl.data.readers import Hub, Source, SourceError, open_source
 from sinternal_verl.data.safety import Harm, SafetyReader
 from sinternal_verl.data.schema import RowWriter
 from sinternal_verl.doctor.rows import CheckError, check_file, load_router
 from sinternal_verl.scoring.registry import ScorerError
+from sinternal_verl.scoring.response import Thought
 
 
-def convert_math(source: str, out: str, labels: Labels, hub: Hub, skip_bad: bool) -> int:
-    """Convert and report; return 0 when ``out`` was written, else 2."""
-    return _convert(source, out, lambda first, _: MathReader(first, labels), hub, skip_bad)
+def convert_math(
+    source: str, out: str, name: str | None, index: str | None, split: str | None, skip_bad: bool, **hub: str | None
+) -> int:
+    """Convert and report; return 0 when ``out`` was written, else 2.
+
+    Args:
+        name, index, split: as those of `Labels`.
+        hub: of `_hub`.
+    """
+    labels = Labels(name=name, split=split, index=index)
+    return _convert(source, out, lambda first, _: MathReader(first, labels), skip_bad, **hub)
 
 
-def convert_safety(source: str, out: str, labels: Labels, harm: Harm | None, hub: Hub, skip_bad: bool) -> int:
+def convert_safety(
+    source: str,
+    out: str,
+    name: str | None,
+    index: str | None,
+    split: str | None,
+    harm: Harm | None,
+    skip_bad: bool,
+    **hub: str | None,
+) -> int:
     """The same; ``harm`` is the label of all rows where the source has none."""
-    return _convert(source, out, lambda first, opened: SafetyReader(first, labels, harm, opened.rows), hub, skip_bad)
+    labels = Labels(name=name, split=split, index=index)
+
+    def reader_of(first: Row, opened: Source) -> SafetyReader:
+        return SafetyReader(first, labels, harm, opened.rows)
+
+    return _convert(source, out, reader_of, skip_bad, **hub)
 
 
-def _convert(source: str, out: str, reader_of: ReaderOf, hub: Hub, skip_bad: bool) -> int:
-    target = Path(out).expanduser()
+def _hub(hub_config: str | None, hub_split: str | None, revision: str | None) -> Hub:
+    return Hub(config=hub_config, split=hub_split, revision=revision)
+
+
+def _convert(source: str, out: str, reader_of: ReaderOf, skip_bad: bool, **of_hub: str | None) -> int:
+    target, hub = Path(out).expanduser(), _hub(**of_hub)
     try:
         _check_target(target, [source])
         opened = open_source(source, hub)
@@ -56,16 +83,17 @@ def _convert(source: str, out: str, reader_of: ReaderOf, hub: Hub, skip_bad: boo
     return _fail(f"{out} was not written: there is no good row in {source}")
 
 
-def write_answers(
-    source: str, out: str, thinks: bool, fraction: float, seed: int, against: Sequence[str], hub: Hub
+def convert_answers(
+    source: str, out: str, thought: Thought, fraction: float, seed: int, against: Sequence[str], **hub: str | None
 ) -> int:
     """Write the whole answers of a set for verl's SFT and report; return 0 when ``out`` was written, else 2."""
-    target = Path(out).expanduser()
+    target, thinks = Path(out).expanduser(), thought == "required"
     try:
         _check_target(target, [source, *against])
         if not 0 < fraction <= 1:
             raise SourceError(f"--fraction {fraction:g}: it must be in (0, 1]; 1 takes all, 0.5 half")
-        answers = Answers(open_source(source, hub), thinks, seed, fraction, [read_evaluation(name) for name in against])
+        evaluations = [read_evaluation(name) for name in against]
+        answers = Answers(open_source(source, _hub(**hub)), thinks, seed, fraction, evaluations)
         target.parent.mkdir(parents=True, exist_ok=True)
         with RowWriter(target, SFT_SCHEMA) as writer:
             for row in answers:
@@ -152,7 +180,7 @@ def _outcome(tally: Tally) -> str:
     return f"{tally.part}: rows {tally.matched:,}, {contaminated}, repeated {tally.repeated:,}, taken {tally.taken:,}"
 
 
-def check(file: str, overrides: list[str]) -> int:
+def check(file: str, overrides: Sequence[str]) -> int:
     """Check a parquet file against what a run's scorers need; return 0 when it is fit, else 2."""
     try:
         router, keys = load_router(overrides)
