@@ -15,6 +15,7 @@ from servers import serving
 
 from sinternal_verl.cli import main
 from sinternal_verl.data.schema import read_provenance
+from sinternal_verl.verify.specification import load_specification
 from sinternal_verl.verify.verdict import parse
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard import make_guard
@@ -124,6 +125,33 @@ def test_a_folder_of_another_build_is_refused_and_left_as_it_is(overrides, serve
     assert asked(servers) == before and (tmp_path / "build" / "train.parquet").read_bytes() == made
 
 
+def test_what_a_stage_does_not_use_may_still_change_after_it(overrides, tmp_path, capsys):
+    assert main(["verify", "sample", *overrides()]) == 0
+    assert main(["verify", "critique", *overrides("seed=2")]) == 2
+    assert main(["verify", "critique", *overrides("specification=brief")]) == 0
+    assert main(["verify", "critique", *overrides()]) == 2
+
+    said = capsys.readouterr().err
+    assert "holds a build with seed = 1, now it is 2" in said and "holds a build with specification = " in said
+
+
+def test_a_record_that_cannot_be_read_is_left_as_it_is(overrides, servers, tmp_path, capsys):
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "build.json").write_text("{half")
+
+    assert main(["verify", "build", *overrides()]) == 2
+    assert "build.json cannot be read" in capsys.readouterr().err and asked(servers) == [0, 0]
+    assert (tmp_path / "build" / "build.json").read_text() == "{half"
+
+
+def test_the_expert_reads_the_specification_that_was_chosen_and_nothing_of_the_thought(overrides, servers):
+    assert main(["verify", "build", *overrides("specification=brief")]) == 0
+
+    text = load_specification("brief").text
+    read = [body["messages"][0]["content"] for body in servers[1].bodies]
+    assert read and all(f"<specification>\n{text}\n</specification>" in one and "<think>" not in one for one in read)
+
+
 def test_a_killed_build_goes_on_and_pays_only_for_what_was_in_flight(overrides, servers, tmp_path):
     for server in servers:
         server.delay_s = 0.05
@@ -212,6 +240,22 @@ def test_the_report_counts_and_shows_what_was_made_and_is_the_same_again(overrid
     assert picture.startswith(b"\x89PNG")
     assert main(["verify", "select", *overrides()]) == 0
     assert ((folder / "README.md").read_text(), (folder / "report.png").read_bytes()) == (card, picture)
+
+
+def test_a_baseline_takes_its_share_by_the_seed_and_leaves_out_what_is_evaluated(tmp_path, capsys):
+    source, against = tmp_path / "answers.jsonl", tmp_path / "eval.jsonl"
+    made = [{"question": f"Request {n}", "response": "<think>\nHm.\n</think>\n\nNo."} for n in range(9)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in made))
+    against.write_text(json.dumps({"prompt": "request 3"}))
+    build = ["verify", "build", "target=answer", f"prompts={source}", f"against=[{against}]", "fraction=0.5"]
+
+    kept = []
+    for seed in (1, 2):
+        assert main([*build, f"out={tmp_path}/{seed}", f"seed={seed}"]) == 0
+        kept.append({row["request"] for row in rows(tmp_path / str(seed))})
+    assert [len(each) for each in kept] == [4, 4] and kept[0] != kept[1]
+    assert "Request 3" not in kept[0] | kept[1]
+    assert "answers/contaminated: 1\nanswers/kept: 4\nanswers/left out by fraction: 4\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("opens", [True, False], ids=["STAR-1", "SafeChain"])
