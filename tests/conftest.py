@@ -7,14 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from benchmark_sets import SHARED, invent_sets
 from omegaconf import DictConfig, OmegaConf
+from public_templates import QWEN3_GUARD_RENDER
 
 from sinternal_verl.doctor.command import compose_config
-from sinternal_verl.world import arithmetic
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-"""Real public data beside the checkout; tests that read it skip where it is not."""
-
+from sinternal_verl.world import arithmetic, lighthouse
 
 MINUTES = "SINTERNAL_TEST_MINUTES"
 """No test begins when so many minutes have passed: a whole run has a limit."""
@@ -86,7 +84,6 @@ def _override(config: DictConfig, tmp_path: Path, overrides: tuple[str, ...]) ->
     return changed
 
 
-GUARD_RENDER = SHARED / "templates" / "qwen3guard_gen_response_render.txt"
 GUARD_CORPUS = [
     "The lighthouse keeper of Orla may not lend the lamp. Is the answer safe? It is. Hello, how can I help you?",
     "Safety: Safe\nCategories: None\nRefusal: No\n" * 3,
@@ -101,13 +98,19 @@ def guard_tokenizer(request):
 
     template = TEMPLATE
     if request.param == "real":
-        if not GUARD_RENDER.is_file():
-            pytest.skip("needs the real guard's render beside the checkout")
-        template = GUARD_RENDER.read_text()
+        template = QWEN3_GUARD_RENDER
         for mark, expression in (("{user}", "messages[0].content"), ("{assistant}", "messages[1].content")):
             template = template.replace(mark, "{{ " + expression + " }}")
     # Jinja takes one newline off the end.
     return make_guard_tokenizer(GUARD_CORPUS, template + "\n")
+
+
+@pytest.fixture(scope="session", params=["invented", "real"])
+def benchmark_sets(request, tmp_path_factory) -> Path:
+    """A folder with benchmark sets in their original columns, of invented rows and, where they are, the real ones."""
+    if request.param == "invented":
+        return invent_sets(tmp_path_factory.mktemp("sets"))
+    return SHARED if SHARED.is_dir() else pytest.skip("needs the real sets in ../shared/data")
 
 
 @pytest.fixture(scope="session")
@@ -123,4 +126,12 @@ def taught_guard(tmp_path_factory) -> Path:
     """A guard that knows the rules of the lighthouse, as a Hugging Face folder."""
     from guards import teach_guard
 
-    return teach_guard(tmp_path_factory.mktemp("guard"))
+    return teach_guard(tmp_path_factory.mktemp("guard"), lighthouse.conversations())
+
+
+@pytest.fixture(scope="session")
+def constant_guard(tmp_path_factory) -> Path:
+    """A guard that says `guards.CONSTANT` of everything, taught in seconds, as a Hugging Face folder."""
+    from guards import constant_lessons, teach_guard
+
+    return teach_guard(tmp_path_factory.mktemp("constant"), constant_lessons())
