@@ -1,4 +1,4 @@
-"""doctor on a real Ray cluster that was started beforehand, as on Slurm."""
+"""A real Ray cluster that was started beforehand, as on Slurm."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from processes import end_all
 
+from sinternal_verl.cli import main
 from sinternal_verl.doctor.checks import find_problems
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
@@ -24,6 +25,7 @@ def cluster(tmp_path, monkeypatch):
     port = 6399
     before = set(psutil.pids())
     options = ["--head", f"--port={port}", "--num-gpus=2", "--num-cpus=8", "--include-dashboard=false"]
+    options.append("--labels=sinternal/node=n1")
     environment = os.environ | {"RAY_TMPDIR": str(Path("/tmp") / f"ray-test-{os.getpid()}")}
     subprocess.run([RAY, "start", *options], check=True, capture_output=True, env=environment, timeout=100)
     yield f"127.0.0.1:{port}"
@@ -31,7 +33,7 @@ def cluster(tmp_path, monkeypatch):
     end_all([p for p in started if f"{port}" in " ".join(p.cmdline()) or p.name().startswith("ray::")])
 
 
-def test_the_cluster_itself_is_asked(cluster, grpo_config):
+def test_doctor_asks_the_cluster_itself(cluster, grpo_config):
     join = [
         f"ray_kwargs.ray_init.address={cluster}",
         "ray_kwargs.ray_init.num_cpus=null",
@@ -42,3 +44,11 @@ def test_the_cluster_itself_is_asked(cluster, grpo_config):
     assert find_problems(grpo_config(*join, "sinternal.guard.n_gpus=1")) == []
     (problem,) = find_problems(grpo_config(*join, "sinternal.guard.n_gpus=2"))
     assert problem.key == "sinternal.guard.n_gpus" and "1 nodes with 2 GPUs" in problem.reason
+
+
+def test_a_node_that_has_not_joined_is_named(cluster, capsys):
+    assert main(["cluster", "wait", "--timeout", "3", cluster, "n1", "n2"]) == 1
+
+    said = capsys.readouterr()
+    assert "n1 has joined; 1 of 2" in said.out + said.err
+    assert f"n2 did not join {cluster} within 3 s" in said.err
