@@ -21,11 +21,14 @@ _STARTED = time.monotonic()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where time may run out, begin each day with another file, so that none is always left out."""
+    """Where time may run out, begin with the files of `make test`, and each day with another of the others, so that
+    none is always left out. The tests of a file stay together: they share what takes long."""
     if MINUTES in os.environ and items:
-        files = list(dict.fromkeys(item.path for item in items))
-        first = datetime.date.today().toordinal() % len(files)
-        items.sort(key=lambda item: (files.index(item.path) - first) % len(files))
+        first = {item.path for item in items if not item.get_closest_marker("long")}
+        others = list(dict.fromkeys(item.path for item in items if item.path not in first))
+        shift = datetime.date.today().toordinal() % max(len(others), 1)
+        turns = dict.fromkeys(first, 0) | {file: 1 + n for n, file in enumerate(others[shift:] + others[:shift])}
+        items.sort(key=lambda item: turns[item.path])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
