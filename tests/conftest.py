@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from benchmark_sets import SHARED, invent_sets
 from omegaconf import DictConfig, OmegaConf
 from public_templates import QWEN3_GUARD_RENDER
@@ -18,6 +19,11 @@ MINUTES = "SINTERNAL_TEST_MINUTES"
 """No test begins when so many minutes have passed: a whole run has a limit."""
 
 _STARTED = time.monotonic()
+
+
+def pytest_configure() -> None:
+    # Workers of xdist share the cores: more threads of small models wait for each other.
+    torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
