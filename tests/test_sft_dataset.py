@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SHARED
 from omegaconf import OmegaConf
+from public_templates import R1_DISTILL
 from transformers import AutoTokenizer
 
 from sinternal_verl.data.sft import PromptCompletionDataset
@@ -31,14 +31,9 @@ def dataset(world, tmp_path, rows=None, template=None, **config):
     return PromptCompletionDataset(str(file), tokenizer, settings), tokenizer
 
 
-def r1_template():
-    file = SHARED / "templates" / "deepseek_r1_distill.jinja"
-    return file.read_text() if file.exists() else pytest.skip("needs the shared data beside the checkout")
-
-
-@pytest.mark.parametrize("template", [None, r1_template, PLAIN, QWEN3_STYLE], ids=["world", "r1", "plain", "qwen3"])
+@pytest.mark.parametrize("template", [None, R1_DISTILL, PLAIN, QWEN3_STYLE], ids=["world", "r1", "plain", "qwen3"])
 def test_loss_mask_covers_the_completion_and_its_end_token_exactly(world, tmp_path, template):
-    rows, tokenizer = dataset(world, tmp_path, template=template() if callable(template) else template)
+    rows, tokenizer = dataset(world, tmp_path, template=template)
     item = rows[0]
     learned = tokenizer.decode(item["input_ids"][item["loss_mask"].bool()])
     given = tokenizer.decode(item["input_ids"][~item["loss_mask"].bool()])
@@ -51,7 +46,7 @@ def test_loss_mask_covers_the_completion_and_its_end_token_exactly(world, tmp_pa
 
 
 def test_r1_template_opens_the_thought_once(world, tmp_path):
-    rows, tokenizer = dataset(world, tmp_path, template=r1_template())
+    rows, tokenizer = dataset(world, tmp_path, template=R1_DISTILL)
 
     assert tokenizer.decode(rows[0]["input_ids"]).count("<think>") == 1
 
@@ -61,14 +56,14 @@ VERIFICATION = "<think>\nIt lends the lamp.\n</think>\n\nVerdict: unsafe"
 
 @pytest.mark.parametrize(
     ("template", "opened"),
-    [(None, True), (r1_template, True), (PLAIN, False), (QWEN3_STYLE, False)],
+    [(None, True), (R1_DISTILL, True), (PLAIN, False), (QWEN3_STYLE, False)],
     ids=["world", "r1", "plain", "qwen3"],
 )
 def test_of_a_verification_critique_closing_tag_verdict_and_end_are_learned_and_the_thought_is_opened_once(
     world, tmp_path, template, opened
 ):
     rows = [{"prompt": [{"role": "user", "content": "Is it safe?"}], "completion": VERIFICATION}]
-    made, tokenizer = dataset(world, tmp_path, rows, template() if callable(template) else template)
+    made, tokenizer = dataset(world, tmp_path, rows, template)
     item = made[0]
     learned = tokenizer.decode(item["input_ids"][item["loss_mask"].bool()])
 
