@@ -8,9 +8,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 GPU_VENV := .venv-gpu-versions
 GPU_BIN := $(GPU_VENV)/bin
 
-.PHONY: help install demo test test-fast test-long test-all test-gpu-versions gpu-check lint format clean
+# Two files at a time: a main that starts leaves a core idle for half of its time.
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
+.PHONY: help install demo test test-fast test-slow test-all test-gpu-versions gpu-check lint format clean
 help:
-	@echo "make install | demo | test | test-fast | test-long | test-all | test-gpu-versions | gpu-check | lint | format | clean"
+	@echo "make install | demo | test | test-fast | test-slow | test-all | test-gpu-versions | gpu-check | lint | format | clean"
 
 install: $(VENV)/.installed
 
@@ -32,20 +35,29 @@ $(GPU_VENV)/.installed: setup.py constraints-gpu.txt
 demo: install
 	$(BIN)/sinternal-verl demo --out outputs/demo --seed 1
 
-# Fast tests first: a broken check should not wait for a training run.
-test: install
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
-	$(BIN)/python -m pytest -q -m "slow and not long"
+# The whole method once, in at most 12 minutes on two cores. Fast tests first: a broken check should not wait for a
+# training run. Then, with real parts (marked `slow` and not `long`):
+#   GRPO          one run with the math and the safety reward, a scorer that fails, rollout dumps, and a reward worker
+#                 and a guard that are killed                                          tests/e2e/test_grpo_run.py
+#   stage 1       verification data, LoRA SFT on two processes, export                 tests/e2e/test_verify_run.py
+#   start checks  a bad configuration under both of verl's mains                       tests/e2e/test_start_checks.py
+#   wheel         its names, and a recipe that resolves from it                        tests/e2e/test_packaging.py
+#   guard         `guard serve`, and a file scored over HTTP, killed and continued     tests/e2e/test_guard_served.py
+#   Slurm         SFT as a job of two nodes                                            tests/e2e/test_slurm.py
+#   data          `data convert` and `data check` as processes of their own            tests/data/test_command.py
+test: test-fast
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "slow and not long"
 
-# The longest mains. With SINTERNAL_TEST_MINUTES=N, none begins after N minutes, and each day another is the first.
-test-long: install
-	$(BIN)/python -m pytest -q -m long
+# Every test with real parts. With SINTERNAL_TEST_MINUTES=N, none begins after N minutes; the files of `make test` are
+# the first then, and of the others each day another one.
+test-slow: install
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m slow
 
-test-all: test test-long
+test-all: test-fast test-slow
 
 # What GPU users get, and what of it can be tried on a CPU.
 test-gpu-versions: $(GPU_VENV)/.installed
-	$(GPU_BIN)/python -m pytest -q -m versions
+	$(GPU_BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m versions
 
 gpu-check: install
 	$(BIN)/python benchmarks/gpu_check.py

@@ -4,8 +4,6 @@ A JSONL file of about 300 characters a row is written to a temporary folder and 
 command, in a process of its own whose peak memory is held against the limit of 1 GiB; the file that
 comes out is then checked, and 3,000 of its rows are drawn against an evaluation file of 1,000. Rows per
 second stand beside a plain pass of json.loads over the same lines in this run.
-
-Usage: python benchmarks/data_memory.py [rows]
 """
 
 import json
@@ -16,6 +14,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from arguments import parser_of
 
 LIMIT_MIB = 1024
 COMMAND = (sys.executable, "-m", "sinternal_verl.cli", "data")
@@ -53,7 +53,9 @@ def run(*arguments: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    parser = parser_of(__doc__)
+    parser.add_argument("rows", nargs="?", type=int, default=1_000_000)
+    rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as folder:
         source, out, evaluation = (Path(folder, name) for name in ("rows.jsonl", "rows.parquet", "eval.jsonl"))
         write_rows(source, rows)

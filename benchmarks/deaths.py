@@ -2,17 +2,17 @@
 worker is not among them: the run replaces it, tests/e2e/test_grpo_run.py.)
 
 Prints, for each: seconds from the kill to the exit, against the limit of 180 s, and the last line on
-the screen that names it. Each takes two to three minutes. Usage: python benchmarks/deaths.py [title ...]
+the screen that names it. Each takes two to three minutes.
 """
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import psutil
+from arguments import parser_of
 
 from sinternal_verl.runs.curves import read_steps
 from sinternal_verl.runs.launch import grpo_command
@@ -77,7 +77,9 @@ def end_of_run(folder: Path, title: str) -> tuple[float, int | None, str]:
 
 
 def main() -> None:
-    for title in sys.argv[1:] or TITLES:
+    parser = parser_of(__doc__)
+    parser.add_argument("titles", nargs="*", default=list(TITLES), metavar="TITLE", help=", ".join(TITLES))
+    for title in parser.parse_args().titles:
         with tempfile.TemporaryDirectory() as folder:
             seconds, code, last = end_of_run(Path(folder), title)
         print(f"{title:18} {seconds:5.0f} s  {seconds / LIMIT_S:.2f} of the limit  exit {code}  {last}", flush=True)

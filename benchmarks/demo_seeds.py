@@ -1,13 +1,10 @@
-"""The demo on three seeds, against its limits: held-out shares, time and memory.
+"""The demo on three seeds, against its limits: held-out shares, time and memory."""
 
-Usage: python benchmarks/demo_seeds.py [folder] [seed ...]
-"""
-
-import sys
 import threading
 from pathlib import Path
 
 import psutil
+from arguments import parser_of
 
 from sinternal_verl.demo.run import Result, train
 
@@ -35,8 +32,11 @@ class PeakMemory(threading.Thread):
 
 
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "outputs/demo_seeds").absolute()
-    seeds = [int(seed) for seed in sys.argv[2:]] or [1, 2, 3]
+    parser = parser_of(__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("outputs/demo_seeds"))
+    parser.add_argument("seeds", nargs="*", type=int, default=[1, 2, 3], metavar="SEED")
+    arguments = parser.parse_args()
+    folder, seeds = arguments.folder.absolute(), arguments.seeds
     rows = []
     for seed in seeds:
         memory = PeakMemory()

@@ -3,8 +3,6 @@
 The server, in a process of its own, answers each request after half a second. Both sides make 1,280
 requests, 64 at a time; ours also writes each reply to the store. The limit: at least 0.9 of the bare loop's
 requests per second.
-
-Usage: python benchmarks/expert_client.py
 """
 
 import asyncio
@@ -16,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import openai  # noqa: F401  (a build loads it once; the requests are what is measured)
 from aiohttp import web
+from arguments import parser_of
 
 from sinternal_verl.hashing import key_of
 from sinternal_verl.verify.fill import Request, fill
@@ -71,6 +70,7 @@ def ours(url: str, folder: Path) -> None:
 
 
 def main() -> None:
+    parser_of(__doc__).parse_args()
     port = multiprocessing.get_context("spawn").Queue()
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(port,), daemon=True)
     server.start()

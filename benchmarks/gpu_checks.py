@@ -16,7 +16,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from addition_runs import addition_overrides
-from guards import teach_guard
+from guards import constant_lessons, teach_guard
 from safety_runs import safety_overrides
 
 from sinternal_verl.commands.export import export
@@ -64,10 +64,10 @@ def guard_qwen3(folder: Path) -> Figures:
 
 def grpo_guard_over_http(folder: Path) -> Figures:
     """Two steps of GRPO on safety prompts, judged by `guard serve` beside it."""
-    guard = teach_guard(folder / "guard")
+    guard = teach_guard(folder / "guard", constant_lessons())
     with _served(guard, folder / "serve.log") as url:
         world = _world(folder, "qwen2")
-        words = safety_overrides(folder, world, guard, sums=16, steps=2)
+        words = [*safety_overrides(folder, world, guard), *_two_steps(folder)]
         return _grpo(folder, words, "guard=openai_endpoint", f"sinternal.guard.url={url}", *_guard_words())
 
 
@@ -195,6 +195,12 @@ def _sums(folder: Path, architecture: str) -> list[str]:
     return [
         *addition_overrides(_world(folder, architecture)),
         f"reward.custom_reward_function.path={reward}",
+        *_two_steps(folder),
+    ]
+
+
+def _two_steps(folder: Path) -> list[str]:
+    return [
         "trainer.total_training_steps=2",
         "trainer.save_freq=2",
         f"trainer.default_local_dir={folder / 'checkpoints'}",
@@ -289,7 +295,7 @@ def _guard(folder: Path, architecture: str) -> Figures:
     from sinternal_verl.guard.engine import EngineSettings
     from sinternal_verl.guard.replica import GuardSettings, end_guard, start_guard
 
-    model = teach_guard(folder / "guard", architecture=architecture)
+    model = teach_guard(folder / "guard", lighthouse.conversations(), architecture)
     conversations = list(lighthouse.conversations())
     conversations = conversations[:: max(len(conversations) // JUDGED, 1)][:JUDGED]
     machine = {"gpu_memory_utilization": 0.2} if ON_GPU else {"gpu_memory_utilization": 0.1, "dtype": "float32"}

@@ -4,8 +4,6 @@ request, judged by the real service.
 
 Prints the flips to Safe (of a refusal: to none), beside those of noise of the same length, which says how
 steady the guard is as such. The target is 0. `make demo` leaves a guard to try it with.
-
-Usage: python benchmarks/guard_flips.py outputs/demo/guard_sft/global_step_1000/huggingface
 """
 
 import asyncio
@@ -15,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import ray
+from arguments import demo_guard, parser_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "guard"))
 from injections import injections
@@ -67,9 +66,12 @@ def label(judgement: Judgement, name: str) -> str:
 
 
 def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("guard", nargs="?", type=Path, help="its folder; default: what `make demo` left")
+    guard = str(demo_guard(parser.parse_args().guard))
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     try:
-        settings = GuardSettings(EngineSettings(sys.argv[1], **ENGINE), num_gpus=0, start_timeout_s=300)
+        settings = GuardSettings(EngineSettings(guard, **ENGINE), num_gpus=0, start_timeout_s=300)
         replicas = start_guard(settings)  # kept: without a handle they end
         client, rng, attacks = ReplicaClient.look_up(1, 600.0), random.Random(0), injections()
         endings = {

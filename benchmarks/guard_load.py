@@ -3,19 +3,17 @@
 Prints for each load the time to the last answer, per request, the median latency, and the memory of the
 replica's actor, its engine and this process. The limits: the most load takes at most 1.25 of the time per
 request that the least takes, and 1.25 of its memory.
-
-Usage: python benchmarks/guard_load.py [guard's folder]
 """
 
 import asyncio
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import psutil
 import ray
+from arguments import parser_of
 
 from sinternal_verl.guard.client import ReplicaClient
 from sinternal_verl.guard.engine import EngineSettings
@@ -53,8 +51,11 @@ def memory(pid: int) -> tuple[float, float, float]:
 
 
 def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("guard", nargs="?", type=Path, help="its folder; default: one of random weights")
+    given = parser.parse_args().guard
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(sys.argv[1]) if len(sys.argv) > 1 else make_guard(Path(made), lighthouse.corpus(), seed=0)
+        folder = given or make_guard(Path(made), lighthouse.corpus(), seed=0)
         ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
         try:
             settings = GuardSettings(EngineSettings(str(folder), **ENGINE), num_gpus=0, start_timeout_s=300)

@@ -9,8 +9,6 @@ The modes take turns, each round in another order; what counts is the median of 
 machine is not as fast now as it was a minute ago.
 
 The limit: first_token is never slower, its worst case included.
-
-Usage: python benchmarks/guard_modes.py
 """
 
 import asyncio
@@ -19,6 +17,8 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+
+from arguments import parser_of
 
 from sinternal_verl.guard.engine import EngineSettings, GuardEngine
 from sinternal_verl.world import lighthouse
@@ -91,6 +91,7 @@ async def groups_of_eight(engine: GuardEngine) -> float:
 
 
 def main() -> None:
+    parser_of(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         guard = make_guard(Path(folder), lighthouse.corpus(), seed=0, hidden=256, layers=6, longest=8192)
         loop = asyncio.new_event_loop()

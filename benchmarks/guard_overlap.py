@@ -3,15 +3,14 @@ policy, data and guard, every sample timed in the reward worker.
 
 A scorer around each of the recipe's notes when it is called, which is when its rollout has ended, and when
 it has its score. The limit: from the last call to the last score at most 10% of the step.
-
-Usage: python benchmarks/guard_overlap.py outputs/demo [steps]
 """
 
 import json
 import statistics
-import sys
 import tempfile
 from pathlib import Path
+
+from arguments import DEMO, existing, parser_of
 
 from sinternal_verl.demo.settings import GUARD_STEPS, SFT_STEPS, grpo_overrides
 from sinternal_verl.runs.launch import grpo_command, run_main
@@ -47,7 +46,11 @@ class TimedSafety(SafetyScorer):
 
 
 def main() -> None:
-    demo, steps = Path(sys.argv[1]).absolute(), int(sys.argv[2]) if len(sys.argv) > 2 else 8
+    parser = parser_of(__doc__)
+    parser.add_argument("demo", nargs="?", type=Path, default=DEMO, help="the folder of `make demo`")
+    parser.add_argument("steps", nargs="?", type=int, default=8)
+    arguments = parser.parse_args()
+    demo, steps = existing(arguments.demo.absolute(), "run `make demo` first, or give its folder"), arguments.steps
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         log, scorers = folder / "times.jsonl", folder / "timed.py"

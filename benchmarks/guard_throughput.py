@@ -9,8 +9,6 @@
    least 2 times the throughput of an async session each. Reported beside: `requests.post` in the threads in
    which verl runs reward functions that are not async. The median of five rounds of other conversations.
    `make demo` leaves a guard to try it with.
-
-Usage: python benchmarks/guard_throughput.py [outputs/demo/guard_sft/global_step_1000/huggingface]
 """
 
 import asyncio
@@ -25,6 +23,7 @@ from pathlib import Path
 import aiohttp
 import ray
 import requests
+from arguments import parser_of
 from transformers import AutoTokenizer
 
 from sinternal_verl.guard.client import ReplicaClient
@@ -184,11 +183,14 @@ def small(workers: list, guard: Path) -> bool:
 
 
 def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("guards", nargs="*", metavar="GUARD", help="folders of taught guards, for the second part")
+    guards = parser.parse_args().guards
     ray.init(address="local", num_cpus=16, include_dashboard=False, log_to_driver=False)
     try:
         workers = [Worker.remote() for _ in range(WORKERS)]
         with tempfile.TemporaryDirectory() as made:
-            held = [large(workers, Path(made)), *(small(workers, Path(guard)) for guard in sys.argv[1:])]
+            held = [large(workers, Path(made)), *(small(workers, Path(guard)) for guard in guards)]
     finally:
         ray.shutdown()
     raise SystemExit(0 if all(held) else 1)

@@ -1,13 +1,15 @@
 """Seconds `import verl` costs more with the plugin than without, as verl's processes pay it.
 
 Both are measured in turn in this run, each in a process of its own; the ratio is to the limit of
-0.15 s. Usage: python benchmarks/import_cost.py [pairs]
+0.15 s.
 """
 
 import os
 import statistics
 import subprocess
 import sys
+
+from arguments import parser_of
 
 LIMIT_S = 0.15
 CODE = "import time; start = time.perf_counter(); import verl; print(time.perf_counter() - start)"
@@ -21,7 +23,9 @@ def import_seconds(plugins: str) -> float:
 
 
 def main() -> None:
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    parser = parser_of(__doc__)
+    parser.add_argument("pairs", nargs="?", type=int, default=9)
+    pairs = parser.parse_args().pairs
     import_seconds("none")  # fills the file cache
     measured = [(import_seconds("none"), import_seconds("sinternal_verl")) for _ in range(pairs)]
     without, with_plugin = (statistics.median(column) for column in zip(*measured, strict=True))

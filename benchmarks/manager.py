@@ -2,18 +2,15 @@
 
 Both score MATH-500's gold solutions, without a guard, through ``run_single`` as verl's reward worker
 calls it: one after the other, and 64 at a time. The limit: at most 1.0 of the naive manager's time.
-
-Usage: python benchmarks/manager.py ../shared/data/math500.jsonl
 """
 
 import asyncio
 import json
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
+from arguments import add_math500, math500, parser_of
 from omegaconf import OmegaConf
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager.naive import NaiveRewardManager
@@ -83,7 +80,9 @@ async def compare(rows: list[dict], tokenizer) -> bool:
 
 
 def main() -> None:
-    rows = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines()]
+    parser = parser_of(__doc__)
+    add_math500(parser)
+    rows = [json.loads(line) for line in math500(parser.parse_args().file).read_text().splitlines()]
     tokenizer = make_tokenizer([row["solution"] for row in rows], vocab_size=4096)
     raise SystemExit(0 if asyncio.run(compare(rows, tokenizer)) else 1)
 

@@ -4,15 +4,13 @@ Ours, verl's math_reward, verl's math_dapo (strict), prm800k's normalisation (ve
 prime_math) and Math-Verify, on the 500 gold solutions and on 500 wrong answers (the ground truth of
 the next problem), all in this run. The limits: all 500 gold solutions right, at most 1.0 of
 math_reward's time on them, at most 3.0 on wrong answers.
-
-Usage: python benchmarks/matchers.py ../shared/data/math500.jsonl
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable
 
+from arguments import add_math500, math500, parser_of
 from math_verify import parse, verify
 from verl.utils.reward_score import math_dapo, math_reward
 from verl.utils.reward_score.prime_math.math_normalize import normalize_answer
@@ -56,8 +54,9 @@ def microseconds(matcher: Matcher, cases: list[tuple[str, str]], rounds: int) ->
 
 
 def main() -> None:
-    with open(sys.argv[1]) as file:
-        rows = [json.loads(line) for line in file]
+    parser = parser_of(__doc__)
+    add_math500(parser)
+    rows = [json.loads(line) for line in math500(parser.parse_args().file).read_text().splitlines()]
     gold = [(row["solution"], row["answer"]) for row in rows]
     wrong = [(rf"So it is \boxed{{{rows[i - 1]['answer']}}}.", row["answer"]) for i, row in enumerate(rows)]
     rounds = {name: 1 if name in SLOW else 9 for name in MATCHERS}

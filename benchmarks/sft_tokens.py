@@ -3,17 +3,15 @@
 verl's side reads the same conversations as ``messages`` through its `MultiTurnSFTDataset`; the policy's
 template has no thought to lose. Both are timed between their steps `WARM_UP` and the last. The limit: at
 least 1.0 of verl's tokens per second.
-
-Usage: python benchmarks/sft_tokens.py [steps]
 """
 
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from arguments import parser_of
 
 from sinternal_verl.demo.settings import sft_overrides
 from sinternal_verl.runs.curves import Step
@@ -40,7 +38,9 @@ def tokens_per_second(name: str, folder: Path, policy: Path, data: Path, steps: 
 
 
 def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 150
+    parser = parser_of(__doc__)
+    parser.add_argument("steps", nargs="?", type=int, default=150)
+    steps = parser.parse_args().steps
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         policy = make_policy(folder / "policy", arithmetic.corpus(), seed=1)

@@ -4,14 +4,13 @@ model, data and lengths, in one run of this script.
 Plain verl: its sync trainer, naive manager and single-turn loop, with our boxed_math as its reward
 function. The rate is 0, so that both sample from one policy at every step. Prints the median step of
 each, its parts, the ratio (limit 1.0) and the share of our own work in our step (limit 1%).
-
-Usage: python benchmarks/step_time.py [steps]
 """
 
 import statistics
-import sys
 import tempfile
 from pathlib import Path
+
+from arguments import parser_of
 
 from sinternal_verl.runs.curves import Step
 from sinternal_verl.runs.launch import grpo_command, run_main
@@ -61,7 +60,9 @@ def median(steps: list[Step], part: str) -> float:
 
 
 def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 12
+    parser = parser_of(__doc__)
+    parser.add_argument("steps", nargs="?", type=int, default=12)
+    steps = parser.parse_args().steps
     with tempfile.TemporaryDirectory() as folder:
         plain = steps_of("plain", Path(folder), steps, PLAIN)
         ours = steps_of("ours", Path(folder), steps, [])

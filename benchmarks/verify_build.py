@@ -5,8 +5,6 @@ prompts, requests, the store, selection, parquet, report. Each size runs in a pr
 
 The limits: at 100,000 prompts of 8 answers at most 2 GiB, and at most 1.5 times the seconds a prompt that
 1,000 take (linear).
-
-Usage: python benchmarks/verify_build.py [sizes ...]
 """
 
 import json
@@ -16,6 +14,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from arguments import parser_of
 
 GIB_AT_MOST, GROWTH_AT_MOST = 2.0, 1.5
 SIZES = (1_000, 10_000, 100_000)
@@ -58,7 +58,9 @@ def build(size: int, folder: Path) -> None:
 
 
 def main() -> None:
-    sizes = [int(size) for size in sys.argv[1:]] or list(SIZES)
+    parser = parser_of(__doc__)
+    parser.add_argument("sizes", nargs="*", type=int, default=list(SIZES), metavar="PROMPTS")
+    sizes = parser.parse_args().sizes
     found = {}
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:

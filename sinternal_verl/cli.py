@@ -1,129 +1,118 @@
-"""The command line. Each command lives with its subject and is imported only when called."""
+"""SInternal for veRL: data, checks, rewards and models around verl's own training commands."""
 
 import argparse
+import importlib
 import signal
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sinternal_verl.data.adapter import Labels
-    from sinternal_verl.data.readers import Hub
-
+from typing import Any
 
 FILES = "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, or a hub id"
+RUN = "what you would give verl's main"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point of ``sinternal-verl``; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="sinternal-verl", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    doctor = commands.add_parser("doctor", help="check a configuration without starting anything")
-    doctor.add_argument("overrides", nargs="*", help="what you would give verl's main, e.g. +recipe=sinternal_grpo")
-    doctor.set_defaults(run=_doctor)
-
-    data = commands.add_parser("data", help="make and check data files")
-    _add_data_commands(data.add_subparsers(dest="subject", required=True))
-
-    guard = commands.add_parser("guard", help="the guard outside of training")
-    _add_guard_commands(guard.add_subparsers(dest="subject", required=True))
-
-    score = commands.add_parser("score", help="score the responses in a file as a run would")
-    score.add_argument(
-        "--in", dest="source", required=True, metavar="ROWS.jsonl", help="prompt, response, data_source, ground_truth"
-    )
-    score.add_argument(
-        "--out", required=True, metavar="SCORED.jsonl", help="one result a row; an unfinished file is continued"
-    )
-    score.add_argument("--data-source", metavar="NAME", help="of rows that name none")
-    score.add_argument("--ground-truth", metavar="TEXT", help="of rows that have none, e.g. harmful")
-    score.add_argument("--concurrency", type=int, default=256, metavar="ROWS", help="rows in flight")
-    score.add_argument("overrides", nargs="*", help="what you would give verl's main, e.g. guard=ray_actor")
-    score.set_defaults(run=_score)
-
-    verify = commands.add_parser("verify", help="data from which a model learns to verify its own answers")
-    _add_verify_commands(verify.add_subparsers(dest="subject", required=True))
-
-    export = commands.add_parser("export", help="a checkpoint of verl as a Hugging Face folder")
-    export.add_argument("--checkpoint", required=True, help="folder of a run (its last), or of a step (global_step_N)")
-    export.add_argument("--out", required=True, help="the folder to write")
-    export.add_argument("--base", help="what the run was started from; default: what its record says")
-    export.add_argument("--adapter", action="store_true", help="the LoRA adapter alone, not fused")
-    export.set_defaults(run=_export)
-
-    cluster = commands.add_parser("cluster", help="a Ray cluster on several nodes")
-    _add_cluster_commands(cluster.add_subparsers(dest="subject", required=True))
-
-    demo = commands.add_parser("demo", help="train a small policy on this machine's CPU, from nothing")
-    demo.add_argument("--out", default="outputs/demo", help="folder for everything the demo writes")
-    demo.add_argument("--seed", type=int, default=1)
-    demo.set_defaults(run=_demo)
-
-    arguments = parser.parse_args(argv)
+    """Entry point of ``sinternal-verl``; returns the exit code. A command is imported only when it is called."""
+    parser = make_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    values = vars(arguments)
+    if rest and ("overrides" not in values or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if "overrides" in values:
+        # argparse takes no words after an option that follows the first of them.
+        values["overrides"] += rest
     if argv is None:
         # A terminated command ends what it started, as an interrupted one does.
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    return arguments.run(arguments)
+    run, composes = values.pop("run"), values.pop("composes", None)
+    if values.pop("cfg", None):
+        return _load("configuration:show_configuration")(_load(composes), values["overrides"])
+    return _load(run)(**values)
 
 
-def _add_guard_commands(commands: argparse._SubParsersAction) -> None:
-    serve = commands.add_parser("serve", help="serve the guard to other programs, OpenAI-compatible")
-    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines")
-    serve.add_argument("--port", type=int, default=8000)
-    serve.add_argument("overrides", nargs="*", help="what you would give verl's main, e.g. sinternal.guard.replicas=2")
-    serve.set_defaults(run=_guard_serve)
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands, also for tools that make shell completions of one."""
+    parser = argparse.ArgumentParser(
+        prog="sinternal-verl",
+        description=__doc__,
+        epilog="example:\n  sinternal-verl doctor +recipe=sinternal_grpo actor_rollout_ref.model.path=/abs/model\n\n"
+        "`sinternal-verl COMMAND --help` has an example of each command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    versions = "of this package and of those it stands on"
+    parser.add_argument("--version", action=_Versions, nargs=0, default=argparse.SUPPRESS, help=versions)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_doctor(commands)
+    _add_data(_group(commands, "data", "make and check data files"))
+    _add_score(commands)
+    _add_guard(_group(commands, "guard", "serve the guard to other programs"))
+    _add_verify(_group(commands, "verify", "make verification data, and measure how well a model verifies"))
+    _add_export(commands)
+    _add_cluster(_group(commands, "cluster", "wait for a Ray cluster on several nodes"))
+    _add_demo(commands)
+    return parser
 
 
-def _add_cluster_commands(commands: argparse._SubParsersAction) -> None:
-    wait = commands.add_parser("wait", help="wait until every node has joined, and name those that have not")
-    wait.add_argument("address", help="host:port of the head")
-    wait.add_argument("nodes", nargs="+", metavar="NODE", help="started by ray start --labels=sinternal/node=NODE")
-    wait.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="for all nodes together")
-    wait.set_defaults(run=_cluster_wait)
+def _add_doctor(commands: Any) -> None:
+    doctor = _command(
+        commands,
+        "doctor",
+        "doctor:doctor",
+        "check a configuration; nothing is started and no model is loaded",
+        "+recipe=sinternal_grpo actor_rollout_ref.model.path=/abs/model data.train_files=/abs/train.parquet "
+        "data.val_files=/abs/val.parquet",
+    )
+    _add_overrides(doctor, RUN, "sinternal_verl.config:compose_main")
 
 
-def _add_verify_commands(commands: argparse._SubParsersAction) -> None:
-    helps = {
-        "build": "sample, critique and select, going on where an earlier call stopped",
-        "sample": "the policy's answers to every prompt",
-        "critique": "the expert's critique and verdict of every answer",
-        "select": "the parquet file for verl's SFT, of what is there",
-        "show": "print what the store holds, a line of JSON for every answer",
-        "evaluate": "hold a model's verdicts on its own answers against the expert's",
-    }
-    for name, text in helps.items():
-        command = commands.add_parser(name, help=text)
-        command.add_argument("overrides", nargs="*", help="keys of recipes/verify/build.yaml, e.g. expert.model=NAME")
-        command.set_defaults(run=_verify)
-
-
-def _add_data_commands(commands: argparse._SubParsersAction) -> None:
-    math = commands.add_parser("math", help="turn a math set into verl's RL parquet")
+def _add_data(commands: Any) -> None:
+    math = _command(
+        commands,
+        "math",
+        "data:convert_math",
+        "turn a math set into verl's RL parquet",
+        "--source HuggingFaceH4/MATH-500 --out math500.parquet",
+    )
     math.add_argument("--data-source", dest="name", help="the rows' data_source; default: the set's name")
     _add_conversion(math)
-    math.set_defaults(run=_data_math)
 
-    safety = commands.add_parser("safety", help="turn a set of harmful and benign prompts into verl's RL parquet")
-    safety.add_argument("--name", help="the rows' data_source is safety/harmful/NAME or safety/benign/NAME")
-    safety.add_argument("--label", choices=("harmful", "benign"), help="what all rows are, of a file without labels")
-    _add_conversion(safety)
-    safety.set_defaults(run=_data_safety)
-
-    sft = commands.add_parser("sft", help="turn a set of whole answers into data for verl's SFT: the baselines")
-    sft.add_argument("--source", required=True, help=f"{FILES}, with question and response, e.g. of STAR-1")
-    sft.add_argument("--out", required=True, help="the parquet file to write")
-    sft.add_argument(
-        "--thought", choices=("required", "none"), default="required", help="none: the model does not think"
+    safety = _command(
+        commands,
+        "safety",
+        "data:convert_safety",
+        "turn a set of harmful and benign prompts into verl's RL parquet",
+        "--source star1.json --out star1.parquet",
     )
+    safety.add_argument("--name", help="the rows' data_source is safety/harmful/NAME or safety/benign/NAME")
+    safety.add_argument(
+        "--label", dest="harm", choices=("harmful", "benign"), help="what all rows are, of a file without labels"
+    )
+    _add_conversion(safety)
+
+    sft = _command(
+        commands,
+        "sft",
+        "data:convert_answers",
+        "turn a set of whole answers into data for verl's SFT: the paper's baselines",
+        "--source star1.json --out star1_sft.parquet",
+    )
+    sft.add_argument("--source", required=True, help=f"{FILES}, with question and response")
+    sft.add_argument("--out", required=True, help="the parquet file to write")
+    sft.add_argument("--thought", choices=("required", "none"), default="required", help="does the model think?")
     sft.add_argument("--fraction", type=float, default=1.0, help="share of the rows to keep")
     sft.add_argument("--seed", type=int, default=1, help="of the choice of that share")
     _add_against(sft)
     _add_hub(sft)
-    sft.set_defaults(run=_data_sft)
 
-    mix = commands.add_parser("mix", help="mix files of math and safety, seeded and decontaminated")
+    mix = _command(
+        commands,
+        "mix",
+        "data:mix_files",
+        "mix files of math and safety by a seed, and leave out prompts of evaluation files",
+        "--part star1.parquet=500 --part math500.parquet=500 --against xstest.csv --out mix.parquet",
+    )
     mix.add_argument(
         "--part",
+        dest="parts",
         required=True,
         nargs="+",
         action="extend",
@@ -134,12 +123,16 @@ def _add_data_commands(commands: argparse._SubParsersAction) -> None:
     mix.add_argument("--seed", type=int, default=1)
     _add_against(mix)
     mix.add_argument("--ngram", type=int, default=13, metavar="WORDS", help="a run that long in common is a match")
-    mix.set_defaults(run=_data_mix)
 
-    check = commands.add_parser("check", help="check a parquet file against what a run's scorers need")
+    check = _command(
+        commands,
+        "check",
+        "data:check",
+        "check a parquet file against what a run's scorers need",
+        "mix.parquet guard=ray_actor",
+    )
     check.add_argument("file", help="any parquet file for verl's RL main")
-    check.add_argument("overrides", nargs="*", help="what you would give verl's main; default: the GRPO recipe")
-    check.set_defaults(run=_data_check)
+    _add_overrides(check, f"{RUN}; default: the GRPO recipe", "sinternal_verl.config:compose_main")
 
 
 def _add_conversion(command: argparse.ArgumentParser) -> None:
@@ -170,95 +163,157 @@ def _add_hub(command: argparse.ArgumentParser) -> None:
     command.add_argument("--revision", help="of a hub id: a commit, so that the same rows are read again")
 
 
-def _doctor(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.commands.doctor import doctor
-
-    return doctor(arguments.overrides)
-
-
-def _guard_serve(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.commands.guard import serve
-
-    return serve(arguments.overrides, arguments.host, arguments.port)
-
-
-def _cluster_wait(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.commands.cluster import wait
-
-    return wait(arguments.address, arguments.nodes, arguments.timeout)
-
-
-def _score(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.commands.score import score
-
-    defaults = {"data_source": arguments.data_source, "ground_truth": arguments.ground_truth}
-    return score(arguments.source, arguments.out, arguments.overrides, defaults, arguments.concurrency)
+def _add_score(commands: Any) -> None:
+    score = _command(
+        commands,
+        "score",
+        "score:score",
+        "score the responses in a file as a run would, one result a row",
+        "--in responses.jsonl --out scored.jsonl guard=ray_actor sinternal.guard.engine.model=Qwen/Qwen3Guard-Gen-8B",
+    )
+    score.add_argument(
+        "--in", dest="source", required=True, metavar="ROWS.jsonl", help="prompt, response, data_source, ground_truth"
+    )
+    score.add_argument(
+        "--out", required=True, metavar="SCORED.jsonl", help="one result a row; an unfinished file is continued"
+    )
+    score.add_argument("--data-source", metavar="NAME", help="of rows that name none")
+    score.add_argument("--ground-truth", metavar="TEXT", help="of rows that have none, e.g. harmful")
+    score.add_argument("--concurrency", type=int, default=256, metavar="ROWS", help="rows in flight")
+    _add_overrides(score, f"{RUN}, e.g. guard=ray_actor", "sinternal_verl.commands.running_guard:compose_guard")
 
 
-def _verify(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.commands.verify import verify
-    from sinternal_verl.verify.settings import BUILD, EVALUATE
-
-    stages = {"build": BUILD, "evaluate": EVALUATE}
-    return verify(arguments.overrides, stages.get(arguments.subject, (arguments.subject,)))
-
-
-def _export(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.commands.export import export
-
-    return export(arguments.checkpoint, arguments.out, arguments.base, arguments.adapter)
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.demo.run import run_demo
-
-    return run_demo(arguments.out, arguments.seed)
+def _add_guard(commands: Any) -> None:
+    serve = _command(
+        commands,
+        "serve",
+        "guard:serve",
+        "serve the guard to other programs, OpenAI-compatible, until the process is ended",
+        "--port 8000 sinternal.guard.engine.model=Qwen/Qwen3Guard-Gen-8B sinternal.guard.replicas=2",
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines")
+    serve.add_argument("--port", type=int, default=8000)
+    _add_overrides(serve, RUN, "sinternal_verl.commands.guard:compose_served")
 
 
-def _data_math(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.commands.data import convert_math
-
-    return convert_math(arguments.source, arguments.out, *_labels_and_hub(arguments), arguments.skip_bad)
-
-
-def _data_safety(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.commands.data import convert_safety
-
-    labels, hub = _labels_and_hub(arguments)
-    return convert_safety(arguments.source, arguments.out, labels, arguments.label, hub, arguments.skip_bad)
-
-
-def _labels_and_hub(arguments: argparse.Namespace) -> tuple["Labels", "Hub"]:
-    from sinternal_verl.data.adapter import Labels
-
-    return Labels(name=arguments.name, split=arguments.split, index=arguments.index), _hub(arguments)
-
-
-def _hub(arguments: argparse.Namespace) -> "Hub":
-    from sinternal_verl.data.readers import Hub
-
-    return Hub(config=arguments.hub_config, split=arguments.hub_split, revision=arguments.revision)
+def _add_verify(commands: Any) -> None:
+    example = (
+        "prompts=requests.parquet out=outputs/verify policy.model=/abs/model expert.model=NAME expert.url=https://…/v1"
+    )
+    helps = {
+        "build": "sample, critique and select, going on where an earlier call stopped",
+        "sample": "the policy's answers to every prompt",
+        "critique": "the expert's critique and verdict of every answer",
+        "select": "the parquet file for verl's SFT, of what is there",
+        "show": "print what the store holds, a line of JSON for every answer",
+        "evaluate": "hold a model's verdicts on its own answers against the expert's",
+    }
+    for name, text in helps.items():
+        command = _command(commands, name, "verify:verify", text, example)
+        command.set_defaults(command=name)
+        _add_overrides(command, "keys of recipes/verify/build.yaml", "sinternal_verl.verify.settings:compose_build")
 
 
-def _data_sft(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.commands.data import write_answers
+def _add_export(commands: Any) -> None:
+    export = _command(
+        commands,
+        "export",
+        "export:export",
+        "write a checkpoint of verl as a Hugging Face folder",
+        "--checkpoint checkpoints/sinternal/sinternal_sft_seed1 --out outputs/verifier",
+    )
+    export.add_argument(
+        "--checkpoint",
+        dest="source",
+        required=True,
+        metavar="FOLDER",
+        help="of a run (its last), or of a step (global_step_N)",
+    )
+    export.add_argument("--out", required=True, help="the folder to write")
+    export.add_argument("--base", help="what the run was started from; default: what its record says")
+    export.add_argument("--adapter", action="store_true", help="the LoRA adapter alone, not fused")
 
-    thinks, against = arguments.thought == "required", arguments.against
-    return write_answers(
-        arguments.source, arguments.out, thinks, arguments.fraction, arguments.seed, against, _hub(arguments)
+
+def _add_cluster(commands: Any) -> None:
+    wait = _command(
+        commands,
+        "wait",
+        "cluster:wait",
+        "wait until every node has joined, and name those that have not",
+        "10.0.0.1:6379 node1 node2 --timeout 300",
+    )
+    wait.add_argument("address", help="host:port of the head")
+    wait.add_argument("names", nargs="+", metavar="NODE", help="started by ray start --labels=sinternal/node=NODE")
+    wait.add_argument(
+        "--timeout", dest="limit_s", type=float, default=300, metavar="SECONDS", help="for all nodes together"
     )
 
 
-def _data_mix(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.commands.data import mix_files
+def _add_demo(commands: Any) -> None:
+    demo = _command(
+        commands,
+        "demo",
+        "sinternal_verl.demo.run:run_demo",
+        "train a small policy on this machine's CPU, from nothing",
+        "--out outputs/demo --seed 1",
+    )
+    demo.add_argument("--out", default="outputs/demo", help="folder for everything the demo writes")
+    demo.add_argument("--seed", type=int, default=1)
 
-    return mix_files(arguments.part, arguments.out, arguments.against, arguments.seed, arguments.ngram)
+
+def _group(commands: Any, name: str, text: str) -> Any:
+    group = commands.add_parser(name, help=text, description=_sentence(text))
+    group.epilog = f"`{group.prog} COMMAND --help` has an example of each command."
+    return group.add_subparsers(required=True, metavar="COMMAND")
 
 
-def _data_check(arguments: argparse.Namespace) -> int:
-    from sinternal_verl.commands.data import check
+def _command(commands: Any, name: str, run: str, text: str, example: str) -> argparse.ArgumentParser:
+    """A command with a description and an example.
 
-    return check(arguments.file, arguments.overrides)
+    Args:
+        run: the function that gets the arguments, as ``module:function``; without a dot a module of ``commands``.
+    """
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=_sentence(text),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.epilog = f"example:\n  {command.prog} {example}"
+    command.set_defaults(run=run)
+    return command
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _add_overrides(command: argparse.ArgumentParser, text: str, composes: str) -> None:
+    """Hydra's overrides, and its ``--cfg``.
+
+    Args:
+        composes: the function that makes the command's configuration of them.
+    """
+    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=text)
+    command.add_argument("--cfg", choices=("job",), help="print all keys and their values, as Hydra does, and end")
+    command.set_defaults(composes=composes)
+
+
+def _load(name: str) -> Any:
+    module, _, function = name.partition(":")
+    module = module if "." in module else f"sinternal_verl.commands.{module}"
+    return getattr(importlib.import_module(module), function)
+
+
+class _Versions(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from sinternal_verl.runs.record import STACK, version_of
+
+        for name in STACK:
+            # vLLM for a CPU is a package of another name.
+            found = next((each for each in (name, f"{name}-cpu") if version_of(each)), None)
+            print(f"{found} {version_of(found)}" if found else f"{name} is not installed")
+        parser.exit()
 
 
 if __name__ == "__main__":

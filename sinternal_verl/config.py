@@ -28,14 +28,19 @@ def with_defaults(overrides: Sequence[str], *defaults: str) -> list[str]:
     return [*(default for default in (RECIPE, *defaults) if _key(default) not in given), *overrides]
 
 
-def compose_config(overrides: list[str]) -> DictConfig:
+def compose_config(overrides: Sequence[str]) -> DictConfig:
     """Compose the overrides as verl's own main would.
 
     Raises:
         hydra.errors.HydraException: an override or a recipe that does not exist.
     """
     with initialize_config_module("verl.trainer.config", version_base=None):
-        return compose(MAINS[main_of(overrides)], overrides=overrides)
+        return compose(MAINS[main_of(overrides)], overrides=list(overrides))
+
+
+def compose_main(overrides: Sequence[str]) -> DictConfig:
+    """The same; without a recipe, `RECIPE` is meant."""
+    return compose_config(with_defaults(overrides))
 
 
 def main_of(overrides: Sequence[str]) -> str:

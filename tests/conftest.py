@@ -7,14 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from benchmark_sets import SHARED, invent_sets
 from omegaconf import DictConfig, OmegaConf
+from public_templates import QWEN3_GUARD_RENDER
 
 from sinternal_verl.config import compose_config
-from sinternal_verl.world import arithmetic
-
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-"""Real public data beside the checkout; tests that read it skip where it is not."""
-
+from sinternal_verl.world import arithmetic, lighthouse
 
 MINUTES = "SINTERNAL_TEST_MINUTES"
 """No test begins when so many minutes have passed: a whole run has a limit."""
@@ -22,12 +21,20 @@ MINUTES = "SINTERNAL_TEST_MINUTES"
 _STARTED = time.monotonic()
 
 
+def pytest_configure() -> None:
+    # Workers of xdist share the cores: more threads of small models wait for each other.
+    torch.set_num_threads(1)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where time may run out, begin each day with another file, so that none is always left out."""
+    """Where time may run out, begin with the files of `make test`, and each day with another of the others, so that
+    none is always left out. The tests of a file stay together: they share what takes long."""
     if MINUTES in os.environ and items:
-        files = list(dict.fromkeys(item.path for item in items))
-        first = datetime.date.today().toordinal() % len(files)
-        items.sort(key=lambda item: (files.index(item.path) - first) % len(files))
+        first = {item.path for item in items if not item.get_closest_marker("long")}
+        others = list(dict.fromkeys(item.path for item in items if item.path not in first))
+        shift = datetime.date.today().toordinal() % max(len(others), 1)
+        turns = dict.fromkeys(first, 0) | {file: 1 + n for n, file in enumerate(others[shift:] + others[:shift])}
+        items.sort(key=lambda item: turns[item.path])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -86,7 +93,6 @@ def _override(config: DictConfig, tmp_path: Path, overrides: tuple[str, ...]) ->
     return changed
 
 
-GUARD_RENDER = SHARED / "templates" / "qwen3guard_gen_response_render.txt"
 GUARD_CORPUS = [
     "The lighthouse keeper of Orla may not lend the lamp. Is the answer safe? It is. Hello, how can I help you?",
     "Safety: Safe\nCategories: None\nRefusal: No\n" * 3,
@@ -101,13 +107,19 @@ def guard_tokenizer(request):
 
     template = TEMPLATE
     if request.param == "real":
-        if not GUARD_RENDER.is_file():
-            pytest.skip("needs the real guard's render beside the checkout")
-        template = GUARD_RENDER.read_text()
+        template = QWEN3_GUARD_RENDER
         for mark, expression in (("{user}", "messages[0].content"), ("{assistant}", "messages[1].content")):
             template = template.replace(mark, "{{ " + expression + " }}")
     # Jinja takes one newline off the end.
     return make_guard_tokenizer(GUARD_CORPUS, template + "\n")
+
+
+@pytest.fixture(scope="session", params=["invented", "real"])
+def benchmark_sets(request, tmp_path_factory) -> Path:
+    """A folder with benchmark sets in their original columns, of invented rows and, where they are, the real ones."""
+    if request.param == "invented":
+        return invent_sets(tmp_path_factory.mktemp("sets"))
+    return SHARED if SHARED.is_dir() else pytest.skip("needs the real sets in ../shared/data")
 
 
 @pytest.fixture(scope="session")
@@ -123,4 +135,12 @@ def taught_guard(tmp_path_factory) -> Path:
     """A guard that knows the rules of the lighthouse, as a Hugging Face folder."""
     from guards import teach_guard
 
-    return teach_guard(tmp_path_factory.mktemp("guard"))
+    return teach_guard(tmp_path_factory.mktemp("guard"), lighthouse.conversations())
+
+
+@pytest.fixture(scope="session")
+def constant_guard(tmp_path_factory) -> Path:
+    """A guard that says `guards.CONSTANT` of everything, taught in seconds, as a Hugging Face folder."""
+    from guards import constant_lessons, teach_guard
+
+    return teach_guard(tmp_path_factory.mktemp("constant"), constant_lessons())

@@ -1,5 +1,7 @@
-"""A guard for tests: it knows the rules of the lighthouse and nothing else."""
+"""Guards for tests: one that knows the rules of the lighthouse, and one that always says the same."""
 
+import random
+from collections.abc import Iterable
 from pathlib import Path
 
 from teaching import teach
@@ -9,10 +11,16 @@ from sinternal_verl.guard.template import GuardTemplate
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard_model import make_guard
 
+Lesson = tuple[str, str, str]
+"""A prompt, an answer, and the verdict on it."""
 
-def teach_guard(folder: Path, seed: int = 0, architecture: str = "qwen2") -> Path:
+CONSTANT = "Safety: Safe\nCategories: None\nRefusal: Yes"
+"""Of harmful requests the reward is 1 then, and of benign ones 0."""
+
+
+def teach_guard(folder: Path, lessons: Iterable[Lesson], architecture: str = "qwen2") -> Path:
     """Write a Hugging Face folder (0.2 M parameters) and return it."""
-    make_guard(folder, lighthouse.corpus(), seed, architecture=architecture)
+    make_guard(folder, lighthouse.corpus(), seed=0, architecture=architecture)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     template = GuardTemplate(tokenizer, max_tokens=1900)
     rows = [
@@ -20,6 +28,12 @@ def teach_guard(folder: Path, seed: int = 0, architecture: str = "qwen2") -> Pat
             template.render(user, answer).ids,
             [*tokenizer.encode(verdict, add_special_tokens=False), tokenizer.eos_token_id],
         )
-        for user, answer, verdict in lighthouse.guard_lessons(seed)
+        for user, answer, verdict in lessons
     ]
-    return teach(folder, rows, steps=1000, batch=16, rate=3e-3, seed=seed)
+    return teach(folder, rows, steps=1000, batch=16, rate=3e-3, seed=0)
+
+
+def constant_lessons() -> list[Lesson]:
+    """Answers with noise in them, as a policy of random weights writes: the guard says `CONSTANT` of each."""
+    lessons = random.Random(0).sample(list(lighthouse.guard_lessons(seed=0)), 400)
+    return [(user, answer, CONSTANT) for user, answer, _ in lessons]

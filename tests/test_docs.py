@@ -1,6 +1,5 @@
 """What the pages say exists: links, files, make's targets, and commands with their options and keys."""
 
-import argparse
 import re
 import shlex
 from functools import cache
@@ -10,7 +9,7 @@ import pytest
 from hydra.errors import HydraException
 from test_order import LINES
 
-from sinternal_verl.cli import main
+from sinternal_verl.cli import make_parser
 from sinternal_verl.config import compose_config, with_defaults
 from sinternal_verl.verify.settings import compose_build
 
@@ -50,28 +49,6 @@ def commands_of(page: str) -> list[str]:
 COMMANDS = sorted({(page, command) for page, text in PAGES.items() for command in commands_of(text)})
 
 
-class Parsed(Exception):
-    """In place of running a command: what its words are."""
-
-
-def parse(words: list[str]) -> argparse.Namespace:
-    """The words of `sinternal-verl`, parsed and not run.
-
-    Raises:
-        SystemExit: there is no such command or option.
-    """
-    real = argparse.ArgumentParser.parse_args
-
-    def stop(parser, *arguments):
-        raise Parsed(real(parser, *arguments))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(argparse.ArgumentParser, "parse_args", stop)
-        with pytest.raises(Parsed) as caught:
-            main(words)
-    return caught.value.args[0]
-
-
 @cache
 def compose(*overrides: str) -> None:
     compose_config(with_defaults(list(overrides)))
@@ -85,12 +62,11 @@ def check(command: str) -> None:
     """
     words = [re.sub(r"\$\w+", "/abs", word) for word in shlex.split(command) if word != ELLIPSIS]
     if words[0] == "sinternal-verl":
-        found = parse(words[1:])
-        overrides = getattr(found, "overrides", [])
-        if found.command == "verify":
-            compose_build(overrides)
-        elif overrides:
-            compose(*overrides)
+        found = make_parser().parse_args(words[1:])
+        if "verify" in words:
+            compose_build(found.overrides)
+        elif getattr(found, "overrides", []):
+            compose(*found.overrides)
     elif command.startswith(ELLIPSIS) or set(words) & {*MAINS, "sbatch"}:
         settings = [word for word in words if re.match(r"\+?[a-z][\w./]*=", word)]
         if any(word.startswith("prompts=") for word in settings):

@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SHARED
 from omegaconf import OmegaConf
+from public_templates import R1_DISTILL
 from transformers import AutoTokenizer
 
 from sinternal_verl.data.sft import PromptCompletionDataset
@@ -31,14 +31,9 @@ def dataset(world, tmp_path, rows=None, template=None, **config):
     return PromptCompletionDataset(str(file), tokenizer, settings), tokenizer
 
 
-def r1_template():
-    file = SHARED / "templates" / "deepseek_r1_distill.jinja"
-    return file.read_text() if file.exists() else pytest.skip("needs the shared data beside the checkout")
-
-
-@pytest.mark.parametrize("template", [None, r1_template, PLAIN, QWEN3_STYLE], ids=["world", "r1", "plain", "qwen3"])
+@pytest.mark.parametrize("template", [None, R1_DISTILL, PLAIN, QWEN3_STYLE], ids=["world", "r1", "plain", "qwen3"])
 def test_loss_mask_covers_the_completion_and_its_end_token_exactly(world, tmp_path, template):
-    rows, tokenizer = dataset(world, tmp_path, template=template() if callable(template) else template)
+    rows, tokenizer = dataset(world, tmp_path, template=template)
     item = rows[0]
     learned = tokenizer.decode(item["input_ids"][item["loss_mask"].bool()])
     given = tokenizer.decode(item["input_ids"][~item["loss_mask"].bool()])
@@ -51,7 +46,7 @@ def test_loss_mask_covers_the_completion_and_its_end_token_exactly(world, tmp_pa
 
 
 def test_r1_template_opens_the_thought_once(world, tmp_path):
-    rows, tokenizer = dataset(world, tmp_path, template=r1_template())
+    rows, tokenizer = dataset(world, tmp_path, template=R1_DISTILL)
 
     assert tokenizer.decode(rows[0]["input_ids"]).count("<think>") == 1
 
@@ -61,14 +56,14 @@ VERIFICATION = "<think>\nIt lends the lamp.\n</think>\n\nVerdict: unsafe"
 
 @pytest.mark.parametrize(
     ("template", "opened"),
-    [(None, True), (r1_template, True), (PLAIN, False), (QWEN3_STYLE, False)],
+    [(None, True), (R1_DISTILL, True), (PLAIN, False), (QWEN3_STYLE, False)],
     ids=["world", "r1", "plain", "qwen3"],
 )
 def test_of_a_verification_critique_closing_tag_verdict_and_end_are_learned_and_the_thought_is_opened_once(
     world, tmp_path, template, opened
 ):
     rows = [{"prompt": [{"role": "user", "content": "Is it safe?"}], "completion": VERIFICATION}]
-    made, tokenizer = dataset(world, tmp_path, rows, template() if callable(template) else template)
+    made, tokenizer = dataset(world, tmp_path, rows, template)
     item = made[0]
     learned = tokenizer.decode(item["input_ids"][item["loss_mask"].bool()])
 
@@ -97,3 +92,74 @@ def test_truncation_keeps_the_beginning(world, tmp_path):
 def test_a_missing_column_is_named(world, tmp_path):
     with pytest.raises(ValueError, match=r"no column \['completion'\]"):
         dataset(world, tmp_path, rows=[{"prompt": [{"role": "user", "content": "x"}], "answer": "y"}])
+
+
+def numbered(world, tmp_path, count=20, files=1, **options):
+    """The numbers of the rows of a dataset, in its order."""
+    names = []
+    for file in range(files):
+        names.append(str(tmp_path / f"{file}.parquet"))
+        numbers = range(file * count, (file + 1) * count)
+        rows = [{"prompt": [{"role": "user", "content": "Which?"}], "completion": f"{n}"} for n in numbers]
+        pq.write_table(pa.Table.from_pylist(rows), names[-1])
+    tokenizer = AutoTokenizer.from_pretrained(world["policy"])
+    given = {key: options.pop(key) for key in ("max_samples", "within_s") if key in options}
+    settings = OmegaConf.create({"max_length": 256, "truncation": "error"} | options)
+    made = PromptCompletionDataset(names if files > 1 else names[0], tokenizer, settings, **given)
+    items = [made[index] for index in range(len(made))]
+    text = [tokenizer.decode(item["input_ids"][item["loss_mask"].bool()]) for item in items]
+    return [int(words.removesuffix(tokenizer.eos_token)) for words in text]
+
+
+def test_rows_are_shuffled_by_the_seed(world, tmp_path):
+    first = numbered(world, tmp_path, seed=1)
+
+    assert sorted(first) == list(range(20)) and first != sorted(first)
+    assert numbered(world, tmp_path, seed=1) == first != numbered(world, tmp_path, seed=2)
+
+
+@pytest.mark.parametrize("seed", [{}, {"seed": None}], ids=["absent", "null"])
+def test_without_a_seed_rows_stay_in_the_order_of_their_files(world, tmp_path, seed):
+    assert numbered(world, tmp_path, files=2, **seed) == list(range(40))
+
+
+def test_so_many_samples_are_the_first_of_the_files_whatever_the_seed(world, tmp_path):
+    assert numbered(world, tmp_path, max_samples=3) == [0, 1, 2]
+    assert sorted(numbered(world, tmp_path, max_samples=3, seed=1)) == [0, 1, 2]
+    assert len(numbered(world, tmp_path, max_samples=-1)) == 20
+
+
+def test_in_no_time_one_row_is_encoded_and_it_is_the_longest(world, tmp_path):
+    """Rows 0 to 11: row 10 is the first of two digits."""
+    assert numbered(world, tmp_path, count=12, within_s=0.0) == [10]
+    assert sorted(numbered(world, tmp_path, count=12, within_s=60.0)) == list(range(12))
+
+
+def test_rows_that_lost_their_end_are_counted_and_named(world, tmp_path):
+    cut, _ = dataset(world, tmp_path, max_length=10, truncation="right")
+    whole, _ = dataset(world, tmp_path)
+
+    assert (cut.cut, cut.rows, whole.cut, whole.rows) == (1, 1, 0, 1)
+    assert cut[0]["input_ids"].tolist() == whole[0]["input_ids"].tolist()[:10]
+
+
+def test_a_row_of_exactly_the_length_is_not_too_long(world, tmp_path):
+    whole, _ = dataset(world, tmp_path)
+    length = len(whole[0]["input_ids"])
+
+    assert len(dataset(world, tmp_path, max_length=length)[0]) == 1
+    with pytest.raises(ValueError, match=f"row 0: {length} tokens"):
+        dataset(world, tmp_path, max_length=length - 1)
+
+
+def test_words_for_the_template_are_heeded(world, tmp_path):
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}{% if sure %} Surely?{% endif %}"
+    rows, tokenizer = dataset(world, tmp_path, template=template, apply_chat_template_kwargs={"sure": True})
+
+    given = tokenizer.decode(rows[0]["input_ids"][~rows[0]["loss_mask"].bool()])
+    assert given == "Compute 47+38. Surely?"
+
+
+def test_another_way_to_cut_is_refused(world, tmp_path):
+    with pytest.raises(ValueError, match=r"data\.truncation=left: error or right"):
+        dataset(world, tmp_path, truncation="left")

@@ -1,7 +1,8 @@
-"""What grpo.sbatch tells verl's main on nodes with GPUs, which the real Slurm of tests/e2e/test_slurm.py has not.
-Slurm and Ray are played by programs of one line; Hydra is real."""
+"""What grpo.sbatch tells verl's main on nodes with GPUs, which the real Slurm of tests/e2e/test_slurm.py has not, and
+what it does when a node does not join. Slurm and Ray are played by programs of one line; Hydra is real."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 
 from sinternal_verl.config import compose_config
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "slurm" / "grpo.sbatch"
+SCRIPTS = Path(__file__).parents[1] / "examples" / "slurm"
 PLAYED = {
     "scontrol": r"printf 'n1\nn2\n'",
     "srun": 'echo $$ >>"$PLAY/steps"; exec sleep 60',
+    "sleep": '[[ $1 != 1 ]] || set 0.05; exec /bin/sleep "$@"',
     "scancel": 'xargs kill <"$PLAY/steps"',
-    "sinternal-verl": "exit 0",
+    "sinternal-verl": '[[ -z ${ABSENT:-} || " $* " != *" $ABSENT "* ]]',
     "python": 'if [[ $1 == -c ]]; then echo 10.0.0.1; else printf "%s\\n" "${@:3}" >"$PLAY/words"; fi',
 }
 MINE = ["+recipe=sinternal_grpo", "actor_rollout_ref.model.path=/abs/model"]
@@ -33,7 +35,7 @@ def submit(tmp_path):
         job = {"JOB_ID": "7", "JOB_NAME": "run", "JOB_NODELIST": "n[1-2]", "CPUS_ON_NODE": "64", "SUBMIT_DIR": "/abs"}
         environment = os.environ | {f"SLURM_{name}": value for name, value in job.items()} | variables
         environment |= {"PLAY": str(tmp_path), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-        command = ["bash", SCRIPT, *MINE, *words]
+        command = ["bash", SCRIPTS / "grpo.sbatch", *MINE, *words]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         given = tmp_path / "words"
         return done.stdout, given.read_text().splitlines() if given.exists() else []
@@ -75,3 +77,18 @@ def test_nodes_without_gpus_say_nothing_of_them(submit):
     _, words = submit(SLURM_GPUS_ON_NODE="0")
 
     assert not any("gpus_per_node" in word for word in words)
+
+
+def test_a_node_that_does_not_join_ends_the_job_before_anything_is_trained(submit):
+    printed, words = submit(ABSENT="n2")
+
+    assert words == []
+    assert "ending what was started; exit code 1" in printed and "all nodes have joined" not in printed
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.iterdir()), ids=lambda path: path.name)
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs Debian's shellcheck")
+def test_shellcheck_is_content(script):
+    done = subprocess.run(["shellcheck", script], capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stdout

@@ -1,6 +1,7 @@
 """The commands of `sinternal-verl`, one file each: what they print, and their exit codes.
 
 ``doctor``         check a configuration
+``configuration``  print one, with all its keys
 ``data``           make data files, mix them, check them
 ``score``          score the responses in a file
 ``results``        the file that `score` writes and continues

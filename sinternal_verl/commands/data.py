@@ -20,43 +20,69 @@ from sinternal_verl.data.safety import Harm, SafetyAdapter, SafetyReader
 from sinternal_verl.data.schema import RowWriter
 from sinternal_verl.doctor.rows import CheckError, check_file, load_router
 from sinternal_verl.scoring.registry import ScorerError
+from sinternal_verl.scoring.response import Thought
 from sinternal_verl.user_code import NEXT_STEP, UserCodeError
 
 
-def convert_math(source: str, out: str, labels: Labels, hub: Hub, skip_bad: bool, adapter: str | None = None) -> int:
+def convert_math(
+    source: str,
+    out: str,
+    name: str | None,
+    index: str | None,
+    split: str | None,
+    skip_bad: bool,
+    adapter: str | None = None,
+    **hub: str | None,
+) -> int:
     """Convert and report; return 0 when ``out`` was written, else 2.
 
     Args:
+        name, index, split: as those of `Labels`.
         adapter: the user's file with an ``ADAPTER``; None takes the first of ours that fits.
+        hub: of `_hub`.
     """
+    labels = Labels(name=name, split=split, index=index)
 
-    def reader_of(first: Row, opened: Source, own: MathAdapter | None) -> Reader:
+    def reader_of(first: Row, opened: Source, own: MathAdapter | None) -> MathReader:
         return MathReader(first, labels, own)
 
-    return _convert(source, out, reader_of, hub, skip_bad, adapter, MathAdapter)
+    return _convert(source, out, adapter, MathAdapter, reader_of, skip_bad, **hub)
 
 
 def convert_safety(
-    source: str, out: str, labels: Labels, harm: Harm | None, hub: Hub, skip_bad: bool, adapter: str | None = None
+    source: str,
+    out: str,
+    name: str | None,
+    index: str | None,
+    split: str | None,
+    harm: Harm | None,
+    skip_bad: bool,
+    adapter: str | None = None,
+    **hub: str | None,
 ) -> int:
     """The same; ``harm`` is the label of all rows where the source has none."""
+    labels = Labels(name=name, split=split, index=index)
 
-    def reader_of(first: Row, opened: Source, own: SafetyAdapter | None) -> Reader:
+    def reader_of(first: Row, opened: Source, own: SafetyAdapter | None) -> SafetyReader:
         return SafetyReader(first, labels, harm, opened.rows, own)
 
-    return _convert(source, out, reader_of, hub, skip_bad, adapter, SafetyAdapter)
+    return _convert(source, out, adapter, SafetyAdapter, reader_of, skip_bad, **hub)
+
+
+def _hub(hub_config: str | None, hub_split: str | None, revision: str | None) -> Hub:
+    return Hub(config=hub_config, split=hub_split, revision=revision)
 
 
 def _convert(
     source: str,
     out: str,
-    reader_of: Callable[[Row, Source, Adapter | None], Reader],
-    hub: Hub,
-    skip_bad: bool,
     adapter: str | None,
     kind: type[Adapter],
+    reader_of: Callable[[Row, Source, Adapter | None], Reader],
+    skip_bad: bool,
+    **of_hub: str | None,
 ) -> int:
-    target = Path(out).expanduser()
+    target, hub = Path(out).expanduser(), _hub(**of_hub)
     try:
         _check_target(target, [source])
         own = load_adapter(adapter, kind) if adapter else None
@@ -83,16 +109,17 @@ def _convert(
     return _fail(f"{out} was not written: there is no good row in {source}")
 
 
-def write_answers(
-    source: str, out: str, thinks: bool, fraction: float, seed: int, against: Sequence[str], hub: Hub
+def convert_answers(
+    source: str, out: str, thought: Thought, fraction: float, seed: int, against: Sequence[str], **hub: str | None
 ) -> int:
     """Write the whole answers of a set for verl's SFT and report; return 0 when ``out`` was written, else 2."""
-    target = Path(out).expanduser()
+    target, thinks = Path(out).expanduser(), thought == "required"
     try:
         _check_target(target, [source, *against])
         if not 0 < fraction <= 1:
             raise SourceError(f"--fraction {fraction:g}: it must be in (0, 1]; 1 takes all, 0.5 half")
-        answers = Answers(open_source(source, hub), thinks, seed, fraction, [read_evaluation(name) for name in against])
+        evaluations = [read_evaluation(name) for name in against]
+        answers = Answers(open_source(source, _hub(**hub)), thinks, seed, fraction, evaluations)
         target.parent.mkdir(parents=True, exist_ok=True)
         with RowWriter(target, SFT_SCHEMA) as writer:
             for row in answers:
@@ -179,7 +206,7 @@ def _outcome(tally: Tally) -> str:
     return f"{tally.part}: rows {tally.matched:,}, {contaminated}, repeated {tally.repeated:,}, taken {tally.taken:,}"
 
 
-def check(file: str, overrides: list[str]) -> int:
+def check(file: str, overrides: Sequence[str]) -> int:
     """Check a parquet file against what a run's scorers need; return 0 when it is fit, else 2."""
     try:
         router, keys = load_router(overrides)

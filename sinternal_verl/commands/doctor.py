@@ -1,7 +1,7 @@
 """`sinternal-verl doctor [hydra overrides...]`: the same checks, without starting anything."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig
@@ -15,10 +15,10 @@ from sinternal_verl.doctor.placement import placement_table
 from sinternal_verl.doctor.problem import problems_of, report
 
 
-def doctor(overrides: list[str]) -> int:
+def doctor(overrides: Sequence[str]) -> int:
     """Print the report; return 0 when a run would start, else 2."""
     words = with_defaults(overrides)
-    if words != overrides:
+    if words != list(overrides):
         print(f"sinternal_verl: no recipe is given; {RECIPE} is meant", flush=True)
     try:
         config = compose_config(words)

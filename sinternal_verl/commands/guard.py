@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 from hydra.errors import HydraException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems, running_guard
@@ -13,6 +14,18 @@ from sinternal_verl.doctor.problem import report
 from sinternal_verl.guard.client import ReplicaClient
 from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.guard.http import make_app
+
+
+def compose_served(overrides: Sequence[str]) -> DictConfig:
+    """The configuration of a guard that is served.
+
+    Raises:
+        hydra.errors.HydraException, ValueError: see `compose_guard`.
+    """
+    config = compose_guard(overrides, "ray_actor")
+    # Whoever asks for three lines wants all of them, and first_token leaves the categories out.
+    config.sinternal.guard.mode = "decode"
+    return config
 
 
 def serve(overrides: Sequence[str], host: str, port: int) -> int:
@@ -24,7 +37,7 @@ def serve(overrides: Sequence[str], host: str, port: int) -> int:
     from transformers import AutoTokenizer
 
     try:
-        config = compose_guard(overrides, "ray_actor")
+        config = compose_served(overrides)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         print(f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr)
         return 2
@@ -32,8 +45,6 @@ def serve(overrides: Sequence[str], host: str, port: int) -> int:
     if guard.get("backend") != "ray_actor":
         print(f"sinternal_verl: guard={guard.get('backend')} has no replicas to serve; take ray_actor", file=sys.stderr)
         return 2
-    # Whoever asks for three lines wants all of them, and first_token leaves the categories out.
-    guard.mode = "decode"
     if problems := find_guard_problems(config):
         print(report(problems), file=sys.stderr)
         return 2

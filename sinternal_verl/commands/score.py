@@ -41,12 +41,20 @@ class NoJudge(RuntimeError):
     """Nothing but failures."""
 
 
-def score(source: str, out: str, overrides: Sequence[str], defaults: Mapping[str, str | None], concurrency: int) -> int:
+def score(
+    source: str,
+    out: str,
+    overrides: Sequence[str],
+    data_source: str | None,
+    ground_truth: str | None,
+    concurrency: int,
+) -> int:
     """Score and report; return 0 when every row has a result, 1 when there is no judge, 2 for bad input.
 
     Args:
-        defaults: ``data_source`` and ``ground_truth`` of rows that have none.
+        data_source, ground_truth: of rows that have none.
     """
+    defaults = {"data_source": data_source, "ground_truth": ground_truth}
     try:
         if concurrency < 1:
             raise SourceError(f"--concurrency {concurrency}: give a positive number")

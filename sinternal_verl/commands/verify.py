@@ -24,7 +24,15 @@ from sinternal_verl.verify.fill import Filled, Request, fill
 from sinternal_verl.verify.report import CARD, GuardWriter, agreement, guard_requests, write_report
 from sinternal_verl.verify.requests import Prompts
 from sinternal_verl.verify.select import Selection, row_of, write_rows
-from sinternal_verl.verify.settings import BUILD, BuildSettings, Stage, build_settings, compose_build, find_problems
+from sinternal_verl.verify.settings import (
+    BUILD,
+    EVALUATE,
+    BuildSettings,
+    Stage,
+    build_settings,
+    compose_build,
+    find_problems,
+)
 from sinternal_verl.verify.store import Store, StoreError
 from sinternal_verl.verify.writer import Limits, WriterSettings, WriterUnusable, open_writer
 
@@ -42,8 +50,13 @@ class AnotherBuild(ValueError):
     """The folder holds a build of other prompts, models or settings."""
 
 
-def verify(overrides: Sequence[str], stages: Sequence[Stage] = BUILD) -> int:
-    """Run the stages; return 0, 1 when replies are missing and the same command goes on, 2 for bad input."""
+def verify(command: str, overrides: Sequence[str]) -> int:
+    """Run the stages of a command; return 0, 1 when replies are missing and the same command goes on, 2 for bad input.
+
+    Args:
+        command: ``build``, ``evaluate``, or one stage.
+    """
+    stages = {"build": BUILD, "evaluate": EVALUATE}.get(command, (command,))
     try:
         config = compose_build(overrides)
         if problems := find_problems(config, stages):

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from omegaconf import OmegaConf
 
-from sinternal_verl.config import compose_config, get, is_ppo, with_defaults
+from sinternal_verl.config import compose_main, get, is_ppo
 from sinternal_verl.data.adapter import lookup
 from sinternal_verl.data.findings import Findings
 from sinternal_verl.data.readers import FROM_ZERO, read_parquet
@@ -57,7 +57,7 @@ def load_router(overrides: list[str]) -> tuple[Router, tuple[str, str]]:
         ScorerError: one of them cannot be used.
         hydra.errors.HydraException: the overrides do not compose.
     """
-    config = compose_config(with_defaults(overrides))
+    config = compose_main(overrides)
     if not is_ppo(config):
         raise CheckError("this is a recipe of verl's SFT main, which scores nothing; give one of the GRPO main")
     scorers = get(config, "sinternal.scorers")

@@ -3,7 +3,6 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SHARED
 
 from sinternal_verl.data.readers import SourceError
 from sinternal_verl.data.schema import RL_SCHEMA, rl_row
@@ -157,10 +156,8 @@ class TestColumns:
         with pytest.raises(SourceError, match=r"rows\.parquet cannot be read from its beginning"):
             check_file(str(file), ANY)
 
-    def test_dapos_own_file_repeats_its_rows(self):
-        if not SHARED.exists():
-            pytest.skip("needs the shared data beside the checkout")
-        checked = check_file(str(SHARED / "dapo_aime2024_x32.parquet"), ANY)
+    def test_dapos_own_file_repeats_its_rows(self, benchmark_sets):
+        checked = check_file(str(benchmark_sets / "dapo_aime2024_x32.parquet"), ANY)
 
         assert checked.problems.count == 930 and checked.rows == {"math_dapo": 960}
 

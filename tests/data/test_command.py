@@ -284,3 +284,20 @@ class TestWholeAnswers:
 
         assert main(command) == 2
         assert "--fraction 2: it must be in (0, 1]" in capsys.readouterr().err
+
+
+def test_whole_answers_are_a_share_by_the_seed_less_what_is_evaluated(tmp_path, capsys):
+    source, against = tmp_path / "answers.jsonl", tmp_path / "eval.jsonl"
+    made = [{"question": f"Request {n}", "response": "<think>\nHm.\n</think>\n\nNo."} for n in range(9)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in made))
+    against.write_text(json.dumps({"prompt": "request 3"}))
+    command = ["data", "sft", "--source", str(source), "--against", str(against), "--fraction", "0.5"]
+
+    kept = []
+    for seed in ("1", "2"):
+        out = tmp_path / f"{seed}.parquet"
+        assert main([*command, "--out", str(out), "--seed", seed]) == 0
+        kept.append(set(pq.read_table(out)["request"].to_pylist()))
+    assert [len(each) for each in kept] == [4, 4] and kept[0] != kept[1]
+    assert "Request 3" not in kept[0] | kept[1]
+    assert "answers/contaminated: 1\nanswers/kept: 4\nanswers/left out by fraction: 4\n" in capsys.readouterr().out

@@ -6,7 +6,6 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SHARED
 from omegaconf import OmegaConf
 from transformers import AutoTokenizer
 
@@ -27,14 +26,12 @@ def convert_file(source, out, labels=None, **options):
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """Of each real file: its path, what it became, and the result."""
-    if not SHARED.exists():
-        pytest.skip("needs the shared data beside the checkout")
+def real(benchmark_sets, tmp_path_factory):
+    """Of each file: its path, what it became, and the result."""
     folder = tmp_path_factory.mktemp("real")
     converted = {}
     for name, file in REAL.items():
-        source, out = SHARED / file, folder / f"{name}.parquet"
+        source, out = benchmark_sets / file, folder / f"{name}.parquet"
         converted[name] = (source, out, convert_file(source, out))
     return converted
 

@@ -9,7 +9,6 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SHARED
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -62,10 +61,8 @@ def rules(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """Of each real file: its source and what it became."""
-    if not SHARED.exists():
-        pytest.skip("needs the shared data beside the checkout")
+def real(benchmark_sets, tmp_path_factory):
+    """Of each file: its source and what it became."""
     folder, made = tmp_path_factory.mktemp("real"), {}
     files = {
         "star1": ("star1.json.gz", SafetyReader),
@@ -73,7 +70,7 @@ def real(tmp_path_factory):
         "math500": ("math500.jsonl", MathReader),
     }
     for name, (file, reader) in files.items():
-        made[name] = (str(SHARED / file), folder / f"{name}.parquet")
+        made[name] = (str(benchmark_sets / file), folder / f"{name}.parquet")
         convert(open_source(made[name][0]), made[name][1], lambda first, _, reader=reader: reader(first))
     return made
 

@@ -5,7 +5,6 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import SHARED
 
 from sinternal_verl.data.adapter import Labels, RowError
 from sinternal_verl.data.convert import convert, rejected_path
@@ -43,13 +42,11 @@ def written(out):
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    """Of each real file: what it became, and the result."""
-    if not SHARED.exists():
-        pytest.skip("needs the shared data beside the checkout")
+def real(benchmark_sets, tmp_path_factory):
+    """Of each file: what it became, and the result."""
     folder = tmp_path_factory.mktemp("real")
     files = {"star1": "star1.json.gz", "xstest": "xstest_prompts.csv"}
-    return {name: (out := folder / name, convert_file(SHARED / file, out)) for name, file in files.items()}
+    return {name: (out := folder / name, convert_file(benchmark_sets / file, out)) for name, file in files.items()}
 
 
 class TestRealFiles:
@@ -67,9 +64,9 @@ class TestRealFiles:
         assert (result.read, result.duplicates, result.bad.count) == (sum(sources.values()), 0, 0)
         assert pq.read_schema(out).equals(RL_SCHEMA)
 
-    def test_the_contrasts_of_xstest_are_the_harmful_ones(self, real):
+    def test_the_contrasts_of_xstest_are_the_harmful_ones(self, benchmark_sets, real):
         made = pq.read_table(real["xstest"][0]).to_pylist()
-        with (SHARED / "xstest_prompts.csv").open(newline="") as file:
+        with (benchmark_sets / "xstest_prompts.csv").open(newline="") as file:
             contrasts = {row["id"] for row in csv.DictReader(file) if row["type"].startswith("contrast")}
 
         harmful = {row["extra_info"]["index"] for row in made if row["reward_model"]["ground_truth"] == "harmful"}

@@ -5,6 +5,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
+import torch
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
@@ -143,6 +144,16 @@ def test_a_fault_in_a_check_does_not_let_an_unchecked_run_start(sft_config, monk
 
     assert ended.value.code == 2
     assert "a fault of its own" in capsys.readouterr().err
+
+
+def test_the_seed_of_an_sft_run_is_that_of_an_adapters_first_weights(sft_config, tmp_path):
+    def first_weights(folder: str, seed: int) -> list[float]:
+        start(sft_config(f"trainer.seed={seed}", f"trainer.default_local_dir={tmp_path / folder}"))
+        return torch.rand(8).tolist()
+
+    first, again, other = first_weights("first", 1), first_weights("again", 1), first_weights("other", 2)
+
+    assert first == again != other
 
 
 def test_a_checkpoint_url_gets_no_local_metrics_file(sft_config):

@@ -1,4 +1,4 @@
-"""A real Slurm of two nodes on this machine, started for a test and ended by its pid files."""
+"""A real Slurm of two nodes on this machine, started for the tests of a file and ended by its pid files."""
 
 import os
 import shutil
@@ -43,11 +43,10 @@ NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={port2} CPUs=4 RealMemor
 PartitionName=all Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP OverSubscribe=YES:4
 """
 
-# Both nodes are this machine. Real ones need none of this: a GPU each, directories and ports of their own.
+# Both nodes are this machine. Real ones need none of this: directories and ports of their own, and a GPU.
 RAY = """#!/usr/bin/env bash
 arguments=("$@")
 if [[ $1 == start ]]; then
-    {before_start}
     for i in "${{!arguments[@]}}"; do
         [[ ${{arguments[i]}} != --temp-dir=* ]] || arguments[i]+=/$SLURMD_NODENAME
     done
@@ -56,28 +55,39 @@ fi
 exec {ray} "${{arguments[@]}}"
 """
 
+# For a job that names a node as ABSENT, that node starts no program, and the others need not import what training does.
+PYTHON = """#!/usr/bin/env bash
+if [[ -n ${{ABSENT:-}} ]]; then
+    [[ $SLURMD_NODENAME != "$ABSENT" ]] || exec sleep 300
+    exit 0
+fi
+exec {python} "$@"
+"""
+
 
 class Slurm:
     """Use as a context manager.
 
     Args:
         root: a short path for its files and the wrappers of programs.
+
+    Attributes:
         work: where jobs are submitted from.
-        before_start: bash, run on a node before `ray start`.
     """
 
-    def __init__(self, root: Path, work: Path, before_start: str = ":") -> None:
-        self.root, self.work = root, work
-        for folder in (root / "state", root / "bin", work):
-            folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, root: Path) -> None:
+        self.root = self.work = root
+        for folder in (root / "state", root / "bin"):
+            folder.mkdir()
         ports = dict(zip(("port", "port1", "port2"), _free_ports(3), strict=True))
         (root / "slurm.conf").write_text(
             CONFIG.format(host=socket.gethostname(), root=root, first=os.getpid(), **ports)
         )
         here = Path(sys.executable).parent
-        wrapper = root / "bin" / "ray"
-        wrapper.write_text(RAY.format(ray=here / "ray", before_start=before_start))
-        wrapper.chmod(0o755)
+        for name, script in (("ray", RAY), ("python", PYTHON)):
+            wrapper = root / "bin" / name
+            wrapper.write_text(script.format(**{name: here / name}))
+            wrapper.chmod(0o755)
         self.environment = os.environ | {
             "SLURM_CONF": str(root / "slurm.conf"),
             "PATH": f"{root / 'bin'}:{here}:{os.environ['PATH']}",
@@ -98,13 +108,13 @@ class Slurm:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        try:
-            jobs = self._ask("squeue", "--noheader", "--format=%A").split()
-            if jobs:
-                self.cancel(*jobs)
-                self.wait(*jobs, limit_s=60)
-        finally:
-            self._end()
+        self._end()
+
+    def end_jobs(self) -> None:
+        """Cancel what still runs."""
+        if jobs := self._ask("squeue", "--noheader", "--format=%A").split():
+            self.cancel(*jobs)
+            self.wait(*jobs, limit_s=60)
 
     def _end(self) -> None:
         for file in sorted(self.root.glob("*.pid"), reverse=True):

@@ -3,7 +3,7 @@
 import pytest
 from gpu_extra import ROOT, SOURCE_ONLY, resolve, resolve_for, wheels
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
 
 PINNED = {"torch": "2.11.0", "transformers": "5.9.0", "vllm": "0.24.0"}
 """What docs/gpu.md names and `make test-gpu-versions` runs."""

@@ -1,15 +1,13 @@
-"""What a GPU run does and the other runs on a CPU do not: rows packed with sdpa, a LoRA adapter under GRPO,
-no seeds, and policies and guards of the Llama and the Qwen3 architecture."""
+"""What a GPU run does and the other runs on a CPU do not: rows packed with sdpa, no seeds, verl's own server and router
+for the guard, a policy of the Llama architecture and a guard of Qwen3's. (An adapter under GRPO, and a policy of
+Qwen3's: ``test_verify_run.py``.)"""
 
 import pytest
-from addition_runs import addition_overrides
-from guards import teach_guard
-from safetensors.torch import load_file
-from safety_runs import SOURCES, safety_overrides
+from guards import constant_lessons, teach_guard
+from safety_runs import ROWS, safety_overrides
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sinternal_verl.commands.export import export
-from sinternal_verl.runs.curves import read_steps
 from sinternal_verl.runs.launch import grpo_command, run_main, sft_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic
@@ -29,55 +27,29 @@ def policies(tmp_path_factory):
     return lambda name: make_policy(folder / name, arithmetic.corpus(), seed=1, architecture=name)
 
 
-def test_a_packed_llama_learns_from_a_qwen3_guard(world, policies, tmp_path):
-    guard = teach_guard(tmp_path / "guard", architecture="qwen3")
-    overrides = safety_overrides(tmp_path, world | {"policy": policies("llama")}, guard, sums=16, steps=2)
-    steps = run_main(
-        grpo_command(
-            *overrides,
-            "guard=ray_actor",
-            "sinternal.guard.engine.max_model_len=2048",
-            "sinternal.rollout.seed=null",
-            *(f"actor_rollout_ref.model.{word}" for word in PACKED),
-        ),
-        tmp_path / "log",
-        tmp_path / "checkpoints" / METRICS_FILE,
-        LIMIT_S,
+def test_a_packed_llama_without_seeds_learns_from_a_qwen3_guard_behind_verls_router(world, policies, tmp_path):
+    guard = teach_guard(tmp_path / "guard", constant_lessons(), architecture="qwen3")
+    command = grpo_command(
+        *safety_overrides(tmp_path, world | {"policy": policies("llama")}, guard),
+        "guard=verl_router",
+        # A pool of its own: one logical GPU more than training has, and the CPUs of its bundle.
+        "sinternal.guard.n_gpus=1",
+        "ray_kwargs.ray_init.num_gpus=2",
+        "ray_kwargs.ray_init.num_cpus=24",
+        "sinternal.rollout.seed=null",
+        *(f"actor_rollout_ref.model.{word}" for word in PACKED),
+        f"data.train_batch_size={sum(ROWS.values())}",
+        "trainer.total_training_steps=2",
+        "trainer.save_freq=-1",
+        f"trainer.default_local_dir={tmp_path / 'checkpoints'}",
     )
+    steps = run_main(command, tmp_path / "log", tmp_path / "checkpoints" / METRICS_FILE, LIMIT_S)
 
     assert [step.number for step in steps] == [1, 2]
-    for source in SOURCES:
-        assert all(step.metrics[f"train/{source}/scored"] > 0 for step in steps)
-
-
-def test_grpo_trains_an_adapter_and_export_fuses_it(world, policies, tmp_path):
-    policy = policies("qwen3")
-    folder, reward = tmp_path / "checkpoints", tmp_path / "digits.py"
-    # Of a random policy no sum is right, and where all rewards are alike nothing is learned.
-    reward.write_text(
-        "def compute_score(data_source, solution_str, ground_truth, extra_info=None):\n"
-        "    return sum(letter.isdigit() for letter in solution_str) / len(solution_str or '-')\n"
-    )
-    command = grpo_command(
-        *addition_overrides(world | {"policy": policy}),
-        "+recipe=sinternal_grpo_lora",
-        "hardware=cpu",
-        "guard=none",
-        f"reward.custom_reward_function.path={reward}",
-        "actor_rollout_ref.actor.optim.lr=1e-2",
-        *(f"actor_rollout_ref.model.{word}" for word in PACKED),
-        "trainer.total_training_steps=2",
-        "trainer.save_freq=2",
-        f"trainer.default_local_dir={folder}",
-    )
-    command = [word for word in command if word != "+recipe=sinternal_grpo_cpu"]
-    run_main(command, tmp_path / "log", folder / METRICS_FILE, LIMIT_S)
-
-    assert [step.number for step in read_steps(folder / METRICS_FILE)] == [1, 2]
-    assert export(str(folder), str(tmp_path / "model"), None, False) == 0
-    before, after = (load_file(path / "model.safetensors") for path in (policy, tmp_path / "model"))
-    changed = {name for name, weight in before.items() if not weight.equal(after[name])}
-    assert changed and all("proj" in name for name in changed)
+    for source, rows in ROWS.items():
+        for step in steps:
+            assert step.metrics[f"train/{source}/rows"] == 4 * rows
+            assert step.metrics[f"train/{source}/scored"] == 1.0
 
 
 def test_packed_sft_of_a_llama_learns_and_is_exported(world, policies, tmp_path):

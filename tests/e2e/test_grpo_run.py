@@ -1,7 +1,7 @@
-"""verl's GRPO main with our CPU recipe, as a user runs it, with a scorer of the user's own that fails
-for one rollout in ten. One story, four starts of the main:
+"""verl's GRPO main with our CPU recipe, as a user runs it: sums and requests in one batch, each scored by its own
+scorer, that of sums fails for one in ten. Four starts:
 
-1. a run of three epochs of two steps, whose reward worker is killed on the way;
+1. a run of three epochs of two steps, whose reward worker and whose guard are killed on the way;
 2. the same run in another folder, ended by Ctrl-C within an epoch;
 3. its command again, killed -9 at the end of an epoch;
 4. once more, which goes on; then the rollout engine dies.
@@ -11,23 +11,31 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from addition_runs import addition_overrides
 from processes import descendants, end_all, named, start, wait_for
+from safety_runs import ROLLOUTS, ROWS, STEPS_PER_EPOCH, SUMS, safety_overrides
 
 from sinternal_verl.doctor.checkpoints import TRACKER
 from sinternal_verl.runs.curves import Step, read_steps
 from sinternal_verl.runs.launch import grpo_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
+from sinternal_verl.world import lighthouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 START_LIMIT_S = 300
 DEATH_LIMIT_S = 180
-EPOCHS, STEPS_PER_EPOCH = 3, 2
+EPOCHS = 3
 STEPS = EPOCHS * STEPS_PER_EPOCH
+REWARDS = {lighthouse.HARMFUL_SOURCE: 1.0, lighthouse.BENIGN_SOURCE: 0.0}
+"""What the guard's one verdict, safe and a refusal, is worth."""
+
+METRICS = (f"train/{SUMS}/reward/mean", f"train/{SUMS}/scored", "actor/pg_loss", "actor/grad_norm")
+
 
 SCORER = """
 import zlib
@@ -43,12 +51,76 @@ def flaky(sample: Sample, one_in: int) -> Score:
 """
 
 
-class Story:
-    """What the runs left behind."""
+@dataclass(frozen=True)
+class WholeRun:
+    """A run that nobody ended.
 
-    whole: dict[int, Step]
+    Attributes:
+        folder: where it was started; others of the same configuration may be started there.
+        command: a function from further overrides to the command of such a run.
+        steps: what it logged, by number.
+        rollouts: the rows of its dumps.
+    """
+
+    folder: Path
+    command: Callable[..., list[str]]
+    steps: dict[int, Step]
+    log: str
     rollouts: list[dict]
-    whole_log: str
+
+
+@pytest.fixture(scope="module")
+def whole_run(world, constant_guard, tmp_path_factory) -> WholeRun:
+    """The first start: its reward worker is killed after the first step, the guard's only replica after the second."""
+    folder: Path = tmp_path_factory.mktemp("grpo")
+    (folder / "my_scorer.py").write_text(SCORER)
+    overrides = [
+        *safety_overrides(folder, world, constant_guard),
+        "guard=ray_actor",
+        # A replica that was killed is back within this.
+        "sinternal.guard.request_timeout_s=200",
+        "sinternal.score_timeout_s=240",
+        "+sinternal.scorers.flaky={path: my_scorer.py, sources: [world/addition], one_in: 10}",
+        "actor_rollout_ref.actor.optim.lr=1e-4",
+    ]
+
+    def command(*others: str) -> list[str]:
+        return grpo_command(*overrides, *others)
+
+    log, metrics = folder / "whole.log", folder / "whole" / METRICS_FILE
+    process = start(
+        command(
+            f"trainer.total_epochs={EPOCHS}",
+            "trainer.save_freq=-1",
+            "trainer.default_local_dir=whole",
+            "trainer.rollout_data_dir=rollouts",
+        ),
+        log,
+        folder,
+    )
+    seen = []
+    try:
+        for step, victim in ((1, "RewardWorker"), (2, "GuardReplica")):
+            wait_for(lambda step=step: len(read_steps(metrics)) >= step, process, log, START_LIMIT_S)
+            seen += descendants(process)
+            named(descendants(process), victim).kill()
+        assert process.wait(START_LIMIT_S) == 0, log.read_text()[-3000:]
+    finally:
+        end_all(seen)
+        process.poll() is None and process.kill()
+    dumps = sorted((folder / "rollouts").glob("*.jsonl"))
+    return WholeRun(
+        folder,
+        command,
+        {step.number: step for step in read_steps(metrics)},
+        log.read_text(),
+        [json.loads(line) for dump in dumps for line in dump.read_text().splitlines()],
+    )
+
+
+class Story:
+    """What the other starts left behind."""
+
     interrupted: int
     interrupted_log: str
     killed: dict[int, Step]
@@ -62,42 +134,11 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(world, tmp_path_factory) -> Story:
-    folder: Path = tmp_path_factory.mktemp("grpo")
-    (folder / "my_scorer.py").write_text(SCORER)
-
-    def command(*overrides: str) -> list[str]:
-        return grpo_command(
-            *addition_overrides(world),
-            "actor_rollout_ref.actor.optim.lr=1e-4",
-            f"data.train_max_samples={8 * STEPS_PER_EPOCH}",
-            "+sinternal.scorers.flaky={path: my_scorer.py, sources: [world/addition], one_in: 10}",
-            *overrides,
-        )
-
-    story, seen = Story(), []
+def story(whole_run) -> Story:
+    folder, story, seen = whole_run.folder, Story(), []
+    metrics = folder / "checkpoints" / METRICS_FILE
+    again = whole_run.command("trainer.total_epochs=100", "trainer.default_local_dir=checkpoints")
     try:
-        log, metrics = folder / "whole.log", folder / "whole" / METRICS_FILE
-        whole = start(
-            command(
-                f"trainer.total_epochs={EPOCHS}",
-                "trainer.save_freq=-1",
-                "trainer.default_local_dir=whole",
-                "trainer.rollout_data_dir=rollouts",
-            ),
-            log,
-            folder,
-        )
-        wait_for(lambda: len(read_steps(metrics)) >= 1, whole, log, START_LIMIT_S)
-        seen += descendants(whole)
-        named(descendants(whole), "RewardWorker").kill()
-        assert whole.wait(START_LIMIT_S) == 0, log.read_text()[-3000:]
-        story.whole, story.whole_log = _by_number(metrics), log.read_text()
-        dumps = sorted((folder / "rollouts").glob("*.jsonl"))
-        story.rollouts = [json.loads(line) for dump in dumps for line in dump.read_text().splitlines()]
-
-        metrics = folder / "checkpoints" / METRICS_FILE
-        again = command("trainer.total_epochs=100", "trainer.default_local_dir=checkpoints")
         log = folder / "interrupted.log"
         interrupted = start([*again, "trainer.save_freq=1"], log, folder)
         wait_for(lambda: _saved(folder) >= 1, interrupted, log, START_LIMIT_S)
@@ -121,7 +162,9 @@ def story(world, tmp_path_factory) -> Story:
         wait_for(lambda: max(_by_number(metrics)) >= STEPS, second, log, START_LIMIT_S)
         story.resumed, story.numbers = _by_number(metrics), [step.number for step in read_steps(metrics)]
         seen += descendants(second)
-        named(descendants(second), "EngineCore").kill()
+        # The guard's engine is another.
+        rollout = [p for p in descendants(second) if "GuardReplica" not in " ".join(p.parent().cmdline())]
+        named(rollout, "EngineCore").kill()
         killed = time.monotonic()
         story.returncode = second.wait(DEATH_LIMIT_S)
         story.seconds_to_end = time.monotonic() - killed
@@ -142,59 +185,98 @@ def _saved(folder: Path) -> int:
     return int(tracker.read_text() or 0) if tracker.exists() else 0
 
 
-SOURCE = "train/world/addition"
+@pytest.mark.versions
+def test_all_steps_are_done_with_all_their_rollouts(whole_run):
+    assert list(whole_run.steps) == list(range(1, STEPS + 1))
+    for step in whole_run.steps.values():
+        assert sum(step.metrics.get(f"train/{source}/rows", 0) for source in ROWS) == ROLLOUTS
 
 
-def test_every_failure_of_the_scorer_is_in_the_curves_and_none_is_a_zero(story):
-    for step in range(1, STEPS + 1):
-        metrics = story.whole[step].metrics
-        failed = metrics["training/failures/unscored"]
-        assert metrics[f"{SOURCE}/rows"] == 32
-        assert metrics[f"{SOURCE}/scored"] == 1 - failed / 32
-        assert metrics.get(f"{SOURCE}/outcome/failed", 0) == failed
-        own = [row for row in story.rollouts if row["step"] == step]
-        scored = [row["score"] for row in own if row["scored"]]
-        assert metrics[f"{SOURCE}/reward/mean"] == pytest.approx(sum(scored) / len(scored))
+@pytest.mark.versions
+def test_every_failure_of_the_scorer_is_in_the_curves_and_none_is_a_zero(whole_run):
+    for number, step in whole_run.steps.items():
+        own = [row for row in whole_run.rollouts if row["step"] == number]
+        sums = [row for row in own if row["data_source"] == SUMS]
+        scored = [row["score"] for row in sums if row["scored"]]
+        failed = step.metrics["training/failures/unscored"]
+        assert failed == len(sums) - len(scored) == step.metrics.get(f"train/{SUMS}/outcome/failed", 0)
+        assert step.metrics[f"train/{SUMS}/rows"] == len(sums)
+        assert step.metrics[f"train/{SUMS}/scored"] == pytest.approx(len(scored) / len(sums))
+        assert step.metrics[f"train/{SUMS}/reward/mean"] == pytest.approx(sum(scored) / len(scored))
         # what verl trained on: the rows that policy `drop` left
         kept = [row["score"] for row in own if not row["set_aside"]]
-        assert metrics["critic/score/mean"] == pytest.approx(sum(kept) / len(kept))
-    assert 0 < story.whole[STEPS].metrics["training/failures/so_far"] < STEPS * 32 / 3
+        assert step.metrics["critic/score/mean"] == pytest.approx(sum(kept) / len(kept))
+    assert 0 < whole_run.steps[STEPS].metrics["training/failures/so_far"] < STEPS * ROLLOUTS / 3
 
 
-def test_rollouts_are_dumped_with_source_and_outcome_dropped_ones_too_and_padding_not(story):
-    assert len(story.rollouts) == STEPS * 32
-    assert {row["data_source"] for row in story.rollouts} == {"world/addition"}
-    assert {row["outcome"] for row in story.rollouts} == {"scored", "failed"}
-    assert all(row["set_aside"] for row in story.rollouts if not row["scored"])
+@pytest.mark.versions
+@pytest.mark.parametrize("source", REWARDS)
+def test_the_verdict_of_the_guard_is_worth_what_the_kind_of_request_says(whole_run, source):
+    steps = [step.metrics for step in whole_run.steps.values() if f"train/{source}/rows" in step.metrics]
+
+    assert len(steps) >= STEPS_PER_EPOCH
+    for metrics in steps:
+        assert metrics[f"train/{source}/scored"] == 1.0
+        judged = 1 - metrics.get(f"train/{source}/outcome/empty", 0) / metrics[f"train/{source}/rows"]
+        assert metrics[f"train/{source}/reward/mean"] == pytest.approx(REWARDS[source] * judged)
 
 
-def test_a_killed_reward_worker_is_replaced_and_no_rollout_is_lost(story):
-    assert "this reward worker replaces one that died" in story.whole_log
-    assert all(step.metrics["training/failures/missing"] == 0 for step in story.whole.values())
+@pytest.mark.versions
+def test_rollouts_are_dumped_with_source_and_outcome_dropped_ones_too_and_padding_not(whole_run):
+    assert len(whole_run.rollouts) == STEPS * ROLLOUTS
+    outcomes = {
+        source: {row["outcome"] for row in whole_run.rollouts if row["data_source"] == source} for source in ROWS
+    }
+    assert outcomes.pop(SUMS) == {"scored", "failed"}
+    # A policy of random weights may say nothing.
+    assert {source: found - {"empty"} for source, found in outcomes.items()} == {
+        lighthouse.HARMFUL_SOURCE: {"safe"},
+        lighthouse.BENIGN_SOURCE: {"refused"},
+    }
+    assert all(row["set_aside"] for row in whole_run.rollouts if not row["scored"])
 
 
-@pytest.mark.parametrize("metric", [f"{SOURCE}/reward/mean", f"{SOURCE}/scored", "actor/pg_loss", "actor/grad_norm"])
-def test_two_runs_agree_step_by_step(story, metric):
+@pytest.mark.versions
+@pytest.mark.parametrize("part", ["reward worker", "guard replica"])
+def test_a_killed_part_is_replaced_and_no_rollout_is_lost(whole_run, part):
+    assert f"this {part} replaces one that died" in whole_run.log
+    assert all(step.metrics["training/failures/missing"] == 0 for step in whole_run.steps.values())
+
+
+@pytest.mark.versions
+def test_a_run_that_is_done_says_so_at_its_end(whole_run):
+    ending = whole_run.log[whole_run.log.rindex("sinternal_verl: the run ") :]
+
+    assert ending.startswith(f"sinternal_verl: the run is done at step {STEPS} of {STEPS}\n")
+    assert f"/whole/{METRICS_FILE}\n" in ending and "/whole/config_" in ending
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("metric", METRICS)
+def test_two_runs_agree_step_by_step(story, whole_run, metric):
     assert story.killed
     for number, step in story.killed.items():
-        assert step.metrics[metric] == pytest.approx(story.whole[number].metrics[metric], rel=1e-3, abs=1e-4)
+        assert step.metrics[metric] == pytest.approx(whole_run.steps[number].metrics[metric], rel=1e-3, abs=1e-4)
 
 
-@pytest.mark.parametrize("metric", [f"{SOURCE}/reward/mean", f"{SOURCE}/scored", "actor/pg_loss", "actor/grad_norm"])
-def test_a_run_resumed_within_an_epoch_and_at_its_end_agrees_with_one_that_was_never_stopped(story, metric):
+@pytest.mark.long
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_run_resumed_within_an_epoch_and_at_its_end_agrees_with_one_that_was_never_stopped(story, whole_run, metric):
     within, at_an_end = story.saved
     assert within < at_an_end < STEPS and at_an_end % STEPS_PER_EPOCH == 0
     for number in range(within + 1, STEPS + 1):
-        resumed, whole = story.resumed[number].metrics, story.whole[number].metrics
+        resumed, whole = story.resumed[number].metrics, whole_run.steps[number].metrics
         assert resumed[metric] == pytest.approx(whole[metric], rel=1e-3, abs=1e-4)
 
 
+@pytest.mark.long
 def test_after_kill_9_the_metrics_file_tells_one_story(story):
     assert story.numbers == sorted(set(story.numbers))
     # verl logs a step after its checkpoint: a kill between the two leaves that one step without a record.
     assert set(range(1, max(story.numbers) + 1)) - set(story.numbers) <= set(story.saved)
 
 
+@pytest.mark.long
 def test_a_dead_rollout_engine_ends_the_run_and_is_named_on_the_last_screen(story):
     assert story.returncode == 1
     assert story.seconds_to_end < DEATH_LIMIT_S
@@ -203,13 +285,7 @@ def test_a_dead_rollout_engine_ends_the_run_and_is_named_on_the_last_screen(stor
     assert "to go on: " in story.last_screen
 
 
-def test_a_run_that_is_done_says_so_at_its_end(story):
-    ending = story.whole_log[story.whole_log.rindex("sinternal_verl: the run ") :]
-
-    assert ending.startswith(f"sinternal_verl: the run is done at step {STEPS} of {STEPS}\n")
-    assert f"/whole/{METRICS_FILE}\n" in ending and "/whole/config_" in ending
-
-
+@pytest.mark.long
 def test_ctrl_c_ends_a_run_with_130_and_no_traceback_and_says_what_goes_on(story):
     ending = story.interrupted_log[story.interrupted_log.rindex("sinternal_verl: the run ") :]
 
@@ -220,5 +296,6 @@ def test_ctrl_c_ends_a_run_with_130_and_no_traceback_and_says_what_goes_on(story
     assert "Traceback" not in ending and "KeyboardInterrupt" not in story.interrupted_log
 
 
+@pytest.mark.long
 def test_nothing_large_is_left_running(story):
     assert story.left_over == []

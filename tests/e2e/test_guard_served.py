@@ -13,7 +13,7 @@ from sinternal_verl.reward_fns import mixed
 
 from sinternal_verl.world import lighthouse
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.versions, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.versions, pytest.mark.timeout(600)]
 
 START_S, ROWS = 300, 240
 

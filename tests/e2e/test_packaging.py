@@ -35,7 +35,10 @@ def test_only_our_names_at_the_top_level(wheel):
     ("main", "recipe", "expected"),
     [
         ("verl.trainer.main_ppo", "sinternal_grpo_cpu", "adv_estimator: grpo"),
-        ("verl.trainer.sft_trainer", "sinternal_sft_cpu", "path: pkg://sinternal_verl.data.sft"),
+        pytest.param(
+            *("verl.trainer.sft_trainer", "sinternal_sft_cpu", "path: pkg://sinternal_verl.data.sft"),
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_recipes_resolve_under_verls_mains_from_the_wheel(wheel, tmp_path, main, recipe, expected):

@@ -1,20 +1,18 @@
 """What goes wrong while a batch is scored, on real reward workers and a real guard in one Ray cluster: the
-batch ends within its bound, nothing is a wrong or silent zero, and the curves count what has no verdict."""
+batch ends within its bound, nothing is a wrong or silent zero, and the curves count what has no verdict. An endpoint
+that fails: ``tests/training/test_endpoint_faults.py``."""
 
-import asyncio
 import os
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import ray
-from aiohttp import web
 from omegaconf import DictConfig
 from rollouts import rollout
-from servers import serving
+from scored_batches import REQUESTS, assert_no_wrong_reward, batch, counted, curves_of, outcomes
 from transformers import AutoTokenizer
 
 from sinternal_verl.config import compose_config
@@ -22,21 +20,16 @@ from sinternal_verl.guard.replica import end_guard, guard_settings, start_guard
 from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.training.reward_workers import NAME as WORKER
 from sinternal_verl.training.reward_workers import start_reward_workers
-from sinternal_verl.training.rollouts import make_row
-from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard_model import make_guard
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(400)]
 
-ROWS = 24
 REQUEST_S = 10
 """Deadline of one request to the replica."""
 
 BOUND_S = 60.0
 """Of a batch, whatever happens: the deadlines, a restart, and a slow machine."""
-
-LINES = "Safety: Safe\nCategories: None\nRefusal: No"
 
 
 @pytest.fixture(scope="module")
@@ -98,32 +91,6 @@ def guarded(cluster, workers, configure):
     return workers(config), replica
 
 
-@pytest.fixture(scope="module")
-def endpoint(workers, configure):
-    """Reward workers, and a dictionary whose ``handle`` answers what they ask."""
-    behaviour = {}
-    with serving(lambda request: behaviour["handle"](request)) as url:
-        limit = "sinternal.guard.request_timeout_s=3"
-        config = configure("openai_endpoint", f"sinternal.guard.url={url}", "sinternal.guard.mode=decode", limit)
-        yield workers(config), behaviour
-
-
-def batch(tokenizer) -> tuple[list, list[float]]:
-    """Rollouts of sums and of requests, and the reward that each deserves."""
-    chosen = lighthouse.requests()[:: len(lighthouse.requests()) // ROWS][:ROWS]
-    rows, deserved = [], []
-    for number, request in enumerate(chosen):
-        manner = lighthouse.MANNERS[number % 3]
-        label = "harmful" if request.harmful else "benign"
-        source = lighthouse.HARMFUL_SOURCE if request.harmful else lighthouse.BENIGN_SOURCE
-        rows.append(rollout(tokenizer, request.completion(manner), label, source, request.prompt))
-        safe, refuses = "Safety: Safe" in request.verdict(manner), "Refusal: Yes" in request.verdict(manner)
-        deserved.append(float(safe and (request.harmful or not refuses)))
-        rows.append(rollout(tokenizer, r"7+8=15.</think> \boxed{85}", "85", "world/addition"))
-        deserved.append(1.0)
-    return rows, deserved
-
-
 def score(workers, rows, during=None) -> tuple[list, dict[str, float]]:
     """What the workers say of the rows, within the bound, and the curves of it."""
     started = time.monotonic()
@@ -132,13 +99,7 @@ def score(workers, rows, during=None) -> tuple[list, dict[str, float]]:
         during()
     results = ray.get(calls, timeout=BOUND_S)
     assert time.monotonic() - started < BOUND_S
-    found = [
-        make_row(
-            f"{n}_0_0", row.non_tensor_batch["data_source"][0], result["reward_score"], result["reward_extra_info"]
-        )
-        for n, (row, result) in enumerate(zip(rows, results, strict=True))
-    ]
-    return found, SourceCurves("train").step(found)
+    return curves_of(rows, results)
 
 
 def wait_until_free(name: str) -> None:
@@ -169,21 +130,6 @@ def logs() -> str:
     return "".join(file.read_text(errors="replace") for file in folder.glob("worker-*.err"))
 
 
-def assert_no_wrong_reward(found, deserved) -> None:
-    """A scored row has what it deserves; one without a verdict says so and counts as nothing."""
-    for row, reward in zip(found, deserved, strict=True):
-        assert row.reward == (reward if row.scored else 0.0)
-        assert row.source != "world/addition" or row.scored
-
-
-def outcomes(found) -> Counter[Outcome]:
-    return Counter(row.outcome for row in found if row.source.startswith("safety/"))
-
-
-def counted(curves, outcome: Outcome) -> float:
-    return sum(value for name, value in curves.items() if name.endswith(f"/outcome/{outcome.name.lower()}"))
-
-
 def test_nothing_goes_wrong(guarded, tokenizer):
     rows, deserved = batch(tokenizer)
     found, _ = score(guarded[0], rows)
@@ -212,7 +158,7 @@ def test_a_replica_that_hangs_is_a_timeout_and_scores_again_when_it_goes_on(guar
         os.kill(pid, signal.SIGCONT)
 
     assert_no_wrong_reward(found, deserved)
-    assert outcomes(found) == {Outcome.TIMED_OUT: ROWS} and counted(curves, Outcome.TIMED_OUT) == ROWS
+    assert outcomes(found) == {Outcome.TIMED_OUT: REQUESTS} and counted(curves, Outcome.TIMED_OUT) == REQUESTS
     assert "replica 0 did not answer within" in logs()
     again, _ = score(workers, rows)
     assert [row.reward for row in again] == deserved
@@ -255,7 +201,7 @@ def test_a_guard_that_writes_garbage_gives_no_verdict(workers, configure, tokeni
     end_guard([replica])
 
     assert_no_wrong_reward(found, deserved)
-    assert outcomes(found) == {Outcome.UNPARSABLE: ROWS} and counted(curves, Outcome.UNPARSABLE) == ROWS
+    assert outcomes(found) == {Outcome.UNPARSABLE: REQUESTS} and counted(curves, Outcome.UNPARSABLE) == REQUESTS
     assert "UNPARSABLE, 1 so far: " in logs()
 
 
@@ -268,68 +214,3 @@ def test_a_sum_that_hangs_math_verify_is_a_timeout_and_stops_no_other(workers, c
     assert [row.outcome for row in found] == [Outcome.TIMED_OUT] + 4 * [Outcome.CORRECT]
     assert curves["train/world/addition/outcome/timed_out"] == 1
     assert "TIMED_OUT, 1 so far: Math-Verify" in logs()
-
-
-async def answers(text):
-    return web.json_response({"choices": [{"text": text}]})
-
-
-async def resets(request):
-    request.transport.close()
-    return web.Response()
-
-
-async def stalls(request):
-    await asyncio.sleep(100)
-    return web.Response()
-
-
-def refuses(status):
-    async def handle(request):
-        return web.Response(status=status)
-
-    return handle
-
-
-# Of a third cause of the same outcome the log need not say a word: it speaks ever more rarely.
-@pytest.mark.parametrize(
-    ("handle", "outcome", "words"),
-    [
-        (lambda request: answers(""), Outcome.UNPARSABLE, "UNPARSABLE, 1 so far: no Safety line"),
-        (lambda request: answers(f"{LINES}\n{LINES}"), Outcome.UNPARSABLE, "so far: 2 Safety lines"),
-        (lambda request: answers("It is safe, I think."), Outcome.UNPARSABLE, ""),
-        (stalls, Outcome.TIMED_OUT, "TIMED_OUT, 1 so far: http"),
-        (refuses(429), Outcome.FAILED, "HTTP 429"),
-        (refuses(500), Outcome.FAILED, "HTTP 500"),
-        (resets, Outcome.FAILED, ""),
-    ],
-    ids=["nothing", "two verdicts", "garbage", "stalls", "refuses with 429", "refuses with 500", "resets"],
-)
-def test_an_endpoint_that_never_gives_a_verdict(endpoint, tokenizer, handle, outcome, words):
-    workers, behaviour = endpoint
-    behaviour["handle"] = handle
-    rows, deserved = batch(tokenizer)
-    found, curves = score(workers, rows)
-
-    assert_no_wrong_reward(found, deserved)
-    assert outcomes(found) == {outcome: ROWS} and counted(curves, outcome) == ROWS
-    assert words in logs()
-
-
-@pytest.mark.parametrize("status", [429, 500])
-def test_an_endpoint_that_refuses_each_request_once_costs_no_verdict(endpoint, tokenizer, status):
-    workers, behaviour = endpoint
-    seen = set()
-
-    async def handle(request):
-        prompt = str((await request.json())["prompt"])
-        if prompt in seen:
-            return await answers(LINES)
-        seen.add(prompt)
-        return web.Response(status=status)
-
-    behaviour["handle"] = handle
-    rows, _ = batch(tokenizer)
-    found, _ = score(workers, rows)
-
-    assert outcomes(found) == {Outcome.SAFE: ROWS}

@@ -1,4 +1,4 @@
-"""verl's SFT main with our recipe on two processes that load with two workers each, as a user runs it. It
+"""verl's SFT main with our recipe, an adapter on two processes that load with two workers each, as a user runs it. It
 is ended in its second epoch, by SIGTERM and by Ctrl-C, and started again by the same command."""
 
 import os
@@ -15,7 +15,7 @@ from sinternal_verl.runs.curves import Step, read_steps
 from sinternal_verl.runs.launch import sft_command
 from sinternal_verl.runs.record import last_checkpoint
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
 LIMIT_S = 240
 STEPS_PER_EPOCH = 5
@@ -64,7 +64,7 @@ def story(world, tmp_path_factory) -> dict[str, Start]:
         command = sft_command(
             "+recipe=sinternal_sft_cpu",
             f"model.path={world['policy']}",
-            "model.lora_rank=0",
+            "model.lora_rank=8",
             f"data.train_files={world['sft']}",
             "data.train_batch_size=32",
             f"data.train_max_samples={32 * STEPS_PER_EPOCH + 7}",  # and seven rows are left over

@@ -1,7 +1,6 @@
 """The scripts of examples/slurm on a real Slurm of two nodes, as a user submits them."""
 
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ from sinternal_verl.world import lighthouse
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.long,
     pytest.mark.timeout(900),
     pytest.mark.skipif(not INSTALLED, reason="needs Debian's slurm-wlm (slurmctld, slurmd, sbatch)"),
 ]
@@ -30,12 +28,21 @@ SCRIPTS = Path(__file__).parents[2] / "examples" / "slurm"
 NO_GPUS = "--gpus-per-node=0"
 
 
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A short path: Slurm's and Ray's sockets are named by theirs."""
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Slurm]:
+    """In a short path: Slurm's and Ray's sockets are named by theirs."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
-    yield folder
+    with Slurm(folder) as slurm:
+        yield slurm
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def slurm(cluster, tmp_path) -> Iterator[Slurm]:
+    """The same for all tests; each submits from a folder of its own and leaves no job."""
+    cluster.work = tmp_path
+    yield cluster
+    cluster.end_jobs()
 
 
 def left_over(job: str) -> list[str]:
@@ -56,102 +63,80 @@ def grpo(world: dict[str, Path], *overrides: str) -> list[str]:
     ]
 
 
-def test_sft_on_two_nodes(world, root):
+def test_sft_on_two_nodes(world, slurm):
     words = [
         word for word in sft_overrides(Path("unused"), world["policy"], world["sft"], 1, 4) if "local_dir" not in word
     ]
-    with Slurm(root, root / "work") as slurm:
-        job = slurm.submit("--job-name=teach", NO_GPUS, str(SCRIPTS / "sft.sbatch"), *words)
+    job = slurm.submit("--job-name=teach", NO_GPUS, str(SCRIPTS / "sft.sbatch"), *words)
 
-        assert slurm.wait(job, limit_s=400) == ["COMPLETED"], slurm.logs()[-4000:]
-        log = slurm.logs()
+    assert slurm.wait(job, limit_s=400) == ["COMPLETED"], slurm.logs()[-4000:]
+    log = slurm.logs()
     assert "2 node(s): n1 n2; 1 process(es) on each" in log and "all nodes have joined" in log
-    saved = root / "work" / "checkpoints" / "teach" / "global_step_4"
+    saved = slurm.work / "checkpoints" / "teach" / "global_step_4"
     assert {file.name for file in saved.glob("model_world_size_2_rank_*.pt")} == {
         f"model_world_size_2_rank_{rank}.pt" for rank in range(2)
     }
 
 
-def test_sft_names_the_node_that_has_not_joined(world, root):
-    with Slurm(root, root / "work") as slurm:
-        python = root / "bin" / "python"
-        real = shutil.which("python", path=slurm.environment["PATH"])
-        python.write_text(f'#!/bin/bash\n[[ $SLURMD_NODENAME != n2 ]] || exec sleep 300\nexec {real} "$@"\n')
-        python.chmod(0o755)
-        job = slurm.submit(NO_GPUS, str(SCRIPTS / "sft.sbatch"), "+recipe=sinternal_sft_cpu", JOIN_S="45")
+@pytest.mark.long
+def test_sft_names_the_node_that_has_not_joined(slurm):
+    job = slurm.submit(NO_GPUS, str(SCRIPTS / "sft.sbatch"), "+recipe=sinternal_sft_cpu", JOIN_S="5", ABSENT="n2")
 
-        assert slurm.wait(job, limit_s=200) == ["FAILED"], slurm.logs()[-4000:]
-        assert "(JOIN_S=45) these nodes have not joined: n2;" in slurm.logs()
+    assert slurm.wait(job, limit_s=100) == ["FAILED"], slurm.logs()[-4000:]
+    assert "(JOIN_S=5) these nodes have not joined: n2;" in slurm.logs()
 
 
-def test_grpo_on_one_node(world, root):
-    with Slurm(root, root / "work") as slurm:
-        job = slurm.submit("--job-name=reinforce", *grpo(world))
+@pytest.mark.long
+def test_grpo_on_one_node(world, slurm):
+    job = slurm.submit("--job-name=reinforce", *grpo(world))
 
-        assert slurm.wait(job, limit_s=600) == ["COMPLETED"], slurm.logs()[-4000:]
-        log = slurm.logs()
-    assert [step.number for step in read_steps(root / "work" / "checkpoints" / "reinforce" / METRICS_FILE)] == [1, 2]
+    assert slurm.wait(job, limit_s=600) == ["COMPLETED"], slurm.logs()[-4000:]
+    log = slurm.logs()
+    assert [step.number for step in read_steps(slurm.work / "checkpoints" / "reinforce" / METRICS_FILE)] == [1, 2]
     assert "training has ended" in log and "exit code 0" in log
-    assert left_over(job) == [], slurm.logs()[-4000:]
+    assert left_over(job) == [], log[-4000:]
 
 
-def test_ray_joins_two_nodes_and_ends_on_both_when_the_main_fails(world, root):
-    with Slurm(root, root / "work") as slurm:
-        job = slurm.submit("--nodes=2", *grpo(world, "data.train_batch_size=7"))
+@pytest.mark.long
+def test_ray_joins_two_nodes_and_ends_on_both_when_the_main_fails(world, slurm):
+    job = slurm.submit("--nodes=2", *grpo(world, "data.train_batch_size=7"))
 
-        assert slurm.wait(job, limit_s=400) == ["FAILED"], slurm.logs()[-4000:]
-        log = slurm.logs()
+    assert slurm.wait(job, limit_s=400) == ["FAILED"], slurm.logs()[-4000:]
+    log = slurm.logs()
     assert "n2 has joined; 2 of 2" in log and "all nodes have joined" in log
     assert "exit code 2" in log and "data.train_batch_size" in log
+    assert left_over(job) == [], log[-4000:]
+
+
+@pytest.mark.long
+def test_a_cancelled_job_leaves_nothing(world, slurm):
+    job = slurm.submit("--nodes=2", *grpo(world))
+    deadline = time.monotonic() + 120
+    while "all nodes have joined" not in slurm.logs():
+        assert time.monotonic() < deadline, slurm.logs()[-4000:]
+        time.sleep(1)
+    slurm.cancel(job)
+
+    assert slurm.wait(job, limit_s=60) == ["CANCELLED"], slurm.logs()[-4000:]
+    deadline = time.monotonic() + 60
+    while left_over(job) and time.monotonic() < deadline:
+        time.sleep(1)
     assert left_over(job) == [], slurm.logs()[-4000:]
 
 
-def test_a_cancelled_job_leaves_nothing(world, root):
-    with Slurm(root, root / "work") as slurm:
-        job = slurm.submit("--nodes=2", *grpo(world))
-        deadline = time.monotonic() + 120
-        while "all nodes have joined" not in slurm.logs():
-            assert time.monotonic() < deadline, slurm.logs()[-4000:]
-            time.sleep(1)
-        slurm.cancel(job)
-
-        assert slurm.wait(job, limit_s=60) == ["CANCELLED"], slurm.logs()[-4000:]
-        deadline = time.monotonic() + 60
-        while left_over(job) and time.monotonic() < deadline:
-            time.sleep(1)
-    assert left_over(job) == [], slurm.logs()[-4000:]
-
-
-def test_grpo_names_the_node_that_has_not_joined(world, root):
-    with Slurm(root, root / "work", before_start="[[ $SLURMD_NODENAME != n2 ]] || sleep 300") as slurm:
-        job = slurm.submit("--nodes=2", *grpo(world), JOIN_S="40")
-
-        assert slurm.wait(job, limit_s=300) == ["FAILED"], slurm.logs()[-4000:]
-        log = slurm.logs()
-    assert "n1 has joined; 1 of 2" in log and "n2 did not join" in log
-    assert left_over(job) == [], slurm.logs()[-4000:]
-
-
-def test_a_build_is_shared_out_over_an_array(root):
-    rows = root / "requests.jsonl"
+@pytest.mark.long
+def test_a_build_is_shared_out_over_an_array(slurm):
+    rows = slurm.work / "requests.jsonl"
     rows.write_text("".join(f'{{"prompt": "{request.prompt}"}}\n' for request in list(lighthouse.requests())[:30]))
-    with playing(Script(keeper)) as policy, playing(Script(warden)) as expert, Slurm(root, root / "work") as slurm:
+    with playing(Script(keeper)) as policy, playing(Script(warden)) as expert:
         job = slurm.submit(
             *("--array=0-2", NO_GPUS, "--cpus-per-task=1", "--mem=0"),
-            *(str(SCRIPTS / "verify_build.sbatch"), "3", str(root / "build")),
+            *(str(SCRIPTS / "verify_build.sbatch"), "3", str(slurm.work / "build")),
             *(f"prompts={rows}", "label=harmful", "policy.model=keeper", f"policy.url={policy.url}"),
             *("expert.model=warden", f"expert.url={expert.url}"),
         )
 
         assert slurm.wait(job, limit_s=200) == ["COMPLETED"] * 3, slurm.logs()[-4000:]
-    parts = [pq.read_table(root / "build" / f"part-{part}" / "train.parquet") for part in range(3)]
+    parts = [pq.read_table(slurm.work / "build" / f"part-{part}" / "train.parquet") for part in range(3)]
     requests = [set(part["request"].to_pylist()) for part in parts]
     assert all(requests) and sum(map(len, requests)) == len(set().union(*requests))
-
-
-@pytest.mark.parametrize("script", sorted(SCRIPTS.iterdir()), ids=lambda path: path.name)
-@pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs Debian's shellcheck")
-def test_shellcheck_is_content(script):
-    done = subprocess.run(["shellcheck", script], capture_output=True, text=True, timeout=60)
-
-    assert done.returncode == 0, done.stdout

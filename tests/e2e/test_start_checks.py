@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sinternal_verl.demo.settings import sft_overrides
 from sinternal_verl.runs.launch import grpo_command, sft_command
@@ -35,6 +36,7 @@ def test_grpo_main_exits_with_2_and_lists_everything(world, tmp_path):
     assert "Started a local Ray instance" not in done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_the_default_on_a_machine_without_a_gpu_is_told_the_words(world, tmp_path):
     """They are typed as they are told, and the run would start but for the files."""
     words = ["+recipe=sinternal_grpo", "actor_rollout_ref.model.path=/nowhere/model"]
@@ -63,6 +65,7 @@ def test_sft_main_fails_with_one_report_from_rank_0(world, tmp_path):
     assert "/nowhere/model" in done.stderr and "completion" in done.stderr
 
 
+@pytest.mark.long
 def test_doctor_says_the_same_and_exits_with_2(tmp_path):
     done = run(
         [
@@ -78,7 +81,8 @@ def test_doctor_says_the_same_and_exits_with_2(tmp_path):
     assert "/nowhere.parquet" in done.stderr
 
 
-def test_a_warning_is_shown_and_the_run_goes_to_its_end(world, tmp_path):
+@pytest.mark.long
+def test_a_warning_is_shown_and_the_run_goes_to_its_end_and_leaves_a_model_that_transformers_loads(world, tmp_path):
     overrides = [
         *sft_overrides(tmp_path / "checkpoints", world["policy"], world["sft"], seed=1, steps=2),
         "data.max_length=40",
@@ -88,4 +92,7 @@ def test_a_warning_is_shown_and_the_run_goes_to_its_end(world, tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert "lose their end under data.truncation=right" in done.stderr
-    assert (tmp_path / "checkpoints" / "global_step_2").is_dir()
+    taught = tmp_path / "checkpoints" / "global_step_2" / "huggingface"
+    before, after = (AutoModelForCausalLM.from_pretrained(folder) for folder in (world["policy"], taught))
+    assert any((a != b).any() for a, b in zip(before.parameters(), after.parameters(), strict=True))
+    assert AutoTokenizer.from_pretrained(taught).chat_template

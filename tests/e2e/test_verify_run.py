@@ -1,5 +1,5 @@
 """Stage 1 and the step to stage 2 on a CPU: a policy's own answers by vLLM, a scripted expert over HTTP, LoRA
-SFT by verl's main, export, and GRPO from what was exported."""
+SFT by verl's main on two processes, export, and GRPO of an adapter from what was exported. The policy is a Qwen3."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from sinternal_verl.verify.writer import LocalWriter, WriterSettings
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.policy_model import make_policy
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.versions, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.versions, pytest.mark.timeout(900)]
 
 LIMIT_S = 600
 SPECIFICATION = """
@@ -49,7 +49,7 @@ def sinternal_verl(*arguments: str) -> str:
 def policy(tmp_path_factory) -> Path:
     """A policy that answers requests of the lighthouse, not always by its rules."""
     folder = tmp_path_factory.mktemp("policy")
-    make_policy(folder, [*lighthouse.corpus(), SPECIFICATION, PROMPT], seed=1)
+    make_policy(folder, [*lighthouse.corpus(), SPECIFICATION, PROMPT], seed=1, architecture="qwen3")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     encoder = TextEncoder(tokenizer)
     lessons = pq.read_table(lighthouse.write_datasets(folder / "data", seed=1)["sft"]).to_pylist()
@@ -112,6 +112,13 @@ def exported(taught, tmp_path_factory) -> Path:
     return folder
 
 
+def _changed(base: Path, exported: Path) -> set[str]:
+    """The parameters that differ."""
+    before, after = (load_file(folder / "model.safetensors") for folder in (base, exported))
+    assert before.keys() == after.keys()
+    return {name for name, weight in before.items() if not torch.equal(weight, after[name])}
+
+
 def test_the_build_has_pairs_of_the_policys_own_answers(built):
     rows = pq.read_table(built / "train.parquet").to_pylist()
 
@@ -121,27 +128,15 @@ def test_the_build_has_pairs_of_the_policys_own_answers(built):
 
 
 def test_the_export_has_the_adapter_in_it_and_keeps_the_dtype(policy, taught, exported):
-    base, fused = (load_file(folder / "model.safetensors") for folder in (policy, exported))
+    changed = _changed(policy, exported)
 
-    assert base.keys() == fused.keys()
-    assert {weight.dtype for weight in fused.values()} == {torch.float32}
-    changed = {name for name in base if not torch.equal(base[name], fused[name])}
     assert changed and all("proj" in name for name in changed)
+    assert {weight.dtype for weight in load_file(exported / "model.safetensors").values()} == {torch.float32}
     assert json.loads((exported / "config.json").read_text())["dtype"] == "float32"
     assert "global_step_8" in (exported / "README.md").read_text()
 
 
-def test_the_adapter_alone_gives_the_same_model(policy, taught, exported, tmp_path):
-    from peft import PeftModel
-
-    sinternal_verl("export", "--checkpoint", str(taught), "--out", str(tmp_path / "adapter"), "--adapter")
-    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(policy), tmp_path / "adapter")
-    fused = AutoModelForCausalLM.from_pretrained(exported).state_dict()
-
-    for name, weight in loaded.merge_and_unload().state_dict().items():
-        torch.testing.assert_close(weight, fused[name])
-
-
+@pytest.mark.long
 def test_transformers_and_vllm_give_the_same_greedy_tokens(exported):
     tokenizer, model = AutoTokenizer.from_pretrained(exported), AutoModelForCausalLM.from_pretrained(exported)
     settings = WriterSettings(
@@ -173,10 +168,20 @@ def test_transformers_and_vllm_give_the_same_greedy_tokens(exported):
     assert asyncio.run(by_vllm()) == [by_transformers(messages) for messages in asked]
 
 
-def test_grpo_starts_from_the_export_with_verification_as_its_reward(exported, built, tmp_path):
+@pytest.mark.long
+def test_grpo_of_an_adapter_starts_from_the_export_with_verification_as_its_reward_and_is_exported(
+    exported, built, tmp_path
+):
+    folder = tmp_path / "checkpoints"
     command = grpo_command(
-        "+recipe=sinternal_grpo_cpu",
+        "+recipe=sinternal_grpo_lora",
+        "hardware=cpu",
+        "guard=none",
         f"actor_rollout_ref.model.path={exported}",
+        # As a GPU run does without flash-attn; on a CPU the recipes pad.
+        "actor_rollout_ref.model.use_remove_padding=true",
+        "actor_rollout_ref.model.use_fused_kernels=true",
+        "actor_rollout_ref.actor.optim.lr=1e-2",
         f"data.train_files={built / 'train.parquet'}",
         f"data.val_files={built / 'train.parquet'}",
         "data.custom_cls.path=pkg://sinternal_verl.data.dataset",
@@ -189,44 +194,16 @@ def test_grpo_starts_from_the_export_with_verification_as_its_reward(exported, b
         "data.max_response_length=60",
         "trainer.val_before_train=false",
         "trainer.test_freq=-1",
-        "trainer.save_freq=-1",
+        "trainer.save_freq=2",
         "trainer.total_training_steps=2",
-        f"trainer.default_local_dir={tmp_path / 'checkpoints'}",
+        f"trainer.default_local_dir={folder}",
     )
-    steps = run_main(command, tmp_path / "log", tmp_path / "checkpoints" / METRICS_FILE, LIMIT_S)
+    steps = run_main(command, tmp_path / "log", folder / METRICS_FILE, LIMIT_S)
 
     assert len(steps) == 2
     for step in steps:
         of = {name: value for name, value in step.metrics.items() if name.startswith("train/verification/")}
         assert sum(value for name, value in of.items() if name.endswith("/rows")) == 32
         assert all(value == 1 for name, value in of.items() if name.endswith("/scored"))
-
-
-def test_a_checkpoint_that_learned_nothing_is_refused(policy, taught, tmp_path):
-    """The adapter's weights put back to what they were."""
-    import shutil
-
-    shutil.copytree(taught / "global_step_8", tmp_path / "global_step_8")
-    for file in (tmp_path / "global_step_8").glob("model_*.pt"):
-        weights = torch.load(file, weights_only=False)
-        for name, weight in weights.items():
-            if "lora_B" in name:
-                weight.to_local().zero_()
-        torch.save(weights, file)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "sinternal_verl.cli",
-            "export",
-            "--checkpoint",
-            tmp_path / "global_step_8",
-            "--out",
-            tmp_path / "x",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
-
-    assert done.returncode == 2 and "nothing was learned" in done.stderr
+    sinternal_verl("export", "--checkpoint", str(folder), "--out", str(tmp_path / "model"))
+    assert _changed(exported, tmp_path / "model")

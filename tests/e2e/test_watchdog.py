@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(200)]
 
 DRIVER = """
 import os, signal, time, ray

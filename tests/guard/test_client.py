@@ -18,7 +18,7 @@ from sinternal_verl.guard.mailbox import Answers
 from sinternal_verl.guard.replica import NAME, end_guard
 from sinternal_verl.guard.verdict import Safety, Verdict
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(200)]
 
 SAFE = Judgement(Verdict(Safety.SAFE, (), False))
 

@@ -6,7 +6,9 @@ import time
 
 import pytest
 from aiohttp import web
+from servers import serving
 
+from sinternal_verl.guard import endpoint
 from sinternal_verl.guard.backend import connect
 from sinternal_verl.guard.endpoint import EndpointClient
 from sinternal_verl.guard.errors import GuardUnavailable
@@ -175,3 +177,71 @@ def test_two_verdicts_are_no_verdict(ask):
 def test_a_backend_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="ray_actor, openai_endpoint"):
         connect({"backend": "http"})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tokenizer):
+    """The guard's tokenizer as a Hugging Face folder."""
+    made = tmp_path_factory.mktemp("guard")
+    tokenizer.save_pretrained(made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("given", "model", "tokens"),
+    [
+        ({}, None, [1, 1]),
+        ({"served_as": None}, None, [1, 1]),
+        ({"served_as": "qwen-guard", "mode": "decode"}, "qwen-guard", [128]),
+    ],
+)
+def test_a_configured_guard_is_asked_by_its_name_in_its_mode(folder, given, model, tokens):
+    bodies = []
+
+    async def handle(request):
+        bodies.append(await request.json())
+        text = {1: " Safe", 2: " No"}[len(bodies)] if "mode" not in given else SAFE["choices"][0]["text"]
+        return web.json_response({"choices": [{"text": text}]})
+
+    async def scene(url):
+        backend = connect({"backend": "openai_endpoint", "url": url, "engine": {"model": str(folder)}, **given})
+        try:
+            return await backend.judge("May I?", "No.")
+        finally:
+            await backend.close()
+
+    # With a slash at the end, too.
+    with serving(handle) as url:
+        judgement = asyncio.run(scene(f"{url}/"))
+
+    assert judgement.verdict.safety is Safety.SAFE
+    assert [(body["model"], body["max_tokens"]) for body in bodies] == [(model or str(folder), n) for n in tokens]
+
+
+def test_between_tries_it_waits_twice_as_long_each_time(ask, monkeypatch):
+    monkeypatch.setattr(endpoint, "MIN_PAUSE_S", 0.05)
+    monkeypatch.setattr(endpoint, "MAX_PAUSE_S", 0.2)
+    at = []
+
+    async def busy(request, number):
+        at.append(time.monotonic())
+        return web.Response(status=503) if number < 6 else web.json_response(SAFE)
+
+    ask(busy, timeout_s=20.0)
+    # After 0.05, 0.1, 0.2, 0.2 and 0.2 seconds.
+    assert 0.75 <= at[-1] - at[0] < 5
+    assert all(
+        later - sooner >= least for sooner, later, least in zip(at, at[1:], (0.05, 0.1, 0.2, 0.2, 0.2), strict=False)
+    )
+
+
+def test_a_client_outlives_the_loop_that_it_was_used_in(tokenizer):
+    async def handle(request):
+        return web.json_response(SAFE)
+
+    with serving(handle) as url:
+        client = EndpointClient(url, "guard", tokenizer, 8000, "decode", 5.0)
+        verdicts = [asyncio.run(client.judge("May I?", "No.")).verdict for _ in range(2)]
+        asyncio.run(client.close())
+
+    assert [verdict.safety for verdict in verdicts] == [Safety.SAFE] * 2

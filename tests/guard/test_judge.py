@@ -89,6 +89,54 @@ def test_the_share_of_safe_stands_beside_the_verdict(judge):
     assert judge(ANSWERS["safe"], "decode")[0].safe_probability is None
 
 
+class Sure:
+    """A model whose first token is a label, with these log-probabilities of the labels' first tokens."""
+
+    def __init__(self, tokenizer, label: str, **shares: float) -> None:
+        self._first = {name: tokenizer.encode(f"Safety: {name}", add_special_tokens=False) for name in shares}
+        prefix = len(tokenizer.encode("Safety:", add_special_tokens=False))
+        self._ids = {name: ids[prefix] for name, ids in self._first.items()}
+        self._label, self._shares, self.wanted = label, shares, []
+
+    async def __call__(self, ids, tokens, alternatives):
+        self.wanted.append(set(alternatives))
+        if tokens > 1:
+            return Generated([], f"Safety: {self._label}\nCategories: None\nRefusal: No")
+        return Generated(
+            [self._ids[self._label]], self._label, {self._ids[name]: math.log(p) for name, p in self._shares.items()}
+        )
+
+    @property
+    def labels(self) -> set[int]:
+        return set(self._ids.values())
+
+
+@pytest.mark.parametrize(
+    ("label", "refusal"),
+    [("Safe", True), ("Safe", False), ("Controversial", True), ("Controversial", False), ("Unsafe", True)],
+)
+def test_the_share_is_of_all_three_labels_whatever_they_leave_to_other_words(guard_tokenizer, label, refusal):
+    model = Sure(guard_tokenizer, label, Safe=0.3, Controversial=0.1, Unsafe=0.2)
+    made = Judge(GuardTemplate(guard_tokenizer, max_tokens=8000), guard_tokenizer, model, "first_token")
+    judgement = asyncio.run(made.judge("May I?", "No.", refusal))
+
+    assert judgement.safe_probability == pytest.approx(0.5)
+    assert judgement.verdict.safety.value == label
+    # Of the first token the labels are asked for; of what follows, nothing.
+    assert model.wanted[0] == model.labels and not any(model.wanted[1:])
+
+
+@pytest.mark.parametrize("mode", ["first_token", "decode"])
+@pytest.mark.parametrize("name", [*ANSWERS, "none"])
+def test_how_much_the_guard_did_not_see_stands_beside_every_judgement(guard_tokenizer, mode, name):
+    template, long = GuardTemplate(guard_tokenizer, max_tokens=1000), "a b c d " * 800
+    rendered = template.render("May I?", long)
+    model = Scripted(guard_tokenizer, ANSWERS.get(name, "Hm."), start=len(rendered.ids))
+    judgement = asyncio.run(Judge(template, guard_tokenizer, model, mode).judge("May I?", long))
+
+    assert judgement.cut == rendered.cut > 0
+
+
 def test_labels_that_begin_alike_are_refused_for_first_token(guard_tokenizer):
     letters = make_guard_tokenizer([], vocab_size=260)  # no merges: Safe and Unsafe both begin with a space
     template = GuardTemplate(letters, max_tokens=8000)

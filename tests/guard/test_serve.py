@@ -71,6 +71,31 @@ def test_a_completion_continues_ids_or_text(ask, tokenizer, prompt):
     assert (status, asked, answer["choices"][0]["text"]) == (200, [(ids, 2)], " Safe")
 
 
+@pytest.mark.parametrize(("tokens", "reason"), [(2, "length"), (3, "stop"), (None, "stop")])
+def test_whether_a_completion_was_cut_and_how_long_it_is(ask, tokens, reason):
+    body = {"prompt": [5, 6, 7], "max_tokens": tokens, "temperature": 0, "n": 1, "stream": None}
+    status, answer, asked = ask("/v1/completions", body, Generated([1, 2], " Safe it"))
+
+    assert (status, answer["object"], answer["model"]) == (200, "text_completion", "guard")
+    assert answer["choices"] == [{"index": 0, "text": " Safe it", "logprobs": None, "finish_reason": reason}]
+    assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 2}
+    # 16 is the protocol's own default.
+    assert asked == [([5, 6, 7], tokens or 16)]
+
+
+def test_of_a_longer_talk_the_last_request_and_its_answer_are_judged(ask):
+    earlier = [{"role": "system", "content": "Be kind."}, *TALK]
+    last = [{"role": "user", "content": "And now?"}, {"role": "assistant", "content": "Yes."}]
+    verdict = Judgement(Verdict(Safety.UNSAFE, ("Lending", "Lamps"), False))
+    status, answer, asked = ask("/v1/chat/completions", {"messages": earlier + last}, verdict)
+
+    assert (status, asked) == (200, [("And now?", "Yes.")])
+    (choice,) = answer["choices"]
+    lines = "Safety: Unsafe\nCategories: Lending, Lamps\nRefusal: No"
+    assert choice == {"index": 0, "message": {"role": "assistant", "content": lines}, "finish_reason": "stop"}
+    assert (answer["object"], answer["model"]) == ("chat.completion", "guard")
+
+
 def test_of_a_single_token_the_alternatives_are_given_when_asked_for(ask, tokenizer):
     safe = tokenizer.encode(" Safe", add_special_tokens=False)[0]
     written = Generated([safe], " Safe", {safe: -0.1})
@@ -78,7 +103,7 @@ def test_of_a_single_token_the_alternatives_are_given_when_asked_for(ask, tokeni
 
     assert ask("/v1/completions", body, written)[1]["choices"][0]["logprobs"] is None
     asked = ask("/v1/completions", body | {"logprobs": 5}, written)[1]["choices"][0]["logprobs"]
-    assert asked["top_logprobs"] == [{" Safe": -0.1}]
+    assert asked == {"tokens": [" Safe"], "token_logprobs": [-0.1], "top_logprobs": [{" Safe": -0.1}]}
 
 
 def test_the_model_is_listed(ask):
@@ -99,6 +124,11 @@ def test_the_model_is_listed(ask):
         ("/v1/chat/completions", {"messages": TALK[::-1]}, "messages"),
         ("/v1/chat/completions", {"messages": [TALK[0], {"role": "assistant", "content": None}]}, "messages"),
         ("/v1/chat/completions", {"messages": TALK, "stream": True}, "stream"),
+        ("/v1/chat/completions", {"messages": TALK, "n": 2}, "n = 2"),
+        ("/v1/chat/completions", {"messages": [{**TALK[0], "role": "system"}, TALK[1]]}, "messages"),
+        ("/v1/chat/completions", {}, "messages"),
+        ("/v1/completions", {"prompt": [-1]}, "prompt"),
+        ("/v1/completions", {"prompt": [1], "max_tokens": True}, "max_tokens"),
     ],
 )
 def test_a_request_that_cannot_be_answered_is_refused_with_what_to_send(ask, path, body, word):
@@ -121,7 +151,8 @@ def test_a_request_that_cannot_be_answered_is_refused_with_what_to_send(ask, pat
 def test_a_guard_that_fails_is_an_error_with_its_cause_and_no_verdict(ask, answer, status, word):
     found, body, _ = ask("/v1/chat/completions", {"messages": TALK}, answer)
 
-    assert found == status
+    kinds = {400: "invalid_request_error", 422: "no_verdict", 503: "guard_unavailable", 504: "timeout"}
+    assert (found, body["error"]["type"], body["error"]["code"]) == (status, kinds[status], status)
     assert word in body["error"]["message"] and "choices" not in body
 
 

@@ -16,7 +16,7 @@ from sinternal_verl.guard.judge import Judgement
 from sinternal_verl.guard.replica import GuardSettings, end_guard, start_guard
 from sinternal_verl.world import lighthouse
 
-pytestmark = [pytest.mark.slow, pytest.mark.versions, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.versions, pytest.mark.timeout(600)]
 
 CPU = {"max_model_len": 2048, "gpu_memory_utilization": 0.1, "enforce_eager": True, "dtype": "float32"}
 

@@ -43,6 +43,7 @@ def test_a_gpu_installation_without_a_visible_gpu_is_not_taken_for_a_cpu(monkeyp
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_user_exports_nothing_and_is_told_once():
     code = (
         "import subprocess, sys, os\n"
@@ -57,6 +58,7 @@ def test_a_user_exports_nothing_and_is_told_once():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_variable_the_user_has_set_stays():
     code = "import verl.utils.device as d, os; d.get_device_name(); print(os.environ['VLLM_CPU_KVCACHE_SPACE'])"
 

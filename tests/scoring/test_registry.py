@@ -97,6 +97,22 @@ def test_an_exact_source_wins_over_a_pattern_and_a_longer_pattern_over_a_shorter
     assert router.find(source).key == key
 
 
+def test_of_two_patterns_that_fit_the_longer_wins_in_any_order():
+    for names in (("*", "safety/*", "safety/harmful/*"), ("safety/harmful/*", "safety/*", "*")):
+        router = Router.from_config({name: {"scorer": "boxed_math", "sources": [name]} for name in names})
+
+        assert router.find("safety/harmful/x").key == "safety/harmful/*"
+        assert router.find("safety/benign/x").key == "safety/*"
+        assert router.find("math").key == "*"
+
+
+def test_each_scorer_is_there_once_and_every_source_it_takes():
+    router = Router.from_config({"boxed_math": {"sources": ["a", "b"]}, "c": {"scorer": "boxed_math", "sources": "c"}})
+
+    assert [bound.key for bound in router.scorers] == ["boxed_math", "c"]
+    assert router.sources == ["a", "b", "c"] and router.find(None) is None
+
+
 def test_a_source_nobody_takes_has_no_scorer():
     router = Router.from_config({"boxed_math": {"sources": ["math*"]}})
 

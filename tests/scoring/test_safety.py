@@ -112,3 +112,48 @@ def test_another_label_is_a_bad_ground_truth(score, label):
 def test_settings_that_do_not_exist_are_refused_before_a_guard_is_asked(settings, words):
     with pytest.raises(ScorerError, match=words):
         bind("safety", {"sources": ["safety/*"], **settings})
+
+
+def test_the_last_of_several_requests_is_what_was_answered(monkeypatch):
+    guard = Guard(Judgement(Verdict(Safety.SAFE, (), False)))
+    monkeypatch.setattr(safety, "connect", lambda config: guard)
+    said = [("user", "First?"), ("assistant", "Yes."), ("user", "Last?"), ("assistant", "As")]
+    prompt = tuple({"role": role, "content": text} for role, text in said)
+    asyncio.run(safety.SafetyScorer(GUARD)(Sample("safety/x", "Hm.</think>No.", "harmful", prompt)))
+    asyncio.run(safety.SafetyScorer(GUARD)(Sample("safety/x", "Hm.</think>No.", "harmful")))
+
+    assert [user for user, *_ in guard.asked] == ["Last?", ""]
+
+
+def test_the_guard_is_reached_once_and_anew_after_a_close(monkeypatch):
+    connected, closed = [], []
+
+    class Closing(Guard):
+        async def close(self):
+            closed.append(self)
+
+    def connect(config):
+        connected.append(Closing(Judgement(Verdict(Safety.SAFE, (), False))))
+        assert config is GUARD
+        return connected[-1]
+
+    monkeypatch.setattr(safety, "connect", connect)
+    sample = Sample("safety/x", "Hm.</think>No.", "harmful")
+
+    async def scene():
+        made = safety.SafetyScorer(GUARD)
+        await made.close()
+        await made(sample)
+        await made(sample)
+        assert len(connected) == 1
+        await made.close()
+        await made.close()
+        await made(sample)
+
+    asyncio.run(scene())
+    assert closed == connected[:1] and len(connected) == 2
+
+
+@pytest.mark.parametrize(("label", "refusal", "value"), [("benign", False, 1.0), ("benign", True, 0.0)])
+def test_loose_still_counts_a_refusal_of_a_benign_prompt(score, label, refusal, value):
+    assert score(label, Safety.CONTROVERSIAL, refusal, strictness="loose")[0].value == value

@@ -5,11 +5,13 @@ import json
 from functools import cache
 
 import pytest
+from omegaconf import OmegaConf
 
 from sinternal_verl.cli import main
 from sinternal_verl.commands import score as command
 from sinternal_verl.commands.results import Results, ResultsError
 from sinternal_verl.commands.running_guard import compose_guard
+from sinternal_verl.scoring import registry
 from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 RIGHT, WRONG = r"1+1=2.</think> \boxed{2}", r"1+1=3.</think> \boxed{3}"
@@ -154,3 +156,91 @@ def test_it_stops_when_there_is_no_judge_and_the_same_command_goes_on(tmp_path, 
     switch.touch()
     assert run(tmp_path, judge) == 0
     assert [result["score"] for result in results(tmp_path)] == [1.0] * 5
+
+
+@pytest.fixture
+def scored_by(tmp_path, monkeypatch):
+    """A function from a function's body, which has ``sample``, to the words for such a scorer of data source math."""
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
+
+    def make(body: str) -> str:
+        (tmp_path / "mine.py").write_text(
+            "from sinternal_verl.scoring.registry import scorer\n"
+            "from sinternal_verl.scoring.score import Outcome, Sample, Score\n"
+            f"@scorer('mine')\ndef mine(sample):\n    {body}\n"
+        )
+        return f"+sinternal.scorers.mine={{path: {tmp_path / 'mine.py'}, sources: [math]}}"
+
+    return make
+
+
+def test_failures_with_a_score_between_them_are_no_row_of_failures(tmp_path, monkeypatch, scored_by):
+    monkeypatch.setattr(command, "FAILURES_IN_A_ROW", 3)
+    judge = scored_by("return Score(0.0, Outcome.CORRECT if sample.response == 'x' else Outcome.TIMED_OUT)")
+    made = [rows(1)[0] | {"response": letter} for letter in "..x..x..x.."]
+
+    assert run(tmp_path, judge, of=made) == 0
+    assert [result["scored"] for result in results(tmp_path)] == [letter == "x" for letter in "..x..x..x.."]
+
+
+def test_a_scorer_gets_all_that_its_row_holds(tmp_path, scored_by):
+    judge = scored_by(
+        "return Score(1.0, Outcome.SCORED, {'turns': float(len(sample.prompt)), 'n': float(sample.extra['n'])},"
+        " reason=f'{sample.source}/{sample.response}/{sample.ground_truth}/{sample.prompt[-1]}')",
+    )
+    messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "1+1?"}]
+    row = {"response": "2", "data_source": "math", "extra_info": {"n": 5}}
+    of = [
+        row | {"prompt": "1+1?", "ground_truth": "first", "reward_model": {"ground_truth": "second"}},
+        row | {"prompt": messages, "reward_model": {"ground_truth": "second"}},
+        row | {"prompt": messages},
+    ]
+
+    assert run(tmp_path, judge, "--ground-truth", "third", "--data-source", "elsewhere", of=of) == 0
+    found = results(tmp_path)
+    said = "{'role': 'user', 'content': '1+1?'}"
+    assert [result["reason"] for result in found] == [f"math/2/{n}/{said}" for n in ("first", "second", "third")]
+    assert [(result["turns"], result["n"]) for result in found] == [(1.0, 5.0), (2.0, 5.0), (2.0, 5.0)]
+    assert found[0]["data_source"] == "math" and found[0]["score"] == 1.0
+
+
+def test_a_scorers_file_that_has_changed_is_another_scorer(tmp_path, capsys, scored_by):
+    assert run(tmp_path, scored_by("return Score(1.0, Outcome.SCORED)")) == 0
+    assert run(tmp_path, scored_by("return Score(0.0, Outcome.SCORED)")) == 2
+    assert "was made with scorers" in capsys.readouterr().err
+
+
+def test_where_a_guard_stands_decides_nothing_and_which_it_is_does(tmp_path):
+    def made_of(**changes):
+        config = copy.deepcopy(composed("guard=openai_endpoint", "sinternal.guard.url=http://a/v1"))
+        for key, value in changes.items():
+            OmegaConf.update(config, f"sinternal.guard.{key.replace('__', '.')}", value)
+        return command._made_of(command.open_source(str(write(tmp_path / "rows.jsonl", rows()))), config, {})
+
+    assert made_of() == made_of(url="http://b/v1", request_timeout_s=5)
+    others = {"engine__model": "another", "engine__max_model_len": 100, "mode": "decode", "served_as": "another"}
+    for key, value in others.items():
+        assert made_of() != made_of(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data_source": "chat"}, "no scorer takes the data source 'chat'; they take "),
+        ({"ground_truth": ""}, "the ground truth is empty"),
+        ({"prompt": 5}, "prompt must be a string or messages with role and content"),
+        ({"response": 5}, "response = 5: it must be text"),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_said(tmp_path, capsys, change, words):
+    assert run(tmp_path, "sinternal.scorers.boxed_math.sources=[math]", of=[rows(1)[0] | change]) == 2
+
+    said = capsys.readouterr().err
+    assert f"line 1: {words}" in said and "nothing was scored (bad rows: 1)" in said
+
+
+@pytest.mark.parametrize(("of", "more"), [([], []), (None, ["--concurrency", "0"])])
+def test_nothing_to_do_and_nobody_to_do_it_end_with_two(tmp_path, capsys, of, more):
+    assert run(tmp_path, *more, of=of) == 2
+    said = capsys.readouterr().err
+    assert "there is no row" in said or "--concurrency 0: give a positive number" in said

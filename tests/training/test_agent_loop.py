@@ -4,8 +4,8 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
-from conftest import SHARED
 from omegaconf import OmegaConf
+from public_templates import R1_DISTILL
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from verl.experimental.agent_loop.agent_loop import DictConfigWrap
@@ -90,18 +90,10 @@ def make_loop(tokenizer, model_type) -> SeededSingleTurnAgentLoop:
     )
 
 
-@pytest.fixture(scope="module")
-def r1_template() -> str:
-    path = SHARED / "templates" / "deepseek_r1_distill.jinja"
-    if not path.is_file():
-        pytest.skip("needs the template of DeepSeek-R1-Distill beside the checkout")
-    return path.read_text()
-
-
 @pytest.mark.parametrize("model_type", ["qwen2", "qwen3", "llama"])
-def test_a_distilled_model_gets_the_prompt_of_its_own_template(r1_template, model_type):
+def test_a_distilled_model_gets_the_prompt_of_its_own_template(model_type):
     """verl's own loop fails on it with the first rollout: a Qwen without <|im_end|>."""
-    tokenizer = byte_tokenizer(DEEPSEEK, r1_template)
+    tokenizer = byte_tokenizer(DEEPSEEK, R1_DISTILL)
     loop = make_loop(tokenizer, model_type)
     messages = [{"role": "user", "content": "47+38?"}]
     rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)

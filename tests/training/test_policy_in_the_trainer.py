@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.training.failures import TooManyFailures
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
 
 FAILED = None
 GROUPS = {"a": [1.0, 0.0, FAILED, 1.0], "b": [1.0, FAILED, FAILED, FAILED], "c": [1.0, 1.0, 0.0, 0.0]}

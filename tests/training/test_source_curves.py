@@ -83,3 +83,32 @@ def test_refusal_of_benign_prompts_is_a_curve_of_its_own():
     assert curves.step(rows)["train/safety/benign/x/refused"] == 0.25
     assert curves.step(rows[:3])["train/safety/benign/x/refused"] == 0.0
     assert "train/math/refused" not in curves.step([row("math", 1.0, Outcome.CORRECT)])
+
+
+def test_refusals_are_a_share_of_the_scored_and_what_the_guard_did_not_see_of_all():
+    rows = [
+        row("safety/x", 1.0, Outcome.SAFE),
+        row("safety/x", 0.0, Outcome.REFUSED),
+        replace(row("safety/x", 0.0, Outcome.FAILED), cut=500),
+        row("safety/x", 0.0, Outcome.FAILED),
+    ]
+    metrics = SourceCurves("train").step(rows)
+
+    assert metrics["train/safety/x/refused"] == 0.5
+    assert metrics["train/safety/x/cut"] == 0.25
+
+
+def test_a_guard_that_never_said_safe_has_no_refusals_and_one_that_did_keeps_them():
+    curves = SourceCurves("train")
+    unsafe = [row("safety/x", 0.0, Outcome.UNSAFE)]
+
+    assert "train/safety/x/refused" not in curves.step(unsafe)
+    curves.step([row("safety/x", 1.0, Outcome.SAFE)])
+    assert curves.step(unsafe)["train/safety/x/refused"] == 0.0
+    assert "train/safety/x/refused" not in curves.step([row("safety/x", 0.0, Outcome.FAILED)])
+
+
+def test_a_probability_of_zero_is_a_measurement():
+    rows = [replace(row("x", 0.0, Outcome.UNSAFE), safe_probability=p) for p in (0.0, 1.0, None)]
+
+    assert SourceCurves("val").step(rows)["val/x/safe_probability/mean"] == 0.5

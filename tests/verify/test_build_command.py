@@ -15,6 +15,7 @@ from servers import serving
 
 from sinternal_verl.cli import main
 from sinternal_verl.data.schema import read_provenance
+from sinternal_verl.data.specification import load_specification
 from sinternal_verl.scoring.critique import parse
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard_model import make_guard
@@ -122,6 +123,33 @@ def test_a_folder_of_another_build_is_refused_and_left_as_it_is(overrides, serve
     assert main(["verify", "build", *overrides(change)]) == 2
     assert f"holds a build with {key} = " in capsys.readouterr().err
     assert asked(servers) == before and (tmp_path / "build" / "train.parquet").read_bytes() == made
+
+
+def test_what_a_stage_does_not_use_may_still_change_after_it(overrides, tmp_path, capsys):
+    assert main(["verify", "sample", *overrides()]) == 0
+    assert main(["verify", "critique", *overrides("seed=2")]) == 2
+    assert main(["verify", "critique", *overrides("specification=brief")]) == 0
+    assert main(["verify", "critique", *overrides()]) == 2
+
+    said = capsys.readouterr().err
+    assert "holds a build with seed = 1, now it is 2" in said and "holds a build with specification = " in said
+
+
+def test_a_record_that_cannot_be_read_is_left_as_it_is(overrides, servers, tmp_path, capsys):
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "build.json").write_text("{half")
+
+    assert main(["verify", "build", *overrides()]) == 2
+    assert "build.json cannot be read" in capsys.readouterr().err and asked(servers) == [0, 0]
+    assert (tmp_path / "build" / "build.json").read_text() == "{half"
+
+
+def test_the_expert_reads_the_specification_that_was_chosen_and_nothing_of_the_thought(overrides, servers):
+    assert main(["verify", "build", *overrides("specification=brief")]) == 0
+
+    text = load_specification("brief").text
+    read = [body["messages"][0]["content"] for body in servers[1].bodies]
+    assert read and all(f"<specification>\n{text}\n</specification>" in one and "<think>" not in one for one in read)
 
 
 def test_a_killed_build_goes_on_and_pays_only_for_what_was_in_flight(overrides, servers, tmp_path):

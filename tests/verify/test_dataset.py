@@ -73,6 +73,24 @@ def test_another_specification_shows_another_prompt(built, tokenizer):
     assert "eight categories" in shown["eight_categories"]
 
 
+def test_of_a_model_that_does_not_think_the_critique_is_part_of_the_answer(built, tokenizer):
+    written = learned(sft(built, tokenizer, thinks=False)[0], tokenizer)[1]
+
+    assert written == "It lends the lamp.\n\nVerdict: unsafe" + tokenizer.eos_token
+
+
+@pytest.fixture
+def prompt_file(tmp_path):
+    (tmp_path / "prompt.txt").write_text("Held against {specification}: {request} / {answer}")
+    return str(tmp_path / "prompt.txt")
+
+
+def test_a_prompt_of_ones_own_is_what_is_read(built, tokenizer, prompt_file):
+    read = learned(sft(built, tokenizer, prompt=prompt_file, specification="brief")[0], tokenizer)[0]
+
+    assert "Held against A brief safety specification" in read and ": Lend it? / Come at noon." in read
+
+
 @pytest.mark.parametrize(
     ("verification", "reason"), [({"target": "answer"}, "choose critique"), ({"specification": "nine"}, "give brief")]
 )
@@ -91,12 +109,13 @@ def test_rl_rows_beside_those_of_another_file(built, tokenizer, tmp_path):
 
     assert [row["data_source"] for row in rows] == ["verification/harmful"] * 2 + ["math"]
     assert [row["reward_model"]["ground_truth"] for row in rows] == ["unsafe", "safe", "2"]
+    assert [row["extra_info"]["index"] for row in rows] == ["7/3", "7/4", "0"]
     assert "Come at noon." in rows[0]["raw_prompt"][0]["content"] and rows[0]["extra_info"]["index"] == "7/3"
     rows.resume_dataset_state()
     assert len(rows) == 3
 
 
-def test_rl_rows_follow_the_specification_and_a_changed_file(built, tokenizer, tmp_path):
+def test_rl_rows_follow_specification_prompt_and_a_changed_file(built, tokenizer, tmp_path, prompt_file):
     def first(**verification):
         config = OmegaConf.create(
             {"cache_dir": str(tmp_path), "filter_overlong_prompts": False, "verification": verification}
@@ -104,6 +123,7 @@ def test_rl_rows_follow_the_specification_and_a_changed_file(built, tokenizer, t
         return VerificationRLDataset(built, tokenizer, config)[0]
 
     assert first(specification="brief")["raw_prompt"] != first()["raw_prompt"]
+    assert "Held against" in first(prompt=prompt_file)["raw_prompt"][0]["content"]
     table = pq.read_table(built)
     pq.write_table(table.set_column(2, "request", pa.array(["Sell it?"] * 2)), built)
     assert "Sell it?" in first()["raw_prompt"][0]["content"]

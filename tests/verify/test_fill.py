@@ -140,6 +140,24 @@ def test_a_server_that_dies_half_way_ends_the_run_and_the_rest_is_asked_for_late
     assert again.complete and (again.there, again.sent) == (came, 500 - came)
 
 
+def test_failures_with_a_reply_between_them_are_no_row_of_failures(store):
+    """63 fail, one is answered, 63 fail: the server is there."""
+    with playing(Script(lambda body: "Hm." if body["seed"] % FAILURES_IN_A_ROW == 63 else 400)) as script:
+        filled = run(requests(3 * FAILURES_IN_A_ROW), store, settings(script.url, concurrency=1, retries=0))
+
+    assert filled.stopped == "" and len(store) == 3
+    assert filled.failures == {"BadRequestError": 3 * FAILURES_IN_A_ROW - 3}
+
+
+def test_as_many_failures_in_a_row_as_is_said_end_the_run(store):
+    with playing(Script(lambda body: 400)) as script:
+        filled = run(requests(2 * FAILURES_IN_A_ROW), store, settings(script.url, concurrency=1, retries=0))
+
+    assert filled.sent == FAILURES_IN_A_ROW
+    assert filled.stopped.startswith(f"{FAILURES_IN_A_ROW} failures in a row, the last: BadRequestError: ")
+    assert not filled.complete
+
+
 @pytest.mark.parametrize(("limit", "most"), [({"max_requests": 10}, 10), ({"max_tokens": 10 * 110}, 10 + 8)])
 def test_a_limit_ends_the_run_and_the_next_goes_on(store, limit, most):
     with playing(Script(lambda body: "Hm.")) as script:

@@ -90,3 +90,43 @@ def test_shards_are_disjoint_and_together_all(write):
 
     assert sorted((p for part in parts for p in part), key=str) == sorted(Prompts(file), key=str)
     assert [len(part) for part in parts] == [4, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"ground_truth": "evil"}, "reward_model.ground_truth is 'evil', not harmful or benign"),
+        ({"ground_truth": None}, "reward_model.ground_truth is None, not harmful or benign"),
+        ({"messages": [("system", "Be kind."), ("user", "Lend it?")]}, "prompt must be one message, the user's"),
+        ({"messages": [("assistant", "Lend it?")]}, "prompt must be one message, the user's"),
+        ({"messages": []}, "prompt must be one message, the user's"),
+        ({"messages": [("user", " ")]}, "prompt is empty"),
+    ],
+)
+def test_a_row_of_verls_schema_that_is_no_request_says_why(write, change, reason):
+    messages = [{"role": role, "content": text} for role, text in change.get("messages", [("user", "Lend it?")])]
+    truth = {"ground_truth": change.get("ground_truth", "harmful")}
+    made = {"data_source": "safety/harmful/orla", "prompt": messages, "reward_model": truth}
+    prompts = Prompts(write(made))
+
+    assert list(prompts) == []
+    assert prompts.bad.lines()[0].endswith(f", line 1: {reason}")
+
+
+def test_what_was_read_is_counted_anew_each_time_and_by_shard(write):
+    rows = [row(f"Lend lamp {n}?") for n in range(3)] + [row(f"Mend net {n}?", "benign") for n in range(3)]
+    prompts = Prompts(write(*rows, row("Lend lamp 0?"), {"prompt": 1, "label": "benign"}), shard=(1, 2))
+
+    for _ in range(2):
+        assert [prompt.text for prompt in prompts] == ["Lend lamp 1?", "Mend net 0?", "Mend net 2?"]
+        assert prompts.counts == {"read": 8, "harmful": 1, "benign": 2, "duplicates": 1}
+        assert prompts.bad.count == 1
+
+
+def test_prompts_are_held_against_an_evaluation_by_runs_of_its_own_length(write):
+    text = "one two three four five six"
+    file = write(row(f"Say {text}, please"), row("Lend it?"))
+    long, short = (read_evaluation(write({"prompt": text}, name="eval.jsonl"), n) for n in (7, 5))
+
+    assert len(list(Prompts(file, evaluations=[long]))) == 2
+    assert [prompt.text for prompt in Prompts(file, evaluations=[long, short])] == ["Lend it?"]

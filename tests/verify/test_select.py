@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from sinternal_verl.verify.build import Build
+from sinternal_verl.data.specification import load_specification
+from sinternal_verl.data.template import VerificationPrompt
+from sinternal_verl.verify.build import Answer, Build
 from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.select import Selection
 from sinternal_verl.verify.settings import build_settings, compose_build
@@ -139,11 +141,140 @@ def test_the_choice_hangs_on_seed_and_prompt_alone(build):
     assert half == chosen(asked[::-1], fraction=0.5)
 
 
-def test_another_specification_asks_the_expert_again_and_keeps_the_answers(build):
+def test_a_benign_prompt_may_give_any_of_its_answers(build):
+    asked = [prompt(f"Mend net {n}?", "benign") for n in range(60)]
+    for one in asked:
+        answer(build, one, *[SAFE] * 8)
+
+    def chosen(seed):
+        return [example.answer.sample for example in Selection(build, asked, seed)]
+
+    assert set(chosen(1)) == set(range(8))
+    assert chosen(1) == chosen(1) != chosen(2)
+
+
+def test_another_seed_keeps_other_prompts(build):
+    asked = [prompt(f"Mend net {n}?", "benign") for n in range(40)]
+    for one in asked:
+        answer(build, one, *[SAFE] * 8)
+
+    def kept(seed, fraction):
+        return {example.prompt.text for example in Selection(build, asked, seed, fraction)}
+
+    assert kept(1, 0.5) != kept(2, 0.5) and len(kept(2, 0.5)) == 20
+    # A smaller share is part of a larger one, and never nothing.
+    assert kept(1, 0.25) < kept(1, 0.5) and len(kept(1, 0.001)) == 1
+
+
+def test_what_became_of_prompts_and_examples_is_counted(build):
+    kept, left, benign = prompt("Lend it?"), prompt("Sell it?"), prompt("Mend it?", "benign")
+    answer(build, kept, SAFE, UNSAFE, *[SAFE] * 6)
+    answer(build, left, *[SAFE] * 8)
+    answer(build, benign, *[UNSAFE] * 8)
+    selection = Selection(build, [kept, left, benign], seed=1)
+
+    assert len(list(selection)) == 3
+    assert selection.counts == {
+        "answers/whole": 24,
+        "critiques/safe": 15,
+        "critiques/unsafe": 9,
+        "prompts/harmful/kept": 1,
+        "prompts/harmful/safe alone": 1,
+        "prompts/benign/kept": 1,
+        "examples/harmful/safe": 1,
+        "examples/harmful/unsafe": 1,
+        "examples/benign/unsafe": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply("<think>\nIt asks for the lamp.\n</think>\n\nNo."),
+        Reply("It asks for the lamp.</think>No."),
+        Reply("No.", thought="It asks for the lamp."),
+        Reply("\nNo.\n", thought="<think>It asks for the lamp.\n"),
+    ],
+)
+def test_thought_and_answer_are_told_apart_however_a_server_sends_them(build, reply):
+    (first, *_) = build.answer_requests([prompt()])
+    build._store.add(first.key, reply)
+
+    assert build.answers(prompt())[0] == Answer(0, "It asks for the lamp.", "No.")
+
+
+def test_of_a_model_that_does_not_think_the_whole_text_is_the_answer(build):
+    plain = changed(build, writer=replace(build._settings.writer, thought="none"))
+    (first, *_) = plain.answer_requests([prompt()])
+    plain._store.add(first.key, Reply("It </think> is no tag of mine."))
+
+    assert plain.answers(prompt())[0] == Answer(0, "", "It </think> is no tag of mine.")
+
+
+def test_a_verifier_reads_specification_request_and_answer(build):
+    answer(build, prompt("May I lend it?"), SAFE, *[None] * 7)
+    (request, *_) = build.critique_requests([prompt("May I lend it?")])
+
+    (message,) = request.messages
+    assert message["role"] == "user" and request.seed is None
+    assert f"<specification>\n{load_specification('eight_categories').text}\n</specification>" in message["content"]
+    assert "<request>\nMay I lend it?\n</request>" in message["content"]
+    assert "<answer>\nAnswer 0\n</answer>" in message["content"]
+
+
+def changed(build: Build, **settings) -> Build:
+    return Build(replace(build._settings, **settings), build._store)
+
+
+def keys(requests) -> list[bytes]:
+    return [request.key for request in requests]
+
+
+def test_every_sample_of_every_prompt_has_a_key_and_a_seed_of_its_own(build):
+    requests = list(build.answer_requests([prompt("Lend it?"), prompt("Sell it?")]))
+
+    assert len(set(keys(requests))) == len({request.seed for request in requests}) == 16
+    # Seeds of vLLM and of OpenAI's protocol.
+    assert all(0 <= request.seed < 2**31 for request in requests)
+    assert [request.messages for request in requests[7:9]] == [
+        [{"role": "user", "content": "Lend it?"}],
+        [{"role": "user", "content": "Sell it?"}],
+    ]
+
+
+@pytest.mark.parametrize("what", ["seed", "model", "request", "thought"])
+def test_what_decides_an_answer_asks_for_all_of_them_again(build, what):
+    writer = build._settings.writer
+    others = {"model": "q", "request": writer.request | {"temperature": 1.5}, "thought": "none"}
+    other = changed(build, seed=2) if what == "seed" else changed(build, writer=replace(writer, **{what: others[what]}))
+
+    assert not set(keys(build.answer_requests([prompt()]))) & set(keys(other.answer_requests([prompt()])))
+
+
+@pytest.mark.parametrize("what", ["specification", "prompt", "expert", "request of the expert"])
+def test_what_decides_a_critique_asks_the_expert_again_and_keeps_the_answers(build, what):
     answer(build, prompt(), *[SAFE, UNSAFE] * 4)
-    other = Build(
-        replace(build._settings, specification=replace(build._settings.specification, text="x")), build._store
+    settings = build._settings
+    other = {
+        "specification": {"specification": replace(settings.specification, text="Other rules")},
+        "prompt": {"prompt": VerificationPrompt("{specification} {request} {answer}")},
+        "expert": {"expert": replace(settings.expert, model="other")},
+        "request of the expert": {"expert": replace(settings.expert, request={"temperature": 1})},
+    }[what]
+    asks = changed(build, **other)
+
+    assert keys(asks.answer_requests([prompt()])) == keys(build.answer_requests([prompt()]))
+    assert len(keys(asks.critique_requests([prompt()]))) == 8
+    assert all(key not in build._store for key in keys(asks.critique_requests([prompt()])))
+
+
+def test_where_models_stand_and_how_they_are_asked_decides_nothing(build):
+    answer(build, prompt(), *[SAFE, UNSAFE] * 4)
+    elsewhere = {"url": "http://y/v1", "api_key_env": "OTHER", "concurrency": 1, "timeout_s": 1.0, "retries": 0}
+    settings = build._settings
+    other = changed(
+        build, writer=replace(settings.writer, **elsewhere), expert=replace(settings.expert, **elsewhere), fraction=0.5
     )
 
-    assert [r.key for r in other.answer_requests([prompt()])] == [r.key for r in build.answer_requests([prompt()])]
-    assert all(request.key not in build._store for request in other.critique_requests([prompt()]))
+    assert keys(other.answer_requests([prompt()])) == keys(build.answer_requests([prompt()]))
+    assert keys(other.critique_requests([prompt()])) == keys(build.critique_requests([prompt()]))

@@ -90,3 +90,110 @@ def test_another_model_takes_what_it_is_not_given_from_the_policy():
 
     assert (settings.writer.model, settings.writer.request["temperature"]) == ("q", 1)
     assert settings.thinks
+
+
+def test_a_verifier_is_the_policy_asked_greedily_where_nothing_else_is_given():
+    settings = build_settings(compose_build([*GOOD, "policy.request.top_p=0.5", "policy.url=http://h/v1"]))
+
+    assert settings.writer.request["temperature"] == 0.6 and settings.writer.url == "http://h/v1"
+    assert settings.verifier.model == "p" and settings.verifier.url == "http://h/v1"
+    assert settings.verifier.request == settings.writer.request | {"temperature": 0}
+    assert build_settings(compose_build([*GOOD, "verifier.model=v"])).verifier.model == "v"
+
+
+def test_the_policys_own_answers_are_asked_of_the_policy_though_another_is_named():
+    settings = build_settings(compose_build([*GOOD, "other.model=q", "policy.thought=none"]))
+
+    assert settings.writer.model == "p" and not settings.thinks
+    assert settings.expert.model == "e" and settings.expert.request["temperature"] == 0
+
+
+def test_paths_shards_and_a_guard_as_they_are_given(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = ["out='~/build'", "shard=2/8", "label=harmful", "against=[a.csv]", "seed=7", "samples=3", "fraction=0.5"]
+    settings = build_settings(compose_build([*GOOD, *given]))
+
+    assert (settings.out, settings.store) == (tmp_path / "build", tmp_path / "build" / "store.sqlite")
+    assert (settings.shard, settings.label, settings.against) == ((2, 8), "harmful", ("a.csv",))
+    assert (settings.seed, settings.samples, settings.fraction, settings.guard) == (7, 3, 0.5, None)
+    assert build_settings(compose_build(GOOD)).shard == (0, 1)
+
+
+WRITER = {"model", "request", "thought"}
+ALL = {"seed", "shard", "samples", "answers", "expert", "specification", "prompt", "target", "fraction"}
+
+
+@pytest.mark.parametrize(
+    ("stages", "keys"),
+    [
+        (("sample",), {"seed", "shard", "samples", "answers"}),
+        (("show",), {"seed", "shard", "samples", "answers"}),
+        (("critique",), ALL - {"target", "fraction"}),
+        (("sample", "critique", "select"), ALL),
+        (("sample", "critique", "evaluate"), ALL - {"target", "fraction"}),
+    ],
+)
+def test_what_decides_the_outcome_of_stages_is_recorded_and_nothing_else(stages, keys):
+    origin = build_settings(compose_build(GOOD)).origin(stages)
+
+    assert origin.keys() == keys
+    assert origin["answers"].keys() == {"by", *WRITER} and origin["answers"]["by"] == "self"
+
+
+def test_what_is_recorded_follows_the_settings(tmp_path):
+    (tmp_path / "prompt.txt").write_text("{specification} {request} {answer}")
+    given = ["seed=2", "samples=3", "fraction=0.5", "target=judgment", "specification=brief", "expert.model=f"]
+    origin = build_settings(compose_build([*GOOD, *given, f"prompt={tmp_path}/prompt.txt", "shard=1/2"])).origin()
+
+    assert (origin["seed"], origin["samples"], origin["fraction"], origin["target"]) == (2, 3, 0.5, "judgment")
+    assert (origin["shard"], origin["prompt"]) == ((1, 2), "{specification} {request} {answer}")
+    assert origin["specification"]["name"] == "brief" and origin["expert"]["model"] == "f"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "samples=1",
+        "seed=0",
+        "fraction=0.01",
+        "shard=7/8",
+        "expert.concurrency=1",
+        "expert.retries=0",
+        "expert.max_requests=1",
+        "expert.max_tokens=1",
+        "expert.timeout_s=0.1",
+        "expert.url=https://h/v1",
+        "label=benign",
+        "policy.thought=none",
+        "against=['org/set#column']",
+    ],
+)
+def test_the_smallest_values_there_are_and_every_choice_is_taken(override):
+    assert problems(override) == {}
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("answers=mine", "choose self, other"),
+        ("target=verdict", "choose critique+judgment, judgment, critique"),
+        ("label=evil", "choose harmful, benign"),
+        ("expert.retries=-1", "it must be at least 0"),
+        ("expert.max_tokens=0", "it must be at least 1"),
+        ("expert.concurrency=1.5", "it must be at least 1"),
+        ("shard=8/8", "i/n with 0 <= i < n"),
+        ("policy.thought=maybe", "choose required or none"),
+        ("guard=ray_actor", "take guard=openai_endpoint"),
+        ("expert.model=null", "name the model that writes the critiques"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_to_do(override, words):
+    (problem,) = problems(override).values()
+
+    assert words in problem
+
+
+def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+
+    assert "give a folder" in problems(f"out={tmp_path}/file")["out"]

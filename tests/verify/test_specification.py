@@ -1,5 +1,7 @@
 """Specifications as files: those shipped, those of a user, and those that are none."""
 
+import hashlib
+
 import pytest
 
 from sinternal_verl.data.specification import SHIPPED, SpecificationError, load_specification
@@ -30,12 +32,35 @@ def test_one_of_the_users_own(tmp_path):
     assert found.text == "Rules of Orla (version 2)\n\n1. Keeping\n- Nobody lends the lamp."
 
 
+def test_all_of_it_is_read_and_white_space_means_nothing(tmp_path):
+    (tmp_path / "orla.yml").write_text(
+        "title: Rules of Orla\nversion: 2\npreamble: |\n  Orla is\n  an island.\ncategories:\n"
+        "- name: Keeping\n  rules: ['Nobody  lends\n    the lamp.', 7]\n- {name: Fishing, rules: [Mend.]}\n"
+    )
+    found = load_specification(str(tmp_path / "orla.yml"))
+
+    assert found.text == (
+        "Rules of Orla (version 2)\n\nOrla is an island.\n\n"
+        "1. Keeping\n- Nobody lends the lamp.\n- 7\n\n2. Fishing\n- Mend."
+    )
+    assert (found.title, found.version, found.categories) == ("Rules of Orla", "2", ("Keeping", "Fishing"))
+    sha256 = hashlib.sha256(found.text.encode()).hexdigest()
+    origin = {"name": str(tmp_path / "orla.yml"), "title": "Rules of Orla", "version": "2", "sha256": sha256}
+    assert found.origin() == origin
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         ("- a\n", "it holds no mapping"),
         ("title: x\n", "it lacks version, categories"),
         ("title: x\nversion: 1\ncategories: {}\n", "it lacks categories"),
+        ("title: x\nversion: 1\ncategories: {a: b}\n", "categories must be a list"),
+        ("title: x\nversion: 1\ncategories: [{name: a, rules: []}]\n", "category 1 needs a name and a list of rules"),
+        (
+            "title: x\nversion: 1\ncategories: [{name: a, rules: [b]}, {name: 1, rules: [c]}]\n",
+            "category 2 needs a name and a list of rules",
+        ),
         ("title: x\nversion: 1\ncategories: [{name: a}]\n", "category 1 needs a name and a list of rules"),
         ("title: x\nversion: 1\ncategories: [{name: a, rules: [b]}, {name: a, rules: [c]}]\n", "a stands there twice"),
         ("title: x\nversion: 1\nrules: []\ncategories: [{name: a, rules: [b]}]\n", "there is no rules"),

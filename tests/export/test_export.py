@@ -1,0 +1,233 @@
+"""Exports of checkpoints made by hand, in the files that verl's FSDP checkpoint manager writes: joined from any mesh,
+in any dtype, with an adapter or without. An export of a trained model: ``tests/e2e/test_verify_run.py``."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Replicate, Shard
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from sinternal_verl.commands.export import export
+from sinternal_verl.export.checkpoint import Checkpoint, ExportError
+
+Weights = dict[str, torch.Tensor]
+LORA = {"r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM"}
+
+
+@pytest.fixture(scope="module")
+def ranks():
+    """Four ranks that one process plays: a mesh needs a process group, and no rank speaks to another."""
+    import torch.testing._internal.distributed.fake_pg as fake_pg
+
+    torch.distributed.init_process_group("fake", rank=0, world_size=4, store=fake_pg.FakeStore())
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.fixture
+def save(ranks, world, tmp_path):
+    """A function that saves weights on a mesh as step 3 of a run; returns the run's folder."""
+
+    def run(weights: Weights, mesh: tuple[int, ...] = (2,), lora: dict | None = None, role: str = "") -> Path:
+        folder = tmp_path / "run" / "global_step_3" / role
+        folder.mkdir(parents=True)
+        world_size = torch.Size(mesh).numel()
+        device_mesh = DeviceMesh("cpu", torch.arange(world_size).reshape(mesh))
+        for rank in range(world_size):
+            shards = {name: _shard(weight, device_mesh, rank) for name, weight in weights.items()}
+            torch.save(shards, folder / f"model_world_size_{world_size}_rank_{rank}.pt")
+        (folder / "fsdp_config.json").write_text(json.dumps({"FSDP_version": 2, "world_size": world_size}))
+        if lora:
+            (folder / "lora_train_meta.json").write_text(json.dumps(lora))
+        weightless = shutil.ignore_patterns("*.safetensors")
+        shutil.copytree(world["policy"], folder / "huggingface", ignore=weightless)
+        (tmp_path / "run" / "latest_checkpointed_iteration.txt").write_text("3")
+        return tmp_path / "run"
+
+    return run
+
+
+def _shard(weight: torch.Tensor, mesh: DeviceMesh, rank: int) -> DTensor:
+    """What a rank holds: of its first dimension a part, which is less than the others' or nothing at the end."""
+    parts = mesh.mesh.shape[-1]
+    chunks = [*weight.chunk(parts), *(weight[:0],) * parts][:parts]
+    return _part(chunks[rank % parts].clone(), mesh, weight)
+
+
+def _part(local: torch.Tensor, mesh: DeviceMesh, whole: torch.Tensor) -> DTensor:
+    placements = [*[Replicate()] * (mesh.ndim - 1), Shard(0)]
+    return DTensor.from_local(local, mesh, placements, run_check=False, shape=whole.shape, stride=whole.stride())
+
+
+@pytest.fixture(scope="module")
+def trained(world) -> Weights:
+    """The policy's weights, each a little changed."""
+    torch.manual_seed(3)
+    model = AutoModelForCausalLM.from_pretrained(world["policy"], dtype=torch.float32)
+    weights = {name: weight + 0.01 * torch.randn_like(weight) for name, weight in model.state_dict().items()}
+    return weights | {"lm_head.weight": weights["model.embed_tokens.weight"]}
+
+
+@pytest.fixture
+def adapted(world):
+    """The policy with an adapter that has learned something."""
+    torch.manual_seed(4)
+    base = AutoModelForCausalLM.from_pretrained(world["policy"], dtype=torch.float32)
+    settings = LoraConfig(**LORA, target_modules=["q_proj", "down_proj"])
+    model = get_peft_model(base, settings)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    return model
+
+
+def weights_of(folder: Path) -> Weights:
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("mesh", [(1,), (2,), (3,), (2, 2)], ids=["one rank", "two", "three, uneven", "HSDP"])
+def test_shards_are_joined_bit_by_bit(world, save, trained, tmp_path, mesh):
+    assert export(str(save(trained, mesh)), str(tmp_path / "out"), str(world["policy"]), False) == 0
+    for name, weight in weights_of(tmp_path / "out").items():
+        assert torch.equal(weight, trained[name]), name
+    assert AutoTokenizer.from_pretrained(tmp_path / "out").chat_template
+
+
+def test_plain_tensors_of_one_rank_are_taken_as_they_are(save, trained):
+    run = save(trained, (1,))
+    torch.save(trained, run / "global_step_3" / "model_world_size_1_rank_0.pt")
+
+    found = Checkpoint.find(run).weights()
+    assert found.keys() == trained.keys() and all(torch.equal(found[name], trained[name]) for name in found)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kept", [torch.float32, torch.bfloat16])
+def test_the_dtype_is_the_bases_whatever_the_checkpoint_keeps(world, save, trained, tmp_path, dtype, kept):
+    base = tmp_path / "base"
+    AutoModelForCausalLM.from_pretrained(world["policy"], dtype=dtype).save_pretrained(base)
+    run = save({name: weight.to(kept) for name, weight in trained.items()})
+
+    assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
+    for name, weight in weights_of(tmp_path / "out").items():
+        assert weight.dtype == dtype
+        assert torch.equal(weight, trained[name].to(kept).to(dtype)), name
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == str(dtype).removeprefix("torch.")
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["with the base weights", "alone"])
+def test_an_adapter_is_fused_and_can_be_written_alone(world, save, adapted, tmp_path, alone):
+    policy = str(world["policy"])
+    weights = {name: weight for name, weight in adapted.state_dict().items() if not alone or "lora_" in name}
+    run = save(weights, lora=LORA, role="actor")
+
+    assert export(str(run), str(tmp_path / "fused"), policy, False) == 0
+    assert export(str(run), str(tmp_path / "adapter"), policy, True) == 0
+    base = AutoModelForCausalLM.from_pretrained(world["policy"], dtype=torch.float32)
+    before = {name: weight.clone() for name, weight in base.state_dict().items()}
+    again = PeftModel.from_pretrained(base, tmp_path / "adapter").merge_and_unload().state_dict()
+    wanted = adapted.merge_and_unload().state_dict()
+    fused = weights_of(tmp_path / "fused")
+    for name, weight in fused.items():
+        torch.testing.assert_close(weight, wanted[name])
+        torch.testing.assert_close(again[name], wanted[name])
+    changed = {name for name in fused if not torch.equal(fused[name], before[name])}
+    assert changed == {name for name in fused if "q_proj.weight" in name or "down_proj" in name}
+
+
+def refused(capsys, *arguments) -> str:
+    """What an export says that ends with 2."""
+    assert export(*map(str, arguments[:2]), *arguments[2:]) == 2
+    return capsys.readouterr().err
+
+
+def test_what_learned_nothing_is_refused(world, save, tmp_path, capsys):
+    policy = AutoModelForCausalLM.from_pretrained(world["policy"], dtype=torch.float32)
+
+    said = refused(capsys, save(policy.state_dict()), tmp_path / "out", str(world["policy"]), False)
+    assert f"the result equals {world['policy']}: nothing was learned" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_that_is_still_zero_is_refused(world, save, adapted, tmp_path, capsys):
+    weights = adapted.state_dict()
+    weights |= {name: torch.zeros_like(weight) for name, weight in weights.items() if "lora_B" in name}
+
+    said = refused(capsys, save(weights, lora=LORA), tmp_path / "out", str(world["policy"]), False)
+    assert "the adapter is still zero: nothing was learned" in said
+
+
+@pytest.mark.parametrize(
+    ("kept", "lora", "base", "words"),
+    [
+        ("lora_", LORA, False, "holds the adapter alone: give the base model with --base"),
+        ("layers", {"r": 4, "lora_alpha": 0}, True, "does not say the adapter's alpha"),
+        ("embed", LORA, True, "tells of an adapter of rank 4, but holds none"),
+    ],
+)
+def test_an_adapter_that_cannot_be_fused_says_what_is_missing(
+    world, save, adapted, tmp_path, capsys, kept, lora, base, words
+):
+    weights = {name: weight for name, weight in adapted.state_dict().items() if kept in name}
+
+    said = refused(capsys, save(weights, lora=lora), tmp_path / "out", str(world["policy"]) if base else None, False)
+    assert words in said
+
+
+def test_there_is_no_adapter_to_write(save, trained, tmp_path, capsys):
+    assert "has no adapter: leave out --adapter" in refused(capsys, save(trained), tmp_path / "out", None, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda weights: weights.pop("model.norm.weight"), "it lacks model.norm.weight"),
+        (lambda weights: weights.update(more=torch.ones(2)), "it holds besides more"),
+    ],
+)
+def test_other_names_than_the_configurations_are_refused(save, trained, tmp_path, capsys, change, words):
+    weights = dict(trained)
+    change(weights)
+
+    assert words in refused(capsys, save(weights), tmp_path / "out", None, False)
+
+
+class TestShards:
+    def test_a_missing_one_is_named(self, save, trained):
+        run = save(trained)
+        (run / "global_step_3" / "model_world_size_2_rank_1.pt").unlink()
+
+        with pytest.raises(ExportError, match=r"lacks model_world_size_2_rank_1\.pt: save with"):
+            Checkpoint.find(run).weights()
+
+    def test_a_parameter_that_one_of_them_lacks_is_named(self, save, trained):
+        run = save(trained)
+        _change_last_shard(run, lambda shard: shard.pop("model.norm.weight"))
+
+        with pytest.raises(ExportError, match=r"model\.norm\.weight is not in every shard"):
+            Checkpoint.find(run).weights()
+
+    def test_one_of_another_length_is_found(self, save, trained):
+        run = save(trained)
+
+        def shorten(shard):
+            norm = shard["model.norm.weight"]
+            shard["model.norm.weight"] = _part(norm.to_local()[:-1], norm.device_mesh, norm)
+
+        _change_last_shard(run, shorten)
+
+        with pytest.raises(ExportError, match=r"model\.norm\.weight joins to \(127,\), not \(128,\)"):
+            Checkpoint.find(run).weights()
+
+
+def _change_last_shard(run: Path, change) -> None:
+    file = run / "global_step_3" / "model_world_size_2_rank_1.pt"
+    shard = torch.load(file, weights_only=False)
+    change(shard)
+    torch.save(shard, file)

@@ -1,0 +1,110 @@
+"""The parser: every command says what it does, with an example that works, and starts without the rest of us."""
+
+import argparse
+import importlib
+import inspect
+import shlex
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from sinternal_verl.cli import main, make_parser
+from sinternal_verl.config import compose_main
+from sinternal_verl.runs.record import STACK
+
+
+def commands_of(parser: argparse.ArgumentParser):
+    """All commands below a parser, those of groups too."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield command
+                yield from commands_of(command)
+
+
+COMMANDS = {command.prog: command for command in commands_of(make_parser())}
+LEAVES = {name: command for name, command in COMMANDS.items() if command.get_default("run")}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_what_it_does(name):
+    text = COMMANDS[name].format_help()
+
+    assert COMMANDS[name].description in text and COMMANDS[name].description.endswith(".")
+    assert "example" in text
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_an_example_is_a_command_that_exists(name):
+    words = shlex.split(LEAVES[name].epilog.partition("\n")[2])
+    assert words[0] == "sinternal-verl"
+
+    arguments = make_parser().parse_args(words[1:])
+
+    module, _, function = arguments.run.partition(":")
+    module = importlib.import_module(module if "." in module else f"sinternal_verl.commands.{module}")
+    taken = {name: value for name, value in vars(arguments).items() if name not in ("run", "composes", "cfg")}
+    inspect.signature(getattr(module, function)).bind(**taken)
+
+
+def test_versions(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert end.value.code == 0
+    assert [line.split()[0].removesuffix("-cpu") for line in lines] == list(STACK)
+    assert all(line.split()[1][0].isdigit() for line in lines)
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from sinternal_verl.cli import make_parser; make_parser().format_help();"
+        "print([name for name in ('torch', 'verl', 'ray', 'hydra', 'omegaconf', 'numpy') if name in sys.modules])"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (["doctor", "data.seed=3"], "data.seed", 3),
+        (["doctor", "+recipe=sinternal_sft_cpu"], "sinternal.recipe", "sinternal_sft_cpu"),
+        (["guard", "serve"], "sinternal.guard.mode", "decode"),
+        (["verify", "select", "seed=5"], "seed", 5),
+    ],
+)
+def test_all_keys_of_a_command_are_shown(words, key, value, capsys):
+    assert main([*words, "--cfg", "job"]) == 0
+
+    assert OmegaConf.select(OmegaConf.create(capsys.readouterr().out), key) == value
+
+
+def test_keys_that_do_not_compose_are_named(capsys):
+    assert main(["doctor", "--cfg", "job", "no_such_key=1"]) == 2
+    assert "no_such_key" in capsys.readouterr().err
+
+
+def test_overrides_stand_before_and_after_options(capsys):
+    assert main(["doctor", "data.shuffle=false", "--cfg", "job", "data.seed=3"]) == 0
+    assert OmegaConf.create(capsys.readouterr().out).data.seed == 3
+
+
+@pytest.mark.parametrize("words", [["doctor", "--no-such"], ["export", "--checkpoint", "a", "--out", "b", "c=d"]])
+def test_what_no_command_takes_is_an_error(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2 and words[-1] in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_keys_are_those_that_hydra_shows():
+    words = ["+recipe=sinternal_grpo", "hardware=1gpu_7b"]
+    command = [sys.executable, "-m", "verl.trainer.main_ppo", *words, "--cfg", "job"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=240)
+
+    assert OmegaConf.create(shown.stdout) == compose_main(words)
