@@ -1,70 +1,84 @@
 """`sinternal-verl data math`, `safety`, `sft`, `mix` and `check`: what they print and return."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl import __version__
-from sinternal_verl.data.adapter import Labels, Row
+from sinternal_verl.data.adapter import Adapter, Labels, Reader, Row, load_adapter
 from sinternal_verl.data.answers import SFT_SCHEMA, Answers
 from sinternal_verl.data.contamination import Evaluation, read_evaluation
-from sinternal_verl.data.convert import ReaderOf, Result, convert, rejected_path
-from sinternal_verl.data.math import MathReader
+from sinternal_verl.data.convert import Result, convert, rejected_path
+from sinternal_verl.data.math import MathAdapter, MathReader
 from sinternal_verl.data.mix import MixError, Part, Tally, contaminated_path, mix
 from sinternal_verl.data.readers import Hub, Source, SourceError, open_source
-from sinternal_verl.data.safety import Harm, SafetyReader
+from sinternal_verl.data.safety import Harm, SafetyAdapter, SafetyReader
 from sinternal_verl.data.schema import RowWriter
 from sinternal_verl.doctor.rows import CheckError, check_file, load_router
 from sinternal_verl.scoring.registry import ScorerError
 from sinternal_verl.scoring.response import Thought
+from sinternal_verl.user_code import NEXT_STEP, UserCodeError
 
 
-def convert_math(
-    source: str, out: str, name: str | None, index: str | None, split: str | None, skip_bad: bool, **hub: str | None
-) -> int:
+def convert_math(source: str, out: str, name: str | None, index: str | None, split: str | None, **options: Any) -> int:
     """Convert and report; return 0 when ``out`` was written, else 2.
 
     Args:
         name, index, split: as those of `Labels`.
-        hub: of `_hub`.
+        options: of `_convert`.
     """
     labels = Labels(name=name, split=split, index=index)
-    return _convert(source, out, lambda first, _: MathReader(first, labels), skip_bad, **hub)
+
+    def reader_of(first: Row, opened: Source, own: MathAdapter | None) -> Reader:
+        return MathReader(first, labels, own)
+
+    return _convert(source, out, reader_of, MathAdapter, **options)
 
 
 def convert_safety(
-    source: str,
-    out: str,
-    name: str | None,
-    index: str | None,
-    split: str | None,
-    harm: Harm | None,
-    skip_bad: bool,
-    **hub: str | None,
+    source: str, out: str, name: str | None, index: str | None, split: str | None, harm: Harm | None, **options: Any
 ) -> int:
     """The same; ``harm`` is the label of all rows where the source has none."""
     labels = Labels(name=name, split=split, index=index)
 
-    def reader_of(first: Row, opened: Source) -> SafetyReader:
-        return SafetyReader(first, labels, harm, opened.rows)
+    def reader_of(first: Row, opened: Source, own: SafetyAdapter | None) -> Reader:
+        return SafetyReader(first, labels, harm, opened.rows, own)
 
-    return _convert(source, out, reader_of, skip_bad, **hub)
+    return _convert(source, out, reader_of, SafetyAdapter, **options)
 
 
 def _hub(hub_config: str | None, hub_split: str | None, revision: str | None) -> Hub:
     return Hub(config=hub_config, split=hub_split, revision=revision)
 
 
-def _convert(source: str, out: str, reader_of: ReaderOf, skip_bad: bool, **of_hub: str | None) -> int:
+def _convert(
+    source: str,
+    out: str,
+    reader_of: Callable[[Row, Source, Adapter | None], Reader],
+    kind: type[Adapter],
+    skip_bad: bool,
+    adapter: str | None,
+    **of_hub: str | None,
+) -> int:
+    """
+    Args:
+        kind: what ``adapter`` must be, the user's file with an ``ADAPTER``; None takes the first of ours that fits.
+        of_hub: of `_hub`.
+    """
     target, hub = Path(out).expanduser(), _hub(**of_hub)
     try:
         _check_target(target, [source])
+        own = load_adapter(adapter, kind) if adapter else None
         opened = open_source(source, hub)
         target.parent.mkdir(parents=True, exist_ok=True)
-        result = convert(opened, target, reader_of, skip_bad)
+        result = convert(opened, target, partial(reader_of, own=own), skip_bad)
+    except UserCodeError as error:
+        return _fail(f"--adapter {adapter}: {error}; {NEXT_STEP}")
     except (SourceError, OSError) as error:
         return _fail(str(error))
     for line in result.bad.lines():

@@ -4,7 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
-from typing import Any
+from typing import Any, TypeVar
+
+from sinternal_verl import user_code
 
 INDEX_COLUMNS = ("unique_id", "id", "extra_info.index")
 """The first that a file has is its index."""
@@ -47,6 +49,21 @@ class Adapter:
     size: int | None = None
 
 
+AdapterKind = TypeVar("AdapterKind", bound=Adapter)
+
+
+def load_adapter(path: str, kind: type[AdapterKind]) -> AdapterKind:
+    """The ``ADAPTER`` of a file of the user's, or of ``pkg://package.module``.
+
+    Raises:
+        UserCodeError: there is none, or it is of another kind.
+    """
+    adapter = getattr(user_code.load(path), "ADAPTER", None)
+    if not isinstance(adapter, kind):
+        raise user_code.UserCodeError(f"it has no ADAPTER = {kind.__name__}(...)")
+    return adapter
+
+
 class Reader(ABC):
     """Reads the rows of one source; a subclass says which adapters there are, and makes a row.
 
@@ -54,6 +71,7 @@ class Reader(ABC):
         first: the source's first row; its columns say what the source is.
         adapters: the first that fits is taken.
         wanted: the columns they need, for the message when none fits.
+        own: the user's adapter, which is taken instead of ``adapters``.
 
     Raises:
         RowError: no adapter fits, or the row has no such index.
@@ -64,7 +82,11 @@ class Reader(ABC):
 
     name_option = "--name"
 
-    def __init__(self, first: Row, adapters: Sequence[Adapter], wanted: str, labels: Labels) -> None:
+    def __init__(
+        self, first: Row, adapters: Sequence[Adapter], wanted: str, labels: Labels, own: Adapter | None = None
+    ) -> None:
+        if own:
+            adapters, wanted = (own,), f"those that `fits` of the adapter {own.name} takes"
         found = f"the columns are {names_of(first)}"
         adapter = next((adapter for adapter in adapters if adapter.fits(first)), None)
         if adapter is None:

@@ -91,8 +91,8 @@ class MathReader(Reader):
 
     name_option = "--data-source"
 
-    def __init__(self, first: Row, labels: Labels | None = None) -> None:
-        super().__init__(first, ADAPTERS, WANTED, labels or Labels())
+    def __init__(self, first: Row, labels: Labels | None = None, own: MathAdapter | None = None) -> None:
+        super().__init__(first, ADAPTERS, WANTED, labels or Labels(), own)
 
     def read(self, row: Row, number: int) -> Row:
         problem, answer = self.adapter.problem(row), self.adapter.answer

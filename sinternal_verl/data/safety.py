@@ -79,7 +79,7 @@ def _word(name: str, value: Any, words: dict[str, T]) -> T:
     return words[word]
 
 
-def _in_words(name: str, words: dict[str, Harm]) -> Callable[[Row], Harm]:
+def in_words(name: str, words: dict[str, Harm]) -> Callable[[Row], Harm]:
     """The label in a column that holds these words."""
     return lambda row: _word(name, row.get(name), words)
 
@@ -103,7 +103,7 @@ ADAPTERS = (
         name="wildjailbreak",
         fits=has("vanilla", "adversarial", "data_type"),
         prompt=_wildjailbreak_prompt,
-        harm=_in_words("data_type", DATA_TYPES),
+        harm=in_words("data_type", DATA_TYPES),
     ),
     SafetyAdapter(
         name="star1",
@@ -130,24 +130,24 @@ ADAPTERS = (
         name="wildguardmix",
         fits=has("prompt", "prompt_harm_label"),
         prompt=column("prompt"),
-        harm=_in_words("prompt_harm_label", {"harmful": "harmful", "unharmful": "benign"}),
+        harm=in_words("prompt_harm_label", {"harmful": "harmful", "unharmful": "benign"}),
     ),
     SafetyAdapter(
         name="safechain",
         fits=has("instruction", "label", "response"),
         prompt=column("instruction"),
-        harm=_in_words("label", DATA_TYPES | PLAIN | SAFE),
+        harm=in_words("label", DATA_TYPES | PLAIN | SAFE),
     ),
     SafetyAdapter(
         name="xstest",
         fits=has("prompt", "type", "label", "focus"),
         prompt=column("prompt"),
-        harm=_in_words("label", SAFE),
+        harm=in_words("label", SAFE),
         split="test",
         size=450,
     ),
     *(
-        SafetyAdapter(name="plain", fits=has(name, "label"), prompt=column(name), harm=_in_words("label", PLAIN))
+        SafetyAdapter(name="plain", fits=has(name, "label"), prompt=column(name), harm=in_words("label", PLAIN))
         for name in ("prompt", "question", "instruction")
     ),
     *(
@@ -172,8 +172,9 @@ class SafetyReader(Reader):
         labels: Labels | None = None,
         harm: Harm | None = None,
         rows: Callable[[], Rows] = lambda: iter(()),
+        own: SafetyAdapter | None = None,
     ) -> None:
-        super().__init__(first, ADAPTERS, WANTED, labels or Labels())
+        super().__init__(first, ADAPTERS, WANTED, labels or Labels(), own)
         self._harm = harm or self.adapter.assumed
         self._is_assumed = not harm and self.adapter.assumed is not None
         if self.adapter.harm and harm:

@@ -25,6 +25,7 @@ start of each run alike.
 ``fits``          do the cards and the host have that?
 ``placement``     which GPUs train, which are the guard's, and the words for another machine
 ``checkpoints``   does the checkpoint folder belong to this configuration?
+``user_checks``   does it pass the user's own checks?
 ``checks``        the list of all of them, for verl's GRPO and SFT mains
 ``callback``      the Hydra callback of our recipes, which runs the list at the start of a run
 """

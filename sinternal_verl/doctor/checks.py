@@ -22,6 +22,7 @@ from sinternal_verl.doctor.resources import check_resources
 from sinternal_verl.doctor.reward import check_reward
 from sinternal_verl.doctor.scorers import check_scorers
 from sinternal_verl.doctor.tokenizer import check_tokenizer
+from sinternal_verl.doctor.user_checks import run_user_checks
 from sinternal_verl.doctor.values import check_values
 from sinternal_verl.doctor.versions import check_versions
 
@@ -61,7 +62,7 @@ STOPPED = frozenset(check.__name__ for check in (*COMMON, *GRPO_ONLY, *SFT_ONLY)
 def run_checks(config: DictConfig) -> list[Finding]:
     """Run every check that fits the configuration: problems, and notes that do not stop a run."""
     checks = (*COMMON, *(GRPO_ONLY if is_ppo(config) else SFT_ONLY))
-    found = [finding for check in checks for finding in _run(check, config)]
+    found = [finding for check in (*checks, run_user_checks) for finding in _run(check, config)]
     if _run(check_values, config):
         # A word for a number is named, and is what stopped the others.
         found = [finding for finding in found if finding.key not in STOPPED]

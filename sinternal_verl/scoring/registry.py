@@ -16,21 +16,19 @@ with a ground truth, or None; a scorer without it needs none.
 """
 
 import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from sinternal_verl import user_code
 from sinternal_verl.scoring.score import Outcome, Sample, Score  # noqa: F401 (the example's)
 
 Scorer = Callable[..., Score | Awaitable[Score]]
 
-PACKAGE = "pkg://"
 OWN_KEYS = ("sources", "scorer", "path", "_target_")
 """Keys of a configured scorer that are no settings of it."""
 
@@ -147,7 +145,7 @@ def _find(key: str, entry: Mapping[str, Any]) -> Scorer:
     target, path, name = entry.get("_target_"), entry.get("path"), entry.get("scorer", key)
     if target:
         module, _, attribute = target.rpartition(".")
-        function = getattr(_load(f"{key}._target_", target, f"{PACKAGE}{module}"), attribute, None)
+        function = getattr(_load(f"{key}._target_", target, f"{user_code.PACKAGE}{module}"), attribute, None)
         if not callable(function):
             raise ScorerError(f"{key}._target_", target, f"{module} has no callable {attribute}", "correct the name")
         return function
@@ -164,23 +162,11 @@ def _find(key: str, entry: Mapping[str, Any]) -> Scorer:
     return found
 
 
-def _load(key: str, value: str, path: str) -> Any:
-    """Import ``pkg://module`` or a file, a file once in a process."""
+def _load(key: str, value: str, path: str) -> ModuleType:
     try:
-        if path.startswith(PACKAGE):
-            return importlib.import_module(path.removeprefix(PACKAGE))
-        file = Path(path).expanduser().resolve(strict=True)
-        name = f"sinternal_scorer_{file.stem}_{hash(str(file)) & 0xFFFFFFFF:08x}"
-        if name not in sys.modules:
-            spec = importlib.util.spec_from_file_location(name, file)
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            sys.modules[name] = module
-        return sys.modules[name]
-    # The file is the user's: whatever it raises is what the user has to see.
-    except Exception as error:
-        step = "give an existing file, or pkg://package.module"
-        raise ScorerError(key, value, f"cannot be imported: {type(error).__name__}: {error}", step) from error
+        return user_code.load(path)
+    except user_code.UserCodeError as error:
+        raise ScorerError(key, value, str(error), user_code.NEXT_STEP) from error
 
 
 class Router:

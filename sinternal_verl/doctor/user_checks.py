@@ -1,0 +1,41 @@
+"""Does the configuration pass the user's own checks, those of ``sinternal.checks``?"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from omegaconf import DictConfig, ListConfig
+
+from sinternal_verl.config import get
+from sinternal_verl.doctor.problem import Finding, Problem
+from sinternal_verl.user_code import NEXT_STEP, UserCodeError, load
+
+KEY = "sinternal.checks"
+FUNCTION = "check"
+
+
+def run_user_checks(config: DictConfig) -> Iterator[Finding]:
+    """What ``check(config)`` of each file finds; a file that has none, or stops, is a problem itself."""
+    files = get(config, KEY, [])
+    for path in files if isinstance(files, ListConfig | list) else [files]:
+        try:
+            check = getattr(load(str(path)), FUNCTION, None)
+        except UserCodeError as error:
+            yield Problem(KEY, path, str(error), NEXT_STEP)
+            continue
+        if not callable(check):
+            yield Problem(KEY, path, f"it has no function {FUNCTION}", f"add def {FUNCTION}(config) to it")
+            continue
+        yield from _run(check, path, config)
+
+
+def _run(check: Callable[[DictConfig], Iterable[Finding]], path: str, config: DictConfig) -> Iterator[Finding]:
+    # One check that stops must not hide what the others find.
+    try:
+        found = list(check(config))
+    except Exception as error:
+        yield Problem(KEY, path, f"stopped with {type(error).__name__}: {error}", "correct it, or leave it out")
+        return
+    for finding in found:
+        if isinstance(finding, Finding):
+            yield finding
+        else:
+            yield Problem(KEY, path, f"found {finding!r}, which is no Problem or Note", "correct it, or leave it out")
