@@ -5,6 +5,7 @@ environment to the processes of a cluster that it starts; in a cluster that was 
 of the process that says the line.
 """
 
+import logging
 import os
 import threading
 import time
@@ -29,6 +30,22 @@ def say_up(part: str) -> None:
     started = float(os.environ.get(STARTED) or psutil.Process().create_time())
     # One write, so that another thread's line does not get between it and its end.
     print(f"start: {part} up after {time.time() - started:.0f} s\n", end="", flush=True)
+
+
+class SayWhenLogged(logging.Handler):
+    """Prints the line of a part when a library logs that it is up, where it has no other hook.
+
+    Args:
+        parts: message -> part.
+    """
+
+    def __init__(self, parts: dict[str, str]) -> None:
+        super().__init__()
+        self._parts = parts
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if part := self._parts.get(record.getMessage()):
+            say_up(part)
 
 
 def say_when_up(part: str, actors: list[ray.actor.ActorHandle]) -> None:

@@ -13,6 +13,7 @@ A mixin over verl's trainer, in the order a step runs through it:
 Use: ``trainer.v1.trainer_mode=sinternal``; settings under ``sinternal``.
 """
 
+import logging
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.experimental.agent_loop import AgentLoopManager
-from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer, register_trainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
@@ -34,7 +35,7 @@ from verl.utils.debug import marked_timer
 from sinternal_verl.guard.replica import GuardSettings, StartingGuard, guard_settings
 from sinternal_verl.runs.ending import NO_MORE_BATCHES
 from sinternal_verl.runs.record import LAST_STEP, update_record
-from sinternal_verl.runs.start import say_up, say_when_up
+from sinternal_verl.runs.start import SayWhenLogged, say_up, say_when_up
 from sinternal_verl.scoring.score import BESIDE
 from sinternal_verl.training.balancer import send_the_balancer_by_value
 from sinternal_verl.training.failures import FailurePolicy
@@ -49,6 +50,10 @@ from sinternal_verl.training.waiting import bound_the_wait
 
 OWN_INFO = ("score", "outcome", "scored", *BESIDE)
 """What our manager reports of each sample, and the curves show."""
+
+
+LOGGED = {"actor and ref model engine initialized": "training worker"}
+"""What verl logs when a part is up -> the part. (verl 0.9.1)"""
 
 
 class EndedEarly(RuntimeError):
@@ -105,6 +110,7 @@ class SInternalMixin:
     def _setup(self) -> None:
         """verl's parts, and beside them what waits for none of them: the guard and the reward workers."""
         say_up("TransferQueue")
+        logging.getLogger(PPOTrainer.__module__).addHandler(SayWhenLogged(LOGGED))
         send_the_balancer_by_value()
         guard = OmegaConf.select(self.config, "sinternal.guard", default={})
         if guard.get("backend") == "ray_actor":

@@ -116,6 +116,11 @@ def source(module: str) -> str:
             "trainer.py puts pools that reserve themselves in between",
         ),
         (
+            "verl.trainer.ppo.v1.trainer_base",
+            'logger.info("actor and ref model engine initialized")',
+            "trainer.py says by it that the training worker is up",
+        ),
+        (
             "verl.single_controller.ray.base",
             "if self.pgs is not None:\n            return self.pgs",
             "a pool that pools.py has reserved is not reserved again",

@@ -1,5 +1,6 @@
 """What a run says of its parts while it starts."""
 
+import logging
 import os
 import re
 import subprocess
@@ -40,6 +41,19 @@ def test_an_earlier_runs_start_is_not_counted_from(monkeypatch):
     start.begin_start()
 
     assert float(os.environ[start.STARTED]) == psutil.Process().create_time()
+
+
+def test_what_a_library_logs_of_a_part_is_its_line(capsys):
+    logger = logging.getLogger("tests.start")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler := start.SayWhenLogged({"it is up": "training worker"}))
+    try:
+        logger.info("it is %s", "up")
+        logger.info("it is not")
+    finally:
+        logger.removeHandler(handler)
+
+    assert LINE.fullmatch(capsys.readouterr().out)["part"] == "training worker"
 
 
 def test_without_a_driver_the_seconds_count_from_the_process(capsys):
