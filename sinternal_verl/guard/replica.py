@@ -184,8 +184,9 @@ class StartingGuard:
     def _start(self, settings: GuardSettings, say_up: Callable[[str], None]) -> None:
         try:
             self._replicas.set_result(start_guard(settings, say_up))
-        # Raised again where it is waited for.
         except BaseException as error:
+            # Said at once, for whoever waits meanwhile for a part that takes long; raised where it is waited for.
+            logger.error("the guard did not start: %s", error)
             self._replicas.set_exception(error)
 
     def wait(self) -> list[ray.actor.ActorHandle]:

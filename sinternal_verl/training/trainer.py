@@ -37,7 +37,7 @@ from sinternal_verl.runs.ending import NO_MORE_BATCHES
 from sinternal_verl.runs.record import LAST_STEP, update_record
 from sinternal_verl.runs.start import SayWhenLogged, say_up, say_when_up
 from sinternal_verl.scoring.score import BESIDE
-from sinternal_verl.training.balancer import send_the_balancer_by_value
+from sinternal_verl.training.by_value import send_by_value
 from sinternal_verl.training.failures import FailurePolicy
 from sinternal_verl.training.loader_state import check_workers
 from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
@@ -111,7 +111,7 @@ class SInternalMixin:
         """verl's parts, and beside them what waits for none of them: the guard and the reward workers."""
         say_up("TransferQueue")
         logging.getLogger(PPOTrainer.__module__).addHandler(SayWhenLogged(LOGGED))
-        send_the_balancer_by_value()
+        send_by_value()
         guard = OmegaConf.select(self.config, "sinternal.guard", default={})
         if guard.get("backend") == "ray_actor":
             self._guard_settings = guard_settings(OmegaConf.to_container(guard, resolve=True))
