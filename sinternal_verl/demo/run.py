@@ -1,6 +1,6 @@
 """The demo from its first command to its table.
 
-1. Make a policy of one million random weights and a guard of a fifth of that, sums and requests.
+1. Make a policy of half a million random weights and a guard of a fifth of that, sums and requests.
 2. Teach both with verl's SFT main: the policy two skills, imperfectly, the guard the lighthouse's rules.
 3. Reinforce the policy with verl's GRPO main from the boxed answer and the guard's verdict: real Ray,
    FSDP2, TransferQueue, vLLM rollouts and weight sync, the guard served by vLLM in the same run.
