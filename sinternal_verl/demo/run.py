@@ -86,9 +86,12 @@ def train(folder: Path, seed: int) -> Result:
         FileExistsError: ``folder`` holds something that no demo wrote.
         MainFailed: one of verl's mains failed.
     """
+    import torch
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    # Of so small models one thread is as fast as two, which wait for each other when a main has the other core.
+    torch.set_num_threads(1)
     started = time.monotonic()
     _clear(folder)
     sums = arithmetic.write_datasets(folder / "data" / "sums", seed)
