@@ -4,7 +4,7 @@ from pathlib import Path
 
 SFT_STEPS = 480
 GUARD_STEPS = 400
-GRPO_STEPS = 20
+GRPO_STEPS = 26
 
 LONGEST_PROMPT, LONGEST_RESPONSE, LONGEST_CONVERSATION = 32, 48, 1024
 """Tokens; of a conversation, as the guard sees it."""
