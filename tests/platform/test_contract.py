@@ -29,6 +29,7 @@ SYMBOLS = [
     ("verl.utils.checkpoint.checkpoint_handler", "extract_step", "sft_resume.py reads the step it resumes from"),
     ("verl.utils.distributed", "destroy_global_process_group", "sft_resume.py ends a run that is done with it"),
     ("vllm._custom_ops", "_supports_onednn", "vllm_cpu.py keeps weights unpacked with it"),
+    ("vllm.sampling_params", "RequestOutputKind.FINAL_ONLY", "tokens_only.py asks for a rollout once"),
     ("vllm.platforms", "current_platform", "vllm_cpu.py asks whether this is a CPU"),
     ("ray._private.utils", "read_ray_address", "doctor finds the cluster ray.init would join"),
     ("ray.util", "list_named_actors", "the watchdog finds the run's actors"),
@@ -84,6 +85,11 @@ def source(module: str) -> str:
             "verl.workers.rollout.vllm_rollout.vllm_async_server",
             "def get_server_address",
             "the watchdog asks it for /health",
+        ),
+        (
+            "verl.workers.rollout.vllm_rollout.vllm_async_server",
+            "SamplingParams(max_tokens=max_tokens, **sampling_params)",
+            "tokens_only.py sets vLLM's parameters through verl's",
         ),
         (
             "verl.workers.rollout.vllm_rollout.vllm_async_server",
