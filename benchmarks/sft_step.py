@@ -3,17 +3,15 @@ a step instead of 16, in turns.
 
 verl's own SFT main on one process and one thread. Prints seconds a step, the share of them that the same products of
 matrices take in plain torch, and the seconds of a whole demo's SFT.
-
-Usage: python benchmarks/sft_step.py [steps [turns]]
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import torch
+from arguments import parser_of
 from transformers import AutoConfig
 
 from sinternal_verl.demo.settings import SFT_STEPS, sft_overrides
@@ -71,8 +69,11 @@ def seconds_of_products(name: str, folder: Path) -> float:
 
 
 def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 40
-    turns = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    parser = parser_of(__doc__)
+    parser.add_argument("steps", nargs="?", type=int, default=40)
+    parser.add_argument("turns", nargs="?", type=int, default=2)
+    arguments = parser.parse_args()
+    steps, turns = arguments.steps, arguments.turns
     seconds: dict[str, list[float]] = {FIRST_DEMO: [], NOW: []}
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(turns):
