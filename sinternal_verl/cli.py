@@ -12,6 +12,23 @@ RUN = "what you would give verl's main"
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of ``sinternal-verl``; returns the exit code. A command is imported only when it is called."""
+    values = parse(argv)
+    if argv is None:
+        # A terminated command ends what it started, as an interrupted one does.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    run, composes = values.pop("run"), values.pop("composes", None)
+    if values.pop("cfg", None):
+        return load("configuration:show_configuration")(load(composes), values["overrides"])
+    return load(run)(**values)
+
+
+def parse(argv: list[str] | None) -> dict[str, Any]:
+    """The command's arguments by name; beside them ``run`` names its function, and ``composes`` that which makes a
+    configuration of its overrides.
+
+    Raises:
+        SystemExit: there is no such command or option.
+    """
     parser = make_parser()
     arguments, rest = parser.parse_known_args(argv)
     values = vars(arguments)
@@ -20,13 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     if "overrides" in values:
         # argparse takes no words after an option that follows the first of them.
         values["overrides"] += rest
-    if argv is None:
-        # A terminated command ends what it started, as an interrupted one does.
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    run, composes = values.pop("run"), values.pop("composes", None)
-    if values.pop("cfg", None):
-        return _load("configuration:show_configuration")(_load(composes), values["overrides"])
-    return _load(run)(**values)
+    return values
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -141,6 +152,9 @@ def _add_conversion(command: argparse.ArgumentParser) -> None:
     command.add_argument("--index", metavar="COLUMN", help="column of extra_info.index; default: unique_id, id or row")
     command.add_argument(
         "--split", metavar="LABEL", help="the rows' extra_info.split; default: train or test by the set"
+    )
+    command.add_argument(
+        "--adapter", metavar="FILE.py", help="your own, for a file of another form; see CONTRIBUTING.md"
     )
     command.add_argument("--skip-bad", action="store_true", help="write the good rows although there are bad ones")
     _add_hub(command)
@@ -271,7 +285,7 @@ def _command(commands: Any, name: str, run: str, text: str, example: str) -> arg
     """A command with a description and an example.
 
     Args:
-        run: the function that gets the arguments, as ``module:function``; without a dot a module of ``commands``.
+        run: the function that gets the arguments, see `load`.
     """
     command = commands.add_parser(
         name,
@@ -299,7 +313,8 @@ def _add_overrides(command: argparse.ArgumentParser, text: str, composes: str) -
     command.set_defaults(composes=composes)
 
 
-def _load(name: str) -> Any:
+def load(name: str) -> Any:
+    """The function of a name such as ``module:function``; without a dot it is a module of ``commands``."""
     module, _, function = name.partition(":")
     module = module if "." in module else f"sinternal_verl.commands.{module}"
     return getattr(importlib.import_module(module), function)

@@ -1,7 +1,6 @@
 """The parser: every command says what it does, with an example that works, and starts without the rest of us."""
 
 import argparse
-import importlib
 import inspect
 import shlex
 import subprocess
@@ -10,7 +9,7 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from sinternal_verl.cli import main, make_parser
+from sinternal_verl.cli import load, main, make_parser, parse
 from sinternal_verl.config import compose_main
 from sinternal_verl.runs.record import STACK
 
@@ -41,12 +40,11 @@ def test_an_example_is_a_command_that_exists(name):
     words = shlex.split(LEAVES[name].epilog.partition("\n")[2])
     assert words[0] == "sinternal-verl"
 
-    arguments = make_parser().parse_args(words[1:])
+    arguments = parse(words[1:])
 
-    module, _, function = arguments.run.partition(":")
-    module = importlib.import_module(module if "." in module else f"sinternal_verl.commands.{module}")
-    taken = {name: value for name, value in vars(arguments).items() if name not in ("run", "composes", "cfg")}
-    inspect.signature(getattr(module, function)).bind(**taken)
+    run, _ = arguments.pop("run"), arguments.pop("composes", None)
+    arguments.pop("cfg", None)
+    inspect.signature(load(run)).bind(**arguments)
 
 
 def test_versions(capsys):

@@ -9,7 +9,7 @@ import pytest
 from hydra.errors import HydraException
 from test_order import LINES
 
-from sinternal_verl.cli import make_parser
+from sinternal_verl.cli import load, parse
 from sinternal_verl.config import compose_config, with_defaults
 from sinternal_verl.verify.settings import compose_build
 
@@ -62,11 +62,9 @@ def check(command: str) -> None:
     """
     words = [re.sub(r"\$\w+", "/abs", word) for word in shlex.split(command) if word != ELLIPSIS]
     if words[0] == "sinternal-verl":
-        found = make_parser().parse_args(words[1:])
-        if "verify" in words:
-            compose_build(found.overrides)
-        elif getattr(found, "overrides", []):
-            compose(*found.overrides)
+        found = parse(words[1:])
+        if found.get("overrides"):
+            load(found["composes"])(found["overrides"])
     elif command.startswith(ELLIPSIS) or set(words) & {*MAINS, "sbatch"}:
         settings = [word for word in words if re.match(r"\+?[a-z][\w./]*=", word)]
         if any(word.startswith("prompts=") for word in settings):

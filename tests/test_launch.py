@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from sinternal_verl.runs.launch import Main, MainFailed, run_main
+from sinternal_verl.runs.launch import Main, MainFailed, StartLines, run_main
 
 WRITES_STEPS = """
 import json, os
@@ -36,6 +36,37 @@ def test_a_main_that_ended_before_it_is_followed_shows_its_last_step(tmp_path, c
         main.follow(2)
 
     assert "guard: step 2/2" in capsys.readouterr().out
+
+
+def test_a_start_shows_the_part_that_came_up_last(tmp_path):
+    log = tmp_path / "run.log"
+    log.write_text("INFO nothing of ours\n")
+    lines = StartLines(log)
+    assert lines.read() == "starting"
+
+    with log.open("a") as writer:
+        writer.write("start: trainer up after 28 s\n\x1b[36m(TaskRunner pid=7)\x1b[0m start: rollout server up after 4")
+        writer.flush()
+        assert lines.read() == "starting: trainer up after 28 s"
+        writer.write("1 s\n" + "noise of vLLM\n" * 3)
+    assert lines.read() == "starting: rollout server up after 41 s"
+    assert lines.read() == "starting: rollout server up after 41 s"
+
+
+def test_a_log_is_read_on_from_where_reading_stopped(tmp_path):
+    log = tmp_path / "run.log"
+    log.write_text("start: trainer up after 28 s\n")
+    lines = StartLines(log)
+    lines.read()
+    log.write_text("start: another up after 29 s\n")  # of the same length
+
+    assert lines.read() == "starting: trainer up after 28 s"
+
+
+def test_a_main_without_a_step_shows_its_start(tmp_path, capsys):
+    run(tmp_path, "print('start: guard up after 3 s')")
+
+    assert "run: starting: guard up after 3 s" in capsys.readouterr().out
 
 
 def test_steps_of_an_earlier_run_are_not_taken_for_this_one(tmp_path):

@@ -34,11 +34,11 @@ def test_same_seed_same_files_other_seed_others(tmp_path):
     assert pq.read_table(first["held_out"]) != pq.read_table(other["held_out"])
 
 
-def test_policy_has_a_million_parameters_and_a_tokenizer_that_encodes_any_text(world):
+def test_policy_has_half_a_million_parameters_and_a_tokenizer_that_encodes_any_text(world):
     policy = AutoModelForCausalLM.from_pretrained(world["policy"])
     tokenizer = AutoTokenizer.from_pretrained(world["policy"])
 
-    assert 1e6 <= sum(parameter.numel() for parameter in policy.parameters()) <= 3e6
+    assert 4e5 <= sum(parameter.numel() for parameter in policy.parameters()) <= 7e5
     for text in ("12+34", "naïve 你好 \U0001f600", "</think>\n\n\\boxed{85}"):
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
 

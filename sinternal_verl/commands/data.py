@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -24,49 +25,31 @@ from sinternal_verl.scoring.response import Thought
 from sinternal_verl.user_code import NEXT_STEP, UserCodeError
 
 
-def convert_math(
-    source: str,
-    out: str,
-    name: str | None,
-    index: str | None,
-    split: str | None,
-    skip_bad: bool,
-    adapter: str | None = None,
-    **hub: str | None,
-) -> int:
+def convert_math(source: str, out: str, name: str | None, index: str | None, split: str | None, **options: Any) -> int:
     """Convert and report; return 0 when ``out`` was written, else 2.
 
     Args:
         name, index, split: as those of `Labels`.
-        adapter: the user's file with an ``ADAPTER``; None takes the first of ours that fits.
-        hub: of `_hub`.
+        options: of `_convert`.
     """
     labels = Labels(name=name, split=split, index=index)
 
-    def reader_of(first: Row, opened: Source, own: MathAdapter | None) -> MathReader:
+    def reader_of(first: Row, opened: Source, own: MathAdapter | None) -> Reader:
         return MathReader(first, labels, own)
 
-    return _convert(source, out, adapter, MathAdapter, reader_of, skip_bad, **hub)
+    return _convert(source, out, reader_of, MathAdapter, **options)
 
 
 def convert_safety(
-    source: str,
-    out: str,
-    name: str | None,
-    index: str | None,
-    split: str | None,
-    harm: Harm | None,
-    skip_bad: bool,
-    adapter: str | None = None,
-    **hub: str | None,
+    source: str, out: str, name: str | None, index: str | None, split: str | None, harm: Harm | None, **options: Any
 ) -> int:
     """The same; ``harm`` is the label of all rows where the source has none."""
     labels = Labels(name=name, split=split, index=index)
 
-    def reader_of(first: Row, opened: Source, own: SafetyAdapter | None) -> SafetyReader:
+    def reader_of(first: Row, opened: Source, own: SafetyAdapter | None) -> Reader:
         return SafetyReader(first, labels, harm, opened.rows, own)
 
-    return _convert(source, out, adapter, SafetyAdapter, reader_of, skip_bad, **hub)
+    return _convert(source, out, reader_of, SafetyAdapter, **options)
 
 
 def _hub(hub_config: str | None, hub_split: str | None, revision: str | None) -> Hub:
@@ -76,12 +59,17 @@ def _hub(hub_config: str | None, hub_split: str | None, revision: str | None) ->
 def _convert(
     source: str,
     out: str,
-    adapter: str | None,
-    kind: type[Adapter],
     reader_of: Callable[[Row, Source, Adapter | None], Reader],
+    kind: type[Adapter],
     skip_bad: bool,
+    adapter: str | None,
     **of_hub: str | None,
 ) -> int:
+    """
+    Args:
+        kind: what ``adapter`` must be, the user's file with an ``ADAPTER``; None takes the first of ours that fits.
+        of_hub: of `_hub`.
+    """
     target, hub = Path(out).expanduser(), _hub(**of_hub)
     try:
         _check_target(target, [source])

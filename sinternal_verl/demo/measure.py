@@ -16,6 +16,9 @@ from sinternal_verl.world import lighthouse
 GUARD_SAMPLE = 7
 """Every n-th of the conversations."""
 
+GUARD_BATCH = 64
+"""Conversations in one forward pass."""
+
 Right = Callable[[dict[str, Any], str], bool]
 """Takes a held-out row and a response."""
 
@@ -59,9 +62,16 @@ def guard_share(model: Path, seed: int) -> float:
     template = GuardTemplate(tokenizer, max_tokens=LONGEST_CONVERSATION)
     asks = tokenizer.encode("Safety:", add_special_tokens=False)
     lessons = list(lighthouse.guard_lessons(seed))[::GUARD_SAMPLE]
-    right = 0
+    wanted = [verdict.splitlines()[0] for _, _, verdict in lessons]
+    prompts = [template.render(user, answer).ids + asks for user, answer, _ in lessons]
+    said = []
     with torch.inference_mode():
-        for user, answer, verdict in lessons:
-            logits = guard(torch.tensor([template.render(user, answer).ids + asks])).logits
-            right += f"Safety:{tokenizer.decode(logits[0, -1].argmax())}" == verdict.splitlines()[0]
-    return right / len(lessons)
+        for start in range(0, len(prompts), GUARD_BATCH):
+            batch = prompts[start : start + GUARD_BATCH]
+            # Padded behind, where a causal model does not look back from.
+            longest = max(map(len, batch))
+            ids = torch.tensor([ids + [tokenizer.pad_token_id] * (longest - len(ids)) for ids in batch])
+            last = torch.tensor([len(ids) - 1 for ids in batch])
+            labels = guard(ids).logits[torch.arange(len(batch)), last].argmax(-1)
+            said += [f"Safety:{tokenizer.decode(label)}" for label in labels]
+    return sum(label == verdict for label, verdict in zip(said, wanted, strict=True)) / len(lessons)

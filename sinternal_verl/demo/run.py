@@ -1,6 +1,6 @@
 """The demo from its first command to its table.
 
-1. Make a policy of one million random weights and a guard of a fifth of that, sums and requests.
+1. Make a policy of half a million random weights and a guard of a fifth of that, sums and requests.
 2. Teach both with verl's SFT main: the policy two skills, imperfectly, the guard the lighthouse's rules.
 3. Reinforce the policy with verl's GRPO main from the boxed answer and the guard's verdict: real Ray,
    FSDP2, TransferQueue, vLLM rollouts and weight sync, the guard served by vLLM in the same run.
@@ -86,9 +86,12 @@ def train(folder: Path, seed: int) -> Result:
         FileExistsError: ``folder`` holds something that no demo wrote.
         MainFailed: one of verl's mains failed.
     """
+    import torch
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    # Of so small models one thread is as fast as two, which wait for each other when a main has the other core.
+    torch.set_num_threads(1)
     started = time.monotonic()
     _clear(folder)
     sums = arithmetic.write_datasets(folder / "data" / "sums", seed)

@@ -1,10 +1,10 @@
-"""What the demo tells verl's mains: overrides of our recipes at the size of a million weights."""
+"""What the demo tells verl's mains: overrides of our recipes at the size of half a million weights."""
 
 from pathlib import Path
 
-SFT_STEPS = 640
-GUARD_STEPS = 1000
-GRPO_STEPS = 20
+SFT_STEPS = 480
+GUARD_STEPS = 400
+GRPO_STEPS = 26
 
 LONGEST_PROMPT, LONGEST_RESPONSE, LONGEST_CONVERSATION = 32, 48, 1024
 """Tokens; of a conversation, as the guard sees it."""
@@ -17,7 +17,7 @@ def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) 
         f"model.path={model}",
         "model.lora_rank=0",
         f"data.train_files={data}",
-        "data.train_batch_size=32",
+        "data.train_batch_size=16",
         "data.max_length=128",
         "optim.lr=3e-3",
         "optim.betas=[0.9,0.95]",
@@ -31,18 +31,14 @@ def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) 
 
 
 def guard_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) -> list[str]:
-    """The same for the guard: longer prompts, smaller batches."""
-    return [
-        *sft_overrides(folder, model, data, seed, steps),
-        "data.train_batch_size=16",
-        "data.max_length=256",
-    ]
+    """The same for the guard, whose prompts are longer."""
+    return [*sft_overrides(folder, model, data, seed, steps), "data.max_length=256"]
 
 
 def grpo_overrides(
     folder: Path, model: Path, train: Path, held_out: list[Path], guard: Path, seed: int, steps: int
 ) -> list[str]:
-    """The recipe's GRPO: 24 prompts x 8, half sums and half safety, a rate for a million weights."""
+    """The recipe's GRPO: 24 prompts x 8, half sums and half safety, a rate for half a million weights."""
     return [
         "+recipe=sinternal_grpo_cpu",
         "guard=ray_actor",

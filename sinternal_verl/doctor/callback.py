@@ -22,6 +22,7 @@ from sinternal_verl.runs.command import typed_command
 from sinternal_verl.runs.ending import Run, begin_run, end_run
 from sinternal_verl.runs.record import checkpoint_folder
 from sinternal_verl.runs.signals import end_on_signals
+from sinternal_verl.runs.start import begin_start, say_up
 from sinternal_verl.training.metrics_file import METRICS_FILE
 
 EXIT_CODE = 2
@@ -80,6 +81,7 @@ class StartCheck(Callback):
             raise SystemExit(EXIT_CODE) from error
 
     def _start(self, config: DictConfig) -> None:
+        begin_start()
         # The GRPO main has no ranks; a cluster's scheduler may have set RANK all the same.
         rank, local_rank = (0, 0) if is_ppo(config) else (int(os.environ.get(r, 0)) for r in ("RANK", "LOCAL_RANK"))
         start, folder = time.strftime("%Y%m%d_%H%M%S"), checkpoint_folder(config)
@@ -123,6 +125,7 @@ class StartCheck(Callback):
             from sinternal_verl.training.watchdog import watch_this_run
 
             watch_this_run()
+            say_up("checks")
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         error = job_return._return_value if job_return.status == JobStatus.FAILED else None

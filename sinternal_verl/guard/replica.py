@@ -8,8 +8,10 @@ by Ray; one whose engine died ends itself, so that Ray sees it.
 import asyncio
 import logging
 import os
+import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,8 +130,13 @@ class GuardReplica(Answers):
             self._outstanding -= 1
 
 
-def start_guard(settings: GuardSettings) -> list[ray.actor.ActorHandle]:
+def start_guard(
+    settings: GuardSettings, say_up: Callable[[str], None] = lambda replica: None
+) -> list[ray.actor.ActorHandle]:
     """Start the replicas as named actors of this job and wait until all answer.
+
+    Args:
+        say_up: told of each replica that answers.
 
     Raises:
         GuardUnavailable: they did not within ``start_timeout_s``, or failed; all are ended then.
@@ -146,7 +153,12 @@ def start_guard(settings: GuardSettings) -> list[ray.actor.ActorHandle]:
             if 0 < settings.num_gpus < 1:
                 # One after another: an engine that measures its memory takes a neighbour's for its own.
                 ray.get(calls[-1], timeout=max(started + settings.start_timeout_s - time.monotonic(), 0.1))
-        ray.get(calls, timeout=max(started + settings.start_timeout_s - time.monotonic(), 0.1))
+        while calls:
+            up, calls = ray.wait(calls, timeout=max(started + settings.start_timeout_s - time.monotonic(), 0.1))
+            if not up:
+                raise TimeoutError(f"{len(calls)} did not answer")
+            ray.get(up)
+            say_up(f"guard replica {settings.replicas - len(calls)} of {settings.replicas}")
     except (ray.exceptions.RayError, TimeoutError) as error:
         waited = time.monotonic() - started
         end_guard(replicas)
@@ -156,6 +168,32 @@ def start_guard(settings: GuardSettings) -> list[ray.actor.ActorHandle]:
             f"and {settings.num_cpus:g} CPUs that no other actor holds): {error}"
         ) from error
     return replicas
+
+
+class StartingGuard:
+    """`start_guard` in a thread of its own: the caller starts its other parts meanwhile."""
+
+    def __init__(self, settings: GuardSettings, say_up: Callable[[str], None] = lambda replica: None) -> None:
+        self._replicas: Future[list[ray.actor.ActorHandle]] = Future()
+        self._limit_s = settings.start_timeout_s + 2 * END_TIMEOUT_S
+        # A daemon: a caller that fails meanwhile ends without it.
+        threading.Thread(target=self._start, args=(settings, say_up), name="sinternal-guard", daemon=True).start()
+
+    def _start(self, settings: GuardSettings, say_up: Callable[[str], None]) -> None:
+        try:
+            self._replicas.set_result(start_guard(settings, say_up))
+        except BaseException as error:
+            # Said at once, for whoever waits meanwhile for a part that takes long; raised where it is waited for.
+            logger.error("the guard did not start: %s", error)
+            self._replicas.set_exception(error)
+
+    def wait(self) -> list[ray.actor.ActorHandle]:
+        """The replicas, once all answer.
+
+        Raises:
+            GuardUnavailable: as `start_guard`.
+        """
+        return self._replicas.result(self._limit_s)
 
 
 def end_guard(replicas: list[ray.actor.ActorHandle]) -> None:

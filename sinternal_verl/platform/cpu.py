@@ -31,6 +31,12 @@ CPU_DEFAULTS = {
     "TORCHDYNAMO_DISABLE": "1",
     # TransferQueue wants eight threads, and on fewer cores warns of it at every row it stores.
     "TQ_NUM_THREADS": "1",
+    # vLLM forces a process of its own on a worker of a single rank, unless this is 0; its engine core stays one.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    # vLLM reports its use by asking the machine for its parts, which takes a second of a core in each engine.
+    "VLLM_NO_USAGE_STATS": "1",
+    # Workers that Ray starts ahead lack the run's environment and serve nobody.
+    "RAY_prestart_worker_first_driver": "0",
 }
 """Environment variables a CPU run needs; one the user has set stays as it is."""
 

@@ -1,6 +1,7 @@
 """Run one of verl's mains as a child process: its log in a file, its steps as one line to follow."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,12 +82,14 @@ class Main:
         Raises:
             MainFailed: the command failed or ran past its limit.
         """
-        line = ProgressLine(self._name)
+        line, start = ProgressLine(self._name), StartLines(self._log)
         try:
             while True:
                 # Shown once more when it has ended: it may have before anybody followed.
                 ended, elapsed = self._process.poll() is not None, time.monotonic() - self._started
-                line.show(_progress(read_steps(self._metrics), total_steps, elapsed, describe))
+                steps = read_steps(self._metrics)
+                text = _progress(steps[-1], total_steps, describe) if steps else start.read()
+                line.show(f"{text}  {elapsed:.0f} s")
                 if ended:
                     break
                 if elapsed > self._limit_s:
@@ -119,12 +122,30 @@ def tail(log: Path, lines: int = 15) -> str:
     return "\n".join(f"  | {line}" for line in log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _progress(steps: list[Step], total: int | None, elapsed: float, describe: Callable[[Step], str]) -> str:
-    if not steps:
-        return f"starting, {elapsed:.0f} s"
-    last = steps[-1]
+def _progress(last: Step, total: int | None, describe: Callable[[Step], str]) -> str:
     of = f"/{total}" if total else ""
-    return f"step {last.number}{of}  {describe(last)}  {elapsed:.0f} s"
+    return f"step {last.number}{of}  {describe(last)}"
+
+
+class StartLines:
+    """What a main says of its start, ``start: <part> up after <s> s``, in a log that is still being written."""
+
+    SAYS = re.compile(r"start: ([^\n]+? up after \d+ s)")
+
+    def __init__(self, log: Path) -> None:
+        self._log, self._read_bytes, self._latest = log, 0, "starting"
+
+    def read(self) -> str:
+        """The latest such line, from what was written since the last call; ``starting`` before the first."""
+        with self._log.open("rb") as log:
+            log.seek(self._read_bytes)
+            written = log.read()
+        # A last line without its end is read again, whole.
+        whole = written[: written.rfind(b"\n") + 1]
+        self._read_bytes += len(whole)
+        for match in self.SAYS.finditer(whole.decode(errors="replace")):
+            self._latest = f"starting: {match[1]}"
+        return self._latest
 
 
 class ProgressLine:

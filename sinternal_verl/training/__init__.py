@@ -1,6 +1,9 @@
 """What happens around verl's training loop, along the way of one sample (docs/one_sample.md).
 
 ``agent_loop``           a seed for each request
+``tokens_only``          vLLM returns a rollout once, as tokens
+``by_value``             classes of verl that bring themselves along
+``pools``                the trainer's GPUs, reserved first
 ``reward_workers``       reward workers that come back
 ``manager``              one sample in, one score out, on every path
 ``waiting``              the wait for rollouts, asked often and bounded

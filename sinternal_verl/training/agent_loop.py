@@ -3,6 +3,8 @@
 verl samples without seeds, or (``full_determinism``) with one seed for all requests, which makes the
 rollouts of a group identical. (verl 0.9.1)
 
+vLLM is asked for the tokens alone (`tokens_only`).
+
 The loop also takes the models whose architecture and chat template come from two families: verl chooses
 the code that joins turns by the architecture, and for a Qwen that code wants ``<|im_end|>``, which the
 tokenizers of DeepSeek-R1-Distill-Qwen do not have. (verl 0.9.1, #7637; ends with the release that looks at
@@ -18,6 +20,8 @@ from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, register
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
+
+from sinternal_verl.training.tokens_only import tokens_only
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +77,10 @@ class SeededSingleTurnAgentLoop(SingleTurnAgentLoop):
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs) -> AgentLoopOutput:
         if self.config.trainer.v1.trainer_mode != "sync":
             # An interrupted response goes on with the parameters it began with: the same seed would draw
-            # its first noise again.
+            # its first noise again. And verl waits for the first token of each before it interrupts them.
             return await super().run(sampling_params, priority=priority, **kwargs)
+        if self.config.actor_rollout_ref.rollout.name == "vllm":
+            sampling_params = tokens_only(sampling_params)
         run_seed = OmegaConf.select(self.config, "sinternal.rollout.seed", default=0)
         if run_seed is None:
             return await super().run(sampling_params, priority=priority, **kwargs)

@@ -38,17 +38,28 @@ class RestartingRewardWorker(RewardLoopWorker):
         return await super().compute_score(data)
 
 
+class RewardWorkers:
+    """``reward.num_workers`` of a configuration, spread over the nodes as verl's own; they start at once."""
+
+    def __init__(self, config: DictConfig, reward_router_address: str | None = None) -> None:
+        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
+        worker = ray.remote(max_restarts=MAX_RESTARTS, max_task_retries=MAX_RETRIES)(RestartingRewardWorker)
+        # Kept as long as the workers: Ray drops a large argument once the actor runs, and then cannot restart it.
+        self._config = ray.put(config)
+        strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        self.actors = [
+            worker.options(
+                name=NAME.format(number),
+                scheduling_strategy=strategy(node_id=nodes[number % len(nodes)], soft=True),
+            ).remote(self._config, reward_router_address)
+            for number in range(config.reward.num_workers)
+        ]
+
+    def serve(self, manager: RewardLoopManager) -> None:
+        """Be the workers of a manager that has none."""
+        manager.reward_loop_workers, manager.kept = self.actors, self
+
+
 def start_reward_workers(manager: RewardLoopManager) -> None:
-    """Start ``reward.num_workers`` for a manager that has none, spread over the nodes as verl's own."""
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
-    worker = ray.remote(max_restarts=MAX_RESTARTS, max_task_retries=MAX_RETRIES)(RestartingRewardWorker)
-    # Kept as long as the manager: Ray drops a large argument once the actor runs, and then cannot restart it.
-    manager.worker_config = ray.put(manager.config)
-    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-    manager.reward_loop_workers = [
-        worker.options(
-            name=NAME.format(number),
-            scheduling_strategy=strategy(node_id=nodes[number % len(nodes)], soft=True),
-        ).remote(manager.worker_config, manager.reward_router_address)
-        for number in range(manager.config.reward.num_workers)
-    ]
+    """Start ``reward.num_workers`` for a manager that has none."""
+    RewardWorkers(manager.config, manager.reward_router_address).serve(manager)

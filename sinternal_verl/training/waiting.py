@@ -6,6 +6,7 @@ tool call that hangs holds the whole run (verl 0.9.1). Here the wait ends when n
 """
 
 import time
+from collections.abc import Callable
 
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer, ReplayBufferAsync
 
@@ -22,10 +23,19 @@ class BoundedWait:
     """
 
     no_progress_s: float
+    on_first: Callable[[], None] | None = None
 
     def sample(self, *args, **kwargs):
         self._moved()
-        return super().sample(*args, **kwargs)
+        sampled = super().sample(*args, **kwargs)
+        self._first_is_here()
+        return sampled
+
+    def _first_is_here(self) -> None:
+        """Tell once of the first rollout."""
+        tell, self.on_first = self.on_first, None
+        if tell:
+            tell()
 
     def _moved(self) -> None:
         self._seen, self._moved_at = None, time.monotonic()
@@ -36,6 +46,8 @@ class BoundedWait:
             for name in ("pending", "running", "finished", "failure")
         }
         seen = (*states.values(), len(self.partitions[partition_id]))
+        if seen[-1]:
+            self._first_is_here()
         if seen != self._seen:
             self._seen, self._moved_at = seen, time.monotonic()
         elif time.monotonic() - self._moved_at > self.no_progress_s:
@@ -63,11 +75,17 @@ class BoundedReplayBufferAsync(BoundedWait, ReplayBufferAsync):
 BOUNDED = {ReplayBuffer: BoundedReplayBuffer, ReplayBufferAsync: BoundedReplayBufferAsync}
 
 
-def bound_the_wait(buffer: ReplayBuffer, poll_s: float, no_progress_s: float) -> ReplayBuffer:
-    """Give one of verl's own replay buffers a deadline; a user's own sampler keeps its own wait."""
+def bound_the_wait(
+    buffer: ReplayBuffer, poll_s: float, no_progress_s: float, on_first: Callable[[], None] | None = None
+) -> ReplayBuffer:
+    """Give one of verl's own replay buffers a deadline; a user's own sampler keeps its own wait.
+
+    Args:
+        on_first: called when the first rollout has arrived.
+    """
     buffer.poll_interval = poll_s
     if type(buffer) in BOUNDED:
         # verl chooses the arguments by the exact class it builds, so the class changes afterwards.
         buffer.__class__ = BOUNDED[type(buffer)]
-        buffer.no_progress_s = no_progress_s
+        buffer.no_progress_s, buffer.on_first = no_progress_s, on_first
     return buffer

@@ -25,6 +25,10 @@ from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 from sinternal_verl.runs.ending import cause_of, close_run, describe
 
 PERIOD_S = 5.0
+FIRST_LOOK_S = 60.0
+"""Until the first look: to meet an actor the driver imports its class, and while a run starts all cores are busy.
+verl's own calls tell it of an actor that dies while it starts."""
+
 GRACE_S = 30.0
 LAST_LOOK_S = 5.0
 """How long a run that failed is asked who died: Ray learns of a death a moment after it."""
@@ -55,7 +59,9 @@ class Watchdog(threading.Thread):
 
     def run(self) -> None:
         first_death, unanswered = None, 0
-        while not self._finished.wait(PERIOD_S):
+        wait_s = FIRST_LOOK_S
+        while not self._finished.wait(wait_s):
+            wait_s = PERIOD_S
             try:
                 self._look()
                 unanswered = 0

@@ -8,6 +8,9 @@ from transformers import PreTrainedTokenizerFast
 
 from sinternal_verl.world.policy_model import write_model
 
+ROPE_THETA = 10_000.0
+"""transformers' own: a guard sees a thousand tokens."""
+
 # What Qwen's tokenizers split text by before they merge bytes.
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -72,4 +75,15 @@ def make_guard(
 ) -> Path:
     """Write a Hugging Face folder (0.2 M parameters, float32) that knows nothing yet, and return it."""
     tokenizer = make_guard_tokenizer(corpus, vocab_size=768)
-    return write_model(folder, tokenizer, seed, hidden, layers, 2, groups=1, longest=longest, architecture=architecture)
+    return write_model(
+        folder,
+        tokenizer,
+        seed,
+        hidden,
+        layers,
+        2,
+        groups=1,
+        longest=longest,
+        theta=ROPE_THETA,
+        architecture=architecture,
+    )

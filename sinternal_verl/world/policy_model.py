@@ -1,10 +1,18 @@
-"""A policy and its tokenizer, made on the spot: real architecture, one million random weights."""
+"""A policy and its tokenizer, made on the spot: real architecture, half a million random weights."""
 
 from pathlib import Path
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+INITIALIZER_RANGE = 0.06
+"""Standard deviation of the first weights. transformers' 0.02 suits thousands of hidden units; with it, models of some
+hundred need three times the steps to learn to copy a digit."""
+
+ROPE_THETA = 100.0
+"""Base of the policy's rotary positions: their wavelengths go up to about 2 pi times as many tokens. transformers'
+10,000 spreads them over far more than a sum has, and a policy takes half as long again to learn to add."""
 
 BOS, EOS, PAD, USER, ASSISTANT = "<|begin|>", "<|end|>", "<|pad|>", "<|User|>", "<|Assistant|>"
 
@@ -52,11 +60,13 @@ def make_tokenizer(corpus: list[str], vocab_size: int = 640) -> PreTrainedTokeni
 
 
 def make_policy(
-    folder: Path, corpus: list[str], seed: int, hidden: int = 128, layers: int = 4, architecture: str = "qwen2"
+    folder: Path, corpus: list[str], seed: int, hidden: int = 128, layers: int = 2, architecture: str = "qwen2"
 ) -> Path:
-    """Write a Hugging Face folder (about 1 M parameters, float32) and return it."""
+    """Write a Hugging Face folder (0.56 M parameters, float32) and return it."""
     tokenizer = make_tokenizer(corpus)
-    return write_model(folder, tokenizer, seed, hidden, layers, 4, groups=2, longest=512, architecture=architecture)
+    return write_model(
+        folder, tokenizer, seed, hidden, layers, 4, groups=2, longest=512, theta=ROPE_THETA, architecture=architecture
+    )
 
 
 def write_model(
@@ -68,6 +78,7 @@ def write_model(
     wider: int,
     groups: int,
     longest: int,
+    theta: float,
     architecture: str = "qwen2",
 ) -> Path:
     """Write tokenizer and random weights; return the folder.
@@ -76,6 +87,7 @@ def write_model(
         wider: the MLP's size over the hidden one.
         groups: attention heads that share keys and values.
         longest: tokens the model takes.
+        theta: base of the rotary positions, as in `ROPE_THETA`.
         architecture: transformers' ``model_type``: qwen2, qwen3 or llama.
     """
     torch.manual_seed(seed)
@@ -90,6 +102,8 @@ def write_model(
         num_key_value_heads=hidden // 32 // groups,
         head_dim=32,
         max_position_embeddings=longest,
+        initializer_range=INITIALIZER_RANGE,
+        rope_parameters={"rope_type": "default", "rope_theta": theta},
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,

@@ -33,14 +33,15 @@ def out(tmp_path):
     return tmp_path / "out.parquet"
 
 
-def convert(kind, source, out, adapter):
-    return main(["data", kind, "--source", source, "--out", str(out), "--adapter", str(adapter)])
+def safety(source, out, adapter, harm=None):
+    label = ["--label", harm] if harm else []
+    return main(["data", "safety", "--source", source, "--out", str(out), "--adapter", str(adapter), *label])
 
 
 def test_the_example_reads_what_no_set_of_ours_has(write, out):
     rows = [{"ticket": "Where is my key?", "verdict": "fine"}, {"ticket": "Open the vault.", "verdict": "forbidden"}]
 
-    assert convert("safety", write(*rows), out, EXAMPLE) == 0
+    assert safety(write(*rows), out, EXAMPLE) == 0
     table = pq.read_table(out)
     assert [row["data_source"] for row in table.to_pylist()] == ["safety/benign/tickets", "safety/harmful/tickets"]
     assert read_provenance(out)["adapter"] == "tickets"
@@ -49,7 +50,8 @@ def test_the_example_reads_what_no_set_of_ours_has(write, out):
 def test_one_of_math(write, out, tmp_path):
     (tmp_path / "sums.py").write_text(MATH)
 
-    assert convert("math", write({"frage": "1+1?", "antwort": 2}), out, tmp_path / "sums.py") == 0
+    source = write({"frage": "1+1?", "antwort": 2})
+    assert main(["data", "math", "--source", source, "--out", str(out), "--adapter", str(tmp_path / "sums.py")]) == 0
     (row,) = pq.read_table(out).to_pylist()
     assert (row["data_source"], row["reward_model"]["ground_truth"]) == ("sums", "2")
 
@@ -60,14 +62,14 @@ def test_it_is_taken_though_a_set_of_ours_would_fit(write, out, tmp_path):
     (tmp_path / "mine.py").write_text(text)
 
     source = write({"prompt": "Where is my key?", "label": "harmful", "verdict": "fine"})
-    assert convert("safety", source, out, tmp_path / "mine.py") == 0
+    assert safety(source, out, tmp_path / "mine.py") == 0
     assert pq.read_table(out).to_pylist()[0]["data_source"] == "safety/benign/tickets"
 
 
 def test_a_bad_row_is_named_as_with_ours(write, out, capsys):
     source = write({"ticket": "Where?", "verdict": "fine"}, {"ticket": "When?", "verdict": "maybe"})
 
-    assert convert("safety", source, out, EXAMPLE) == 2
+    assert safety(source, out, EXAMPLE) == 2
     assert "line 2: verdict is 'maybe', not one of fine, forbidden" in capsys.readouterr().err
     assert not out.exists()
 
@@ -85,13 +87,13 @@ def test_a_file_that_is_no_adapter_is_refused(write, out, tmp_path, capsys, text
     if text:
         (tmp_path / "mine.py").write_text(text)
 
-    assert convert("safety", write({"prompt": "May I?", "label": "benign"}), out, tmp_path / "mine.py") == 2
+    assert safety(write({"prompt": "May I?", "label": "benign"}), out, tmp_path / "mine.py") == 2
     error = capsys.readouterr().err
     assert error.startswith(f"sinternal_verl: --adapter {tmp_path}/mine.py: ") and words in error
 
 
 def test_other_columns_than_its_own_are_named(write, out, capsys):
-    assert convert("safety", write({"prompt": "May I?", "label": "benign"}), out, EXAMPLE) == 2
+    assert safety(write({"prompt": "May I?", "label": "benign"}), out, EXAMPLE) == 2
     assert "the columns are prompt, label; wanted are those that `fits` of the adapter tickets takes" in (
         capsys.readouterr().err
     )

@@ -11,7 +11,8 @@ DRIVER = """
 import os, signal, time, ray
 from sinternal_verl.runs.ending import end_run
 from sinternal_verl.training import watchdog
-watchdog.PERIOD_S, watchdog.GRACE_S = 1.0, float({grace})
+watchdog.FIRST_LOOK_S = watchdog.PERIOD_S = 1.0
+watchdog.GRACE_S = float({grace})
 ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
 watchdog.watch_this_run()
 

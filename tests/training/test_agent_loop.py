@@ -1,6 +1,7 @@
 """A seed for each request, and prompts of models whose template is not that of their architecture."""
 
 import asyncio
+import pickle
 from types import SimpleNamespace
 
 import pytest
@@ -54,15 +55,53 @@ def test_vllm_takes_the_seed():
         ({}, request_seed(0, 7, 2, 0)),
     ],
 )
-def test_null_switches_seeds_off(monkeypatch, settings, sent):
+@pytest.mark.usefixtures("verls_loop_returns_its_parameters")
+def test_null_switches_seeds_off(settings, sent):
+    assert sent_by(settings).get("seed") == sent
+
+
+def sent_by(settings, mode="sync", engine="vllm", **sampling_params):
+    """What verl's loop is given as sampling parameters."""
+    loop = object.__new__(SeededSingleTurnAgentLoop)
+    of_verl = {"trainer": {"v1": {"trainer_mode": mode}}, "actor_rollout_ref": {"rollout": {"name": engine}}}
+    loop.config = OmegaConf.create(of_verl | settings)
+    return asyncio.run(loop.run(sampling_params, index=7, global_steps=2, session_id=0))
+
+
+@pytest.fixture
+def verls_loop_returns_its_parameters(monkeypatch):
     async def run(self, sampling_params, **kwargs):
         return sampling_params
 
     monkeypatch.setattr(SingleTurnAgentLoop, "run", run)
-    loop = object.__new__(SeededSingleTurnAgentLoop)
-    loop.config = OmegaConf.create({"trainer": {"v1": {"trainer_mode": "sync"}}} | settings)
 
-    assert asyncio.run(loop.run({}, index=7, global_steps=2, session_id=0)).get("seed") == sent
+
+@pytest.mark.usefixtures("verls_loop_returns_its_parameters")
+@pytest.mark.parametrize("seed", [1, None])
+def test_vllm_is_asked_for_tokens_at_the_end(seed):
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    sent = sent_by({"sinternal": {"rollout": {"seed": seed}}}, temperature=0.5)
+    # As Ray takes them to the server.
+    received = SamplingParams(**pickle.loads(pickle.dumps(sent)))
+
+    assert received.output_kind is RequestOutputKind.FINAL_ONLY
+    assert received.detokenize is False
+    assert (received.temperature, received.seed) == (0.5, sent.get("seed"))
+
+
+@pytest.mark.usefixtures("verls_loop_returns_its_parameters")
+def test_text_is_made_where_a_stop_string_is_looked_for():
+    from vllm import SamplingParams
+
+    assert SamplingParams(**pickle.loads(pickle.dumps(sent_by({}, stop=["."])))).detokenize is True
+
+
+@pytest.mark.usefixtures("verls_loop_returns_its_parameters")
+@pytest.mark.parametrize(("mode", "engine"), [("colocate_async", "vllm"), ("sync", "sglang")])
+def test_other_engines_and_interrupted_rollouts_keep_verls_parameters(mode, engine):
+    assert not {"output_kind", "detokenize"} & sent_by({}, mode=mode, engine=engine).keys()
 
 
 def byte_tokenizer(control: list[str], template: str) -> PreTrainedTokenizerFast:

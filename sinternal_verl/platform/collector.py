@@ -1,0 +1,20 @@
+"""Python's garbage collector, paused while a process starts.
+
+An import makes objects that stay, and the collector looks at them again and again: without it ``import verl``
+takes three quarters of the time. Ray runs `pause_collector` in each of a run's workers before anything else
+(``runtime_env.worker_process_setup_hook``).
+"""
+
+import gc
+import threading
+
+PAUSE_S = 60.0
+"""A process has started by then; what it leaves in cycles until then is small on a CPU."""
+
+
+def pause_collector() -> None:
+    """Switch the collector off for `PAUSE_S`."""
+    gc.disable()
+    timer = threading.Timer(PAUSE_S, gc.enable)
+    timer.daemon = True
+    timer.start()
