@@ -6,14 +6,15 @@ all of the trainers for an agent loop worker. These two start last of all. Pickl
 what it uses, and nothing else is imported.
 """
 
-from ray import cloudpickle
-from verl.trainer.ppo.v1 import agent_loop_tq
-from verl.workers.rollout import router
+import importlib
 
-MODULES = (router, agent_loop_tq)
+from ray import cloudpickle
+
+MODULES = ("verl.workers.rollout.router", "verl.trainer.ppo.v1.agent_loop_tq")
 
 
 def send_by_value() -> None:
     """Pickle what `MODULES` define by value in this process; safe to call twice."""
     for module in MODULES:
-        cloudpickle.register_pickle_by_value(module)
+        # Imported here: verl's import of its trainers imports ours, which imports this.
+        cloudpickle.register_pickle_by_value(importlib.import_module(module))

@@ -39,7 +39,7 @@ def pickled():
     send_by_value()
     yield cloudpickle.dumps
     for module in MODULES:
-        cloudpickle.unregister_pickle_by_value(module)
+        cloudpickle.unregister_pickle_by_value(sys.modules[module])
 
 
 def run(code: str, pickle: bytes) -> str:
