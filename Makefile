@@ -8,9 +8,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 GPU_VENV := .venv-gpu-versions
 GPU_BIN := $(GPU_VENV)/bin
 
-.PHONY: help install demo test test-fast test-long test-all test-gpu-versions gpu-check lint format clean
+.PHONY: help install demo test test-fast test-long test-all test-gpu-versions gpu-check mutants lint format clean
 help:
-	@echo "make install | demo | test | test-fast | test-long | test-all | test-gpu-versions | gpu-check | lint | format | clean"
+	@echo "make install | demo | test | test-fast | test-long | test-all | test-gpu-versions | gpu-check | mutants | lint | format | clean"
 
 install: $(VENV)/.installed
 
@@ -52,6 +52,10 @@ gpu-check: install
 
 test-fast: install
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+# Small faults, one at a time, and whether a test finds each; a sample, see its --help.
+mutants: install
+	$(BIN)/python benchmarks/mutants.py
 
 lint: install
 	$(BIN)/ruff check .
