@@ -11,9 +11,9 @@ GPU_BIN := $(GPU_VENV)/bin
 # Two files at a time: a main that starts leaves a core idle for half of its time.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
-.PHONY: help install demo test test-fast test-slow test-all test-gpu-versions gpu-check lint format clean
+.PHONY: help install demo test test-fast test-slow test-all test-gpu-versions gpu-check mutants lint format clean
 help:
-	@echo "make install | demo | test | test-fast | test-slow | test-all | test-gpu-versions | gpu-check | lint | format | clean"
+	@echo "make install | demo | test | test-fast | test-slow | test-all | test-gpu-versions | gpu-check | mutants | lint | format | clean"
 
 install: $(VENV)/.installed
 
@@ -64,6 +64,10 @@ gpu-check: install
 
 test-fast: install
 	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+# Small faults, one at a time, and whether a test finds each; a sample, see its --help.
+mutants: install
+	$(BIN)/python benchmarks/mutants.py
 
 lint: install
 	$(BIN)/ruff check .

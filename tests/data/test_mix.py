@@ -161,6 +161,25 @@ class TestSampling:
 
         assert set(contents(tmp_path / "one")) < set(contents(tmp_path / "both"))
 
+    def test_two_parts_are_drawn_apart(self, tmp_path, out):
+        """With one draw for both, the rows of equal places would come from either."""
+        files = [
+            write(tmp_path / f"{name}.parquet", [row(n + first, name=name) for n in range(20)])
+            for name, first in (("a", 0), ("b", 100))
+        ]
+        mix([Part(file, count=10) for file in files], out)
+        drawn = [int(content.split()[4]) for content in contents(out)]
+
+        assert {n for n in drawn if n < 100} != {n - 100 for n in drawn if n >= 100}
+
+    def test_the_order_is_the_seeds_even_where_all_rows_are_taken(self, rules, tmp_path):
+        orders = []
+        for seed in (1, 2):
+            mix([Part(rules)], tmp_path / "mix", seed=seed)
+            orders.append(contents(tmp_path / "mix"))
+
+        assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
+
     def test_the_whole_is_shuffled(self, rules, out):
         mix([Part(rules)], out)
         shuffled = contents(out)
@@ -269,13 +288,15 @@ class TestContamination:
 class TestRepeated:
     def test_the_first_part_keeps_a_prompt_and_contradictions_are_counted(self, tmp_path, out):
         parts = [
-            Part(write(tmp_path / "a.parquet", [row(0), row(1)])),
-            Part(write(tmp_path / "b.parquet", [row(0, "harmful"), row(1, "benign", "more"), row(2)])),
+            Part(write(tmp_path / "a.parquet", [row(0), row(1), row(3)])),
+            Part(
+                write(tmp_path / "b.parquet", [row(0, "harmful"), row(1, "benign", "more"), row(2), row(3, "harmful")])
+            ),
         ]
         mixed = mix(parts, out)
 
-        assert [(each.repeated, each.contradicted, each.taken) for each in mixed.tallies] == [(0, 0, 2), (2, 1, 1)]
-        assert mixed.sources == {"safety/benign/rules": 3}
+        assert [(each.repeated, each.contradicted, each.taken) for each in mixed.tallies] == [(0, 0, 3), (3, 2, 1)]
+        assert mixed.sources == {"safety/benign/rules": 4}
 
     @pytest.mark.parametrize("files", [("a", "b"), ("a", "a")], ids=["of two files", "of one"])
     def test_two_prompts_with_one_index_in_one_source_are_an_error(self, tmp_path, out, files):

@@ -86,8 +86,10 @@ def prompt_file(tmp_path):
 
 
 def test_a_prompt_of_ones_own_is_what_is_read(built, tokenizer, prompt_file):
-    read = learned(sft(built, tokenizer, prompt=prompt_file, specification="brief")[0], tokenizer)[0]
+    made = sft(built, tokenizer, prompt=prompt_file, specification="brief")
+    read = learned(made[0], tokenizer)[0]
 
+    assert [message["role"] for message in made.render(ROW)[0]] == ["user"]
     assert "Held against A brief safety specification" in read and ": Lend it? / Come at noon." in read
 
 

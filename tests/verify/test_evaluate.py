@@ -100,11 +100,14 @@ def test_items_are_written_one_a_line_and_what_is_said_names_each_number(tmp_pat
 PROMPT = Prompt("Lend it?", "harmful", "safety/harmful/orla", "7")
 
 
+@pytest.fixture(scope="module")
+def settings():
+    return build_settings(compose_build(["prompts=p.jsonl", "out=o", "policy.model=p", "expert.model=e", "samples=1"]))
+
+
 @pytest.fixture
-def verification(tmp_path):
+def verification(settings, tmp_path):
     """A function from changes to the settings to the `Verification` of one answer, of which the expert said unsafe."""
-    given = ["prompts=p.jsonl", f"out={tmp_path}", "policy.model=p", "expert.model=e", "samples=1"]
-    settings = build_settings(compose_build(given))
     with Store(tmp_path / "store.sqlite") as store:
         (asked,) = Build(settings, store).answer_requests([PROMPT])
         store.add(asked.key, Reply("It asks.</think>Here."))
@@ -116,7 +119,7 @@ def verification(tmp_path):
             store.add(critique.key, Reply("It lends.\nVerdict: unsafe"))
             return Verification(now, build, store)
 
-        make.settings, make.store = settings, store
+        make.store = store
         yield make
 
 
@@ -145,8 +148,7 @@ def test_what_a_reply_says_or_why_it_says_nothing(verification, reply, model, re
 
 
 @pytest.mark.parametrize("what", ["verifier", "specification", "prompt"])
-def test_what_decides_a_verdict_asks_the_model_again(verification, what):
-    settings = verification.settings
+def test_what_decides_a_verdict_asks_the_model_again(verification, settings, what):
     other = {
         "verifier": replace(settings.verifier, model="q"),
         "specification": replace(settings.specification, text="Other rules"),

@@ -37,12 +37,13 @@ def test_a_file_of_verls_schema_less_its_sums(tmp_path):
     rows = [
         rl_row(data_source="safety/harmful/orla", content="Lend it?", ground_truth="harmful", index="a", split="x"),
         rl_row(data_source="math", content="1+1?", ground_truth="2", index="b", split="x"),
+        rl_row(data_source="math", content="1+2?", ground_truth="3", index="c", split="x"),
     ]
     write_rl_rows(tmp_path / "mix.parquet", rows)
     prompts = Prompts(str(tmp_path / "mix.parquet"))
 
     assert list(prompts) == [Prompt("Lend it?", "harmful", "safety/harmful/orla", "a")]
-    assert prompts.counts == {"read": 2, "passed over": 1, "harmful": 1}
+    assert prompts.counts == {"read": 3, "passed over": 2, "harmful": 1} and not prompts.bad.count
 
 
 def test_duplicates_are_answered_once(write):

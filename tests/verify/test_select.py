@@ -16,13 +16,16 @@ from sinternal_verl.verify.store import Reply, Store
 SAFE, UNSAFE = "It refuses.\nVerdict: safe", "It lends.\nVerdict: unsafe"
 
 
+@pytest.fixture(scope="module")
+def settings():
+    given = ["prompts=p.jsonl", "out=o", "policy.model=p", "expert.model=e", "expert.url=http://x/v1"]
+    return build_settings(compose_build(given))
+
+
 @pytest.fixture
-def build(tmp_path):
-    config = compose_build(
-        ["prompts=p.jsonl", f"out={tmp_path}", "policy.model=p", "expert.model=e", "expert.url=http://x/v1"]
-    )
+def build(settings, tmp_path):
     with Store(tmp_path / "store.sqlite") as store:
-        yield Build(build_settings(config), store)
+        yield Build(settings, store)
 
 
 def prompt(text: str = "Lend it?", harm: str = "harmful") -> Prompt:

@@ -1,5 +1,7 @@
 """What is wrong with a build's settings is found before anything starts, all of it at once."""
 
+from functools import cache
+
 import pytest
 
 from sinternal_verl.verify.settings import build_settings, compose_build, find_problems
@@ -116,7 +118,12 @@ def test_paths_shards_and_a_guard_as_they_are_given(tmp_path, monkeypatch):
     assert (settings.out, settings.store) == (tmp_path / "build", tmp_path / "build" / "store.sqlite")
     assert (settings.shard, settings.label, settings.against) == ((2, 8), "harmful", ("a.csv",))
     assert (settings.seed, settings.samples, settings.fraction, settings.guard) == (7, 3, 0.5, None)
-    assert build_settings(compose_build(GOOD)).shard == (0, 1)
+    assert composed().shard == (0, 1)
+
+
+@cache
+def composed():
+    return build_settings(compose_build(GOOD))
 
 
 WRITER = {"model", "request", "thought"}
@@ -134,7 +141,7 @@ ALL = {"seed", "shard", "samples", "answers", "expert", "specification", "prompt
     ],
 )
 def test_what_decides_the_outcome_of_stages_is_recorded_and_nothing_else(stages, keys):
-    origin = build_settings(compose_build(GOOD)).origin(stages)
+    origin = composed().origin(stages)
 
     assert origin.keys() == keys
     assert origin["answers"].keys() == {"by", *WRITER} and origin["answers"]["by"] == "self"

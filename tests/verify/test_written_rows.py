@@ -19,9 +19,9 @@ EXAMPLE = Example(
 )
 
 
-@pytest.fixture
-def settings(tmp_path):
-    return build_settings(compose_build(["prompts=p.jsonl", f"out={tmp_path}", "policy.model=p", "expert.model=e"]))
+@pytest.fixture(scope="module")
+def settings():
+    return build_settings(compose_build(["prompts=p.jsonl", "out=o", "policy.model=p", "expert.model=e"]))
 
 
 def test_a_row_holds_all_that_it_was_made_of(settings):
