@@ -60,6 +60,7 @@ def test_an_adapter_of_a_packed_llama_learns_without_seeds_from_a_qwen3_guard_be
         "actor_rollout_ref.actor.optim.lr=1e-2",
         *(f"actor_rollout_ref.model.{word}" for word in PACKED),
         f"data.train_batch_size={sum(ROWS.values())}",
+        "trainer.total_epochs=2",
         "trainer.total_training_steps=2",
         "trainer.save_freq=2",
         f"trainer.default_local_dir={folder}",
