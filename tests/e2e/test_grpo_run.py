@@ -162,9 +162,10 @@ def story(whole_run) -> Story:
         wait_for(lambda: max(_by_number(metrics)) >= STEPS, second, log, START_LIMIT_S)
         story.resumed, story.numbers = _by_number(metrics), [step.number for step in read_steps(metrics)]
         seen += descendants(second)
-        # The guard's engine is another.
-        rollout = [p for p in descendants(second) if "GuardReplica" not in " ".join(p.parent().cmdline())]
-        named(rollout, "EngineCore").kill()
+        engines = [p for p in descendants(second) if "EngineCore" in " ".join(p.cmdline())]
+        # The other one is the guard's.
+        (rollout,) = [p for p in engines if "GuardReplica" not in " ".join(p.parent().cmdline())]
+        rollout.kill()
         killed = time.monotonic()
         story.returncode = second.wait(DEATH_LIMIT_S)
         story.seconds_to_end = time.monotonic() - killed

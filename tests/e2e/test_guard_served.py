@@ -66,7 +66,7 @@ def test_a_file_is_scored_over_http_killed_and_continued(served, rows, tmp_path)
 
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + START_S
         while not target.exists() or target.read_bytes().count(b"\n") < ROWS // 8:
             assert first.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
