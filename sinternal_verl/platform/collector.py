@@ -2,10 +2,11 @@
 
 An import makes objects that stay, and the collector looks at them again and again: without it ``import verl``
 takes three quarters of the time. Ray runs `pause_collector` in each of a run's workers before anything else
-(``runtime_env.worker_process_setup_hook``).
+(``runtime_env.worker_process_setup_hook``); a main calls it once verl has chosen the CPU platform.
 """
 
 import gc
+import os
 import threading
 
 PAUSE_S = 60.0
@@ -15,6 +16,8 @@ PAUSE_S = 60.0
 def pause_collector() -> None:
     """Switch the collector off for `PAUSE_S`."""
     gc.disable()
+    # The timer is not among what a child inherits.
+    os.register_at_fork(after_in_child=gc.enable)
     timer = threading.Timer(PAUSE_S, gc.enable)
     timer.daemon = True
     timer.start()

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from verl.plugin.platform import PlatformBase, PlatformRegistry
 
+from sinternal_verl.platform.collector import pause_collector
 from sinternal_verl.platform.shims import alias_vllm_distribution, dedupe_process_group_backend
 
 logger = logging.getLogger(__name__)
@@ -33,8 +34,6 @@ CPU_DEFAULTS = {
     "TQ_NUM_THREADS": "1",
     # vLLM forces a process of its own on a worker of a single rank, unless this is 0; its engine core stays one.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    # vLLM reports its use by asking the machine for its parts, which takes a second of a core in each engine.
-    "VLLM_NO_USAGE_STATS": "1",
     # Workers that Ray starts ahead lack the run's environment and serve nobody.
     "RAY_prestart_worker_first_driver": "0",
 }
@@ -194,5 +193,6 @@ def activate_cpu_defaults() -> None:
     for name, value in CPU_DEFAULTS.items():
         os.environ.setdefault(name, value)
     dedupe_process_group_backend()
+    pause_collector()
     if os.environ.setdefault(_ANNOUNCED, str(os.getpid())) == str(os.getpid()):
         logger.warning("sinternal_verl: verl and vLLM run on the CPU platform")

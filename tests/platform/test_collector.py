@@ -1,6 +1,7 @@
 """The collector rests while a process starts, and no longer."""
 
 import gc
+import os
 import time
 
 import pytest
@@ -23,6 +24,15 @@ def test_it_is_paused_and_comes_back(monkeypatch):
     while not gc.isenabled() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert gc.isenabled()
+
+
+def test_a_forked_child_has_it_from_its_start(monkeypatch):
+    monkeypatch.setattr(collector, "PAUSE_S", 5.0)
+    collector.pause_collector()
+    if (child := os.fork()) == 0:
+        os._exit(int(not gc.isenabled()))
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_the_cpu_recipe_names_it(grpo_config):

@@ -144,3 +144,16 @@ def test_reserved_pools_leave_the_guard_what_the_trainer_does_not_hold(cluster):
 
     assert left == [1]
     assert pools.get_resource_pool("actor").pgs is not None
+
+
+@pytest.mark.slow
+@pytest.mark.versions
+@pytest.mark.timeout(300)
+def test_replicas_that_cannot_be_placed_are_nobodys_line_and_an_error_with_what_they_need(cluster):
+    said = []
+    unplaceable = GuardSettings(EngineSettings("a model"), replicas=2, num_gpus=9, start_timeout_s=3)
+
+    with pytest.raises(GuardUnavailable, match=r"2 guard replicas of a model .* each needs 9 GPUs") as failure:
+        StartingGuard(unplaceable, said.append).wait()
+    assert "2 did not answer" in str(failure.value)
+    assert said == []
