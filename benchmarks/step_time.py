@@ -2,7 +2,7 @@
 model, data and lengths, in one run of this script.
 
 Plain verl: its sync trainer, naive manager and single-turn loop, with our boxed_math as its reward
-function. The rate is 0, so that both sample from one policy at every step. Prints the median step of
+function. The rate is next to nothing, so that both sample from one policy at every step. Prints the median step of
 each, its parts, the ratio (limit 0.8) and the share of our own work in our step (limit 1%).
 
 Usage: python benchmarks/step_time.py [steps]
@@ -43,7 +43,7 @@ def steps_of(name: str, folder: Path, steps: int, overrides: list[str]) -> list[
         "data.train_batch_size=16",
         "data.max_prompt_length=32",
         "data.max_response_length=48",
-        "actor_rollout_ref.actor.optim.lr=0",
+        "actor_rollout_ref.actor.optim.lr=1e-12",
         "trainer.val_before_train=false",
         "trainer.test_freq=-1",
         "trainer.save_freq=-1",
