@@ -10,7 +10,7 @@ INITIALIZER_RANGE = 0.06
 """Standard deviation of the first weights. transformers' 0.02 suits thousands of hidden units; with it, models of some
 hundred need three times the steps to learn to copy a digit."""
 
-ROPE_THETA = 100.0
+ROPE_THETA = 40.0
 """Base of the policy's rotary positions: their wavelengths go up to about 2 pi times as many tokens. transformers'
 10,000 spreads them over far more than a sum has, and a policy takes half as long again to learn to add."""
 
