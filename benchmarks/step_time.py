@@ -5,7 +5,9 @@ Plain verl: its sync trainer, naive manager and single-turn loop, with our boxed
 function. The rate is next to nothing, so that both sample from one policy at every step. Prints the median step of
 each, its parts, the ratio (limit 0.8) and the share of our own work in our step (limit 1%).
 
-Usage: python benchmarks/step_time.py [steps]
+The model is the demo's policy, of two layers; four are what it had when the ratio was 0.87.
+
+Usage: python benchmarks/step_time.py [steps [layers]]
 """
 
 import statistics
@@ -32,8 +34,8 @@ PLAIN = [
 PARTS = ("step", "gen", "sinternal", "old_log_prob", "adv", "update_actor", "update_weights")
 
 
-def steps_of(name: str, folder: Path, steps: int, overrides: list[str]) -> list[Step]:
-    policy = make_policy(folder / "policy", arithmetic.corpus(), seed=1)
+def steps_of(name: str, folder: Path, steps: int, layers: int, overrides: list[str]) -> list[Step]:
+    policy = make_policy(folder / "policy", arithmetic.corpus(), seed=1, layers=layers)
     data = arithmetic.write_datasets(folder / "data", seed=1)
     command = grpo_command(
         "+recipe=sinternal_grpo_cpu",
@@ -62,10 +64,11 @@ def median(steps: list[Step], part: str) -> float:
 
 def main() -> None:
     steps = int(sys.argv[1]) if len(sys.argv) > 1 else 12
+    layers = int(sys.argv[2]) if len(sys.argv) > 2 else 2
     with tempfile.TemporaryDirectory() as folder:
-        plain = steps_of("plain", Path(folder), steps, PLAIN)
-        ours = steps_of("ours", Path(folder), steps, [])
-    print(f"median of {steps} steps of 128 rollouts, seconds")
+        plain = steps_of("plain", Path(folder), steps, layers, PLAIN)
+        ours = steps_of("ours", Path(folder), steps, layers, [])
+    print(f"median of {steps} steps of 128 rollouts, {layers} layers, seconds")
     print(f"{'':14}" + "".join(f"{part:>15}" for part in PARTS))
     for name, done in (("plain verl", plain), ("ours", ours)):
         print(f"{name:14}" + "".join(f"{median(done, part):15.3f}" for part in PARTS))
