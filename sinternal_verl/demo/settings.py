@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-SFT_STEPS = 480
+SFT_STEPS = 640
 GUARD_STEPS = 400
 GRPO_STEPS = 26
 
@@ -19,7 +19,7 @@ def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) 
         f"data.train_files={data}",
         "data.train_batch_size=16",
         "data.max_length=128",
-        "optim.lr=3e-3",
+        "optim.lr=2e-3",
         "optim.betas=[0.9,0.95]",
         f"trainer.seed={seed}",
         "trainer.total_epochs=100",
@@ -31,8 +31,8 @@ def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) 
 
 
 def guard_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) -> list[str]:
-    """The same for the guard, whose prompts are longer."""
-    return [*sft_overrides(folder, model, data, seed, steps), "data.max_length=256"]
+    """The same for the guard, whose prompts are longer and whose weights are fewer."""
+    return [*sft_overrides(folder, model, data, seed, steps), "data.max_length=256", "optim.lr=3e-3"]
 
 
 def grpo_overrides(

@@ -7,12 +7,13 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 INITIALIZER_RANGE = 0.06
-"""Standard deviation of the first weights. transformers' 0.02 suits thousands of hidden units; with it, models of some
-hundred need three times the steps to learn to copy a digit."""
+"""Standard deviation of the first weights. transformers' 0.02 suits thousands of hidden units: with it a policy of 128
+units and four layers had a loss of 0.28 after 240 SFT steps, with 0.06 one of 0.09 after 200."""
 
-ROPE_THETA = 100.0
-"""Base of the policy's rotary positions: their wavelengths go up to about 2 pi times as many tokens. transformers'
-10,000 spreads them over far more than a sum has, and a policy takes half as long again to learn to add."""
+ROPE_THETA = 40.0
+"""Base of the policy's rotary positions, whose wavelengths go up to about 200 tokens with it. transformers' 10,000
+spreads them over far more than a sum has: after 320 SFT steps 34% of the sums were worked out as taught, with a base
+of 100 64%."""
 
 BOS, EOS, PAD, USER, ASSISTANT = "<|begin|>", "<|end|>", "<|pad|>", "<|User|>", "<|Assistant|>"
 
