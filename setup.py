@@ -123,6 +123,7 @@ setup(
         "openai[aiohttp]",
         "orjson",
         "peft",
+        "psutil",
         "pyarrow",
         "pyyaml",
         "tqdm",
