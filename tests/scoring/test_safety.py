@@ -69,6 +69,7 @@ def test_without_a_verdict_there_is_no_score(score):
     unscored = score("harmful", None)[0]
 
     assert (unscored.outcome, unscored.scored, unscored.reason) == (Outcome.UNPARSABLE, False, "no Safety line")
+    assert unscored.value == 0.0
 
 
 @pytest.mark.parametrize(("label", "asked"), [("harmful", False), ("benign", True)])

@@ -183,6 +183,17 @@ def test_failures_with_a_score_between_them_are_no_row_of_failures(tmp_path, mon
     assert [result["scored"] for result in results(tmp_path)] == [letter == "x" for letter in "..x..x..x.."]
 
 
+def test_as_many_rows_at_a_time_as_is_said(tmp_path, scored_by):
+    body = (
+        "import time; most = mine.__dict__.setdefault('most', set()); me = object(); most.add(me);"
+        " at_once = len(most); time.sleep(0.03); most.discard(me);"
+        " return Score(0.0, Outcome.SCORED, {'at_once': float(at_once)})"
+    )
+
+    assert run(tmp_path, scored_by(body), "--concurrency", "2", of=rows(8)) == 0
+    assert max(result["at_once"] for result in results(tmp_path)) == 2
+
+
 def test_a_scorer_gets_all_that_its_row_holds(tmp_path, scored_by):
     judge = scored_by(
         "return Score(1.0, Outcome.SCORED, {'turns': float(len(sample.prompt)), 'n': float(sample.extra['n'])},"
