@@ -21,7 +21,7 @@ def scored(call, *samples: Sample, timeout_s: float = 10.0) -> list[Score]:
 
 
 def test_no_more_blocking_calls_at_a_time_than_there_are_slots(monkeypatch):
-    monkeypatch.setattr(run, "THREADS", 2)
+    monkeypatch.setattr(run, "MAX_THREADS", 2)
     lock, now, most = threading.Lock(), 0, 0
 
     def blocks(sample: Sample) -> Score:
