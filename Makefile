@@ -44,7 +44,7 @@ demo: install
 #   wheel         its names, and a recipe that resolves from it                        tests/e2e/test_packaging.py
 #   guard         `guard serve`, and a file scored over HTTP, killed and continued     tests/e2e/test_guard_served.py
 #   Slurm         SFT as a job of two nodes                                            tests/e2e/test_slurm.py
-#   data          `data convert` and `data check` as processes of their own            tests/data/test_command.py
+#   data          `data math` and `data check` as processes of their own        tests/commands/test_data_command.py
 test: test-fast
 	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "slow and not long"
 
