@@ -1,18 +1,18 @@
-"""What happens around verl's training loop, along the way of one sample (docs/one_sample.md).
+"""What we add to verl's training loop, in the order in which one sample meets it (docs/one_sample.md).
 
-``agent_loop``           a seed for each request
-``tokens_only``          vLLM returns a rollout once, as tokens
-``by_value``             classes of verl that bring themselves along
-``pools``                the trainer's GPUs, reserved first
-``reward_workers``       reward workers that come back
-``manager``              one sample in, one score out, on every path
-``waiting``              the wait for rollouts, asked often and bounded
+``agent_loop``           gives each request a seed of its own
+``tokens_only``          has vLLM return a rollout once, as tokens
+``by_value``             has Ray pickle some of verl's classes whole, so that processes import less
+``pools``                reserves the trainer's GPUs before anything else starts
+``reward_workers``       has Ray restart a reward worker that died
+``manager``              the reward manager: every sample gets exactly one score
+``waiting``              polls for rollouts often, and ends the run when nothing moves
 ``queue``, ``rollouts``  the rollouts of a step, read from TransferQueue
 ``failures``             what rows without a score do to training
 ``trainer``              verl's trainers with the above
-``source_curves``        the numbers of a step for each data source
-``metrics_file``         one file over all starts of a run
+``source_curves``        the metrics of a step for each data source
+``metrics_file``         one file of metrics for all starts of a run
 ``watchdog``             ends a run whose worker died
-``loader_state``         goes on with as many workers as it had
-``sft_resume``           the SFT main goes on with its next epoch
+``loader_state``         checks that a resume has as many data loader workers as its checkpoint
+``sft_resume``           has the SFT main resume with its next epoch
 """

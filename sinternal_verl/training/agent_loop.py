@@ -5,10 +5,10 @@ rollouts of a group identical. (verl 0.9.1)
 
 vLLM is asked for the tokens alone (`tokens_only`).
 
-The loop also takes the models whose architecture and chat template come from two families: verl chooses
-the code that joins turns by the architecture, and for a Qwen that code wants ``<|im_end|>``, which the
-tokenizers of DeepSeek-R1-Distill-Qwen do not have. (verl 0.9.1, #7637; ends with the release that looks at
-the tokenizer.)
+The loop also accepts models whose architecture and chat template come from two families. verl chooses
+the code that joins turns by the architecture. For a Qwen that code wants ``<|im_end|>``, which the
+tokenizers of DeepSeek-R1-Distill-Qwen do not have. (verl 0.9.1, #7637; this can go with the release that
+looks at the tokenizer.)
 """
 
 import hashlib
@@ -39,9 +39,9 @@ def request_seed(seed: int, index: Any, step: int, session: int) -> int:
     True
 
     Args:
-        seed: of the run.
+        seed: the run's seed.
         index: the row's ``extra_info.index``.
-        step: of training.
+        step: the training step.
         session: number of the response within its group.
     """
     digest = hashlib.sha256(f"{seed}/{index}/{step}/{session}".encode()).digest()
@@ -50,9 +50,10 @@ def request_seed(seed: int, index: Any, step: int, session: int) -> int:
 
 @cache
 def template_model_type(tokenizer: Any, model_type: str | None) -> str | None:
-    """The ``model_type`` whose chat template the tokenizer has: DeepSeek's, the model's own, or None (any)
-    where verl has no use for the model's own. It decides how turns are joined; of one turn the whole prompt
-    is rendered at once, whichever it is."""
+    """The ``model_type`` whose chat template the tokenizer has.
+
+    It is DeepSeek's, the model's own, or None (any) where verl cannot use the model's own. It decides how turns
+    are joined. A prompt of one turn is rendered at once and does not depend on it."""
     known = tokenizer.get_vocab()
     if DEEPSEEK_END in known and CHATML_END not in known:
         return DEEPSEEK_TYPE
@@ -69,15 +70,16 @@ class SeededSingleTurnAgentLoop(SingleTurnAgentLoop):
     """verl's single-turn loop; use: ``actor_rollout_ref.rollout.agent.default_agent_loop=sinternal_single_turn``."""
 
     def __init__(self, *args: Any, tokenizer: Any, hf_model_type: str | None = None, **kwargs: Any) -> None:
-        # Models that see have builders of their own.
+        # Vision models have prompt builders of their own.
         of_text = kwargs.get("processor") is None
         model_type = template_model_type(tokenizer, hf_model_type) if of_text else hf_model_type
         super().__init__(*args, tokenizer=tokenizer, hf_model_type=model_type, **kwargs)
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs) -> AgentLoopOutput:
         if self.config.trainer.v1.trainer_mode != "sync":
-            # An interrupted response goes on with the parameters it began with: the same seed would draw
-            # its first noise again. And verl waits for the first token of each before it interrupts them.
+            # An interrupted response continues with the parameters it began with, so the same seed would draw
+            # its first random numbers again. And verl waits for each request's first token before it interrupts
+            # them, so every token must be reported.
             return await super().run(sampling_params, priority=priority, **kwargs)
         if self.config.actor_rollout_ref.rollout.name == "vllm":
             sampling_params = tokens_only(sampling_params)

@@ -1,9 +1,9 @@
-"""Classes of verl that bring themselves along to the processes they run in.
+"""Pickles some of verl's classes by value, so that the processes they run in import less.
 
-Ray pickles an actor's class by its name, and the process imports the class's module to find it, with all that
-module and its packages import (verl 0.9.1): all of verl for the load balancer, which is a few dictionaries, and
-all of the trainers for an agent loop worker. These two start last of all. Pickled by value a class takes with it
-what it uses, and nothing else is imported.
+Ray pickles an actor's class by its name. The actor's process then imports the class's module, with all that this
+module imports: all of verl for the load balancer, which holds a few dictionaries, and all trainers for an agent
+loop worker (verl 0.9.1). These two start last of all. A class that is pickled by value carries what it uses, and
+the process imports nothing else.
 """
 
 import importlib
@@ -14,7 +14,7 @@ MODULES = ("verl.workers.rollout.router", "verl.trainer.ppo.v1.agent_loop_tq")
 
 
 def send_by_value() -> None:
-    """Pickle what `MODULES` define by value in this process; safe to call twice."""
+    """Make this process pickle by value whatever `MODULES` define; safe to call twice."""
     for module in MODULES:
-        # Imported here: verl's import of its trainers imports ours, which imports this.
+        # Imported here, because verl's trainers import ours, and ours import this module.
         cloudpickle.register_pickle_by_value(importlib.import_module(module))

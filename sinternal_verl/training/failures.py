@@ -1,14 +1,14 @@
-"""What rows without a score do to training. A failed judge is not a verdict, so a placeholder 0 must
+"""What rows without a score do to training. A judge that failed gave no verdict, so its placeholder 0 must
 not move the policy unless the user says so.
 
-``drop``     unscored rows leave the batch before verl pads it, and so does what remains of a group
-             with fewer than two scored responses: one response has no group to be compared with
-             (verl would take its raw reward for its advantage).
+``drop``     unscored rows leave the batch before verl pads it. So do the rows of a group with fewer than
+             two scored responses, because a single response has nothing to be compared with (verl would
+             take its raw reward for its advantage).
 ``neutral``  the same rows stay in the batch and count in no group; their advantage is 0.
 ``zero``     a failure counts as reward 0.
 
-Under each of them the run ends when too little is left to learn from: verl itself would train on the
-few rows it still gets, or wait.
+Under each policy the run ends when too few rows have a score. verl itself would train on the few rows it
+still gets, or wait.
 """
 
 from collections import Counter, defaultdict
@@ -23,7 +23,7 @@ POLICIES = get_args(Policy)
 
 
 class TooManyFailures(RuntimeError):
-    """The run ends: `FailurePolicy.check` says why."""
+    """The run ends, because too few responses have a score; the message has the counts."""
 
 
 @dataclass
@@ -31,10 +31,10 @@ class FailurePolicy:
     """``sinternal.failures`` of the configuration.
 
     Attributes:
-        policy: see the module.
-        min_share: smallest share of a step's expected rows that must have a score (ours).
-        abort_after: responses without a score, since this start of the run, after which it ends; None
-            never ends it.
+        policy: one of `POLICIES`; see the module.
+        min_share: share of a step's expected responses that must have a score, 0 to 1 (our default).
+        abort_after: number of responses without a score, counted from this start of the run, at which the
+            run ends; None sets no limit.
         failed: responses without a score so far, missing ones included.
     """
 
@@ -59,10 +59,10 @@ class FailurePolicy:
             expected: responses that were asked for.
 
         Returns:
-            How many of them never came: their session died, and verl says nothing of it.
+            How many responses never came. Their session died, which verl does not report.
 
         Raises:
-            TooManyFailures: with the counts and what to do.
+            TooManyFailures: fewer than ``min_share`` have a score, none has, or ``abort_after`` is reached.
         """
         came = list({row.session: row for row in rows}.values())
         scored, missing = sum(row.scored for row in came), max(expected - len(came), 0)
@@ -81,11 +81,11 @@ class FailurePolicy:
         return missing
 
     def set_aside(self, rows: Sequence[Row], responses: int) -> set[str]:
-        """Keys of the rows that must not move the policy; empty under ``zero``.
+        """The keys of the rows that must not move the policy; none under ``zero``.
 
         Args:
             rows: every rollout of the step.
-            responses: responses per prompt, ``rollout.n``; with one there are no groups.
+            responses: responses per prompt, ``rollout.n``; 1 means that there are no groups.
 
         Raises:
             TooManyFailures: no row is left to learn from.

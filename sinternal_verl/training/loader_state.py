@@ -1,17 +1,19 @@
-"""The state of a data loader in a checkpoint of verl, which goes on only with as many workers as it had."""
+"""A data loader's state in a checkpoint of verl can be resumed only with the number of workers it was saved with."""
 
 from typing import Any
 
 
 def check_workers(state: dict[str, Any], workers: int, key: str, checkpoint: object) -> None:
-    """Compare the workers that a state of torchdata's StatefulDataLoader had with those it is to have.
+    """Check that a state of torchdata's StatefulDataLoader was saved with as many workers as the loader has.
 
     Args:
-        key: of verl's configuration, that sets the number.
-        checkpoint: that the state is from, for the message.
+        state: the loader's state from a checkpoint.
+        workers: how many workers the loader has now.
+        key: verl's configuration key that sets this number, for the message.
+        checkpoint: where the state comes from, for the message.
 
     Raises:
-        ValueError: they differ, where torchdata would end in an AssertionError that names no key.
+        ValueError: the numbers differ. torchdata would raise an AssertionError that names no key.
             (torchdata 0.11)
     """
     snapshot = state.get("_snapshot", {}).get("_main_snapshot", {})

@@ -1,14 +1,16 @@
-"""The reward manager: one sample in, one score out, on every path.
+"""The reward manager: it returns exactly one score for every sample.
 
-1. Decode the response, special tokens kept: where ``</think>`` is one, the answer would be lost.
+1. Decode the response and keep special tokens: for some models ``</think>`` is one, and without it the
+   answer could not be found.
 2. Find the scorer of the sample's ``data_source`` (``sinternal.scorers``), or take the user's own
    ``reward.custom_reward_function.path``, which then scores every source.
-3. Run it, never longer than ``sinternal.score_timeout_s`` (`sinternal_verl.scoring.run`).
+3. Run it for at most ``sinternal.score_timeout_s`` (`sinternal_verl.scoring.run`).
 4. Return verl's ``reward_score``, and the same numbers for every sample: ``score``, ``outcome``, ``scored``
-   and what a guard says beside (`GUARD_NUMBERS`).
+   and what a guard reports besides (`GUARD_NUMBERS`).
 
-A scorer that fails is an outcome, never an exception: verl would drop the row, shrink the group and
-say nothing. What a failure does to training is the trainer's (`sinternal_verl.training.failures`).
+A scorer that fails becomes an outcome, never an exception: at an exception verl would drop the row and
+shrink the group without a message. The trainer decides what a failure does to training
+(`sinternal_verl.training.failures`).
 """
 
 from typing import Any
@@ -26,13 +28,13 @@ from sinternal_verl.scoring.score import GUARD_NUMBERS, Sample
 
 @register("sinternal")
 class SInternalRewardManager(RewardManagerBase):
-    """verl's reward manager interface over the scorers.
+    """Offers our scorers through verl's reward manager interface.
 
     Use: ``reward.reward_manager.source=importlib``, ``.name=SInternalRewardManager``,
     ``.module.path=pkg://sinternal_verl.training.manager``; or by name, ``reward.reward_manager.name=sinternal``.
 
     Raises:
-        ScorerError: the scorers are not usable as configured; the checks find it before a model loads.
+        ScorerError: a scorer is not usable as configured. The doctor's checks find this before a model loads.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class SInternalRewardManager(RewardManagerBase):
         self._ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
-        """Score the last sequence of ``data`` (a session of several outputs has one reward)."""
+        """Score the last sequence of ``data``: a session of several outputs has one reward."""
         sample = self._sample(data)
         score = await self._scoring.score(sample)
         info = {
@@ -60,17 +62,17 @@ class SInternalRewardManager(RewardManagerBase):
         return {"reward_score": score.value, "reward_extra_info": info}
 
     def _sample(self, data: DataProto) -> Sample:
-        # Fields of the last row, one by one: slicing a DataProto costs more than scoring one.
+        # The last row's fields are read one by one: slicing a DataProto costs more than scoring a sample.
         row = {name: values[-1] for name, values in data.non_tensor_batch.items()}
         responses, mask = data.batch["responses"][-1], data.batch["attention_mask"][-1]
-        # verl says how long the response is; its mask is padded apart from it where a session has several.
+        # verl gives the response's length where it can: with several outputs the mask is padded differently.
         length = int(row["response_len"]) if "response_len" in row else int(mask[-len(responses) :].sum())
         ids = responses[:length].tolist()
         while ids and ids[-1] in self._ends:
             ids.pop()
         extra = dict(row.get("extra_info") or {})
         extra.update(row.get("tool_extra_fields") or {})
-        # As verl's own managers hand them to a reward function.
+        # verl's own managers hand these two to a reward function, too.
         extra |= {"num_turns": row.get("__num_turns__"), "rollout_reward_scores": row.get("reward_scores", {})}
         return Sample(
             source=row.get(self._source_key),
@@ -82,12 +84,16 @@ class SInternalRewardManager(RewardManagerBase):
 
 
 def make_router(config, compute_score, served: dict[str, Any]) -> Router:
-    """The user's own reward function for every source, else ``sinternal.scorers``.
+    """The user's own reward function for every source, if there is one, else ``sinternal.scorers``.
+
+    Args:
+        served: address and tokenizer of verl's reward model, as arguments of the user's function; empty
+            where verl starts none.
 
     Raises:
-        ScorerError: neither is there, or a scorer is not usable as configured.
+        ScorerError: neither is configured, or a scorer is not usable as configured.
     """
-    # verl always passes a compute_score, its own when the user set none: only the path tells.
+    # verl passes its own compute_score when the user set none, so only the path tells which it is.
     if OmegaConf.select(config, "reward.custom_reward_function.path"):
         return Router([BoundScorer("reward.custom_reward_function", ("*",), FunctionScorer(compute_score, **served))])
     scorers = OmegaConf.select(config, "sinternal.scorers")
@@ -95,7 +101,7 @@ def make_router(config, compute_score, served: dict[str, Any]) -> Router:
         raise ScorerError("*", None, "no scorer is configured", "add +sinternal.scorers.boxed_math.sources=['*']")
     entries = OmegaConf.to_container(scorers, resolve=True)
     for entry in filter(None, entries.values()):
-        # Of guard=verl_router the address is known only here, once verl has started its router.
+        # With guard=verl_router the address is known only here, because verl has started its router by now.
         if isinstance(guard := entry.get("guard"), dict) and guard.get("backend") == "verl_router":
             guard["url"] = f"http://{served['reward_router_address']}/v1"
     return Router.from_config(entries)

@@ -1,9 +1,9 @@
-"""The run's own metrics file: one JSON line a step, each step once, over all starts of the run.
+"""The run's own metrics file: one JSON line for each step, and each step once over all starts of the run.
 
-verl's file logger empties its file at every start. This one is appended to. A resume runs again the
-steps after its checkpoint; their earlier records move to ``<name>.superseded.jsonl``, so that the
-file itself always tells one story, and nothing is lost. (A kill between a checkpoint and the end of its
-step leaves that step without a record: verl logs it afterwards.)
+verl's file logger empties its file at every start; this file is appended to. A resumed run repeats the
+steps after its checkpoint. Their earlier records move to ``<name>.superseded.jsonl``, so that the file has
+each step once and no record is lost. (verl logs a step after it has saved the checkpoint: a run that is
+killed in between has no record of that step.)
 """
 
 import os
@@ -21,7 +21,7 @@ class MetricsFile:
 
     Args:
         path: JSON lines ``{"step": int, "data": {name: value}}``, as verl's own file logger writes.
-        done: steps this start finds done, in its checkpoint; 0 for a run from scratch.
+        done: the step of the checkpoint that this start resumes from; 0 for a run from scratch.
     """
 
     def __init__(self, path: Path, done: int) -> None:
@@ -31,7 +31,7 @@ class MetricsFile:
         self._file = path.open("ab", buffering=0)
 
     def log(self, data: dict[str, Any], step: int) -> None:
-        """Append one step, unless it is there: a resume begins with another validation of its last."""
+        """Append one step, unless it is there already: a resumed run validates its last step again."""
         if step > self._last:
             self._last = step
             self._file.write(orjson.dumps({"step": step, "data": data}, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")

@@ -1,4 +1,4 @@
-"""TransferQueue, where verl keeps the rollouts of a step, as far as we read and write it."""
+"""Reads and writes TransferQueue, where verl keeps the rollouts of a step."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from sinternal_verl.training.rollouts import Row, make_row
 
 
 def read_rows(batch: KVBatchMeta, source_key: str, longest: int) -> list[Row]:
-    """The rows of a batch, in its order, padding left out.
+    """The rows of a batch in the batch's order, without padding.
 
     Args:
         batch: keys and tags of a training batch.
@@ -26,7 +26,7 @@ def read_rows(batch: KVBatchMeta, source_key: str, longest: int) -> list[Row]:
     if all("score" in info for info in infos):
         rewards = [info["score"] for info in infos]
     else:
-        # verl's own managers return a number only; it stands on the response's last token.
+        # verl's own managers return only a number, which verl writes to the response's last token.
         scores = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["rm_scores"])
         rewards = [float(row.sum()) for row in scores["rm_scores"].unbind()]
     return [
@@ -36,5 +36,5 @@ def read_rows(batch: KVBatchMeta, source_key: str, longest: int) -> list[Row]:
 
 
 def write_fields(batch: KVBatchMeta, keys: list[str], **fields: Any) -> None:
-    """Set fields of some rows: one tensor or array each, a value a key."""
+    """Set fields of some rows; each field is a tensor or array with one value for each key."""
     tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=tu.get_tensordict(fields))

@@ -1,8 +1,8 @@
-"""Reward workers that come back. verl never restarts a dead one, and its share of every later step
-would be lost: agent loops pick a worker at random. (verl 0.9.1)
+"""Reward workers that Ray restarts. verl never restarts a dead one. Agent loops pick a worker at random, so
+its share of every later step would be lost. (verl 0.9.1)
 
-A restarted worker keeps its handle, so the agent loops need to know nothing; the calls it had are
-made again by Ray.
+A restarted worker keeps its handle, so the agent loops notice nothing. Ray repeats the calls that the worker
+had when it died.
 """
 
 import logging
@@ -16,14 +16,15 @@ logger = logging.getLogger(__name__)
 
 NAME = "sinternal_reward_worker_{}"
 MAX_RESTARTS = 100
-"""Of one worker in a run; then the run ends, by the watchdog."""
+"""How often one worker is restarted in a run; at the next death the watchdog ends the run."""
 
 MAX_RETRIES = 3
-"""Of one sample whose worker died; a sample that kills its worker each time is lost, and counted."""
+"""How often a sample is tried again when its worker died; a sample that kills its worker each time is lost,
+and counted as missing."""
 
 
 class RestartingRewardWorker(RewardLoopWorker):
-    """verl's reward worker, which says so when it is a replacement."""
+    """verl's reward worker; it logs when it replaces one that died."""
 
     def __init__(self, config: DictConfig, reward_router_address: str | None = None) -> None:
         super().__init__(config, reward_router_address)
@@ -31,20 +32,21 @@ class RestartingRewardWorker(RewardLoopWorker):
             logger.error("this reward worker replaces one that died; its samples are scored again")
 
     async def compute_score(self, data: DataProto) -> dict:
-        """As verl's, but of ``guard=verl_router`` the manager is asked: verl would take the guard for a
-        model that classifies, and ask it alone."""
+        """As verl's, except with ``guard=verl_router``: there verl would take the guard for a classifier and
+        ask it without the manager, so this asks the manager."""
         if OmegaConf.select(self.config, "sinternal.guard.backend") == "verl_router":
             return await self.reward_manager.run_single(data)
         return await super().compute_score(data)
 
 
 class RewardWorkers:
-    """``reward.num_workers`` of a configuration, spread over the nodes as verl's own; they start at once."""
+    """The ``reward.num_workers`` workers of a configuration, spread over the nodes as verl spreads its own. They
+    start when this is made."""
 
     def __init__(self, config: DictConfig, reward_router_address: str | None = None) -> None:
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
         worker = ray.remote(max_restarts=MAX_RESTARTS, max_task_retries=MAX_RETRIES)(RestartingRewardWorker)
-        # Kept as long as the workers: Ray drops a large argument once the actor runs, and then cannot restart it.
+        # Kept as long as the workers: Ray drops a large argument once the actor runs, and then could not restart it.
         self._config = ray.put(config)
         strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         self.actors = [
@@ -56,7 +58,7 @@ class RewardWorkers:
         ]
 
     def serve(self, manager: RewardLoopManager) -> None:
-        """Be the workers of a manager that has none."""
+        """Become the workers of a manager that has none."""
         manager.reward_loop_workers, manager.kept = self.actors, self
 
 

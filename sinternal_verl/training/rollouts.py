@@ -1,8 +1,8 @@
-"""One rollout of a step: what policy and curves need to know of it besides its tensors.
+"""One rollout of a step: what the failure policy and the curves need to know of it besides its tensors.
 
-verl's key of a rollout is ``{uid}_{session}_{output}``: one uid a prompt, one session a response, and
-more than one output where an agent loop returns several; a session's outputs share one reward.
-(verl 0.9.1)
+verl's key of a rollout is ``{uid}_{session}_{output}``: a prompt has a uid, each of its responses has a
+session, and a session has several outputs where an agent loop returns several. The outputs of a session
+share one reward. (verl 0.9.1)
 """
 
 import math
@@ -24,8 +24,8 @@ class Row:
         length: response tokens; None where they are not known (validation).
         truncated: the response fills the whole length it may have.
         cut: tokens of the conversation that the guard did not see.
-        safe_probability: how sure the guard was of Safe; None where it was not measured.
-        extra: all numbers the reward manager returned.
+        safe_probability: how sure the guard was of Safe, 0 to 1; None where it was not measured.
+        extra: everything in the reward manager's ``reward_extra_info``.
     """
 
     key: str
@@ -49,8 +49,8 @@ class Row:
 
 
 def make_row(key: str, source: str, reward: float, info: Mapping[str, Any], **known: Any) -> Row:
-    """A row of a reward manager's ``reward_extra_info``. A manager that names no outcome (verl's own
-    do not) has scored every row it returned."""
+    """Make a row from a reward manager's ``reward_extra_info``. Where that names no outcome, as with verl's own
+    managers, the row counts as scored."""
     outcome = Outcome(int(info.get("outcome") or Outcome.SCORED))
     scored = bool(info.get("scored", True))
     sure = info.get("safe_probability")

@@ -1,4 +1,4 @@
-"""The numbers of one step for each data source: the curves verl does not draw while training.
+"""The metrics of one step for each data source, which verl does not log while it trains.
 
 >>> rows = [Row("a_0_0", "math", 1.0, Outcome.CORRECT, True), Row("a_1_0", "math", 0.0, Outcome.FAILED, False)]
 >>> metrics = SourceCurves("train").step(rows)
@@ -13,7 +13,7 @@ from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.training.rollouts import Row
 
 GUARDED = {Outcome.SAFE, Outcome.UNSAFE, Outcome.CONTROVERSIAL, Outcome.REFUSED, Outcome.UNPARSABLE}
-"""What a guard says."""
+"""Outcomes that come from a guard."""
 
 
 class SourceCurves:
@@ -22,10 +22,10 @@ class SourceCurves:
     ``rows``                  rollouts
     ``reward/mean``           over the scored ones; absent when there is none
     ``scored``                share with a score
-    ``outcome/{name}``        count, of every outcome the source has had so far
-    ``refused``               share of the scored ones that refuse a benign prompt, where a guard scores:
-                              the first sign that a policy learns to refuse everything
-    ``safe_probability/mean`` the guard's, where it was measured
+    ``outcome/{name}``        count, for every outcome the source has had so far
+    ``refused``               share of the scored ones that refuse a benign prompt, where a guard scores; it
+                              rises first when a policy learns to refuse everything
+    ``safe_probability/mean`` the guard's probability of Safe, where it was measured
     ``cut``                   share whose conversation was too long for the guard, where a guard scores
     ``truncated``             share that fills the whole response length
     ``response_length/mean``  tokens
@@ -54,7 +54,7 @@ class SourceCurves:
         if lengths:
             metrics["response_length/mean"] = sum(lengths) / len(lengths)
             metrics["truncated"] = sum(row.truncated for row in rows) / len(rows)
-        # Once seen, an outcome is drawn in every step: a curve without zeros hides that it went away.
+        # Once seen, an outcome is logged in every step: without its zeros a curve would not show that it went away.
         seen = self._outcomes[source]
         seen.update(row.outcome for row in rows)
         if scored and seen & {Outcome.SAFE, Outcome.REFUSED}:

@@ -1,15 +1,16 @@
-"""What vLLM is asked to return of a rollout: its tokens, once, when it ends.
+"""Asks vLLM to return a rollout once, when it ends, as tokens without text.
 
-verl's server asks for vLLM's default, which hands over the whole response with its text at every token, and keeps
-the tokens of the last. One process does so for every rollout of an engine, and the engine waits for it. (verl 0.9.1)
+verl's server uses vLLM's default: at every new token vLLM hands over the whole response with its text. verl keeps
+only the tokens of the last one. One process handles all rollouts of an engine this way, and the engine waits for
+it. (verl 0.9.1)
 """
 
 from typing import Any
 
 
 class FinalOnly:
-    """vLLM's ``RequestOutputKind.FINAL_ONLY``, which it becomes in the process that reads it: to import vLLM takes
-    an agent loop seconds."""
+    """Stands for vLLM's ``RequestOutputKind.FINAL_ONLY`` and unpickles to it in the server's process. An agent loop
+    need not import vLLM, which takes seconds."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _final_only, ()
@@ -22,8 +23,8 @@ def _final_only() -> Any:
 
 
 def tokens_only(sampling_params: dict[str, Any]) -> dict[str, Any]:
-    """The same parameters of a request, of which vLLM returns the tokens alone and once.
+    """The same request parameters, with which vLLM returns only the tokens, and only once.
 
-    With a stop string the text is made all the same: vLLM looks for it there.
+    With a stop string vLLM still makes the text, because it looks for the string there.
     """
     return {**sampling_params, "output_kind": FinalOnly(), "detokenize": bool(sampling_params.get("stop"))}

@@ -1,13 +1,13 @@
-"""verl's trainers with policy and bookkeeping: what the reward manager reports becomes curves, and a
-failure does to training what the configuration says.
+"""verl's trainers, extended by a mixin: what the reward manager reports becomes curves, and a failed reward
+does to training what the configuration says.
 
-A mixin over verl's trainer, in the order a step runs through it:
+The mixin's methods, in the order in which a step runs through them:
 
 1. `_submit_batch_to_rollout` remembers the order of the prompts.
-2. The replay buffer waits for the rollouts, asks often and not for ever (`waiting`).
-3. `_balance_batch` reads the rows, puts them in the order of their prompts (verl's is the order of
-   arrival, which no second run repeats), and applies the failure policy (`failures`).
-4. `_compute_advantage` gives rows that the policy sets aside no advantage.
+2. The replay buffer waits for the rollouts; it polls often and not for ever (`waiting`).
+3. `_balance_batch` reads the rows, puts them in the order of their prompts (verl leaves them in the order of
+   arrival, which differs from run to run), and applies the failure policy (`failures`).
+4. `_compute_advantage` gives an advantage of 0 to the rows that the failure policy sets aside.
 5. `_compute_metrics` adds curves per data source (`source_curves`); `_log_rollout_data` dumps every rollout.
 
 Use: ``trainer.v1.trainer_mode=sinternal``; settings under ``sinternal``.
@@ -49,15 +49,15 @@ from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.waiting import bound_the_wait
 
 OWN_INFO = ("score", "outcome", "scored", *GUARD_NUMBERS)
-"""What our manager reports of each sample, and the curves show."""
+"""What our manager reports of each sample; the curves show it, so verl need not."""
 
 
 LOGGED = {"actor and ref model engine initialized": "training worker"}
-"""What verl logs when a part is up -> the part. (verl 0.9.1)"""
+"""A line that verl logs when a part is up -> the part's name. (verl 0.9.1)"""
 
 
 class EndedEarly(RuntimeError):
-    """A run has no more rows before its last step."""
+    """The run ran out of rows before its last step."""
 
 
 class SInternalMixin:
@@ -66,8 +66,8 @@ class SInternalMixin:
     MODE: str
 
     def __init__(self, config: DictConfig) -> None:
-        # verl compares the name of the mode in many places: under another name than its own the sync
-        # trainer would get the async replay buffer and batches of one prompt.
+        # verl compares the name of the mode in many places. Under a name of ours the sync trainer would get
+        # the async replay buffer and batches of one prompt, so verl's own name is put back.
         with open_dict(config):
             config.trainer.v1.trainer_mode = self.MODE
         super().__init__(config)
@@ -108,7 +108,7 @@ class SInternalMixin:
             self.resource_pool_manager = reserve_when_created(pools, device, self._start_guard)
 
     def _setup(self) -> None:
-        """verl's parts, and beside them what waits for none of them: the guard and the reward workers."""
+        """Start verl's parts, and at the same time the guard and the reward workers, which need none of them."""
         say_up("TransferQueue")
         logging.getLogger(PPOTrainer.__module__).addHandler(SayWhenLogged(LOGGED))
         send_by_value()
@@ -119,11 +119,11 @@ class SInternalMixin:
                 self._start_guard()
         reward = self.config.reward
         streamed = not reward.reward_model.enable or reward.reward_model.enable_resource_pool
-        # Those of a reward model need its address, which is known only once verl has started it.
+        # With a reward model the workers need its address, which is known only once verl has started it.
         early = None if reward.reward_model.enable else self._start_reward_workers(self.config)
         workers = reward.num_workers
         if streamed:
-            reward.num_workers = 0  # verl's own are not even started
+            reward.num_workers = 0  # so that verl starts none of its own
         super()._setup()
         reward.num_workers = workers
         if self._guard_settings and not self._starting_guard:
@@ -133,7 +133,8 @@ class SInternalMixin:
             (early or self._start_reward_workers(self.config, manager.reward_router_address)).serve(manager)
 
     def _start_guard(self) -> None:
-        """Where it takes GPUs: once the trainer has reserved its own, so that it takes only what is left."""
+        """Start it in a thread. A guard on GPUs starts after the trainer has reserved its own, and takes what is
+        left."""
         self._starting_guard = StartingGuard(self._guard_settings, say_up)
 
     def _start_reward_workers(self, *arguments: Any) -> RewardWorkers:
@@ -145,7 +146,7 @@ class SInternalMixin:
         """verl's loop.
 
         Raises:
-            EndedEarly: it ended before the last step, which verl does without a word.
+            EndedEarly: the loop ended before the last step, which verl does not report.
             GuardUnavailable: see `start_guard`.
         """
         if workers := getattr(agent_loop_manager, "agent_loop_workers", None):
@@ -153,7 +154,7 @@ class SInternalMixin:
         if self._starting_guard:
             self._guard = self._starting_guard.wait()
         super().fit(agent_loop_manager)
-        # Behind its last step verl stands at the next one.
+        # After the last step verl's counter stands one above it.
         if not self.config.trainer.get("val_only", False) and self.global_steps <= self.total_training_steps:
             raise EndedEarly(f"step {self.global_steps - 1} of {self.total_training_steps}: {NO_MORE_BATCHES}")
 
@@ -176,7 +177,7 @@ class SInternalMixin:
         super().on_step_begin()
 
     def _log_to_file(self) -> None:
-        """A backend of verl's own tracking, which calls each with every step it logs."""
+        """Add the metrics file to the backends of verl's tracking, which gets every step that verl logs."""
         self.logger.logger["sinternal"] = self._metrics_file
 
     # ------------------------------------------------------------------ one step
@@ -215,8 +216,8 @@ class SInternalMixin:
         aside = [key for key in batch.keys if key in self._set_aside]
         if not aside:
             return super()._compute_advantage(batch, metrics)
-        # Each in a group of its own, it counts in no other; and then it gets no advantage, whatever the
-        # estimator makes of a group of one.
+        # Each such row gets a group of its own, so that it counts in no other group. Its advantage is then set
+        # to 0, whatever the estimator makes of a group of one.
         write_fields(batch, aside, uid=np.array([f"{key}_set_aside" for key in aside], dtype=object))
         batch = super()._compute_advantage(batch, metrics)
         uids = np.array([key.rsplit("_", 2)[0] for key in aside], dtype=object)
@@ -240,7 +241,7 @@ class SInternalMixin:
         }
 
     def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str) -> None:
-        """Every rollout of the step, dropped ones included and padding left out."""
+        """Dump every rollout of the step, dropped ones included and padding left out."""
         with marked_timer("dump_rollout_generations", timing_raw):
             keys = [row.key for row in self._rows]
             fields = ["prompts", "responses", "reward_model", "index"]
@@ -269,8 +270,9 @@ class SInternalMixin:
     def _val_metrics_update(
         self, data_sources, sample_uids, reward_extra_infos_dict, sample_turns, expected_acc_counts=None
     ) -> dict:
-        """Ours per source, over the scored rows, and verl's own validation metrics, less what is no
-        verdict: verl takes a failed judge's 0 for a wrong answer, and bootstraps every extra number."""
+        """Our metrics per source over the scored rows, and verl's own validation metrics without the rows that
+        have no score: verl would take a failed judge's 0 for a wrong answer. verl also bootstraps every extra
+        number, so those that our own metrics show are kept from it."""
         infos = dict(reward_extra_infos_dict)
         rewards = infos["reward"]
         own = {name: infos.pop(name) for name in OWN_INFO if name in infos}
@@ -278,7 +280,7 @@ class SInternalMixin:
             make_row(str(place), source, reward, {name: values[place] for name, values in own.items()})
             for place, (source, reward) in enumerate(zip(data_sources, rewards, strict=True))
         ]
-        # verl's best and worst of n need all n: a prompt with a failure counts in ours only.
+        # verl's best and worst of n need all n, so a prompt with a failure counts only in our metrics.
         incomplete = {uid for uid, row in zip(sample_uids, rows, strict=True) if not row.scored}
         infos = {
             name: [None if uid in incomplete else value for uid, value in zip(sample_uids, values, strict=True)]

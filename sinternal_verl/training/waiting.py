@@ -1,8 +1,8 @@
-"""The wait for rollouts: asked often, and bounded.
+"""The wait for rollouts polls often and is bounded.
 
-verl asks every two seconds, which rounds every generation up, and it asks for ever: one reward or
-tool call that hangs holds the whole run (verl 0.9.1). Here the wait ends when nothing has moved for
-``no_progress_s``.
+verl polls every two seconds, which rounds up the time of every generation. It also polls for ever: one
+reward or tool call that hangs holds the whole run (verl 0.9.1). Here the wait ends when nothing has moved
+for ``no_progress_s``.
 """
 
 import time
@@ -16,10 +16,10 @@ class NoProgress(RuntimeError):
 
 
 class BoundedWait:
-    """Mixin of verl's replay buffers: a deadline in the one place where they wait.
+    """Mixin for verl's replay buffers; it adds a deadline in the one place where they wait.
 
-    A step of progress is any change in what TransferQueue reports: a prompt that starts or ends, a
-    rollout that arrives.
+    Progress is any change in what TransferQueue reports: a prompt that starts or ends, or a rollout that
+    arrives.
     """
 
     no_progress_s: float
@@ -32,7 +32,7 @@ class BoundedWait:
         return sampled
 
     def _first_is_here(self) -> None:
-        """Tell once of the first rollout."""
+        """Call ``on_first`` once, when the first rollout has arrived."""
         tell, self.on_first = self.on_first, None
         if tell:
             tell()
@@ -78,9 +78,11 @@ BOUNDED = {ReplayBuffer: BoundedReplayBuffer, ReplayBufferAsync: BoundedReplayBu
 def bound_the_wait(
     buffer: ReplayBuffer, poll_s: float, no_progress_s: float, on_first: Callable[[], None] | None = None
 ) -> ReplayBuffer:
-    """Give one of verl's own replay buffers a deadline; a user's own sampler keeps its own wait.
+    """Give one of verl's own replay buffers a deadline; a user's own sampler gets only the polling period.
 
     Args:
+        poll_s: seconds between two polls.
+        no_progress_s: seconds without progress after which `NoProgress` is raised.
         on_first: called when the first rollout has arrived.
     """
     buffer.poll_interval = poll_s

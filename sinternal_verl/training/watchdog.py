@@ -1,15 +1,15 @@
 """Ends a run whose worker or rollout engine died, and names the cause on the last screen.
 
 verl waits without a bound when one of its actors is gone (verl 0.9.1: a dead vLLM engine leaves the
-weight sync waiting, a dead actor the replay buffer). The watchdog is a thread in the driver, the
-process the user started, and uses two public signals:
+weight sync waiting, a dead actor leaves the replay buffer waiting). The watchdog is a thread in the driver,
+the process the user started. It uses two public signals:
 
 1. Every named actor of the run holds one outstanding ``__ray_ready__`` call. A busy actor answers
    late, a dead one fails at once with Ray's own account of its death.
-2. Every vLLM server serves ``/health``, which turns to 503 when its engine core has died.
+2. Every vLLM server serves ``/health``, which answers 503 when its engine core has died.
 
-A run that ends by itself within `GRACE_S` of a death is left alone: actors die at every normal end.
-Then the driver prints the cause and exits; Ray ends the rest of the run with its driver.
+Actors die at every normal end, so the run has `GRACE_S` after a death to end by itself. If it does not, the
+driver prints the cause and exits, and Ray ends the rest of the run.
 """
 
 import os
@@ -26,12 +26,12 @@ from sinternal_verl.runs.ending import cause_of, close_run, describe
 
 PERIOD_S = 5.0
 FIRST_LOOK_S = 60.0
-"""Until the first look: to meet an actor the driver imports its class, and while a run starts all cores are busy.
-verl's own calls tell it of an actor that dies while it starts."""
+"""Time to the first look. To get an actor's handle the driver imports the actor's class, and all cores are busy
+while a run starts. An actor that dies during the start fails verl's own calls."""
 
 GRACE_S = 30.0
 LAST_LOOK_S = 5.0
-"""How long a run that failed is asked who died: Ray learns of a death a moment after it."""
+"""How long to look for a death after a run has failed: Ray learns of a death a moment later."""
 
 EXIT_CODE = 1
 
@@ -42,7 +42,7 @@ QUEUE_NAMESPACE = "transfer_queue"
 """TransferQueue keeps its controller in a namespace of its own. (TransferQueue 0.1.11)"""
 
 KILLED_ON_PURPOSE = "`ray.kill`"
-"""In Ray's account of an actor that the run itself ended, as TransferQueue ends its own. (Ray 2.60)"""
+"""Ray's account of a death contains this where the run itself ended the actor, as TransferQueue does. (Ray 2.60)"""
 
 
 class Watchdog(threading.Thread):
@@ -65,8 +65,8 @@ class Watchdog(threading.Thread):
             try:
                 self._look()
                 unanswered = 0
-            # Whatever a look meets must not end the watch; Ray may be busy for a moment, and only a long
-            # silence is a death.
+            # No error of a look may end the watch. Ray may be busy for a moment, so only a silence longer than
+            # GRACE_S counts as a death.
             except Exception as error:
                 unanswered += 1
                 if unanswered * PERIOD_S > GRACE_S:
@@ -77,8 +77,8 @@ class Watchdog(threading.Thread):
                     self._end_the_run()
 
     def finish(self, error: BaseException | None) -> dict[str, str]:
-        """The run has ended; return who died. verl's own error often names a consequence, so a last look
-        asks who died before it."""
+        """Stop the watch and return who died, by name. After an error it looks once more, because verl's own
+        error often names only a consequence of the death."""
         self._finished.set()
         if error is None:
             return {}
@@ -99,14 +99,14 @@ class Watchdog(threading.Thread):
             try:
                 ray.get(call)
             except RayError as error:
-                # Anything but a death (an actor that is unavailable for a moment) is asked again.
+                # After anything but a death, such as an actor that is unavailable for a moment, ask again.
                 if isinstance(error, RayActorError) and not isinstance(error, ActorUnavailableError):
                     if KILLED_ON_PURPOSE not in str(error):
                         self.deaths[name] = cause_of(error)
                     continue
             self._calls[name] = self._handles[name].__ray_ready__.remote()
         for name in _answered(self._address_calls):
-            # A server that is still starting, or serves no HTTP (a later node of a replica), has none.
+            # A server has no address while it starts, or where it serves no HTTP (a later node of a replica).
             with suppress(RayError):
                 host, port = ray.get(self._address_calls.pop(name))
                 self._addresses[name] = f"{host}:{port}"
@@ -136,14 +136,14 @@ class Watchdog(threading.Thread):
 
 
 def _answered(calls: dict[str, ray.ObjectRef]) -> list[str]:
-    """Names whose call has come back, with a value or an error."""
+    """The names whose call has come back, with a value or an error."""
     if not calls:
         return []
     ready, _ = ray.wait(list(calls.values()), num_returns=len(calls), timeout=0)
     return [name for name, call in calls.items() if call in ready]
 
 
-# Never through a proxy: its own 503 would end a healthy run.
+# Never through a proxy: a proxy's own 503 would end a healthy run.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -154,7 +154,7 @@ def _engine_is_dead(address: str) -> bool:
     except urllib.error.HTTPError as error:
         return error.code == 503
     except (TimeoutError, ConnectionResetError):
-        return False  # busy, or going: the next look tells
+        return False  # busy or just ending; the next look will tell
     except urllib.error.URLError as error:
         return isinstance(error.reason, ConnectionRefusedError)
 
@@ -170,5 +170,5 @@ def watch_this_run() -> None:
 
 
 def who_died(error: BaseException | None) -> dict[str, str]:
-    """Stop it; of each process that died, why. See `Watchdog.finish`."""
+    """Stop the watchdog and return why each dead process died, by name. See `Watchdog.finish`."""
     return {} if _watchdog is None else _watchdog.finish(error)
