@@ -20,14 +20,14 @@ class Backend(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of what it holds."""
+        """Close its connections."""
 
 
 def connect(guard: Mapping[str, Any]) -> Backend:
-    """The backend of a ``sinternal.guard`` node.
+    """The backend of a ``sinternal.guard`` node of the configuration.
 
     Raises:
-        GuardUnavailable: it is not there.
+        GuardUnavailable: the trainer has started no replicas.
         ValueError: there is no backend of this name.
     """
     if guard["backend"] == "ray_actor":

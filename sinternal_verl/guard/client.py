@@ -1,9 +1,8 @@
-"""A reward worker's way to the guard: looked up by name, chosen by load, bounded in time.
+"""How a reward worker asks the guard's replicas: it finds them by name, chooses by load, and waits for a bounded time.
 
-A request goes to the replica that has least of this client's requests. One that dies or refuses is
-left alone for a moment and the request goes to another, until the deadline; where there are several,
-half of it is the most a single try may take, so that a replica that hangs costs no verdict while
-another answers.
+A request goes to the replica that has the fewest of this client's requests. A replica that dies or refuses
+is left alone for a moment, and the request goes to another one, until the deadline. Where there are several
+replicas, a single try may take half of the time, so that no verdict is lost to a replica that hangs.
 """
 
 import asyncio
@@ -29,6 +28,9 @@ class ReplicaClient:
     Args:
         replicas: their actor handles.
         timeout_s: deadline of one request.
+
+    Raises:
+        GuardUnavailable: there are no handles.
     """
 
     def __init__(self, replicas: list[Any], timeout_s: float = 60.0) -> None:
@@ -38,7 +40,7 @@ class ReplicaClient:
         # With one replica there is nowhere else to go.
         self._try_s = timeout_s / 2 if len(replicas) > 1 else timeout_s
         self._outstanding = [0] * len(replicas)
-        # Clients that ask seldom would all ask the first.
+        # Otherwise all clients that ask seldom would ask the first replica.
         self._first = random.randrange(len(replicas))
         self._rests_until = [0.0] * len(replicas)
 
@@ -47,7 +49,7 @@ class ReplicaClient:
         """The client of the replicas that `start_guard` started in this job.
 
         Raises:
-            GuardUnavailable: there are none of this name.
+            GuardUnavailable: a replica is missing.
         """
         try:
             return cls([ray.get_actor(NAME.format(number)) for number in range(replicas)], timeout_s)
@@ -59,16 +61,16 @@ class ReplicaClient:
         return await self._ask("judge", user, assistant, refusal)
 
     async def generate(self, ids: list[int], tokens: int) -> Generated:
-        """Continue token ids greedily by at most so many tokens, as they are.
+        """Continue these token ids greedily by at most ``tokens`` tokens, without the guard's template.
 
         Raises:
-            ValueError: they are more than the engine takes.
+            ValueError: there are more tokens than the engine takes.
             TimeoutError, GuardUnavailable: see `Backend.judge`.
         """
         return await self._ask("generate", ids, tokens)
 
     async def close(self) -> None:
-        """Nothing is held: the replicas are the trainer's."""
+        """Do nothing: the replicas belong to the trainer."""
 
     async def _ask(self, method: str, *arguments: Any) -> Any:
         deadline, last = time.monotonic() + self._timeout_s, "none answered"
@@ -88,7 +90,7 @@ class ReplicaClient:
                 self._outstanding[number] -= 1
             now = time.monotonic()
             self._rests_until[number] = now + RETRY_REPLICA_S
-            # No wait while another has not failed; where all have, until the first may be asked again.
+            # No wait while some replica has not failed; once all have, wait until one may be asked again.
             await asyncio.sleep(max(min(min(self._rests_until), deadline) - now, 0))
         if timed_out:
             raise TimeoutError(f"no verdict within {self._timeout_s:g} s: {last}")

@@ -1,6 +1,6 @@
 """The guard behind any OpenAI-compatible server.
 
-Prompts go as token ids to ``/v1/completions``, rendered here with the guard's own tokenizer: through
+Prompts are rendered here with the guard's own tokenizer and go to ``/v1/completions`` as token ids. Through
 chat completions the server would take control tokens in a policy's text for its own.
 """
 
@@ -17,25 +17,25 @@ from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgemen
 from sinternal_verl.guard.template import GuardTemplate
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 5.0
-"""Pause after a try that failed; it doubles."""
+"""Pause after a failed try; it doubles from the first to the second of these."""
 
 TOP_LOGPROBS = 5
-"""Probabilities of a single token's alternatives that are asked for: OpenAI's own limit."""
+"""How many alternatives of a single token are asked for; OpenAI's own limit."""
 
 _failures: ContextVar[list[str]] = ContextVar("failures")
-"""Of the tries of one judgement, for the message at its deadline."""
+"""The failed tries of one judgement, for the message at its deadline."""
 
 
 class EndpointClient:
-    """`Backend` over HTTP: one session an event loop, one deadline a request.
+    """`Backend` over HTTP. It has one session for each event loop and one deadline for each judgement.
 
     Args:
-        url: of the server, up to and with ``/v1``.
-        model: the name it is served under.
+        url: the server's address, up to and with ``/v1``.
+        model: the name that the guard is served under.
         tokenizer: the guard's own.
         max_model_len: the guard's context in tokens.
         mode: ``decode`` works everywhere; ``first_token`` asks for two answers of one token.
-        timeout_s: of one judgement, retries included.
+        timeout_s: deadline of one judgement, retries included.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class EndpointClient:
 
     @classmethod
     def from_config(cls, guard: Mapping[str, Any]) -> "EndpointClient":
-        """The client of a ``sinternal.guard`` node with ``backend: openai_endpoint``."""
+        """The client of a ``sinternal.guard`` node with ``backend: openai_endpoint`` or ``verl_router``."""
         from transformers import AutoTokenizer
 
         engine = guard["engine"]
@@ -85,10 +85,10 @@ class EndpointClient:
             await self._session.close()
 
     async def _generate(self, ids: list[int], tokens: int, alternatives: Collection[int]) -> Generated:
-        """Try until the server answers; the deadline is `judge`'s, and a client's fault ends it at once."""
+        """Try until the server answers or `judge`'s deadline is over; a request that it rejects is not repeated."""
         body = {"model": self._model, "prompt": ids, "max_tokens": tokens, "temperature": 0}
         if alternatives:
-            # The protocol takes no ids: the most probable tokens are asked for.
+            # The protocol takes no ids, so the most probable tokens are asked for.
             body["logprobs"] = TOP_LOGPROBS
         pause = MIN_PAUSE_S
         while True:
@@ -105,10 +105,10 @@ class EndpointClient:
         return self._tokenizer.encode(text, add_special_tokens=False)
 
     async def _post(self, body: dict[str, Any]) -> tuple[str, dict[str, float]]:
-        """The text, and log-probabilities of its first token's alternatives where the server gives some."""
+        """The text, and the log-probabilities of its first token's alternatives where the server gives them."""
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop:
-            # As many connections as there are requests: the server has the queue.
+            # No limit on connections: requests queue in the server.
             self._session, self._loop = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)), loop
         limit = aiohttp.ClientTimeout(total=self._timeout_s)
         async with self._session.post(f"{self._url}/completions", json=body, timeout=limit) as response:

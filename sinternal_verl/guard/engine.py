@@ -1,4 +1,4 @@
-"""vLLM's async engine as the model behind a `Judge`: all requests meet in its continuous batching."""
+"""vLLM's async engine as the model behind a `Judge`; its continuous batching serves all requests together."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -10,23 +10,24 @@ from sinternal_verl.guard.judge import Generated
 from sinternal_verl.platform.compat import vllm_request_errors
 
 TOP_LOGPROBS = 20
-"""Most probable tokens that vLLM reports to whoever cannot say which are wanted; its own limit."""
+"""How many of the most probable tokens are asked for where no ids are given; vLLM's own limit."""
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What a guard engine needs to know.
+    """Settings of a guard engine.
 
     Attributes:
         model: Hugging Face folder or hub id.
         max_model_len: context in tokens; Qwen3Guard-Gen's is 32,768.
-        gpu_memory_utilization: share of its GPU.
+        gpu_memory_utilization: share of its GPU's memory, 0 to 1.
         tensor_parallel_size: GPUs of one replica.
         max_num_seqs: requests in one batch.
-        max_num_batched_tokens: tokens of prompts that one step reads; None is vLLM's own choice.
-        enable_prefix_caching: the rollouts of a prompt share the policy text and the prompt.
+        max_num_batched_tokens: prompt tokens that one step reads; None is vLLM's own choice.
+        enable_prefix_caching: keep what prompts share: the guard's instructions, and a user's text whose
+            answers are judged.
         block_size: tokens that the prefix cache keeps together; None is vLLM's own choice.
-        enforce_eager: no CUDA graphs (CPU).
+        enforce_eager: no CUDA graphs, as on a CPU.
         dtype, seed: as vLLM's.
     """
 
@@ -53,7 +54,7 @@ class GuardEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         self._request_errors = vllm_request_errors()
-        # Without a word in between: each would wake this process once a token and request.
+        # Only the final output: an output for every token of every request would wake this process each time.
         self._params = partial(SamplingParams, temperature=0.0, output_kind=RequestOutputKind.FINAL_ONLY)
         self._longest = settings.max_model_len
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**asdict(settings), disable_log_stats=True))
@@ -62,11 +63,13 @@ class GuardEngine:
     async def __call__(self, ids: list[int], tokens: int, alternatives: Collection[int] | None = None) -> Generated:
         """
         Args:
-            alternatives: ids whose log-probabilities as first token are wanted; None wants the most probable ones
-                of a single token.
+            ids: the prompt.
+            tokens: at most so many new tokens.
+            alternatives: ids whose log-probabilities as first token are wanted; None asks for those of the most
+                probable tokens, if ``tokens`` is 1.
 
         Raises:
-            ValueError: vLLM does not take such a request.
+            ValueError: the request is too long, or vLLM rejects it.
         """
         if len(ids) + tokens > self._longest:
             raise ValueError(f"{len(ids)} tokens and {tokens} to come are more than max_model_len={self._longest}")
@@ -75,7 +78,7 @@ class GuardEngine:
             wanted["logprob_token_ids"] = list(alternatives)
         elif alternatives is None and tokens == 1:
             wanted["logprobs"] = TOP_LOGPROBS
-        # vLLM would spell out each alternative, which takes this process longer than all else.
+        # No text of single tokens: vLLM would decode each alternative, which takes longer than all else here.
         params = self._params(max_tokens=tokens, detokenize=tokens > 1, **wanted)
         last = None
         try:

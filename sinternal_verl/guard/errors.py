@@ -1,7 +1,7 @@
 """Every exception of the guard.
 
-``TemplateError``, ``BadRequest``   the guard cannot be asked so, however often
-``QueueFull``, ``CallFailed``       one replica failed with one request; another may not
+``TemplateError``, ``BadRequest``   the guard cannot be asked this way; trying again does not help
+``QueueFull``, ``CallFailed``       one replica failed at one request; another replica may not
 ``GuardUnavailable``                no replica and no server answers
 ``UnreadableVerdict``               the guard answered, and its answer is no verdict
 """
@@ -12,20 +12,20 @@ class GuardUnavailable(RuntimeError):
 
 
 class TemplateError(ValueError):
-    """The tokenizer's template is not one of the guard's structure."""
+    """The tokenizer's chat template does not have the guard's structure, or the tokenizer does not fit it."""
 
 
 class QueueFull(RuntimeError):
-    """The replica has as many requests as it may hold; another may have room."""
+    """The replica has as many requests as it may hold; another replica may have room."""
 
 
 class CallFailed(RuntimeError):
-    """The method raised an exception of a library, which it names."""
+    """The actor's method raised a library's exception; the message names it."""
 
 
 class UnreadableVerdict(RuntimeError):
-    """The guard answered with something else than one verdict; it would again."""
+    """The guard's answer is not exactly one verdict; it would answer the same again."""
 
 
 class BadRequest(ValueError):
-    """A request that no guard can answer; the message says what to send."""
+    """The server cannot take this request; the message says what to send."""

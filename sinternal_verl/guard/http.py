@@ -2,8 +2,8 @@
 
 ``/v1/chat/completions``  judges the last user message and the assistant's answer to it, and answers with
                           the guard's three lines; the texts go into the guard's template as in training
-                          (`sinternal_verl.guard.template`), so that neither can talk it round
-``/v1/completions``       continues token ids as they are: what ``guard=openai_endpoint`` asks for
+                          (`sinternal_verl.guard.template`), so that neither can pose as its instructions
+``/v1/completions``       continues token ids as they are; ``guard=openai_endpoint`` asks for this
 ``/v1/models``, ``/health``
 """
 
@@ -21,7 +21,7 @@ from sinternal_verl.guard.judge import Generated, Judgement
 from sinternal_verl.guard.verdict import Verdict
 
 MAX_BYTES = 32 * 2**20
-"""Of one request."""
+"""The most that one request may have."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,8 +30,9 @@ def make_app(client: ReplicaClient, model: str, tokenizer: Any) -> web.Applicati
     """The server's application.
 
     Args:
+        client: asks the replicas.
         model: the name it serves under; a request may leave it out.
-        tokenizer: of the guard, for prompts that come as text.
+        tokenizer: the guard's own, for prompts that come as text.
     """
     routes = _Routes(client, model, tokenizer)
     app = web.Application(client_max_size=MAX_BYTES, middlewares=[_errors])
@@ -72,7 +73,7 @@ class _Routes:
         return self._answer("text_completion", choice, usage)
 
     def _logprobs(self, written: Generated) -> dict[str, Any] | None:
-        """Of a single token, the only one whose alternatives the replicas give."""
+        """OpenAI's ``logprobs``, for an answer of a single token: the replicas give no others."""
         if not written.first:
             return None
         words = {self._tokenizer.decode([id]): value for id, value in written.first.items()}
@@ -140,7 +141,8 @@ def _beside(judgement: Judgement) -> dict[str, Any]:
 
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """OpenAI's error objects: 400 and 422 for what fails each time, 503 and 504 for what may be tried again."""
+    """Turn exceptions into OpenAI's error objects: 400 and 422 for what fails each time, 503 and 504 for what may be
+    tried again."""
     try:
         return await handler(request)
     except ValueError as error:
@@ -154,6 +156,6 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _error(status: int, kind: str, error: Exception) -> web.Response:
-    # What Ray adds to an actor's error is its traceback.
+    # Ray puts an actor's traceback before its error, so the last line is the message.
     message = str(error).strip().splitlines()[-1] if str(error) else type(error).__name__
     return web.json_response({"error": {"message": message, "type": kind, "code": status}}, status=status)

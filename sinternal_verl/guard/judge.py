@@ -1,12 +1,12 @@
 """From a conversation to a judgement, over anything that continues token ids.
 
 ``decode``       the guard writes its three lines, and `verdict.parse` reads them.
-``first_token``  the label from one forward pass: the prompt goes on with ``Safety:``, and the guard's
+``first_token``  the label comes from one forward pass: the prompt ends with ``Safety:``, and the guard's
                  next token is the first of a label. Refusal is asked only after Safe, as one more
-                 token after ``Categories: None``; after Controversial, and where the next token is
-                 no label, the guard decodes, so the verdict is the one that decoding gives.
+                 token after ``Categories: None\\nRefusal:``. The guard decodes where the next token is no
+                 label, and after Controversial if refusal is asked: its verdict then is the decoded one.
 
-Beside the verdict stands how sure the guard was: the label's share of the labels' probability.
+A judgement also says how sure the guard was of Safe: that label's share of the labels' probability.
 """
 
 import math
@@ -22,7 +22,7 @@ Mode = Literal["first_token", "decode"]
 MODES = get_args(Mode)
 
 DECODE_TOKENS = 128
-"""At most; an answer has about 20."""
+"""The most tokens of a decoded answer; it has about 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Generated:
     """What a model wrote after a prompt.
 
     Attributes:
-        ids, text: of the new tokens.
-        first: log-probabilities of first tokens by id: of those asked for, or of the most probable ones where
-            the model cannot be asked for ids; empty where none was asked for.
+        ids, text: the new tokens, and the same as text.
+        first: log-probabilities of the first token, by id: of the ids that were asked for, or of the most
+            probable tokens where the model cannot be asked for ids; empty where none was asked for.
     """
 
     ids: Sequence[int]
@@ -41,16 +41,17 @@ class Generated:
 
 
 Generate = Callable[[list[int], int, Collection[int]], Awaitable[Generated]]
-"""Continues token ids greedily by at most so many tokens; of the first, the log-probabilities of these ids."""
+"""Called with (ids, tokens, alternatives): continues ``ids`` greedily by at most ``tokens`` tokens and reports the
+log-probabilities of the ids ``alternatives`` as first token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The guard's word on one conversation.
+    """What the guard says of one conversation.
 
     Attributes:
         verdict: None when there is none; then ``reason`` says why.
-        safe_probability: share of Safe among the labels' probability; None where it was not measured.
+        safe_probability: Safe's share of the labels' probability, 0 to 1; None where it was not measured.
         cut: tokens of the conversation the guard did not see.
     """
 
@@ -61,17 +62,17 @@ class Judgement:
 
 
 class Judge:
-    """One guard's judgement.
+    """Judges conversations with one guard.
 
     Args:
-        template: of the guard.
+        template: the guard's own.
         tokenizer: the guard's own.
         generate: continues token ids greedily.
         mode: see the module.
 
     Raises:
-        TemplateError: ``first_token``, and the tokenizer's labels do not differ in their first token.
-        ValueError: ``mode`` is none of its values.
+        TemplateError: the mode is ``first_token``, and the tokenizer's labels do not differ in their first token.
+        ValueError: there is no such mode.
     """
 
     def __init__(self, template: GuardTemplate, tokenizer: Any, generate: Generate, mode: Mode = "first_token") -> None:
@@ -87,8 +88,8 @@ class Judge:
         """Judge the assistant's text as an answer to the user's.
 
         Args:
-            refusal: whether it must be known if the answer refuses; without, ``first_token`` leaves it
-                and the categories out (None).
+            refusal: whether the caller must know if the answer refuses. If not, ``first_token`` leaves refusal
+                and categories out (None).
         """
         conversation = self._template.render(user, assistant)
         if self._mode == "decode":
@@ -99,7 +100,7 @@ class Judge:
         if label is None:
             return await self._decode(conversation.ids, conversation.cut, probability)
         if label == "Controversial" and refusal:
-            # Whoever takes it for safe needs the refusal, which the guard writes after its categories.
+            # A scorer that counts Controversial as safe needs the refusal, which follows categories unknown here.
             return await self._decode(conversation.ids, conversation.cut, probability)
         if label != "Safe" or not refusal:
             verdict = Verdict(Safety(label), None, None)
@@ -120,7 +121,7 @@ class Judge:
 
 
 def _labels(tokenizer: Any, asks: str, labels: list[str]) -> tuple[list[int], dict[int, str]]:
-    """Ids of ``asks`` without a trailing space, and each label by the first token the guard writes."""
+    """The ids of ``asks``, and each label by the id of its first token after it."""
     prefix = tokenizer.encode(asks, add_special_tokens=False)
     firsts: dict[int, str] = {}
     for label in labels:
@@ -135,6 +136,6 @@ def _labels(tokenizer: Any, asks: str, labels: list[str]) -> tuple[list[int], di
 
 
 def _share(logprobs: Mapping[int, float], labels: Mapping[int, str], label: str) -> float | None:
-    """The label's share of the labels' probability, of those that were reported."""
+    """The label's share of the probability of all labels that were reported; None where none was."""
     mass = {name: math.exp(logprobs[id]) for id, name in labels.items() if id in logprobs}
     return mass.get(label, 0.0) / sum(mass.values()) if mass else None

@@ -1,9 +1,9 @@
-"""Several calls to a Ray actor in one: a Ray call costs either side a millisecond or more of Python, and a
-small guard takes less for a verdict.
+"""Sends several calls to a Ray actor as one: a Ray call costs either side a millisecond or more of Python, and a
+small guard needs less for a verdict.
 
-What is asked of an actor within one turn of the event loop travels together, `MAX_CALLS` at a time, and comes
-back together, each with its result or its exception: what a reward worker asks in a burst also reaches the
-guard's engine in one. Only calls of about the same time limit do, so that none waits for another beyond its own.
+Calls that are made within one turn of the event loop travel together, at most `MAX_CALLS` at a time, and come back
+together, each with its result or its exception. A burst of questions from a reward worker thus reaches the guard's
+engine all at once. Only calls with about the same time limit travel together, so that none waits beyond its own.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ import ray
 from sinternal_verl.guard.errors import CallFailed
 
 MAX_CALLS = 64
-"""Calls in one; who asks more waits for a part of them only."""
+"""The most calls that travel together; of a larger burst the first results come back before the last."""
 
 MAX_TIMEOUT_RATIO = 1.1
-"""Between the longest and the shortest time limit of calls that travel together."""
+"""The largest ratio of the time limits of calls that travel together."""
 
 RETURN_MARGIN, MAX_RETURN_MARGIN_S = 0.1, 2.0
-"""Share of a call's time, and at most seconds, before whose end the actor gives it up: what came with it is
-then back in time."""
+"""The actor gives up a call this share of its time limit before the end, and at most so many seconds before it, so
+that the calls that came with it return in time."""
 
 Call = tuple[str, tuple[Any, ...], float]
 """Method, arguments, time limit in seconds."""
@@ -31,14 +31,14 @@ Call = tuple[str, tuple[Any, ...], float]
 Asked = tuple[Call, asyncio.Future]
 
 _CARRIED = (ValueError, TimeoutError, asyncio.TimeoutError)
-"""Exceptions that travel as they are, beside our own: those of libraries may not survive the way."""
+"""Exceptions that travel as they are, as do our own. A library's exception may not unpickle on the other side."""
 
 
 class Answers:
-    """The actor's side."""
+    """The actor's side: a base class of the actor."""
 
     async def answer(self, *calls: Call) -> list[Any]:
-        """Of each call its result, or its exception: `TimeoutError` where it took too long."""
+        """The result or the exception of each call; `TimeoutError` where it took too long."""
         tries = (
             asyncio.wait_for(
                 getattr(self, method)(*arguments), within_s - min(RETURN_MARGIN * within_s, MAX_RETURN_MARGIN_S)
@@ -57,10 +57,10 @@ def _portable(result: Any) -> Any:
 
 
 class Mailbox:
-    """The side that asks.
+    """The caller's side.
 
     Args:
-        actor: the handle of one that `Answers`.
+        actor: the handle of an actor whose class is an `Answers`.
     """
 
     def __init__(self, actor: Any) -> None:
@@ -69,12 +69,13 @@ class Mailbox:
         self._deliveries: set[asyncio.Task] = set()
 
     async def ask(self, method: str, *arguments: Any, within_s: float) -> Any:
-        """What the actor's method returns.
+        """Call a method of the actor and return its result.
 
         Raises:
-            TimeoutError: it did not within ``within_s`` seconds.
+            TimeoutError: it did not return within ``within_s`` seconds.
             ray.exceptions.RayError: the actor died.
-            CallFailed, ValueError: what the method raised; exceptions of this package as they are.
+            ValueError, or an exception of this package: the method raised it.
+            CallFailed: the method raised any other exception.
         """
         loop = asyncio.get_running_loop()
         if loop not in self._asked:
@@ -93,7 +94,8 @@ class Mailbox:
     async def _deliver(self, asked: list[Asked]) -> None:
         futures = [future for _, future in asked]
         try:
-            # Apart from each other: up to 100 kB of each travel with the Ray call, and more by the object store.
+            # One argument for each call: Ray sends up to 100 kB of an argument with the call, and larger ones
+            # through the object store.
             answers = self._actor.answer.remote(*(call for call, _ in asked))
 
             def forget(_: asyncio.Future) -> None:
@@ -102,7 +104,7 @@ class Mailbox:
 
             asyncio.gather(*futures, return_exceptions=True).add_done_callback(forget)
             results = await answers
-        # Whatever stops the call stops each that travelled with it.
+        # Whatever ends the Ray call ends each call that travelled with it.
         except Exception as error:
             results = [error] * len(asked)
         for future, result in zip(futures, results, strict=True):
@@ -115,7 +117,7 @@ class Mailbox:
 
 
 def _parts(asked: list[Asked]) -> Iterator[list[Asked]]:
-    """In parts of calls that may travel together."""
+    """Split into parts of calls that may travel together."""
     part: list[Asked] = []
     for each in sorted(asked, key=lambda each: each[0][2]):
         if part and (len(part) == MAX_CALLS or each[0][2] > MAX_TIMEOUT_RATIO * part[0][0][2]):

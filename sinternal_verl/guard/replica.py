@@ -1,8 +1,8 @@
 """The guard as Ray actors: N replicas, each with an engine of its own.
 
-The trainer starts them, waits for them within a bound, and owns them: they end with its job. Reward
-workers only look them up by name (`sinternal_verl.guard.client`). A replica that dies is started again
-by Ray; one whose engine died ends itself, so that Ray sees it.
+The trainer starts them, waits for them for a bounded time, and owns them: they end with its job. Reward
+workers only look them up by name (`sinternal_verl.guard.client`). Ray restarts a replica that dies. A
+replica whose engine died ends itself, so that Ray restarts it, too.
 """
 
 import asyncio
@@ -27,16 +27,16 @@ logger = logging.getLogger(__name__)
 
 NAME = "sinternal_guard_{}"
 MAX_RESTARTS = 100
-"""Of one replica in a run."""
+"""How often one replica is restarted in a run."""
 
 RESTART_PAUSE_S = 10.0
-"""Between two tries to start a replica again."""
+"""Pause between two tries to restart a replica."""
 
 WARM_UP_CONVERSATIONS = 8
-"""Conversations judged before a replica is ready."""
+"""How many conversations a replica judges before it is ready."""
 
 END_TIMEOUT_S = 30.0
-"""Bound on the wait for ended replicas."""
+"""How long to wait until the names of ended replicas are free."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,14 @@ class GuardSettings:
     """``sinternal.guard`` of the configuration, as far as replicas need it.
 
     Attributes:
-        engine: of each replica.
-        mode: how verdicts are had (`sinternal_verl.guard.judge`).
-        replicas: how many.
-        num_gpus: GPUs of one replica; a fraction shares a GPU that the trainer does not hold, 0 is a CPU.
+        engine: settings of each replica's engine.
+        mode: how a verdict is read, ``first_token`` or ``decode`` (`sinternal_verl.guard.judge`).
+        replicas: number of replicas.
+        num_gpus: GPUs of one replica. With a fraction several replicas share a GPU that the trainer does not
+            hold; with 0 they run on the CPU.
         num_cpus: logical CPUs of one replica.
         max_queue: requests a replica holds before it refuses more.
-        start_timeout_s: bound on the wait for all replicas.
+        start_timeout_s: how long to wait until all replicas are ready.
     """
 
     engine: EngineSettings
@@ -73,8 +74,8 @@ class GuardReplica(Answers):
         except Exception:
             if not self._reconstructed:
                 raise
-            # Ray gives up an actor whose constructor raises, and starts again one that dies: what the
-            # last one held may be free by then.
+            # Ray gives up an actor whose constructor raises, but restarts one that dies. By then the memory
+            # that the last replica held may be free.
             logger.exception("this guard replica could not be started again; one more try in %g s", RESTART_PAUSE_S)
             time.sleep(RESTART_PAUSE_S)
             os._exit(1)
@@ -91,7 +92,7 @@ class GuardReplica(Answers):
             logger.error("this guard replica replaces one that died")
 
     async def ready(self) -> int:
-        """The process id, once the engine has judged: its first batch may take seconds to compile."""
+        """Judge some conversations, because the first batch may take seconds to compile; return the process id."""
         await asyncio.gather(
             *(self._judge.judge(f"Hello {number}?", "Hello!") for number in range(WARM_UP_CONVERSATIONS))
         )
@@ -136,12 +137,12 @@ def start_guard(
     """Start the replicas as named actors of this job and wait until all answer.
 
     Args:
-        say_up: told of each replica that answers.
+        say_up: called for each replica that answers, with a name such as ``guard replica 1 of 2``.
 
     Raises:
-        GuardUnavailable: they did not within ``start_timeout_s``, or failed; all are ended then.
+        GuardUnavailable: a replica failed, or did not answer within ``start_timeout_s``; all are ended then.
     """
-    # More calls at a time than the queue holds, so that the one too many is refused and does not wait.
+    # More concurrent calls than the queue holds, so that a call beyond the queue is refused instead of waiting.
     actor = ray.remote(max_restarts=MAX_RESTARTS, max_concurrency=settings.max_queue + 16)(GuardReplica)
     options = {"num_gpus": settings.num_gpus, "num_cpus": settings.num_cpus}
     replicas: list[ray.actor.ActorHandle] = []
@@ -151,7 +152,7 @@ def start_guard(
             replicas.append(actor.options(name=NAME.format(number), **options).remote(settings))
             calls.append(replicas[-1].ready.remote())
             if 0 < settings.num_gpus < 1:
-                # One after another: an engine that measures its memory takes a neighbour's for its own.
+                # One after another: an engine that measures its memory would count that of a starting neighbour.
                 ray.get(calls[-1], timeout=max(started + settings.start_timeout_s - time.monotonic(), 0.1))
         while calls:
             up, calls = ray.wait(calls, timeout=max(started + settings.start_timeout_s - time.monotonic(), 0.1))
@@ -176,28 +177,29 @@ class StartingGuard:
     def __init__(self, settings: GuardSettings, say_up: Callable[[str], None] = lambda replica: None) -> None:
         self._replicas: Future[list[ray.actor.ActorHandle]] = Future()
         self._limit_s = settings.start_timeout_s + 2 * END_TIMEOUT_S
-        # A daemon: a caller that fails meanwhile ends without it.
+        # A daemon thread does not keep alive a caller that fails meanwhile.
         threading.Thread(target=self._start, args=(settings, say_up), name="sinternal-guard", daemon=True).start()
 
     def _start(self, settings: GuardSettings, say_up: Callable[[str], None]) -> None:
         try:
             self._replicas.set_result(start_guard(settings, say_up))
         except BaseException as error:
-            # Said at once, for whoever waits meanwhile for a part that takes long; raised where it is waited for.
+            # Logged at once, because the caller may still wait long for another part; `wait` raises it.
             logger.error("the guard did not start: %s", error)
             self._replicas.set_exception(error)
 
     def wait(self) -> list[ray.actor.ActorHandle]:
-        """The replicas, once all answer.
+        """Wait until all replicas answer, and return them.
 
         Raises:
-            GuardUnavailable: as `start_guard`.
+            GuardUnavailable: see `start_guard`.
+            TimeoutError: the thread did not end within its bound.
         """
         return self._replicas.result(self._limit_s)
 
 
 def end_guard(replicas: list[ray.actor.ActorHandle]) -> None:
-    """End all replicas and wait, within a bound, until others may take their names: Ray frees them later."""
+    """End all replicas and wait, for at most `END_TIMEOUT_S`, until Ray has freed their names for others."""
     for replica in replicas:
         ray.kill(replica)
     deadline = time.monotonic() + END_TIMEOUT_S
@@ -215,7 +217,7 @@ def _exists(name: str) -> bool:
 
 
 def _see_own_gpus_only() -> None:
-    """Where Ray is told not to set CUDA_VISIBLE_DEVICES, do it here: vLLM takes the first it sees."""
+    """Set CUDA_VISIBLE_DEVICES where Ray is told not to: vLLM would take the first GPU that it sees."""
     if os.environ.get("RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"):
         gpus = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
         if gpus:
@@ -223,10 +225,10 @@ def _see_own_gpus_only() -> None:
 
 
 def guard_settings(guard: Mapping[str, Any]) -> GuardSettings:
-    """`GuardSettings` of a ``sinternal.guard`` node.
+    """The `GuardSettings` of a ``sinternal.guard`` node.
 
     Raises:
-        TypeError: a key that does not exist.
+        TypeError: ``engine`` has a key that does not exist.
     """
     known = {name: guard[name] for name in GuardSettings.__dataclass_fields__ if name in guard and name != "engine"}
     return GuardSettings(engine=EngineSettings(**guard["engine"]), **known)

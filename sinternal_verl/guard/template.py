@@ -1,8 +1,8 @@
 """The guard's own chat template around one conversation, as token ids.
 
-The template is rendered once, with two marks for the texts, and cut into the parts between them. Each
-conversation is then these fixed ids with the encoded content between: whatever a policy writes, the
-ids outside its place are the same. (Qwen3Guard-Gen; the structure is that of its response mode.)
+The template is rendered once, with two marks in the place of the texts, and cut at the marks. A prompt is then
+these fixed ids with the encoded texts between them: whatever a policy writes, the ids outside its place stay
+the same. (The structure is that of Qwen3Guard-Gen's template for judging a response.)
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _PROBES = (
     ("Wie heißt du? 你好", "Ich heiße Ada. 👍"),
 )
 _CUT = "[…]"
-"""Stands where the beginning of an answer, or the end of a prompt, was left out."""
+"""Marks where the beginning of an answer, or the end of a prompt, was left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Conversation:
 
     Attributes:
         ids: the whole prompt.
-        spans: where the user's and the assistant's text stand in it, as (start, end).
-        cut: tokens of content that were left out, because the conversation was too long.
+        spans: (start, end) of the user's text in ``ids``, then of the assistant's.
+        cut: how many tokens of content the conversation had beyond the room for it.
     """
 
     ids: list[int]
@@ -47,11 +47,11 @@ class GuardTemplate:
 
     Args:
         tokenizer: the guard's own, with its chat template.
-        max_tokens: of a rendered conversation (the guard's context less what it generates).
+        max_tokens: most tokens of a rendered conversation: the guard's context less what it generates.
 
     Raises:
-        TemplateError: the template lacks part of the structure, or the tokenizer does not keep the parts
-            apart; the message names what and what to use.
+        TemplateError: the template lacks part of the structure, ``max_tokens`` leaves too little room, or the
+            tokenizer does not keep the parts apart; the message names what is wrong and what to use.
     """
 
     def __init__(self, tokenizer: Any, max_tokens: int) -> None:
@@ -59,7 +59,7 @@ class GuardTemplate:
         text = tokenizer.apply_chat_template(_messages(*_MARKS), tokenize=False)
         parts = _split(text)
         _check_structure(parts)
-        # The white space around a text belongs to it: a tokenizer may join the two.
+        # White space around a text is encoded with it, because a tokenizer may join the two.
         before, between, after = parts
         self._around_user = (" " * _spaces(before), _leading(between))
         self._around_assistant = (" " * _spaces(between), _leading(after))
@@ -82,8 +82,8 @@ class GuardTemplate:
         return len(self.render("", "").ids)
 
     def render(self, user: str, assistant: str) -> Conversation:
-        """The guard's prompt for one conversation; over-long texts are cut: the prompt keeps its
-        beginning and at least half of the room if it needs it, the answer keeps its end."""
+        """The guard's prompt for one conversation. Texts that are too long are cut: the user's keeps its beginning,
+        and at least half of the room if it needs it; the assistant's keeps its end."""
         asked = self._encode(user, self._around_user)
         said = self._encode(assistant, self._around_assistant)
         room = self._max_tokens - sum(map(len, self._fixed))
@@ -100,8 +100,8 @@ class GuardTemplate:
         return Conversation(before + asked + between + said + after, (first, second), cut)
 
     def _shorten(self, whole: list[int], around: tuple[str, str], room: int, *, beginning: bool) -> list[int]:
-        """As much of the beginning, or end, of an encoded text as fits; made harmless as it is then, for a cut
-        may lay bare a label that stood in a word."""
+        """As much of the beginning, or of the end, of an encoded text as fits. The part is neutralised again, for a
+        cut may lay bare a label that stood within a word."""
         kept = min(room, len(whole))
         while True:
             part = self._tokenizer.decode(
@@ -118,7 +118,7 @@ class GuardTemplate:
 
 
 def _messages(user: str, assistant: str) -> list[dict[str, str]]:
-    """[user, assistant] only: the template shows a system message as if the user had said it."""
+    """User and assistant only: the template shows a system message as if the user had said it."""
     return [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
 
 

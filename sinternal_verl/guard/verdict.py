@@ -1,4 +1,4 @@
-"""What the guard said. Only its own generated text is read, and only when it is exactly one answer.
+"""Reads the guard's verdict from the text that it generated, and only when that is exactly one answer.
 
 Qwen3Guard-Gen answers a response in three lines:
 
@@ -7,8 +7,8 @@ Verdict(safety=<Safety.UNSAFE: 'Unsafe'>, categories=('Violent', 'PII'), refusal
 >>> parse("Safety: Safe\\nSafety: Unsafe\\nCategories: None\\nRefusal: No")
 '2 Safety lines'
 
-Its published regular expressions take `Safety: Unsafely` for a verdict and an absent refusal for No;
-here whatever is not exactly one line of each kind is no verdict, with the reason.
+Qwen3Guard's published regular expressions take `Safety: Unsafely` for a verdict and an absent refusal for No.
+Here an answer without exactly one line of each kind is no verdict, and `parse` returns the reason.
 """
 
 import re
@@ -26,8 +26,8 @@ class Safety(Enum):
 
 
 Strictness = Literal["strict", "loose"]
-"""Whether Controversial counts as unsafe (``strict``, the default, sister) or as safe (``loose``). A
-mapping of the label, not another prompt: train and evaluate with the same."""
+"""Whether Controversial counts as unsafe (``strict``, our default and that of public code of the same group) or as
+safe (``loose``). It maps the label and does not change the prompt. Train and evaluate with the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,9 @@ class Verdict:
     """One verdict on a response.
 
     Attributes:
-        categories: of unsafe content, empty for the guard's "None"; None where it was not asked.
-        refusal: whether the response refuses; None where it was not asked.
+        safety: the label.
+        categories: kinds of unsafe content, empty for the guard's "None"; None where they are not known.
+        refusal: whether the response refuses; None where it is not known.
     """
 
     safety: Safety
