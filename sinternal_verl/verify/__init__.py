@@ -1,12 +1,12 @@
 """Stage 1 of SInternal: data for a model that learns to verify the safety of its own answers.
 
-``settings``  what a build is told, and what is wrong with it
-``requests``  the requests to be answered
+``settings``  the settings of a build, and every fault in them
+``requests``  reads the prompts that are to be answered
 ``build``     what a build asks for: answers, then critiques
-``writer``    a model that writes: behind an endpoint, or in this process
-``fill``      many requests at a time, none of them twice
-``store``     every reply as it arrives, by its content
+``writer``    a model that writes, behind an endpoint or in this process
+``fill``      sends many requests at a time, and none of them twice
+``store``     keeps every reply as it arrives, under a key made of its request
 ``select``    the paper's selection, seeded, as a file for verl's SFT
-``report``    what became of it, and the guard's opinion beside the expert's
-``evaluate``  a model's verdicts on its own answers, held against the expert's
+``report``    what became of every prompt, and the guard's verdicts beside the expert's
+``evaluate``  compares a model's verdicts on its own answers with the expert's
 """

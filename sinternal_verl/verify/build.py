@@ -1,7 +1,7 @@
 """What a build asks for: answers to every prompt, and a critique of every answer.
 
-The key of a reply holds all that decides it and nothing else: answers do not depend on the expert, nor
-critiques on how an answer was sampled. Two equal answers to a prompt share a critique.
+The key of a reply is made of all that decides the reply and of nothing else: answers do not depend on the
+expert, nor critiques on how an answer was sampled. Two equal answers to a prompt share a critique.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,8 +22,8 @@ class Answer:
     """One of a prompt's answers.
 
     Attributes:
-        sample: its number.
-        thought: what led there; kept, and shown to nobody.
+        sample: its number among the prompt's answers, from 0.
+        thought: what the model wrote before the answer; kept, but shown neither to expert nor verifier.
         text: what a user sees.
     """
 
@@ -33,7 +33,7 @@ class Answer:
 
 
 class Build:
-    """The requests of one build, and what the store holds of their replies."""
+    """The requests of one build, and their replies as far as the store has them."""
 
     def __init__(self, settings: BuildSettings, store: Store) -> None:
         self._settings, self._store = settings, store
@@ -42,36 +42,36 @@ class Build:
         self._critiques = key_of("critique", by, settings.specification.text, settings.prompt.template).hex()
 
     def answer_requests(self, prompts: Iterable[Prompt]) -> Iterator[Request]:
-        """One for every prompt and sample, each with a seed of its own."""
+        """A request for every prompt and sample, each with a seed of its own."""
         for prompt in prompts:
             for sample in range(self._settings.samples):
                 key = self._answer_key(prompt, sample)
                 yield Request(key, asks(prompt.text), seed=int.from_bytes(key[:4], "big") >> 1)
 
     def answers(self, prompt: Prompt) -> list[Answer | str]:
-        """By sample: the answer, or why it is none."""
+        """For each sample of the prompt, its answer or the reason why there is none."""
         return [self._answer(prompt, sample) for sample in range(self._settings.samples)]
 
     def critique_requests(self, prompts: Iterable[Prompt]) -> Iterator[Request]:
-        """One for every answer that is one."""
+        """A request for every answer in the store; samples without an answer get none."""
         for prompt in prompts:
             for answer in self.answers(prompt):
                 if isinstance(answer, Answer):
                     yield Request(self._critique_key(prompt, answer), asks(self.verification(prompt, answer)))
 
     def verification(self, prompt: Prompt, answer: Answer) -> str:
-        """What a verifier reads, the expert as the model."""
+        """The text that a verifier reads, whether it is the expert or the model."""
         specification = self._settings.specification.text
         return self._settings.prompt.fill(specification, prompt.text, answer.text)
 
     def critique(self, prompt: Prompt, answer: Answer) -> Critique | str:
-        """The expert's, or why there is none."""
+        """The expert's critique of an answer, or the reason why there is none."""
         reply = self._store.get(self._critique_key(prompt, answer))
         if reply is None:
             return "no critique yet"
         if reply.finish != "stop":
             return {"length": "critique cut", "refused": "the expert refused"}[reply.finish]
-        # Of an expert that thinks, what it says is what follows.
+        # An expert that thinks gives its critique after its thought.
         return parse(reply.text.rpartition(THOUGHT_END)[2])
 
     def _answer(self, prompt: Prompt, sample: int) -> Answer | str:

@@ -1,7 +1,7 @@
-"""Fill the store: many requests at a time, none that it holds already, within what may be spent.
+"""Fills the store: sends many requests at a time, skips those whose reply it holds, and spends no more than allowed.
 
-Memory holds the requests in flight and no others. A request that fails is counted and left for the next
-run of the same command; when nothing but failures comes, the run ends.
+Memory holds only the requests in flight. A request that fails is counted and left for the next run of the
+same command. The run ends after `FAILURES_IN_A_ROW`.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from sinternal_verl.verify.store import Store
 from sinternal_verl.verify.writer import Limits, Messages, Writer, WriterFailed
 
 FAILURES_IN_A_ROW = 64
-"""After so many there is no writer, and no use in going on."""
+"""After so many failures in a row the writer counts as gone, and the run ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Request:
     """One reply that is wanted.
 
     Attributes:
-        key: its place in the store.
+        key: its key in the store.
         messages: the conversation.
-        seed: of the sampling; None sends none.
+        seed: the seed of the sampling; None sends none.
     """
 
     key: bytes
@@ -39,9 +39,10 @@ class Filled:
     """What one run did.
 
     Attributes:
-        sent, tokens: what it spent, tries of the client's not counted.
-        failures: by kind.
-        last_failure: in words.
+        there: replies that the store held before.
+        sent, tokens: what it spent, in requests and in tokens read and written; repeated tries are not counted.
+        failures: number of failed requests, by kind.
+        last_failure: message of the last one.
         stopped: why it ended before all was asked for; empty when it did not.
     """
 
@@ -64,17 +65,18 @@ def fill(
 
     Args:
         total: how many requests there are, for the progress bar.
+        limits: how many requests at a time, and how much may be spent.
         open_writer: called when there is something to ask.
-        name: of the stage, for the progress bar.
+        name: name of the stage, for the progress bar.
 
     Raises:
-        WriterUnusable: nobody will answer; what has come is in the store.
-        StoreError: it cannot be written.
+        WriterUnusable: no request will get a reply; the replies so far are in the store.
+        StoreError: the store cannot be written.
     """
     filled = Filled()
     with tqdm(total=total, unit="reply", desc=name, smoothing=0.05) as progress:
         missing = _missing(requests, store, filled, progress)
-        # No model is loaded for nothing.
+        # No model is loaded when nothing is missing.
         first = next(missing, None)
         if first is not None:
             asyncio.run(_ask_all(chain([first], missing), store, limits, open_writer, filled, progress))
@@ -85,7 +87,7 @@ def _missing(requests: Iterable[Request], store: Store, filled: Filled, progress
     for request in requests:
         if request.key in store:
             filled.there += 1
-            # Not `update`: what was there before says nothing of the rate.
+            # Not `update`: replies that were there before must not count in the rate.
             progress.initial += 1
             progress.n += 1
         else:
@@ -100,7 +102,7 @@ async def _ask_all(
     filled: Filled,
     progress: tqdm,
 ) -> None:
-    # Within the loop: vLLM's engine and HTTP connections belong to one.
+    # Opened within the event loop, because vLLM's engine and HTTP connections belong to one loop.
     writer, in_a_row, in_flight = open_writer(), 0, set()
 
     def next_missing() -> Request | None:
@@ -111,7 +113,7 @@ async def _ask_all(
         return None
 
     def next_request() -> Request | None:
-        """None when there is none, or none may be sent."""
+        """The next request, or None when there is none or none may be sent."""
         request = next_missing()
         if request is None:
             return None

@@ -1,9 +1,8 @@
 """The report of a build: ``README.md``, which is also its dataset card, and ``report.png``.
 
-It shows what became of every prompt, answer and critique, so that a build that lost half of its data on
-the way does not pass for a small one. Beside the expert's verdict of the selected answers it may show Qwen3Guard's.
-That is another judge's opinion and no filter: two judges that rarely agree are a reason to look at the data. The
-guard's verdicts are stored as every other reply.
+It shows what became of every prompt, answer and critique, so that a reader sees where a build lost data. Beside the
+expert's verdicts on the selected answers it may show Qwen3Guard's. These filter nothing: they are a second opinion,
+and if the two rarely agree, look at the data. The guard's verdicts are stored like every other reply.
 """
 
 import json
@@ -28,7 +27,7 @@ NO_VERDICT = "no verdict"
 CARD, PICTURE = "README.md", "report.png"
 SAMPLE_ROWS = 10
 MAX_CELL_CHARACTERS = 160
-"""Characters of a text in the table of rows."""
+"""The most characters of a text in the table of rows."""
 
 
 def write_report(
@@ -37,8 +36,9 @@ def write_report(
     """Write card and picture beside ``data``, a file of `sinternal_verl.verify.select`.
 
     Args:
-        counts: of prompts, answers, critiques and examples, ``kind/what`` each.
-        agrees: of (the expert's verdict, the guard's label).
+        seed: chooses the rows that the card shows.
+        counts: counts of prompts, answers, critiques and examples, named ``kind/what``.
+        agrees: counts of (the expert's verdict, the guard's label); None where no guard was asked.
     """
     rows = pq.read_table(data, columns=["critique", "verdict"]).to_pylist()
     lengths = {
@@ -110,7 +110,7 @@ def _sample(data: Path, seed: int) -> str:
 
 
 def _cell(text: str) -> str:
-    """One line of a table, whatever the text holds."""
+    """The text as one cell of a table: one line, shortened, with markup escaped."""
     line = " ".join(text.split())
     line = line if len(line) <= MAX_CELL_CHARACTERS else line[: MAX_CELL_CHARACTERS - 1] + "…"
     return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
@@ -141,7 +141,7 @@ def _draw(counts: Mapping[str, int], lengths: Mapping[str, list[int]], path: Pat
         axes[1].hist(list(shown.values()), bins=20, label=list(shown), stacked=True)
         axes[1].set(title="critiques of the examples", xlabel="words", ylabel="examples")
         axes[1].legend(frameon=False)
-    # Nothing of the day or of the version: the same build gives the same picture.
+    # The file holds no date and no version, so the same build gives the same picture.
     figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(figure)
 
@@ -174,7 +174,7 @@ def guard_requests(examples: Iterable[Example], guard: Mapping[str, Any]) -> Ite
 
 
 def agreement(examples: Iterable[Example], guard: Mapping[str, Any], store: Store) -> Counter[tuple[str, str]]:
-    """How often (expert's verdict, guard's label)."""
+    """How often each pair (expert's verdict, guard's label) occurs."""
     counts: Counter[tuple[str, str]] = Counter()
     for example in examples:
         reply = store.get(_key(example, guard))

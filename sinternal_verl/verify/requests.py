@@ -1,7 +1,7 @@
-"""The requests that are answered: harmful and benign ones, each once.
+"""Reads the prompts that are to be answered: harmful and benign requests, each once.
 
-A file is either of verl's RL schema (`sinternal-verl data safety`, `data mix`) or a raw set that
-`sinternal_verl.data.safety` knows. Sums and the like in a mix are passed over, and counted.
+A file either has verl's RL schema (as `sinternal-verl data safety` and `data mix` write it) or is a raw set that
+`sinternal_verl.data.safety` knows. Rows of other sources in a mix, such as mathematics, are passed over and counted.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ class Prompt:
         text: what the user says.
         harm: harmful or benign.
         source: the set's ``data_source``.
-        index: the row's in the set.
+        index: the row's index in the set.
     """
 
     text: str
@@ -35,21 +35,22 @@ class Prompt:
 
 
 class Prompts:
-    """All prompts of a source; each iteration reads it anew, so that none but digests stay in memory.
+    """All prompts of a source. Each iteration reads it anew, so that only digests of the prompts stay in memory.
 
     Args:
         name: a file or hub id.
-        label: of all rows, for a raw set without labels.
-        evaluations: whose prompts are left out.
-        shard: (i, n): every n-th prompt, from the i-th on.
+        label: the label of all rows, for a raw set without labels.
+        evaluations: evaluation sets whose prompts are left out.
+        shard: (i, n) takes every n-th prompt, from number i on (0 is the first).
 
     Attributes:
-        counts: of the last iteration: rows ``read``, ``passed over``, ``duplicates`` and ``contaminated``,
-            prompts ``harmful`` and ``benign``.
-        bad: of the same: rows that cannot be used, those among them whose label contradicts an earlier row's.
+        counts: of the last iteration, the rows ``read``, ``passed over``, ``duplicates`` and ``contaminated``
+            and the prompts ``harmful`` and ``benign``.
+        bad: of the last iteration, the rows that cannot be used, also those whose label contradicts an
+            earlier row's.
 
     Raises:
-        SourceError: there is no such file; in an iteration: its columns say nothing of requests.
+        SourceError: there is no such file. An iteration raises it where no column is known to hold requests.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Prompts:
                 yield prompt
 
     def _fresh(self) -> Iterator[Prompt]:
-        """Those that did not come before, and are in no evaluation."""
+        """The prompts that did not come before and are in no evaluation set."""
         known = SeenPrompts()
         for number, prompt in self._read():
             first, same = known.first(prompt.text, prompt.harm, number)

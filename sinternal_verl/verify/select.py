@@ -1,9 +1,8 @@
-"""The paper's selection, seeded: what a model learns to verify.
+"""The paper's selection, seeded: it chooses the answers that a model learns to verify.
 
-A harmful prompt is kept when its answers include a safe and an unsafe one by the expert's verdict, and
-gives one of each; a benign prompt gives one. The choice hangs on the seed and the prompt alone, so neither
-order nor shards change it. Selected examples become a parquet file for verl's SFT, each row with all that it was
-made of.
+A harmful prompt is kept when the expert finds one of its answers safe and another unsafe; it gives one example of
+each. A benign prompt gives one example. The choice depends only on the seed and the prompt, so neither order nor
+shards change it. Selected examples become a parquet file for verl's SFT; each row has all that it was made of.
 """
 
 import random
@@ -27,7 +26,7 @@ from sinternal_verl.verify.settings import BuildSettings
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One answer that is learned from."""
+    """One answer with its critique, from which the model learns."""
 
     prompt: Prompt
     answer: Answer
@@ -35,13 +34,13 @@ class Example:
 
 
 class Selection:
-    """Selected examples; each iteration reads the store anew.
+    """The selected examples. Each iteration reads the store anew.
 
     Args:
-        fraction: of the prompts that are kept, at least one.
+        fraction: which share of the kept prompts is taken, in (0, 1]; at least one prompt is.
 
     Attributes:
-        counts: of the last iteration: ``answers/…`` and ``critiques/…`` by how they ended, ``prompts/…`` by
+        counts: of the last iteration, ``answers/…`` and ``critiques/…`` by how they ended, ``prompts/…`` by
             harm and what became of them, ``examples/…`` by harm and verdict.
     """
 
@@ -99,7 +98,7 @@ SCHEMA = pa.schema(
         # What `PromptCompletionDataset` reads.
         ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
         ("completion", pa.string()),
-        # What it was made of; the thought is kept and stands in neither.
+        # What the row was made of. The thought is kept here, but is part of neither prompt nor completion.
         *((name, pa.string()) for name in ("request", "thought", "answer", "critique", "verdict")),
         *((name, pa.string()) for name in ("harm", "source", "index")),
         ("sample", pa.int64()),
@@ -108,7 +107,7 @@ SCHEMA = pa.schema(
 
 
 def write_rows(rows: Iterable[dict[str, Any]], target: Path, provenance: dict[str, Any]) -> int:
-    """Write the file, unless there is no row, and return how many there are; the same rows give the same bytes."""
+    """Write the file unless there is no row, and return the number of rows. The same rows give the same bytes."""
     count = 0
     with RowWriter(target, SCHEMA) as writer:
         for row in rows:

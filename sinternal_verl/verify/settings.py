@@ -1,4 +1,4 @@
-"""What a build is told: ``recipes/verify/build.yaml`` with the user's overrides, and all that is wrong with it."""
+"""The settings of a build: ``recipes/verify/build.yaml`` with the user's overrides, and every fault in them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ WITHOUT_EXPERT = {"sample", "show"}
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """A build; the keys are those of the recipe."""
+    """The settings of a build; its keys are those of the recipe, which explains them."""
 
     prompts: str
     label: str | None
@@ -51,7 +51,7 @@ class BuildSettings:
         return self.policy_thought == "required"
 
     def origin(self, stages: Sequence[Stage] = BUILD) -> dict[str, Any]:
-        """For provenance: what decides the outcome of these stages, less the prompts' own digest."""
+        """For provenance: all that decides the outcome of these stages, except the digest of the prompts."""
         found: dict[str, Any] = {"seed": self.seed, "shard": self.shard}
         found |= {"samples": self.samples, "answers": {"by": self.answers, **self.writer.origin()}}
         if set(stages) - WITHOUT_EXPERT:
@@ -63,9 +63,10 @@ class BuildSettings:
 
 
 def compose_build(overrides: Sequence[str]) -> DictConfig:
-    """
+    """The recipe with these overrides. Keys that ``other`` and ``verifier`` leave out are ``policy``'s.
+
     Raises:
-        hydra.errors.HydraException: they do not compose.
+        hydra.errors.HydraException: the overrides do not compose.
     """
     with initialize_config_module("sinternal_verl.recipes", version_base=None):
         config = compose("verify/build", overrides=list(overrides))
@@ -76,13 +77,13 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
 
 
 def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
-    """All that is wrong for these stages, before anything starts."""
+    """Every problem that these stages would meet, found before anything starts."""
     missing, values = _missing(config, stages), _values(config)
     return [*missing, *values, *_writers(config, stages), *_files(config), *_guard(config)]
 
 
 def build_settings(config: DictConfig) -> BuildSettings:
-    """Of a configuration without problems."""
+    """The settings of a configuration in which `find_problems` finds none."""
     plain = OmegaConf.to_container(config, resolve=True)
     writer = plain["policy" if plain["answers"] == "self" else "other"]
     return BuildSettings(
@@ -166,7 +167,7 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
 
 
 def _engine(name: str, model: str, engine: DictConfig) -> Iterator[Problem]:
-    """vLLM in this process, of a model that is on this machine."""
+    """Problems of a model that vLLM would run in this process."""
     key, length, folder = f"{name}.engine.max_model_len", engine.get("max_model_len"), Path(model).expanduser()
     if not isinstance(length, int) or length < 1:
         yield Problem(key, length, "it must be a number of tokens", "give prompt and reply room, e.g. 16384")
@@ -200,7 +201,8 @@ def _guard(config: DictConfig) -> Iterator[Problem]:
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:
-    """
+    """(i, n) of ``i/n``; None where it is not that.
+
     >>> _shard("2/8"), _shard("8/8"), _shard("two")
     ((2, 8), None, None)
     """

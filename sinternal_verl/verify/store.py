@@ -1,7 +1,7 @@
-"""Every reply as it arrives, in a SQLite file, by a key made of all that decides it.
+"""Keeps every reply as it arrives, in a SQLite file, under a key made of all that decides the reply.
 
-A reply is committed before the next request of its worker starts, so that `kill -9` loses only requests in
-flight. Builds may share a store: whatever they have in common has the same key.
+A reply is committed before its worker starts the next request, so that `kill -9` loses only requests in
+flight. Builds may share a store: the same request has the same key in each.
 """
 
 import sqlite3
@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Literal
 
 FORMAT = 1
-"""Of the file; another is refused."""
+"""Version of the file's format; a file of another version is refused."""
 
 BUSY_TIMEOUT_S = 60.0
 """How long a process waits for another that writes to the same store."""
@@ -20,7 +20,7 @@ Finish = Literal["stop", "length", "refused"]
 
 
 class StoreError(RuntimeError):
-    """A file that is no store, or cannot be written; the message says what to do."""
+    """The file is no store, or cannot be opened or written; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Reply:
 
     Attributes:
         text: the message, as it came.
-        thought: where the server tells it apart; else it stands in the text.
-        finish: why it ended.
+        thought: the thought, where the server returns it apart; else it is part of ``text``.
+        finish: why it ended: by itself, at its longest length, or because the server refused.
         read, written: tokens of prompt and reply, as the server counts them.
     """
 
@@ -42,10 +42,10 @@ class Reply:
 
 
 class Store:
-    """Use as a context manager.
+    """A store of replies; use it as a context manager.
 
     Raises:
-        StoreError: the file is none of ours, or the disk is full.
+        StoreError: the file is no store of this version, or cannot be opened or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,10 +79,10 @@ class Store:
         return None if row is None else Reply(*row)
 
     def add(self, key: bytes, reply: Reply) -> None:
-        """Committed when this returns; the first reply to a request stays.
+        """Store a reply; it is committed when this returns. A key that has a reply keeps it.
 
         Raises:
-            StoreError: it could not be written.
+            StoreError: the reply could not be written.
         """
         values = {"key": key, **asdict(reply)}
         names = ", ".join(values)
@@ -102,7 +102,8 @@ class Store:
         version = run("PRAGMA user_version").fetchone()[0]
         if version not in (0, FORMAT) or (version == 0 and run("SELECT count(*) FROM sqlite_master").fetchone()[0]):
             raise StoreError(f"store={self._path} is no store of this version; give another path")
-        # Write-ahead: a commit is one append, and outlives the process (not a power cut of this second).
+        # Write-ahead log: a commit is one append. It survives the end of this process, but a power cut may lose
+        # the last ones.
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = NORMAL")
         run(

@@ -1,4 +1,4 @@
-"""A model that writes: behind an OpenAI-compatible server, or by vLLM in this process."""
+"""A model that writes, behind an OpenAI-compatible server or run by vLLM in this process."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from sinternal_verl.verify.store import Finish, Reply
 Messages = list[dict[str, str]]
 
 MAX_PAUSE_S = 120.0
-"""Between two tries: the longest Retry-After that OpenAI's client obeys."""
+"""The longest pause between two tries: the longest Retry-After that OpenAI's client obeys."""
 
 _FINISH: dict[str | None, Finish] = {"length": "length", "content_filter": "refused"}
 
@@ -30,10 +30,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class WriterSettings:
-    """A model that writes; the keys are those of ``policy`` and ``expert`` in the recipe.
+    """A model that writes; the keys are those of ``policy`` and ``expert`` in the recipe, which explains them.
 
     Attributes:
+        url: the server's address; None runs vLLM in this process.
         request: sampling parameters, sent as they are.
+        timeout_s: seconds for one try of a request.
         max_requests, max_tokens: what one command may spend; None is no limit.
         engine: vLLM's arguments where there is no ``url``.
     """
@@ -56,19 +58,19 @@ class WriterSettings:
 
     @property
     def api_key(self) -> str:
-        """Empty where the variable is not set: servers of one's own ask for none."""
+        """The key; empty where the variable is not set, because a server of one's own asks for none."""
         return os.environ.get(self.api_key_env, "")
 
     def origin(self) -> dict[str, Any]:
-        """What decides its replies; where it stands and how it is asked does not."""
+        """What decides its replies. The server's address, time limits and the like do not."""
         return {"model": self.model, "request": self.request, "thought": self.thought}
 
 
 class WriterFailed(RuntimeError):
-    """This one request got no reply, after all tries; another may.
+    """One request got no reply after all tries; another may get one.
 
     Attributes:
-        kind: a few words, to count failures by.
+        kind: a few words, by which failures are counted.
     """
 
     def __init__(self, kind: str, what: str) -> None:
@@ -77,19 +79,21 @@ class WriterFailed(RuntimeError):
 
 
 class WriterUnusable(RuntimeError):
-    """No request will get a reply: the key is refused, there is no such model, the engine died."""
+    """No request will get a reply: the key is refused, there is no such model, or the engine died."""
 
 
 class Writer(Protocol):
-    """Answers one conversation at a time, many of them at once."""
+    """Answers conversations; many calls may run at once."""
 
     async def write(self, messages: Messages, seed: int | None) -> Reply:
-        """
+        """Answer one conversation.
+
         Args:
-            seed: of the sampling; None sends none.
+            seed: the seed of the sampling; None sends none.
 
         Raises:
-            WriterFailed, WriterUnusable: as their words say.
+            WriterFailed: this request got no reply.
+            WriterUnusable: no request will get a reply.
         """
         ...
 
@@ -97,8 +101,8 @@ class Writer(Protocol):
 
 
 class EndpointWriter:
-    """Over HTTP by OpenAI's own client: it tries again, with jitter, at 429, 5xx, timeouts and broken
-    connections, and at no other fault."""
+    """A model behind an HTTP server, asked by OpenAI's own client. The client tries again, with jitter, after 408,
+    409, 429, 5xx, timeouts and broken connections, and after no other fault."""
 
     def __init__(self, settings: WriterSettings) -> None:
         from openai import AsyncOpenAI, DefaultAioHttpClient
@@ -110,7 +114,7 @@ class EndpointWriter:
             api_key=settings.api_key or "none",
             max_retries=settings.retries,
             timeout=settings.timeout_s,
-            # The default transport looks through all its connections at every request.
+            # The default transport searches all its connections at every request, which is slow for many.
             http_client=DefaultAioHttpClient(),
         )
 
@@ -118,12 +122,12 @@ class EndpointWriter:
         import openai
 
         body = {"model": self._settings.model, "messages": messages, **self._settings.request}
-        # As it is: the typed method walks through every field of every request.
+        # Posted as it is: the typed method would walk through every field of every request.
         call = self._client.post(
             "/chat/completions", body=body | ({} if seed is None else {"seed": seed}), cast_to=object
         )
         try:
-            # The client's own timeout is of one read: a server that drips has none.
+            # The client's own timeout bounds a single read, so a server that drips bytes would never reach it.
             response = await asyncio.wait_for(call, self._bound_s)
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             step = f"set {self._settings.api_key_env} to its key"
@@ -145,7 +149,7 @@ def _reply(body: Any) -> Reply:
         message = dict(choice["message"])
     except (LookupError, TypeError, ValueError) as error:
         raise WriterFailed("no choices", f"the server answered without choices[0].message: {body!r:.200}") from error
-    # A server that tells thoughts apart has one of these, by its version.
+    # A server that returns thoughts apart uses one of these names; which one depends on its version.
     thought = message.get("reasoning_content") or message.get("reasoning") or ""
     refusal = message.get("refusal")
     text = refusal or message.get("content") or ""
@@ -159,7 +163,11 @@ def _reply(body: Any) -> Reply:
 
 
 class LocalWriter:
-    """By vLLM in this process; the model is loaded when this is made."""
+    """A model that vLLM runs in this process; it is loaded when this is made.
+
+    Raises:
+        WriterUnusable: vLLM does not know a parameter, or does not start the model.
+    """
 
     def __init__(self, settings: WriterSettings) -> None:
         from vllm import SamplingParams
@@ -170,7 +178,7 @@ class LocalWriter:
 
         self._request_errors = vllm_request_errors()
         try:
-            # Special tokens stay: of some models the tag that ends the thought is one.
+            # Special tokens are kept: for some models the tag that ends the thought is one.
             final = RequestOutputKind.FINAL_ONLY
             self._params = SamplingParams(**settings.request, skip_special_tokens=False, output_kind=final)
         except (TypeError, ValueError, *self._request_errors) as error:
@@ -178,8 +186,8 @@ class LocalWriter:
         self._longest, self._bound_s = settings.engine["max_model_len"], settings.timeout_s
         engine = dict(settings.engine)
         if current_platform.is_cpu():
-            # Where vLLM splits a prompt over two steps it takes back the seed's draw, which a CPU's generator
-            # cannot: the engine would end. A step must then read the longest prompt whole.
+            # Where vLLM splits a prompt over two steps it rewinds the seeded generator, which fails on a CPU and
+            # would end the engine. So prompts are not split, and a step must be able to read the longest one.
             engine.setdefault("enable_chunked_prefill", False)
             engine["max_num_batched_tokens"] = max(engine.get("max_num_batched_tokens") or 0, self._longest)
         args = AsyncEngineArgs(
@@ -187,7 +195,7 @@ class LocalWriter:
         )
         try:
             self._engine, self._numbers = AsyncLLM.from_engine_args(args), count()
-        # Whatever keeps it from starting: no such model, no room, a parameter of another version.
+        # Whatever keeps it from starting: no such model, too little memory, a parameter of another version.
         except (RuntimeError, ValueError, OSError, *self._request_errors) as error:
             raise WriterUnusable(f"vLLM did not start {settings.model}: {_short(error)}") from error
         self._encoder = TextEncoder(self._engine.get_tokenizer())
@@ -226,13 +234,13 @@ def open_writer(settings: WriterSettings) -> Writer:
     """The writer of these settings.
 
     Raises:
-        WriterUnusable: a model in this process, with parameters it does not know.
+        WriterUnusable: there is no ``url``, and vLLM does not start the model. See `LocalWriter`.
     """
     return EndpointWriter(settings) if settings.url else LocalWriter(settings)
 
 
 def _clean(text: str) -> str:
-    """Halves of surrogate pairs, which no file can hold, become U+FFFD."""
+    """The text with halves of surrogate pairs, which no file can hold, replaced by U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
