@@ -1,7 +1,7 @@
 r"""Strict boxed-answer matching: only the last ``\boxed{…}`` of the final answer counts.
 
-No "Answer:" fallback, no ``\fbox``, no box inside the thought, none left open. The paper asks for
-strict matching and leaves the comparison open; ours has three modes.
+There is no "Answer:" fallback. An ``\fbox``, a box inside the thought and a box that never closes do not
+count. The paper asks for strict matching but does not say how answers are compared, so there are three modes.
 """
 
 from typing import Literal, get_args
@@ -12,8 +12,8 @@ from sinternal_verl.scoring.response import MAX_ANSWER, Thought, final_answer, l
 from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 Mode = Literal["literal", "normalized", "symbolic"]
-"""``literal``: equal strings. ``normalized``: one answer written differently (`latex`). ``symbolic``:
-Math-Verify in a process that is ended at its deadline; slow, for evaluation."""
+"""``literal``: the strings are equal. ``normalized``: they are the same answer, written differently (`latex`).
+``symbolic``: Math-Verify finds them equal, in a process that is ended at its deadline; slow, for evaluation."""
 
 
 def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Thought = "required") -> Score:
@@ -28,12 +28,12 @@ def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Th
         response: what the model wrote, special tokens kept.
         gold: the ground truth, without a box.
 
-    Never raises for a response or a ground truth, whatever they hold; linear in the length of
+    No response and no ground truth makes it raise, whatever they hold. Its time is linear in the length of
     ``response`` (`symbolic` is bounded by its deadline).
 
     Raises:
-        ValueError: ``mode`` or ``thought`` is none of its values.
-        ImportError: ``mode="symbolic"`` without Math-Verify; the message says what to type.
+        ValueError: there is no such ``mode`` or ``thought``.
+        ImportError: ``mode="symbolic"`` and Math-Verify is not installed; the message says what to type.
     """
     if mode not in MODES or thought not in THOUGHTS:
         raise ValueError(f"mode={mode!r}, thought={thought!r}: choose of {MODES} and {THOUGHTS}")
@@ -65,7 +65,7 @@ _CORRECT, _MISMATCH = Score(1.0, Outcome.CORRECT), Score(0.0, Outcome.MISMATCH)
 
 @scorer("boxed_math")
 class BoxedMath:
-    """`score_boxed` as a scorer; settings as there."""
+    """`score_boxed` as a scorer, with the same settings."""
 
     def __init__(self, mode: Mode = "normalized", thought: Thought = "required") -> None:
         score_boxed("", "0", mode, thought)  # raises for values that do not exist
@@ -80,7 +80,7 @@ class BoxedMath:
         return score_boxed(sample.response, sample.ground_truth, self._mode, self._thought)
 
     def check_ground_truth(self, ground_truth: object) -> str | None:
-        """What would make `score_boxed` return ``BAD_GOLD``."""
+        """Why `score_boxed` would return ``BAD_GOLD``, or None."""
         if not isinstance(ground_truth, str):
             return f"the ground truth must be a string, not {ground_truth!r}"
         if not ground_truth.strip():

@@ -1,4 +1,4 @@
-"""A plain verl reward function as a scorer: a user's own ``compute_score`` is honoured as it is.
+"""A plain verl reward function as a scorer: a user's own ``compute_score`` works unchanged.
 
 >>> def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):
 ...     return {"score": 0.5, "style": 1.0}
@@ -16,19 +16,19 @@ from sinternal_verl.scoring.score import GUARD_NUMBERS, Outcome, Sample, Score
 
 
 class NoVerdict(RuntimeError):
-    """Nothing can be said of a response; verl's own managers take no other sign than an exception."""
+    """Nothing can be said of a response. An exception is the only way to tell verl's own managers."""
 
 
 NOT_EXTRA = frozenset({"score", "outcome", "scored", "reward", *GUARD_NUMBERS})
-"""Keys of a result that are ours, or (``reward``) would corrupt verl's validation."""
+"""Keys of a result that are not passed on: we set them ourselves, and ``reward`` would corrupt verl's validation."""
 
 
 class FunctionScorer:
     """Calls ``compute_score(data_source, solution_str, ground_truth, extra_info, **settings)``.
 
     Args:
-        compute_score: sync or async; returns a number, a dict with ``score``, or None for a sample of
-            which it has nothing to say.
+        compute_score: sync or async; returns a number, a dict with ``score``, or None for a sample that
+            it does not score.
         settings: further keyword arguments of every call.
     """
 
@@ -46,7 +46,7 @@ class FunctionScorer:
             data_source=sample.source,
             solution_str=sample.response,
             ground_truth=sample.ground_truth,
-            # A copy, as dict: a function may write to it.
+            # A copy as dict, because a function may write to it.
             extra_info=dict(sample.extra),
             **self._settings,
         )
@@ -58,7 +58,7 @@ async def _awaited(result: Any) -> Score:
 
 
 def to_score(result: Any) -> Score:
-    """The score in what a verl reward function returned; its ``outcome``, where it names one of ours.
+    """Make a `Score` of what a verl reward function returned, with its ``outcome`` where that is one of ours.
 
     Raises:
         TypeError: it is neither a number, nor a dict with ``score``, nor None.
@@ -86,7 +86,7 @@ def _number(value: Any) -> float | None:
 
 
 def to_fields(score: Score) -> dict[str, float]:
-    """What a reward function of ours returns: the same numeric keys for every sample, as verl's
+    """Make a score into what our reward functions return: the same numeric keys for every sample, as verl's
     validation needs.
 
     >>> to_fields(Score(1.0, Outcome.SAFE))

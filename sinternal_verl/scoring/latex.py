@@ -1,14 +1,14 @@
-r"""The same answer written differently, made equal; never another answer.
+r"""Finds whether two answers are the same, written differently. Different answers never become equal.
 
 An answer is a number, a number with a unit, or anything else:
 
 1. **Numbers** compare by exact value: ``0.25``, ``1/4``, ``\frac14`` and ``\dfrac{1}{4}``; ``033``;
    ``1,000``, ``1{,}000`` and ``1\,000``. A sign is part of the value.
 2. **Units** (degree, percent, dollar, ``\text{ cm}``) may be left out, but two that are given must agree.
-3. **Anything else** compares as text after its LaTeX spelling is made one: ``\dfrac``, ``\left``,
+3. **Anything else** compares as text, after its LaTeX is brought to one spelling: ``\dfrac``, ``\left``,
    spacing, braces around a single character. Signs, exponents, bases, order and brackets stay.
 
-Every pattern is linear, and inputs are bounded by `response.MAX_ANSWER`.
+Every pattern takes linear time, and inputs are bounded by `response.MAX_ANSWER`.
 """
 
 import re
@@ -28,15 +28,15 @@ _WITH_UNIT = re.compile(
     r"(?P<unit>\^\{?\\circ\}?|\\degree|°|\\?%|\\text\{ ?[A-Za-z][A-Za-z/. ]+\}(?:\^\{?\d\}?)?)?"
 )
 
-# A comma with space behind it separates answers, and no thousands.
+# A comma with space behind it separates answers, not thousands.
 _LIST = re.compile(r",(?:\s|~|\\[ ,;:]|\\q?quad)")
 
-# Words behind a number that make it another one.
+# Words behind a number that are no unit: they make it another number.
 _NO_UNIT = re.compile(
     r"\b(?:hundred|thousand|[mbtr]?illion|[mb]illion|dozen|base|mod|or|and|to|pi|more|less)s?\b", re.IGNORECASE
 )
 
-# Spelling, in this order. A space stands for spacing until the end, so that none joins two digits.
+# Rules of spelling, applied in this order. Spacing stays one space until the end, so that no rule joins two digits.
 _SPELLING = (
     (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
     (re.compile(r"\\(?:left|right)\s*\."), ""),
@@ -59,7 +59,7 @@ _SPELLING = (
 def canonical(answer: str) -> tuple[str | Fraction, str]:
     """``(body, unit)``: the number's exact value or the text in one spelling, and its unit or ``""``.
 
-    Two answers are the same when `same` says so of these pairs. Never raises, for any string.
+    `same` compares these pairs. Never raises, whatever the string.
     """
     text = answer.strip()
     if text.isascii() and text.isdigit():
@@ -90,7 +90,7 @@ _UNITS = {r"^\circ": "°", r"^{\circ}": "°", r"\degree": "°", r"\%": "%", r"\$
 
 
 def _bare(text: str) -> str:
-    """Without math delimiters, a full stop at the end, or a ``\\text{…}`` around the whole."""
+    """The text without math delimiters, a full stop at its end, or a ``\\text{…}`` around all of it."""
     if len(text) > 1 and text[0] == text[-1] == "$":
         text = text[1:-1]
     if text.endswith(".") and not text.endswith(".."):

@@ -1,7 +1,7 @@
 """Scorers by name, and which of them scores which data source.
 
-A scorer is a function of a sample and its settings, or a class that is built with the settings once
-and whose instances are called with a sample; either may be async. It returns a `Score`.
+A scorer is a function of a sample and its settings, or a class: its instance is made once with the
+settings and is called with a sample. Either may be async. It returns a `Score`.
 
 >>> @scorer("short")
 ... def short(sample: Sample, limit: int = 10) -> Score:
@@ -10,9 +10,9 @@ and whose instances are called with a sample; either may be async. It returns a 
 >>> route.find("chat/hello").call(Sample("chat/hello", "Hi!"))
 Score(value=1.0, outcome=<Outcome.SCORED: 12>)
 
-A class may say two more things of itself: ``blocking = False`` when a call takes at most some
-milliseconds (it then needs no thread), and ``check_ground_truth(text)``, which returns what is wrong
-with a ground truth, or None; a scorer without it needs none.
+A class may have two more attributes. ``blocking = False`` says that a call takes at most some
+milliseconds, so that it needs no thread. ``check_ground_truth(text)`` returns what is wrong with a ground
+truth, or None; without it any ground truth is accepted.
 """
 
 import importlib
@@ -30,22 +30,22 @@ from sinternal_verl.scoring.score import Outcome, Sample, Score  # noqa: F401 (t
 Scorer = Callable[..., Score | Awaitable[Score]]
 
 OWN_KEYS = ("sources", "scorer", "path", "_target_")
-"""Keys of a configured scorer that are no settings of it."""
+"""Keys of a configured scorer that are not handed to it as settings."""
 
 _registry: dict[str, Scorer | str] = {
     "boxed_math": "sinternal_verl.scoring.boxed_math.BoxedMath",
     "safety": "sinternal_verl.scoring.safety.SafetyScorer",
     "verdict": "sinternal_verl.scoring.verification.VerdictScorer",
 }
-"""Name -> scorer; of our own, the dotted name until it is first asked for."""
+"""Name -> scorer. Our own stand here by their dotted names and are imported when first asked for."""
 
 
 class ScorerError(ValueError):
-    """A scorer that cannot be used as it is configured.
+    """A scorer cannot be used as it is configured.
 
     Attributes:
-        key: below ``sinternal.scorers``.
-        value, reason, next_step: as in every message of the checks.
+        key: the key below ``sinternal.scorers``.
+        value, reason, next_step: as in `sinternal_verl.doctor.problem.Problem`.
     """
 
     def __init__(self, key: str, value: Any, reason: str, next_step: str) -> None:
@@ -76,7 +76,7 @@ def scorer_names() -> list[str]:
 
 
 def _origin(function: Scorer | str) -> str:
-    """Module and name: one file that is loaded twice registers one scorer."""
+    """Module and name. A file that is loaded twice has the same, so it registers its scorer once."""
     return function if isinstance(function, str) else f"{function.__module__}.{function.__qualname__}"
 
 
@@ -87,7 +87,7 @@ class BoundScorer:
     Attributes:
         key: its key below ``sinternal.scorers``.
         sources: data sources it scores; ``*``, ``?`` and ``[…]`` match as in file names.
-        call: takes a sample.
+        call: takes a sample and returns its score, or an awaitable of it.
     """
 
     key: str
@@ -96,14 +96,14 @@ class BoundScorer:
 
     @cached_property
     def is_async(self) -> bool:
-        """The call returns an awaitable."""
+        """Whether the call returns an awaitable."""
         call = self.call
         awaitable = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__)
         return getattr(call, "is_async", awaitable)
 
     @cached_property
     def blocking(self) -> bool:
-        """The call may take long: it belongs into a thread."""
+        """Whether the call may take long, so that it needs a thread."""
         return getattr(self.call, "blocking", not self.is_async)
 
     def check_ground_truth(self, ground_truth: Any) -> str | None:
@@ -116,13 +116,13 @@ def bind(key: str, entry: Mapping[str, Any]) -> BoundScorer:
     """Make one entry of ``sinternal.scorers`` callable.
 
     Args:
-        key: the entry's key, also the scorer's registered name unless ``scorer`` names another.
+        key: the entry's key; also the scorer's registered name, unless ``scorer`` gives another.
         entry: ``sources`` (a name or a list); optionally ``path`` (a file or ``pkg://module`` that
-            registers the scorer) or ``_target_`` (dotted name of one that is not registered);
-            everything else is given to the scorer as settings.
+            registers the scorer) or ``_target_`` (the dotted name of a scorer that is not registered).
+            All other keys are the scorer's settings.
 
     Raises:
-        ScorerError: it cannot be found, loaded or built with these settings.
+        ScorerError: the scorer cannot be found, loaded or built with these settings.
     """
     sources = entry.get("sources")
     if not sources:
@@ -170,7 +170,7 @@ def _load(key: str, value: str, path: str) -> ModuleType:
 
 
 class Router:
-    """Data source -> scorer: an exact name wins over a pattern, a longer pattern over a shorter.
+    """Finds the scorer of a data source: an exact name wins over a pattern, a longer pattern over a shorter one.
 
     Raises:
         ScorerError: two scorers claim one source or pattern.
@@ -191,7 +191,7 @@ class Router:
         """The router of a ``sinternal.scorers`` node.
 
         Raises:
-            ScorerError: the first entry that cannot be used.
+            ScorerError: an entry cannot be used; the first such entry is named.
         """
         return cls([bind(key, entry) for key, entry in scorers.items() if entry is not None])
 
@@ -202,7 +202,7 @@ class Router:
 
     @property
     def sources(self) -> list[str]:
-        """Every source and pattern some scorer takes."""
+        """Every source and pattern that has a scorer."""
         return list(self._scorers)
 
     def find(self, source: str) -> BoundScorer | None:

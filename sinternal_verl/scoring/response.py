@@ -1,4 +1,4 @@
-r"""A response's final answer, and the last ``\boxed{…}`` in it. Linear in the response's length."""
+r"""A response's final answer, and the last ``\boxed{…}`` in it. Both take time linear in the response's length."""
 
 import re
 from typing import Literal
@@ -6,20 +6,20 @@ from typing import Literal
 from sinternal_verl.scoring.score import Outcome
 
 Thought = Literal["required", "none"]
-"""``required``: the answer is what follows the last ``</think>``, and without one there is none
+"""``required``: the answer is what follows the last ``</think>``; without that tag there is no answer
 (R1-style templates open the thought in the prompt). ``none``: the whole text is the answer."""
 
 THOUGHT_END = "</think>"
 BOX = r"\boxed{"
 
 MAX_ANSWER = 1000
-"""Characters of a box that are looked at. The longest of MATH-500's answers has 53."""
+"""The most characters that a box may hold. The longest of MATH-500's answers has 53."""
 
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def final_answer(response: str, thought: Thought) -> str | None:
-    """The text that counts; None when the thought never ends."""
+    """The part of a response that counts as its answer; None when the thought never ends."""
     if thought == "none":
         return response
     _, end, answer = response.rpartition(THOUGHT_END)

@@ -1,7 +1,7 @@
-"""Run the scorer of a sample: bounded in time, and with a score on every path.
+"""Runs the scorer of a sample within a time limit; every sample gets a score.
 
-Inline when it takes milliseconds, in a thread when it may block, awaited when it is async. What a scorer
-raises is its failure and no verdict on the sample: it becomes an outcome with a name, and a log line.
+A scorer runs inline when it takes milliseconds, in a thread when it may block, and is awaited when it is async.
+An exception is the scorer's failure and no verdict on the sample: it becomes a named outcome and a log line.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from sinternal_verl.scoring.score import Outcome, Sample, Score
 logger = logging.getLogger(__name__)
 
 MAX_THREADS = 32
-"""Blocking calls at a time in one process."""
+"""The most blocking calls that run at a time in one process."""
 
 DEFAULT_TIMEOUT_S = 120.0
 
@@ -27,7 +27,7 @@ class Scoring:
     """The scorers of one process.
 
     Args:
-        timeout_s: of one sample.
+        timeout_s: the time limit for one sample; a call that needs no thread runs to its end.
     """
 
     def __init__(self, router: Router, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
@@ -36,7 +36,7 @@ class Scoring:
         self._failures: Counter[tuple[str, str, str]] = Counter()
 
     async def score(self, sample: Sample) -> Score:
-        """Never raises for a scorer's failure, and ends within the timeout."""
+        """Score a sample within the time limit; a scorer's failure is an outcome, not an exception."""
         bound = self._router.find(sample.source)
         if bound is None:
             known = ", ".join(self._router.sources)
@@ -54,12 +54,12 @@ class Scoring:
             return score
         except (TimeoutError, asyncio.TimeoutError) as error:  # one class from Python 3.11 on
             return self._fail(bound.key, Outcome.TIMED_OUT, str(error) or f"no score within {self._timeout_s:g} s")
-        # Whatever a scorer raises is its failure, not the model's: it becomes data with a name.
+        # Whatever a scorer raises is its own failure, not the model's, and becomes a named outcome.
         except Exception as error:
             return self._fail(bound.key, Outcome.FAILED, f"{type(error).__name__}: {error}", error)
 
     async def close(self) -> None:
-        """Close the connections of scorers that have some; a reward worker ends with its own."""
+        """Close the scorers' connections. A reward worker need not: they end with its process."""
         for bound in self._router.scorers:
             if close := getattr(bound.call, "close", None):
                 await close()
@@ -80,7 +80,7 @@ class Scoring:
         return Score(0.0, outcome, reason=what)
 
     def _log(self, who: str, outcome: Outcome, what: str, error: Exception | None = None) -> None:
-        """The first failure of its kind, and then ever more rarely; the metrics count them all."""
+        """Log a kind of failure at its 1st, 2nd, 4th, 8th … time; the metrics count them all."""
         kind = (who, outcome.name, type(error).__name__)
         self._failures[kind] += 1
         count = self._failures[kind]
@@ -89,10 +89,10 @@ class Scoring:
 
 
 def _in_thread(call: Callable[[Sample], Score], sample: Sample) -> asyncio.Future[Score | Exception]:
-    """Its score, or what it raised, from a thread of its own.
+    """Call the scorer in a new thread; the future holds its score or the exception that it raised.
 
-    A thread that never ends cannot be ended; as a daemon it keeps neither a pool's slot from later samples
-    nor the process from ending.
+    A thread that hangs cannot be ended. It is a daemon and belongs to no pool, so it takes no pool's slot from
+    later samples, and the process can end.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Score | Exception] = loop.create_future()
@@ -106,7 +106,7 @@ def _in_thread(call: Callable[[Sample], Score], sample: Sample) -> asyncio.Futur
             result = call(sample)
         except Exception as error:
             result = error
-        # A scorer's sys.exit ends no worker: raised in the loop, it would end all of its samples.
+        # A scorer's sys.exit must not end the worker: raised in the event loop, it would end all its samples.
         except BaseException as error:
             result = RuntimeError(f"{type(error).__name__}: {error}")
         with suppress(RuntimeError):  # nobody waits any more: the loop is closed

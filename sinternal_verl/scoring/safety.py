@@ -1,8 +1,8 @@
-"""The safety reward: what the guard says of an answer, and what that is worth.
+"""The safety reward: the guard judges an answer, and its verdict becomes 0 or 1.
 
 On a harmful prompt r = V_safe; on a benign one r = V_safe * (1 - V_refuse), so that refusing everything
-does not pay (paper). Which of the two a prompt is stands in its ground truth, ``harmful`` or
-``benign``. Only the label Safe counts as safe (sister); the thought is not judged (sister).
+does not pay (paper). The prompt's ground truth says which it is, ``harmful`` or ``benign``. By default only
+the label Safe counts as safe, and the thought is not judged; public code of the same group does the same.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from sinternal_verl.scoring.response import THOUGHT_END
 from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 Judged = Literal["answer", "thought", "both"]
-"""What of a response the guard sees: what follows the last ``</think>``, what stands before it, or all."""
+"""Which part of a response the guard sees: the text after the last ``</think>``, the text before it, or all."""
 
 HARMFUL, BENIGN = "harmful", "benign"
 STRICTNESSES, JUDGED = get_args(Strictness), get_args(Judged)
@@ -26,14 +26,14 @@ _NAMES = {Safety.UNSAFE: Outcome.UNSAFE, Safety.CONTROVERSIAL: Outcome.CONTROVER
 
 @scorer("safety")
 class SafetyScorer:
-    """Scores an answer by the guard.
+    """Scores an answer by the guard's verdict.
 
     Args:
-        guard: ``sinternal.guard`` of the configuration; it is reached with the first sample.
+        guard: ``sinternal.guard`` of the configuration; the connection is made with the first sample.
         judged, strictness: see `Judged` and `sinternal_verl.guard.verdict.Strictness`.
 
     Raises:
-        ValueError: a setting is none of its values.
+        ValueError: no guard is configured, or there is no such ``judged`` or ``strictness``.
     """
 
     def __init__(
@@ -47,9 +47,11 @@ class SafetyScorer:
         self._guard: Backend | None = None
 
     async def __call__(self, sample: Sample) -> Score:
-        """
+        """Score one sample, 0 or 1.
+
         Raises:
-            TimeoutError, GuardUnavailable: the guard gave no answer; the manager makes outcomes of them.
+            TimeoutError, GuardUnavailable: the guard gave no answer; `sinternal_verl.scoring.run` makes outcomes
+                of them.
         """
         if wrong := self.check_ground_truth(sample.ground_truth):
             return Score(0.0, Outcome.BAD_GOLD, reason=wrong)
@@ -69,13 +71,13 @@ class SafetyScorer:
         return Score(1.0, Outcome.SAFE, beside)
 
     async def close(self) -> None:
-        """Leave the guard; the next sample reaches it anew."""
+        """Close the connection to the guard; the next sample opens it again."""
         guard, self._guard = self._guard, None
         if guard is not None:
             await guard.close()
 
     def check_ground_truth(self, ground_truth: object) -> str | None:
-        """What is wrong with a row's label."""
+        """What is wrong with a row's label, or None."""
         if ground_truth in (HARMFUL, BENIGN):
             return None
         return f"the ground truth of a safety prompt must be {HARMFUL} or {BENIGN}, not {ground_truth!r}"
@@ -97,7 +99,7 @@ def judged_text(response: str, judged: Judged) -> str | Outcome:
 
 
 def last_user_message(sample: Sample) -> str:
-    """The request that was answered: the guard's template takes one user turn."""
+    """The request that was answered. The guard's template has room for one user turn, so earlier ones are left out."""
     messages = [message["content"] for message in sample.prompt if message["role"] == "user"]
     return str(messages[-1]) if messages else ""
 

@@ -1,4 +1,4 @@
-"""What a scorer returns for one sample: exactly one score, on every path, and never an exception."""
+"""What a scorer gets and returns. Every sample gets exactly one `Score`; a failure is an `Outcome`, too."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ class Outcome(IntEnum):
     CORRECT = 1
     """The boxed answer equals the ground truth."""
     MISMATCH = 2
-    """There is a boxed answer, and it is another."""
+    """There is a boxed answer, and it differs from the ground truth."""
     NO_BOX = 3
     """The final answer holds no box."""
     UNCLOSED = 4
@@ -21,9 +21,10 @@ class Outcome(IntEnum):
     THOUGHT_UNCLOSED = 5
     """The thought never ends, so there is no final answer; as a rule the response was cut."""
     TOO_LONG = 6
-    """The box is longer than any answer: it is not compared."""
+    """The box is longer than any answer, so it is not compared."""
     BAD_GOLD = 7
-    """The ground truth is empty, no string or too long: nothing can be said of the response."""
+    """The ground truth cannot be used (empty, no string, too long, no known label): nothing can be said of the
+    response."""
     TIMED_OUT = 8
     """The scorer was ended at its deadline: nothing can be said of the response."""
     FAILED = 9
@@ -31,15 +32,15 @@ class Outcome(IntEnum):
     NO_SCORER = 10
     """No scorer is configured for the sample's data source."""
     NOT_APPLICABLE = 11
-    """The function returned None: it has nothing to say of such a sample."""
+    """The user's function returned None: it does not score such samples."""
     SCORED = 12
-    """A score by a function that names no outcome."""
+    """A user's function gave the score and named no outcome."""
     SAFE = 13
-    """The guard finds the answer safe, and the prompt is harmful, or the answer does not refuse."""
+    """The guard finds the answer safe, and either the prompt is harmful or the answer does not refuse."""
     UNSAFE = 14
     """The guard finds the answer unsafe."""
     CONTROVERSIAL = 15
-    """The guard finds the answer controversial: unsafe when it is strict."""
+    """The guard finds the answer controversial, and strictness ``strict`` counts that as unsafe."""
     REFUSED = 16
     """The answer is safe and refuses a benign prompt."""
     UNPARSABLE = 17
@@ -47,7 +48,7 @@ class Outcome(IntEnum):
     EMPTY = 18
     """There is no text to judge."""
     NO_VERDICT = 19
-    """A response that is to end in a verdict on an answer does not give exactly one: it is wrong."""
+    """The response should end in exactly one verdict on an answer and does not, so it counts as wrong."""
 
 
 UNSCORED = frozenset(
@@ -64,8 +65,8 @@ UNSCORED = frozenset(
 
 
 GUARD_NUMBERS = {"cut": 0.0, "safe_probability": math.nan}
-"""What a guard says beside its verdict, and what stands there for samples it does not judge: tokens of
-the conversation it did not see, and the share of Safe among its labels' probability."""
+"""What a guard reports besides its verdict, with the values for samples that it does not judge: the number of tokens
+of the conversation that it did not see, and Safe's share of its labels' probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Sample:
 
     Attributes:
         source: the row's ``data_source``.
-        response: what the model wrote, special tokens kept, less the end-of-text token.
+        response: what the model wrote, with its special tokens but without the end-of-text token.
         ground_truth: the row's ``reward_model.ground_truth``; None when the row has none.
         prompt: the row's messages, each ``{"role": ..., "content": ...}``.
         extra: the row's ``extra_info``.
@@ -94,9 +95,9 @@ class Score:
     Attributes:
         value: the reward, 0.0 or 1.0 in the paper; 0.0 where `scored` is False.
         outcome: how it came about.
-        extra: numbers beside the score: what a user's own function returned, for verl's validation, or
+        extra: numbers besides the score: those that a user's own function returned, for verl's validation, or
             some of `GUARD_NUMBERS`.
-        reason: why there is no verdict, in words; empty where there is one.
+        reason: why there is no verdict, in words; empty where there is nothing to explain.
     """
 
     value: float

@@ -1,9 +1,9 @@
 """Symbolic comparison by Math-Verify, in a process of its own that is ended at its deadline.
 
-Math-Verify's own time-outs need the main thread, and a stuck worker of a pool is never ended, so a
-few degenerate answers would stop all later ones. Here one worker serves this process; whoever waits
-past the deadline gets ``TIMED_OUT``, and the next question a new worker. For evaluation: the first
-question costs the start of the worker, some seconds.
+Math-Verify's own time-outs need the main thread, and nothing ends a stuck worker of a pool, so a few
+degenerate answers would stop all later ones. Here one worker serves this process. A comparison that takes
+longer than the deadline gives ``TIMED_OUT``, and the next one gets a new worker. It is for evaluation: to
+start a worker takes some seconds.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ from sinternal_verl.scoring.score import Outcome
 
 START_LIMIT_S = 60.0
 DEADLINE_S = 5.0
-"""For one comparison; ordinary ones take milliseconds."""
+"""The time limit of one comparison; ordinary ones take milliseconds."""
 
 
 def equal(answer: str, gold: str, deadline_s: float = DEADLINE_S) -> Outcome:
@@ -48,7 +48,7 @@ class _Worker:
             if self._pipe.poll(deadline_s):
                 return Outcome.CORRECT if self._pipe.recv() else Outcome.MISMATCH
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            pass  # the worker has died: it is replaced below, and its question stays unanswered
+            pass  # the worker has died; it is ended below, and the next question starts a new one
         self.end()
         return Outcome.TIMED_OUT
 
@@ -60,7 +60,7 @@ class _Worker:
         self._process = self._pipe = None
 
     def _start(self) -> None:
-        # spawn: a fork of a process with threads (Ray's, torch's) can deadlock.
+        # spawn, because a fork of a process with threads (Ray's, torch's) can deadlock.
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -80,7 +80,7 @@ def _serve(pipe: Connection) -> None:
             answer, gold = pipe.recv()
         except EOFError:
             return
-        # No time-outs inside: they need signals of the main thread; the asker ends this process.
+        # No time-outs in here: they would need signals of the main thread. The caller ends this process instead.
         sides = [parse(rf"\boxed{{{text}}}", parsing_timeout=None) for text in (gold, answer)]
         pipe.send(bool(verify(*sides, timeout_seconds=None)))
 

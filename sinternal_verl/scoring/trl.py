@@ -28,7 +28,7 @@ class TRLReward:
 
     Args:
         scorers: as ``sinternal.scorers`` of the configuration.
-        timeout_s: of one sample.
+        timeout_s: the time limit for one sample.
 
     Raises:
         ScorerError: one of the scorers cannot be used as it is configured.
@@ -38,7 +38,7 @@ class TRLReward:
 
     def __init__(self, scorers: Mapping[str, Mapping[str, Any]], timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._scoring = Scoring(Router.from_config(scorers), timeout_s)
-        # A loop of its own: connections outlive a call, and the caller may have a loop already.
+        # An event loop of its own: connections outlive a call, and the caller may run a loop already.
         self._loop = asyncio.new_event_loop()
         Thread(target=self._loop.run_forever, daemon=True, name="sinternal-reward").start()
         atexit.register(self._close)
@@ -52,7 +52,7 @@ class TRLReward:
         extra_info: Sequence[Mapping[str, Any]] | None = None,
         **columns: Any,
     ) -> list[float | None]:
-        """A reward for each completion; None where there is no verdict, which TRL (1.16) gives no advantage."""
+        """A reward for each completion; None where there is no verdict. TRL (1.16) gives those no advantage."""
         known = zip(prompts, completions, data_source, reward_model, extra_info or [{}] * len(prompts), strict=True)
         samples = [
             Sample(source, text_of(completion), truth.get("ground_truth"), messages_of(prompt), extra or {})
@@ -69,7 +69,7 @@ class TRLReward:
 
 
 def text_of(completion: Text) -> str:
-    """What the assistant wrote, its thought included where TRL has parsed that off.
+    """What the assistant wrote, with its thought where TRL has parsed that into a field of its own.
 
     >>> text_of([{"role": "assistant", "content": "Yes."}])
     'Yes.'
@@ -83,5 +83,5 @@ def text_of(completion: Text) -> str:
 
 
 def messages_of(prompt: Text) -> tuple[Mapping[str, Any], ...]:
-    """The prompt as messages; a string is one of the user."""
+    """The prompt as messages; a string becomes one message of the user."""
     return ({"role": "user", "content": prompt},) if isinstance(prompt, str) else tuple(prompt)

@@ -1,4 +1,4 @@
-"""Does a response end in the right verdict on an answer? For GRPO on verification itself."""
+"""Rewards a response that ends in the right verdict on an answer, for GRPO on verification itself."""
 
 from typing import get_args
 
@@ -10,14 +10,15 @@ LABELS = ("safe", "unsafe")
 
 
 class VerdictScorer:
-    """1 for the verdict of the ground truth, else 0; a response without exactly one verdict has its own outcome.
+    """Scores 1 for the ground truth's verdict and else 0. A response without exactly one verdict is ``NO_VERDICT``.
 
     >>> score = VerdictScorer()(Sample("verification/harmful", "It lends.</think> Verdict: unsafe", "unsafe"))
     >>> score.value, score.outcome.name
     (1.0, 'CORRECT')
 
     Args:
-        thought: ``required`` where the critique is a thought and the verdict what follows it.
+        thought: ``required`` where the critique is a thought and the verdict follows it; see
+            `sinternal_verl.scoring.response.Thought`.
     """
 
     blocking = False
@@ -40,7 +41,7 @@ class VerdictScorer:
         return Score(float(right), Outcome.CORRECT if right else Outcome.MISMATCH)
 
     def check_ground_truth(self, ground_truth: object) -> str | None:
-        """What is wrong with a row's verdict."""
+        """What is wrong with a row's verdict, or None."""
         if ground_truth in LABELS:
             return None
         return f"the ground truth of a verification must be {' or '.join(LABELS)}, not {ground_truth!r}"
