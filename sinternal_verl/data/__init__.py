@@ -1,19 +1,19 @@
-"""Files in and out, and the datasets that verl reads them by.
+"""Reads sets, writes files for verl, and has the datasets by which verl reads them.
 
 ``readers``        rows of a file or of a hub's dataset, one after the other
-``adapter``        what the adapters below share
+``adapter``        what the adapters of ``math`` and ``safety`` share
 ``math``           math sets: problem, ground truth, index
 ``safety``         safety sets: request, harmful or benign
 ``convert``        from a source's rows to verl's RL parquet
-``mix``            one file from parts of others, by a seed
-``contamination``  which prompts stand in an evaluation file
-``seen``           which prompts came before
-``findings``       what was wrong with a million rows, a few of them shown
+``mix``            one file from parts of others, drawn with a seed
+``contamination``  finds prompts that stand in an evaluation file
+``seen``           finds prompts that came before
+``findings``       counts bad rows, shows the first few and lists all in a file
 ``schema``         the schema of our RL files, and their writer
-``sft``            a dataset for verl's SFT main, the loss over the whole completion
-``answers``        whole answers of a set such as STAR-1: the paper's baselines
-``fraction``       a fraction of a set, by a seed
-``specification``  the rules that answers are held against, one file each
-``template``       what a verifier reads, expert and model alike, and what it is to write
-``dataset``        rows of a verification build, rendered as they are read
+``sft``            a dataset for verl's SFT main, with the loss over the whole completion
+``answers``        whole answers of a set such as STAR-1, for the paper's baselines
+``fraction``       a fraction of a set, drawn with a seed
+``specification``  the safety rules that a verifier applies, read from a file
+``template``       the prompt that expert and model read to verify, and the completion the model learns
+``dataset``        datasets that render the rows of a verification build when verl loads them
 """

@@ -1,4 +1,4 @@
-"""What the adapters of math and safety share: one source's rows become rows of `RL_SCHEMA`, or have a reason."""
+"""What the adapters of math and safety share: they make each row of a source a row of `RL_SCHEMA`, or say why not."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -9,22 +9,23 @@ from typing import Any, TypeVar
 from sinternal_verl import user_code
 
 INDEX_COLUMNS = ("unique_id", "id", "extra_info.index")
-"""The first that a file has is its index."""
+"""The first of these columns that a file has is its index."""
 
 Row = dict[str, Any]
 
 
 class RowError(ValueError):
-    """Why a row cannot be used. The message holds no text of a prompt: such lists are passed around."""
+    """Why a row cannot be used. The message holds no text of a prompt, because lists of bad rows are passed around."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What the user wants the rows called; None leaves it to the adapter.
+    """Names that the user gives to the rows; None leaves it to the adapter.
 
     Attributes:
-        name: of the set, for ``data_source``.
-        index: the column the index is taken from.
+        name: the set's name, for ``data_source``.
+        split: the value of ``extra_info.split``.
+        index: the column that the index is taken from.
     """
 
     name: str | None = None
@@ -37,10 +38,10 @@ class Adapter:
     """One kind of file.
 
     Attributes:
-        name: of the set.
-        fits: whether a file with such a first row is of this kind.
+        name: the set's name.
+        fits: tells from a file's first row whether the file is of this kind.
         split: the default ``extra_info.split``.
-        size: prompts the set has where that is known: another number means that it is another set.
+        size: number of prompts in the set, where it is known; a file with another number is another set.
     """
 
     name: str
@@ -53,10 +54,10 @@ AdapterKind = TypeVar("AdapterKind", bound=Adapter)
 
 
 def load_adapter(path: str, kind: type[AdapterKind]) -> AdapterKind:
-    """The ``ADAPTER`` of a file of the user's, or of ``pkg://package.module``.
+    """The ``ADAPTER`` of a user's file, or of ``pkg://package.module``.
 
     Raises:
-        UserCodeError: there is none, or it is of another kind.
+        UserCodeError: the file cannot be loaded, has no ``ADAPTER``, or one of another kind.
     """
     adapter = getattr(user_code.load(path), "ADAPTER", None)
     if not isinstance(adapter, kind):
@@ -65,19 +66,20 @@ def load_adapter(path: str, kind: type[AdapterKind]) -> AdapterKind:
 
 
 class Reader(ABC):
-    """Reads the rows of one source; a subclass says which adapters there are, and makes a row.
+    """Reads the rows of one source. A subclass knows the adapters and makes a row.
 
     Args:
-        first: the source's first row; its columns say what the source is.
+        first: the source's first row; its columns tell what the source is.
         adapters: the first that fits is taken.
         wanted: the columns they need, for the message when none fits.
+        labels: names that the user gives.
         own: the user's adapter, which is taken instead of ``adapters``.
 
     Raises:
-        RowError: no adapter fits, or the row has no such index.
+        RowError: no adapter fits, or the row lacks the index column that the user names.
 
     Attributes:
-        name_option: how the user says `Labels.name`.
+        name_option: the command's option that sets `Labels.name`.
     """
 
     name_option = "--name"
@@ -103,11 +105,11 @@ class Reader(ABC):
         """The row of `RL_SCHEMA` that a row of the source becomes.
 
         Raises:
-            RowError: it lacks something, or holds what is no prompt, ground truth or index.
+            RowError: the row lacks its prompt, ground truth or index, or has one that cannot be used.
         """
 
     def notes(self, written: int) -> list[str]:
-        """What the user should know of so many rows of this set."""
+        """Notes for the user after ``written`` rows of this set were written."""
         adapter = self.adapter
         if adapter.size in (None, written) or self.name != adapter.name:
             return []
@@ -115,17 +117,17 @@ class Reader(ABC):
         return [f"{adapter.name} has {adapter.size:,} prompts, these are {written:,}; {step}"]
 
     def index_of(self, row: Row, number: int) -> str:
-        """The row's index, a string whatever it was; its number where the source has none."""
+        """The row's index as a string; its number where the source has no index."""
         return str(number) if self.index is None else text_of(self.index, lookup(row, self.index), integer=True)
 
 
 def has(*columns: str) -> Callable[[Row], bool]:
-    """For `Adapter.fits`: all of these columns are there."""
+    """A test for `Adapter.fits`: the row has all of these columns."""
     return lambda row: all(column in row for column in columns)
 
 
 def names_of(row: Row) -> str:
-    """The columns for a message, cut short: a CSV file without a header has its first prompt for a column.
+    """The names of the columns for a message. They are cut short: a CSV file without a header has a prompt for a name.
 
     >>> names_of({"prompt": "Hello?", "label": "benign"})
     'prompt, label'
@@ -134,7 +136,7 @@ def names_of(row: Row) -> str:
 
 
 def column(name: str) -> Callable[[Row], str]:
-    """The text in this column of a row."""
+    """A function that returns the text in this column of a row."""
     return lambda row: text_of(name, row.get(name))
 
 
@@ -151,7 +153,7 @@ def lookup(row: Any, column: str) -> Any:
 
 
 def text_of(column: str, value: Any, integer: bool = False) -> str:
-    """``value`` if it is text, less the space around it; with ``integer`` also an integer's digits.
+    """``value`` if it is text, without the space around it; with ``integer`` also an integer, as its digits.
 
     >>> text_of("answer", "033"), text_of("answer", 33, integer=True)
     ('033', '33')
@@ -165,7 +167,8 @@ def text_of(column: str, value: Any, integer: bool = False) -> str:
     if integer and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
-        # A float too: nothing says how 0.5 was written, and 33.0 was an integer before a null came near.
+        # A float is refused, too: it does not tell how 0.5 was written, and a reader makes 33 to 33.0 where a
+        # column has a null.
         shown = repr(value) if isinstance(value, bool | int | float) else f"a {type(value).__name__}"
         raise RowError(f"{column} is {shown}, not a string{' or an integer' if integer else ''}")
     if not value.strip():

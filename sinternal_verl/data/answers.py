@@ -1,6 +1,6 @@
-r"""The baselines' data: whole answers of a set such as STAR-1 or SafeChain, as the paper trains them.
+r"""Data for the paper's baselines, which train on whole answers of a set such as STAR-1 or SafeChain.
 
-A set's ``response`` holds thought and answer; STAR-1 opens the thought, SafeChain does not:
+A set's ``response`` holds thought and answer. STAR-1's begin with ``<think>``, SafeChain's do not:
 
 >>> whole_answer("<think>\nIt asks for the lamp.\n</think>\nNo.", thinks=True)
 '<think>\nIt asks for the lamp.\n</think>\n\nNo.'
@@ -28,7 +28,7 @@ SFT_SCHEMA = pa.schema(
         # What `PromptCompletionDataset` reads.
         ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
         ("completion", pa.string()),
-        # The prompt's text once more, so that files can be compared by it.
+        # The prompt's text once more, by which files can be compared.
         ("request", pa.string()),
     ]
 )
@@ -38,18 +38,20 @@ RESPONSES = ("response", "completion")
 
 
 class Answers:
-    """Rows for `PromptCompletionDataset`; each iteration reads the source anew.
+    """Rows for `PromptCompletionDataset`. Each iteration reads the source anew.
 
     Args:
-        source: with the columns `REQUESTS` and `RESPONSES`, one of each.
-        thinks: whether the model that learns thinks; then a response without a thought is left out.
-        fraction: of the rows that are kept, at least one.
+        source: has one column of `REQUESTS` and one of `RESPONSES`.
+        thinks: whether the model that learns writes a thought; then a response without a thought is left out.
+        seed: decides which rows a fraction takes.
+        fraction: which share of the kept rows is taken, in (0, 1]; at least one row is.
+        evaluations: evaluation sets whose prompts are left out.
 
     Attributes:
-        counts: of the last iteration: ``answers/…`` by what became of them.
+        counts: of the last iteration, ``answers/…`` by what became of them.
 
     Raises:
-        SourceError: in an iteration: a row has no request or no response.
+        SourceError: an iteration raises it where a row has no request or no response.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Answers:
 
 
 def whole_answer(response: str, thinks: bool) -> str | None:
-    """The completion of a response; None where a thought or an answer is missing."""
+    """The completion that a response becomes; None where the answer, or a thought that is needed, is missing."""
     thought, end, answer = response.rpartition(THOUGHT_END)
     thought, answer = thought.strip().removeprefix(THOUGHT_TAGS[0]).strip(), answer.strip()
     if not answer or any(tag in thought for tag in THOUGHT_TAGS):

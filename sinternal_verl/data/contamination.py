@@ -1,13 +1,14 @@
-"""Which prompts of a training set stand in an evaluation set, whole or in part.
+"""Finds prompts of a training set that stand in an evaluation set, whole or in part.
 
-1. A text is its words: NFKC, lower case, runs of letters and digits; an instruction of ours is removed.
+1. A text is compared by its words: NFKC, lower case, runs of letters and digits. The instruction that we add to
+   math prompts is removed first.
 2. Two texts match as a whole if their words are the same.
-3. They match in part if they share a run of `n` words (13 is customary). A text that is shorter matches
-   only as a whole, on either side: of XSTest nearly all are, so a smaller `n` finds more of them, and
-   more that only sound alike.
+3. They match in part if they share a run of `n` words (13 is customary). If either has fewer words, they can match
+   only as a whole. Nearly all prompts of XSTest are that short: a smaller `n` finds more of them, and also more that
+   only sound alike.
 
-This errs on removing: "1 + 1" and "1 - 1" have the same words, and a run may be a common phrase ("where m
-and n are relatively prime positive integers. Find m"). Of a text only hashes stay in memory.
+The comparison removes too much rather than too little: "1 + 1" and "1 - 1" have the same words, and a run may be a
+common phrase ("where m and n are relatively prime positive integers. Find m"). Memory holds only hashes of a text.
 
 >>> found = Evaluation("rules.csv", ("prompt",), 4)
 >>> found.add(1, "May I feed the ducks?")
@@ -35,7 +36,7 @@ TEXT_COLUMNS = (
     *("forbidden_prompt", "adversarial_prompt", "benign_prompt"),  # StrongREJECT, FORTRESS
     *("Behavior", "Goal", "Request", "ptq"),  # HarmBench, H-CoT, Mousetrap
 )
-"""Columns of evaluation files that hold what is asked; of a file, each that it has is compared."""
+"""Columns of evaluation files that hold prompts. All of them that a file has are compared."""
 
 WORD = re.compile(r"[^\W_]+")
 NGRAM = 13
@@ -47,8 +48,8 @@ class Match:
 
     Attributes:
         against: the evaluation file.
-        row: the row in it, numbered as its reader does.
-        how: ``whole`` or ``words``, a run of them.
+        row: the row's number in it, counted as `readers` counts.
+        how: ``whole``, or ``words`` for a shared run of words.
     """
 
     against: str
@@ -57,7 +58,7 @@ class Match:
 
 
 class Fingerprint:
-    """Hashes of a text: of the whole, and of every run of ``n`` words."""
+    """Hashes of a whole text and of every run of ``n`` words in it."""
 
     def __init__(self, text: str, n: int) -> None:
         self._words, self._n = words_of(text), n
@@ -65,21 +66,22 @@ class Fingerprint:
 
     @cached_property
     def runs(self) -> list[int]:
-        """Empty for a text of fewer words."""
+        """Hashes of the runs; empty for a text of fewer than ``n`` words."""
         n, words = self._n, self._words
         return [_hash(words[start : start + n]) for start in range(len(words) - n + 1)]
 
 
 @dataclass
 class Evaluation:
-    """The texts of one evaluation file, as hashes with the row each came first in.
+    """The texts of one evaluation file: their hashes, and the row in which each came first.
 
     Attributes:
         name: as the user gave it.
-        columns: in which the texts stand.
+        columns: the columns that hold the texts.
+        n: words in a run.
+        origin: what identifies the file's content.
         texts: how many were read.
         short: how many of them have fewer than ``n`` words.
-        origin: what identifies the file's content.
     """
 
     name: str
@@ -100,7 +102,7 @@ class Evaluation:
             self._runs.setdefault(run, row)
 
     def match(self, fingerprint: Fingerprint) -> Match | None:
-        """Where it is; the fingerprint must be of the same ``n``."""
+        """Where a prompt stands in this file, or None. Its fingerprint must have the same ``n``."""
         if (row := self._whole.get(fingerprint.whole)) is not None:
             return Match(self.name, row, "whole")
         found = (self._runs[run] for run in fingerprint.runs if run in self._runs)
@@ -108,11 +110,11 @@ class Evaluation:
 
 
 def read_evaluation(name: str, n: int = NGRAM) -> Evaluation:
-    """The evaluation of ``FILE`` or ``FILE#column``, any source that the adapters read.
+    """Read an evaluation file, given as ``FILE`` or ``FILE#column``; any source that `readers` reads will do.
 
     Raises:
-        SourceError: it cannot be read, has no such column, or a row has no text: what is not read is
-            not found in the training set either.
+        SourceError: the file cannot be read, has no such column, or a row has no text. No row is skipped, because a
+            prompt that is not read would not be found in the training set.
     """
     source, column = _open(name)
     evaluation = None
@@ -142,7 +144,7 @@ def find(text: str, evaluations: Sequence[Evaluation]) -> list[Match]:
 
 
 def words_of(text: str) -> list[str]:
-    """A text without any is its own word, so that it is still found as a whole.
+    """The words of a text. A text without any is its own single word, so that it is still found as a whole.
 
     >>> words_of("Feed the DUCKS_2!"), words_of("?!")
     (['feed', 'the', 'ducks', '2'], ['?!'])
@@ -161,7 +163,7 @@ def asked(messages: list[Any]) -> str:
 
 
 def _hash(words: list[str]) -> int:
-    # Python's own hash differs between processes, and one run must remove what another did.
+    # Not Python's own hash: it differs between processes, and every run must remove the same rows.
     return int.from_bytes(digest(" ".join(words), 8), "big")
 
 
@@ -185,7 +187,7 @@ def _columns(first: Row, column: str | None) -> tuple[str, ...]:
 
 
 def _text(name: str, value: Any) -> str:
-    """The text of a value; empty for what a row need not have, as WildJailbreak's vanilla rows no attack."""
+    """The text of a value. It may be empty: WildJailbreak's vanilla rows, for example, have no adversarial text."""
     if value is None or value == "":
         return ""
     return asked(value) if isinstance(value, list) else text_of(name, value)

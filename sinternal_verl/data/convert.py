@@ -1,4 +1,4 @@
-"""From a source's rows to verl's RL parquet: each prompt once, each bad row with its reason."""
+"""Converts a source's rows to verl's RL parquet: it writes each prompt once and lists each bad row with its reason."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -22,8 +22,8 @@ class Result:
     """What became of a source's rows: ``read`` is ``written`` + ``duplicates`` + the bad ones.
 
     Attributes:
-        reader: how they were understood; None when no row could be read.
-        sources: good rows per ``data_source``.
+        reader: the reader that was chosen; None when no row could be read.
+        sources: number of good rows for each ``data_source``.
         saved: whether the target was written.
         bad: the first reasons, and how many there are.
     """
@@ -41,12 +41,12 @@ class Result:
 
 
 def convert(source: Source, out: Path, reader_of: ReaderOf, skip_bad: bool = False) -> Result:
-    """Write ``out``, and every bad row to ``<out>.rejected.jsonl``.
+    """Write ``out``, and list every bad row in ``<out>.rejected.jsonl``.
 
-    With bad rows ``out`` is written only if ``skip_bad``; otherwise it stays as it was.
+    If there are bad rows, ``out`` is written only with ``skip_bad``; otherwise it stays as it was.
 
     Raises:
-        SourceError: the source cannot be read, is of no known kind, or holds no rows.
+        SourceError: the source cannot be read, no adapter knows it, or it holds no rows.
     """
     result, seen = Result(), SeenPrompts()
     with Listing(rejected_path(out)) as rejected, RowWriter(out) as writer:

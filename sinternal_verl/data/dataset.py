@@ -1,12 +1,12 @@
-"""A build's rows rendered as they are read, so that an ablation needs no new file.
+"""Renders the rows of a verification build when verl loads them, so that an ablation needs no new file.
 
 For verl's SFT main:
 
     data.custom_cls.path=pkg://sinternal_verl.data.dataset data.custom_cls.name=VerificationDataset
     data.verification.specification=brief data.verification.target=judgment
 
-For its GRPO main, where the scorer ``verdict`` takes the rows; other files, of safety and math, stay as
-they are, so that the three can be mixed:
+For verl's GRPO main, where the scorer ``verdict`` scores the rows. Files of safety and math prompts may be given
+beside a build's and are left as they are:
 
     data.custom_cls.path=pkg://sinternal_verl.data.dataset data.custom_cls.name=VerificationRLDataset
 """
@@ -27,14 +27,15 @@ from sinternal_verl.scoring.critique import Critique
 
 RAW_COLUMNS = ("request", "answer", "critique", "verdict")
 SOURCE = "verification/{}"
-"""The ``data_source`` of a row, by its request's harm."""
+"""The ``data_source`` of a row; it names the request's label, harmful or benign."""
 
 
 class Renderer:
-    """``data.verification`` of a run: what a verifier reads of a row.
+    """Makes a row into the prompt that a verifier reads, by ``data.verification`` of the run.
 
     Raises:
-        SpecificationError, PromptError: as their words say.
+        SpecificationError: the specification cannot be read.
+        PromptError: the prompt file cannot be used.
     """
 
     def __init__(self, config: DictConfig) -> None:
@@ -44,7 +45,7 @@ class Renderer:
 
     @property
     def identity(self) -> str:
-        """Stands for all that decides what is rendered."""
+        """A digest of all that decides how a row is rendered."""
         return key_of(self._specification.text, self._prompt.template).hex()
 
     def __call__(self, row: dict[str, Any]) -> str:
@@ -52,7 +53,11 @@ class Renderer:
 
 
 class VerificationDataset(PromptCompletionDataset):
-    """Raw rows for SFT; ``data.verification.target`` and ``thinks`` decide the completion."""
+    """A build's rows for SFT; ``data.verification.target`` and ``.thinks`` decide the completion.
+
+    Raises:
+        ValueError: there is no such target; also as `PromptCompletionDataset`.
+    """
 
     columns: ClassVar[tuple[str, ...]] = RAW_COLUMNS
 
@@ -70,12 +75,13 @@ class VerificationDataset(PromptCompletionDataset):
 
 
 class VerificationRLDataset(RLHFDataset):
-    """Raw rows among others for GRPO: ``data_source`` is ``verification/<harm>``, the ground truth the verdict."""
+    """A build's rows for GRPO, beside other files. Their ``data_source`` is ``verification/<harm>`` and their ground
+    truth the verdict."""
 
     def _download(self, use_origin_parquet: bool = False) -> None:
         super()._download(use_origin_parquet)
         render = Renderer(self.config)
-        # verl reads files only: those rendered stand in its cache, under what decides their content.
+        # verl reads only files, so rendered rows go to a file in its cache, named by all that decides its content.
         self.data_files = [self._rendered(Path(file), render) if is_raw(file) else file for file in self.data_files]
 
     def _rendered(self, file: Path, render: Renderer) -> str:
@@ -89,7 +95,7 @@ class VerificationRLDataset(RLHFDataset):
 
 
 def is_raw(file: str) -> bool:
-    """Whether a file is of `sinternal-verl verify build`."""
+    """Whether `sinternal-verl verify build` wrote this file."""
     return str(file).endswith(".parquet") and {*RAW_COLUMNS, "harm", "sample"} <= set(pq.read_schema(file).names)
 
 

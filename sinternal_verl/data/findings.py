@@ -1,4 +1,4 @@
-"""What was found, bounded on the terminal and complete in a file."""
+"""Collects what is wrong with rows: the first few for the terminal, all of them for a file."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ MAX_SHOWN = 20
 
 
 class Findings:
-    """Counts lines and keeps the first few: a file can be wrong a million times over.
+    """Counts lines and keeps the first `MAX_SHOWN`, because a file may have a million bad rows.
 
     >>> findings = Findings()
     >>> for row in range(22):
@@ -35,10 +35,10 @@ class Findings:
 
 
 class Listing:
-    """Rows with what is wrong with them, each a line of JSON, in a file that exists only if there are any.
+    """Writes bad rows to a file, one line of JSON each. The file exists only if there is such a row.
 
-    Use as a context manager and call `finish` after the last row: an interrupted run leaves no file
-    that passes for all of them.
+    Use it as a context manager and call `finish` after the last row. Without `finish` nothing is published, so an
+    interrupted run leaves no incomplete file.
     """
 
     def __init__(self, target: Path) -> None:
@@ -55,7 +55,7 @@ class Listing:
         self._file.write(json.dumps(entry) + "\n")
 
     def finish(self) -> None:
-        """Publish the file; without rows, remove that of an earlier run, which is no longer true."""
+        """Publish the file. Without rows, remove the file of an earlier run, which would be out of date."""
         if self._file is None:
             self.target.unlink(missing_ok=True)
         else:

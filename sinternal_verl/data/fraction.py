@@ -1,4 +1,4 @@
-"""A fraction of a set, chosen by a seed and each text alone: neither order nor shards change it."""
+"""A fraction of a set. Only the seed and the texts decide it, so neither order nor shards change it."""
 
 import math
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from sinternal_verl.hashing import key_of
 
 
 def rank_of(text: str, seed: int) -> bytes:
-    """A place among all texts that hangs on the seed alone."""
+    """The text's place among all texts in a random order; the order depends only on the seed."""
     return key_of("fraction", seed, text)
 
 
 def highest_rank(ranks: Iterable[bytes], fraction: float) -> bytes | None:
-    """Of the fraction that comes first, at least one of them; None where there is none."""
+    """The highest rank that the fraction keeps, so that texts up to it are kept: at least one; None without ranks."""
     ordered = sorted(ranks)
     return ordered[max(math.floor(fraction * len(ordered)), 1) - 1] if ordered else None

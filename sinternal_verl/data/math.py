@@ -1,12 +1,12 @@
-r"""Math sets as verl wants them: what is the problem, what its ground truth, what its index.
+r"""Makes rows of math sets into rows for verl: finds the problem, its ground truth and its index.
 
 >>> row = {"problem": "What is $1+1$?", "answer": 2, "unique_id": "test/1"}
 >>> made = MathReader(row).read(row, number=1)
 >>> made["prompt"][0]["content"], made["reward_model"]["ground_truth"], made["extra_info"]["index"]
 ('What is $1+1$?\nPlease reason step by step, and put your final answer within \\boxed{}.', '2', 'test/1')
 
-A file is known by the columns of its first row: MATH-500, AIME 2024, DAPO-Math-17k in verl's own
-schema, or any with a problem (or question) and an answer.
+The columns of the first row tell which set a file is: MATH-500, AIME 2024, DAPO-Math-17k in verl's own
+schema, or any set with a problem (or question) and an answer.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from sinternal_verl.data.adapter import Adapter, Labels, Reader, Row, RowError, 
 from sinternal_verl.data.schema import rl_row
 
 INSTRUCTION = r"Please reason step by step, and put your final answer within \boxed{}."
-"""As DeepSeek-R1's usage recommendations word it."""
+"""The wording of DeepSeek-R1's usage recommendations."""
 
 DAPO_PREFIX = (
     "Solve the following math problem step by step. The last line of your response should be of the form "
@@ -30,7 +30,7 @@ class MathAdapter(Adapter):
     """One kind of math file.
 
     Attributes:
-        problem: the problem's text of a row.
+        problem: returns the text of a row's problem.
         answer: column of the ground truth.
     """
 
@@ -44,7 +44,7 @@ def ask(problem: str) -> str:
 
 
 def bare(prompt: str) -> str:
-    """The problem of a prompt, less our instruction or DAPO's: what tells two problems apart.
+    """A prompt's problem without our instruction or DAPO's; two prompts with the same problem become equal.
 
     >>> bare(ask("1+1?")), bare("1+1?")
     ('1+1?', '1+1?')
@@ -53,7 +53,7 @@ def bare(prompt: str) -> str:
 
 
 def _is_aime_2024(row: Row) -> bool:
-    """Other years' files have the same columns."""
+    """Whether it is AIME 2024; the files of other years have the same columns."""
     return has("id", "problem", "answer", "url")(row) and "2024_AIME" in str(row["url"])
 
 
@@ -87,7 +87,7 @@ WANTED = "problem (or question) and answer, or DAPO's prompt and reward_model"
 
 
 class MathReader(Reader):
-    """Reads the rows of one math set; arguments and errors as of `Reader`."""
+    """Reads the rows of one math set; arguments and errors are those of `Reader`."""
 
     name_option = "--data-source"
 

@@ -1,14 +1,14 @@
-"""One training file from parts of others: decontaminated, sampled and shuffled with a seed.
+"""Makes one training file from parts of others: decontaminated, sampled and shuffled with a seed.
 
-Every row of every part is looked at before any is drawn, so that what can be drawn depends on the files
-alone and what is drawn on the seed besides:
+Every row of every part is read before any is drawn. So only the files decide which rows can be drawn, and the seed
+decides which of them are:
 
 1. A part's pattern takes rows by their ``data_source``.
 2. A row whose prompt stands in an evaluation file is left out (`contamination`).
-3. A row whose prompt came before is left out, in an earlier part or in this one: the order of the parts
-   says which label is trusted, and labels that contradict are counted.
-4. Two prompts with one index in one data source are an error: by it, seeded sampling and the curves
-   tell rows apart, and a new number would no longer lead to the row in its source.
+3. A row whose prompt came before, in this part or an earlier one, is left out. So the order of the parts decides
+   which label is trusted; labels that contradict it are counted.
+4. Two prompts with one index in one data source are an error, because seeded sampling tells rows apart by it. They
+   get no new index, because that would no longer lead to the row in its source.
 """
 
 import random
@@ -36,16 +36,16 @@ INDEX = "extra_info.index"
 
 
 class MixError(ValueError):
-    """Parts that cannot be mixed as they were asked for."""
+    """The parts cannot be mixed as asked."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows to take of one file.
+    """Rows to take from one file.
 
     Attributes:
-        pattern: of data sources, as a scorer's: ``*``, ``?`` and ``[…]`` match as in file names.
-        count: how many; None for all.
+        pattern: pattern of data sources, as a scorer's: ``*``, ``?`` and ``[…]`` match as in file names.
+        count: how many rows; None for all.
     """
 
     file: str
@@ -56,8 +56,8 @@ class Part:
     def parse(cls, text: str) -> "Part":
         """The part of ``FILE=COUNT`` or ``FILE:PATTERN=COUNT``.
 
-        The count stands behind the last ``=`` and the pattern behind the last ``:``, unless there is a
-        file of the whole name: then the ``:`` is its own.
+        The count stands after the last ``=`` and the pattern after the last ``:``. Where a file has the whole name,
+        the ``:`` is part of it.
 
         >>> Part.parse("a=b.parquet:safety/harmful/*=1500")
         Part(file='a=b.parquet', pattern='safety/harmful/*', count=1500)
@@ -85,7 +85,7 @@ class Tally:
         contaminated: rows found in any evaluation file.
         found: contaminated rows per evaluation file; a row may be in several.
         repeated: rows whose prompt came before.
-        contradicted: how many of those with another ground truth.
+        contradicted: how many of those have another ground truth.
         taken: rows in the mix.
     """
 
@@ -100,7 +100,12 @@ class Tally:
 
 @dataclass(frozen=True)
 class Mixed:
-    """What was mixed: of each part, and rows per ``data_source``."""
+    """What was mixed.
+
+    Attributes:
+        tallies: what became of each part's rows.
+        sources: number of rows for each ``data_source``.
+    """
 
     tallies: list[Tally]
     sources: dict[str, int]
@@ -109,10 +114,10 @@ class Mixed:
 def mix(parts: Sequence[Part], out: Path, evaluations: Sequence[Evaluation] = (), seed: int = 1) -> Mixed:
     """Write ``out``, and the contaminated rows to ``<out>.contaminated.jsonl`` (without their texts).
 
-    The parts are held in memory as Arrow holds them, about as large as their texts.
+    Memory holds all parts as Arrow tables, which are about as large as their texts.
 
     Raises:
-        MixError: a part is no file of ours, takes nothing, is too small, or shares an index with another.
+        MixError: a part is no file of ours, matches no row, is too small, or shares an index with another.
     """
     tallies = [Tally(part) for part in parts]
     tables = [_read(part) for part in parts]
@@ -159,13 +164,13 @@ def _rows(table: pa.Table) -> Iterator[tuple[int, Row]]:
 
 
 def _shuffled(items: Sequence[int], seed: str) -> list[int]:
-    """In an order by the seed; of `random`, only `random()` stays the same over Python's versions."""
+    """The items in an order that the seed decides. Only `random()` is the same in all versions of Python."""
     rng = random.Random(seed)
     return sorted(items, key=lambda _: rng.random())
 
 
 class _Sieve:
-    """Says which rows may be drawn; of every prompt and index seen it keeps digests."""
+    """Decides which rows may be drawn; it keeps only digests of the prompts and indices it has seen."""
 
     def __init__(self, evaluations: Sequence[Evaluation], listing: Listing) -> None:
         self._evaluations, self._listing = evaluations, listing

@@ -1,9 +1,9 @@
-"""Rows of a file or of a Hugging Face dataset, one after the other, with the number a user finds them by.
+"""Reads the rows of a file or of a Hugging Face dataset, one after the other, each with a number that finds it.
 
-JSON lines count from 1 as an editor does; CSV and TSV records from 1 after the header, since a field may
-span lines; parquet and hub rows from 0 as pandas and datasets do, the objects of a JSON array too. A row
-that cannot be read is an `Unreadable` in its place, so that the rows after it are still seen; a *file*
-that cannot be read on ends in a `SourceError`.
+JSON lines count from 1, as an editor does. CSV and TSV records count from 1 after the header, since a field may
+span lines. Parquet and hub rows count from 0, as pandas and datasets do, and so do the objects of a JSON array. An
+`Unreadable` stands in the place of a row that cannot be read, and the rows after it still follow. A *file* that
+cannot be read to its end raises a `SourceError`.
 """
 
 import csv
@@ -27,16 +27,16 @@ FROM_ZERO = "row {} (from 0)"
 BATCH = 1_000
 """Parquet rows in memory at once."""
 ARRAY_LIMIT = 256 << 20
-"""Bytes of JSON, unpacked, up to which an array is read: it is held whole, several times that in objects."""
+"""The largest JSON array that is read, in unpacked bytes. It is held whole, and its objects take several times that."""
 
 
 class SourceError(ValueError):
-    """A source that cannot be read, as a whole or from some row on."""
+    """The source cannot be read, or not beyond some row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands for a row that is none."""
+    """Stands for a row that cannot be read, and says why."""
 
     reason: str
 
@@ -52,7 +52,7 @@ class Source:
         name: the path or hub id as the user gave it.
         place: what a row's number counts, with ``{}`` for the number.
         rows: reads the source from its beginning, each call anew.
-        origin: what identifies its content, for the provenance; takes a pass over a file.
+        origin: returns what identifies its content, for the provenance; it reads a file once.
     """
 
     name: str
@@ -61,13 +61,13 @@ class Source:
     origin: Callable[[], dict[str, Any]]
 
     def where(self, number: int) -> str:
-        """Names a row, e.g. ``math.jsonl, line 3``."""
+        """The name of a row, such as ``math.jsonl, line 3``."""
         return f"{self.name}, {self.place.format(number)}"
 
 
 @dataclass(frozen=True)
 class Hub:
-    """Which part of a hub dataset; None leaves it to the hub where there is only one."""
+    """Which part of a hub dataset is read; None takes the only one, or the hub's default."""
 
     config: str | None = None
     split: str | None = None
@@ -77,10 +77,10 @@ class Hub:
 def open_source(name: str, hub: Hub | None = None) -> Source:
     """The source of a path (``.jsonl``, ``.json``, ``.csv``, ``.tsv``, each also ``.gz``, or ``.parquet``) or hub id.
 
-    A ``.json`` file may hold an array of objects instead of lines; its first character tells.
+    A ``.json`` file may hold an array of objects instead of lines; its first character tells which.
 
     Raises:
-        SourceError: there is no such file and it is no hub id, or it is of another kind.
+        SourceError: the name is neither a file nor a hub id, or the file is of another kind.
     """
     hub, path = hub or Hub(), Path(name).expanduser()
     kind = next((kind for kind in _KINDS if path.name.lower().endswith(kind.endings)), None)
@@ -101,16 +101,16 @@ def open_source(name: str, hub: Hub | None = None) -> Source:
 
 
 def read_parquet(name: str, columns: list[str]) -> Rows:
-    """The rows of a parquet file with these columns alone, a struct's field by its dotted name.
+    """The rows of a parquet file, with only these columns; a struct's field is named with dots.
 
     Raises:
-        SourceError: while the rows are read, as of any source.
+        SourceError: the file cannot be read; it is raised while the rows are read.
     """
     return _guard(name, FROM_ZERO, partial(_parquet_rows, columns=columns), Path(name).expanduser())
 
 
 def _guard(name: str, place: str, read: Callable[[Path], Rows], path: Path) -> Rows:
-    """Turn what ends a file early into a `SourceError` that says how far it was read."""
+    """Turn an error that ends a file early into a `SourceError` that says how far the file was read."""
     number = None
     try:
         for number, row in read(path):
@@ -125,7 +125,7 @@ def _open(path: Path, mode: str, **options: Any) -> IO[Any]:
 
 
 def _json_lines(path: Path) -> Rows:
-    """Blank lines hold no row. Lines are split before they are decoded: one bad byte spoils one row."""
+    """A row for each line that is not blank. Lines are split before they are decoded: a bad byte spoils one row."""
     with _open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
@@ -133,7 +133,8 @@ def _json_lines(path: Path) -> Rows:
 
 
 def _json_row(line: bytes) -> dict[str, Any] | Unreadable:
-    """
+    """The object of one line.
+
     >>> _json_row(b'{"answer": 33}')
     {'answer': 33}
     >>> _json_row(b'["33"]').reason
@@ -159,7 +160,7 @@ def _is_array(path: Path) -> bool:
         with _open(path, "rb") as file:
             return file.read(1024).removeprefix(BOM).lstrip().startswith(b"[")
     except (OSError, EOFError, zlib.error):
-        return False  # whatever it is, reading its lines will say what is wrong
+        return False  # reading its lines will say what is wrong with it
 
 
 def _json_array(path: Path) -> Rows:
@@ -178,7 +179,7 @@ def _json_array(path: Path) -> Rows:
 
 
 def _csv_records(path: Path, delimiter: str = ",") -> Rows:
-    """Strict, since the lenient reader takes a quote that never closes for a field up to the end."""
+    """The reader is strict: a lenient one would take all text after an unclosed quote for one field."""
     with _open(path, "rt", encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         header = next(reader, [])
@@ -231,8 +232,7 @@ def _hub_rows(name: str, hub: Hub) -> Rows:
             yield number, row
     except SourceError:
         raise
-    # Its libraries raise their own errors, the file readers' and the network's: what each says is what
-    # the user has to see.
+    # The hub's libraries raise errors of their own, of file readers and of the network. The user must see each.
     except Exception as error:
         where = "from the hub" if number is None else f"after row {number}"
         step = "check the id, the network and `hf auth login`, or give a file"

@@ -1,32 +1,32 @@
-"""Safety sets as verl wants them: the plain request as prompt, and whether it is harmful or benign.
+"""Makes rows of safety sets into rows for verl: the plain request becomes the prompt, its label the ground truth.
 
 >>> row = {"prompt": "May I feed the ducks?", "label": "benign"}
 >>> made = SafetyReader(row).read(row, number=1)
 >>> made["data_source"], made["reward_model"]
 ('safety/benign/plain', {'style': 'guard', 'ground_truth': 'benign'})
 
-The label stands in the ``data_source``, so a scorer's pattern (``safety/benign/*``) takes one kind, and
-every curve per source is split by it; and in the ground truth. A file is known by the columns of its
-first row. What each set calls its prompt and its label:
+The label, harmful or benign, is also part of the ``data_source``: so a scorer's pattern (``safety/benign/*``) can
+take one kind, and the curves per source are split by it. The columns of the first row tell which set a file is.
+Columns of the prompt and the label in each set:
 
-WildJailbreak train: ``data_type`` is vanilla_ or adversarial_, harmful or benign, and says too in which
-column the prompt is: an adversarial row also holds the vanilla request it was made of. The file is
-separated by tabs; as CSV it would be one column.
+WildJailbreak train: ``data_type`` is vanilla or adversarial, then harmful or benign. It also tells which column
+holds the prompt, because an adversarial row has the vanilla request, too, from which it was made. The file is
+separated by tabs; read as CSV it would have one column.
 
 STAR-1: ``question``; all are harmful. No column says so, and STAR-41K has the same columns.
 
-SafeChain: ``instruction``; ``label`` is of the prompt, in WildJailbreak's words.
+SafeChain: ``instruction``; ``label`` is the prompt's, in WildJailbreak's words.
 
 BeaverTails, PKU-SafeRLHF: ``is_safe`` and ``is_response_0_safe``, ``is_response_1_safe`` judge a
-*response*, and nothing judges the prompt. Ours: a prompt is harmful if any response to it in this file is
-unsafe. So the file is read twice, and of the rows of one prompt the first is written.
+*response*, and nothing judges the prompt. Our rule: a prompt is harmful if any response to it in this file is
+unsafe. So the file is read twice, and the first of a prompt's rows is written.
 
-WildGuardMix: ``prompt_harm_label``, harmful or unharmful; it is null in some rows, which are bad ones.
+WildGuardMix: ``prompt_harm_label``, harmful or unharmful; some rows have null there and count as bad.
 
 XSTest: ``label``; safe is benign, unsafe (the contrasts) is harmful. It is an evaluation set.
 
-Any other: ``prompt``, ``question`` or ``instruction``, and ``label``, harmful or benign, unless the
-user says what all of its rows are.
+Any other: ``prompt``, ``question`` or ``instruction``, and ``label``, harmful or benign. Without that column the
+user must say what all rows are.
 """
 
 from collections.abc import Callable
@@ -54,10 +54,10 @@ class SafetyAdapter(Adapter):
     """One kind of safety file.
 
     Attributes:
-        prompt: the request of a row.
-        harm: its label; None where no column says it.
-        assumed: what the rows of a file without a label are, unless the user says otherwise.
-        by_response: `harm` judges one row's responses, and any harmful row makes its prompt harmful.
+        prompt: returns a row's request.
+        harm: returns a row's label; None where no column says it.
+        assumed: the label of all rows of a file without labels, unless the user gives another.
+        by_response: `harm` judges a row's responses, and any harmful row makes its prompt harmful.
     """
 
     prompt: Callable[[Row], str]
@@ -67,30 +67,31 @@ class SafetyAdapter(Adapter):
 
 
 def _word(name: str, value: Any, words: dict[str, T]) -> T:
-    """
+    """What a column's word stands for.
+
     >>> _word("label", "unsafe", SAFE)
     'harmful'
     """
     word = text_of(name, value)
     if word not in words:
-        # Something longer may be a prompt in the wrong column, which no message may hold.
+        # A longer text may be a prompt in the wrong column, and no message may show a prompt.
         shown = repr(word) if len(word) <= 30 and " " not in word else f"a text of {len(word)} characters"
         raise RowError(f"{name} is {shown}, not one of {', '.join(words)}")
     return words[word]
 
 
 def in_words(name: str, words: dict[str, Harm]) -> Callable[[Row], Harm]:
-    """The label in a column that holds these words."""
+    """A function that reads the label from a column with these words."""
     return lambda row: _word(name, row.get(name), words)
 
 
 def _by_flags(*names: str) -> Callable[[Row], Harm]:
-    """Benign if all of these columns, each whether a response is safe, are true; a CSV file has them as words."""
+    """A function that returns benign if these columns all say that a response is safe; in CSV they are words."""
 
     def is_safe(name: str, value: Any) -> bool:
         return value if isinstance(value, bool) else _word(name, value, FLAGS)
 
-    # A list, so that every flag is read: a bad one behind an unsafe one is still a bad row.
+    # A list, so that every flag is read: a bad flag after an unsafe one still makes a bad row.
     return lambda row: "benign" if all([is_safe(name, row.get(name)) for name in names]) else "harmful"
 
 
@@ -159,11 +160,14 @@ WANTED = "those of a known set, or prompt (or question, or instruction) and labe
 
 
 class SafetyReader(Reader):
-    """Reads the rows of one safety set; other arguments and errors as of `Reader`.
+    """Reads the rows of one safety set; other arguments and errors are those of `Reader`.
 
     Args:
-        rows: reads the source from its beginning, for labels that take more than one row.
-        harm: what all rows are, of a file that does not say it.
+        harm: the label of all rows, for a file that has none.
+        rows: reads the source from its beginning, for labels that depend on several rows.
+
+    Raises:
+        RowError: also where ``harm`` is given for a file with labels, or missing for a file without.
     """
 
     def __init__(
@@ -204,7 +208,7 @@ class SafetyReader(Reader):
         return [*super().notes(written), *([assumed] if self._is_assumed else [])]
 
     def _find_harmful(self, rows: Rows) -> set[bytes]:
-        """Digests of the prompts that any row makes harmful. Bad rows are named when they are read again."""
+        """Digests of the prompts that some row makes harmful. Bad rows are skipped here and reported by `read`."""
         harmful = set()
         for _, row in rows:
             try:

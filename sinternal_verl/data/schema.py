@@ -1,6 +1,6 @@
 """The one schema of our RL files, and a writer that leaves a whole file or none.
 
-verl concatenates its data files, and a column whose type differs between two of them fails at load.
+verl concatenates its data files, and loading fails where a column has different types in two of them.
 So every file that this package writes for verl's RL main has `RL_SCHEMA`: ground truth and index are
 always strings, and no column is missing or null.
 """
@@ -26,7 +26,7 @@ RL_SCHEMA = pa.schema(
 )
 
 PROVENANCE = "sinternal_verl"
-"""Key of the parquet file's metadata under which the origin of its rows stands, as JSON."""
+"""Key in the parquet file's metadata; its value is the origin of the rows, as JSON."""
 
 ROW_GROUP = 10_000
 
@@ -52,20 +52,20 @@ def rl_row(
         "prompt": [{"role": "user", "content": content}],
         "ability": ability,
         "reward_model": {"style": style, "ground_truth": ground_truth},
-        # The prompt once more: verl's own reward managers give a function no more than this.
+        # The prompt once more, because verl's own reward managers hand a function no other copy of it.
         "extra_info": {"index": index, "split": split, "question": content},
     }
 
 
 class PartialFile:
-    """A file beside ``target`` that takes its place when it is published, and is removed otherwise.
+    """A file beside ``target`` that replaces it when it is published, and is removed otherwise.
 
-    So a run that fails or is interrupted leaves at the target what was there before.
+    So a run that fails or is interrupted leaves the target as it was.
     """
 
     def __init__(self, target: Path) -> None:
         self.target = target
-        # No `tempfile`: its files are readable by their owner alone, and would stay so.
+        # Not `tempfile`: only their owner could read its files, also after they are published.
         self.path = target.with_name(f".{target.name}.{os.getpid()}.partial")
 
     def publish(self) -> None:
@@ -79,7 +79,7 @@ class PartialFile:
 class RowWriter:
     """Streams rows to a parquet file, which appears at ``target`` when `finish` is called.
 
-    Use as a context manager; leaving it without `finish`, by an exception or not, writes nothing.
+    Use it as a context manager. Without `finish` the target stays as it was.
     """
 
     def __init__(self, target: Path, schema: pa.Schema = RL_SCHEMA) -> None:
@@ -120,7 +120,7 @@ class RowWriter:
 
 
 def write_rl_rows(target: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write a file whose rows are there already, without provenance."""
+    """Write all these rows to a file, without provenance."""
     with RowWriter(target) as writer:
         for row in rows:
             writer.add(row)
@@ -128,6 +128,6 @@ def write_rl_rows(target: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_provenance(file: Path) -> dict[str, Any] | None:
-    """What `RowWriter.finish` was given, or None for a file of another origin."""
+    """The provenance that `RowWriter.finish` was given; None where the file has none."""
     text = (pq.read_metadata(file).metadata or {}).get(PROVENANCE.encode())
     return json.loads(text) if text else None

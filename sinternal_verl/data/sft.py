@@ -1,9 +1,9 @@
 """An SFT dataset for verl whose loss covers the *whole* completion, thought included.
 
-verl's own dataset renders assistant turns through the chat template, and R1-style templates drop
-the thought from them, so the loss would cover the answer alone. Here the prompt is rendered with its
-generation prompt and the raw completion follows as it is, less an opening ``<think>`` where the
-generation prompt has opened it already. The prompt's text never becomes control tokens.
+verl's own dataset renders assistant turns through the chat template. R1-style templates drop the thought
+from them, so the loss would cover only the answer. Here the prompt is rendered with its generation prompt,
+and the raw completion follows unchanged; only an opening ``<think>`` is left out where the generation prompt
+ends with one already. The prompt's text never becomes control tokens.
 
 Use: ``data.custom_cls.path=pkg://sinternal_verl.data.sft data.custom_cls.name=PromptCompletionDataset``.
 """
@@ -31,7 +31,7 @@ class RowsTooLong(ValueError):
     """Rows have more tokens than ``data.max_length``.
 
     Attributes:
-        overlong: which, and how many.
+        overlong: which rows, and how many.
         next_step: what the user can change.
     """
 
@@ -44,21 +44,22 @@ class RowsTooLong(ValueError):
 class PromptCompletionDataset(Dataset):
     """Rows of ``prompt`` (list of ``{role, content}``) and ``completion`` (str, raw text).
 
-    Each item holds 1-D int64 tensors of one length T: ``input_ids``, ``position_ids`` and
-    ``loss_mask``, the mask 0 on the prompt and 1 on the completion and its end token. verl collates
+    Each item holds three 1-D int64 tensors of one length T: ``input_ids``, ``position_ids`` and
+    ``loss_mask``. The mask is 0 on the prompt and 1 on the completion and its end token. verl collates
     them unpadded (``data.pad_mode=no_padding``, its default). All rows are encoded when the dataset is
     made, before verl loads a model; a token takes four bytes.
 
     Args:
-        within_s: for a check: encode the longest rows alone, as many as so many seconds allow.
+        max_samples: read only the first rows, so many; -1 reads all.
+        within_s: for a check: encode the longest rows first, and stop after so many seconds.
 
     Attributes:
-        rows: how many there are; ``len`` is how many are encoded.
-        cut: how many lost their end under ``right``.
+        rows: how many rows there are; ``len`` is how many are encoded.
+        cut: how many rows are longer than ``data.max_length`` and lost their end.
 
     Raises:
         ValueError: ``data.truncation`` is neither ``error`` nor ``right``, or a file lacks a column.
-        RowsTooLong: under ``error``.
+        RowsTooLong: rows are longer than ``data.max_length``, and ``data.truncation`` is ``error``.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("prompt", "completion")
@@ -84,7 +85,7 @@ class PromptCompletionDataset(Dataset):
             random.Random(config.seed).shuffle(rows)
         self.rows, overlong = len(rows), Findings()
         if within_s is not None:
-            # Characters tell well enough which rows have the most tokens.
+            # The number of characters tells well enough which rows have the most tokens.
             rows.sort(key=lambda row: sum(len(str(value)) for value in row[1].values()), reverse=True)
             rows = _until(started + within_s, rows)
         self._items = [self._encode(where, *self.render(row), overlong) for where, row in rows]
@@ -122,7 +123,7 @@ class PromptCompletionDataset(Dataset):
     ) -> tuple[np.ndarray, int]:
         """Token ids, and how many of them are the prompt's."""
         prompt_ids = self._encoder.encode_prompt(messages)
-        # A template that has opened the thought must not see it opened twice.
+        # Where the template has opened the thought, the completion must not open it again.
         if completion.startswith(THINK) and self._tokenizer.decode(prompt_ids[-8:]).rstrip().endswith(THINK):
             completion = completion.removeprefix(THINK).lstrip("\n")
         completion_ids = self._tokenizer.encode(completion, add_special_tokens=False)
@@ -133,7 +134,7 @@ class PromptCompletionDataset(Dataset):
 
 
 def _until(deadline: float, rows: list[Any]) -> Iterator[Any]:
-    """At least one of the rows, and no more once the clock has passed the deadline."""
+    """The rows until the clock (`time.monotonic`) passes the deadline, but at least one."""
     for number, row in enumerate(rows):
         if number and time.monotonic() > deadline:
             return

@@ -1,7 +1,7 @@
-"""A safety specification: the rules that answers are held against, as a file.
+"""A safety specification: a file with the rules that a verifier applies to answers.
 
-YAML with ``title``, ``version``, and ``categories``, a list of ``{name, rules}``; ``preamble`` may come
-before them. Those shipped stand in ``specifications/`` and have the file's name.
+It is YAML with ``title``, ``version`` and ``categories``, a list of ``{name, rules}``; ``preamble`` is optional.
+The folder ``specifications/`` has those that are shipped; a specification's name is its file's.
 
 >>> rules = load_specification("brief")
 >>> rules.title, rules.version, len(rules.categories)
@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).parent / "specifications"
 
 
 class SpecificationError(ValueError):
-    """No specification of that name, or a file that is none; the message says what to do."""
+    """There is no such specification, or the file is none; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Specification:
     """The rules, and what identifies them.
 
     Attributes:
-        name: as the user gave it.
-        categories: names, in the file's order.
-        text: as a verifier reads it.
-        sha256: of the text.
+        name: the name or path that the user gave.
+        categories: their names, in the file's order.
+        text: the rules as a verifier reads them.
+        sha256: digest of the text.
     """
 
     name: str
@@ -49,10 +49,10 @@ class Specification:
 
 
 def load_specification(name: str) -> Specification:
-    """The specification of a name that is shipped, or of a path.
+    """Load a specification by the name of a shipped one, or by a path.
 
     Raises:
-        SpecificationError: as its words say.
+        SpecificationError: there is no such file, or it is no specification.
     """
     path = SHIPPED / f"{name}.yaml"
     if "/" in name or name.endswith((".yaml", ".yml")):

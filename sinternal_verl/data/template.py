@@ -1,7 +1,7 @@
-r"""What a verifier reads, and what it is to write. The expert and the model read the same prompt.
+r"""The prompt that a verifier reads, and the completion that the model learns. Expert and model read the same prompt.
 
-A verifier sees the specification, the request and the *answer* to it; never the thought that led there.
-What it is trained to write, its completion, depends on the target:
+A verifier sees the specification, the request and the *answer* to it; it never sees the thought before the answer.
+The completion depends on the target:
 
 >>> critique = Critique("It lends the lamp, which the first rule forbids.", "unsafe")
 >>> completion(critique, "critique+judgment", thinks=True)
@@ -49,14 +49,14 @@ _FIELD = re.compile("|".join(rf"\{{{name}\}}" for name in _FIELDS))
 
 
 class PromptError(ValueError):
-    """A prompt file that cannot be used."""
+    """A prompt file cannot be used."""
 
 
 @dataclass(frozen=True)
 class VerificationPrompt:
     """A template with ``{specification}``, ``{request}`` and ``{answer}``, each once or more.
 
-    Braces in what is filled in stay as they are:
+    Braces in the texts that are filled in stay as they are:
 
     >>> prompt = VerificationPrompt("{specification}|{request}|{answer}")
     >>> prompt.fill("Rules", "Say {answer}", "{request}!")
@@ -71,7 +71,11 @@ class VerificationPrompt:
 
     @classmethod
     def load(cls, path: str | None) -> "VerificationPrompt":
-        """From a text file; None is the one shipped."""
+        """Load a prompt from a text file; None gives the default.
+
+        Raises:
+            PromptError: the file cannot be read, or lacks a field.
+        """
         if path is None:
             return cls()
         try:
@@ -85,10 +89,10 @@ class VerificationPrompt:
 
 
 def completion(critique: Critique, target: Target, thinks: bool) -> str:
-    """What the model is to write: the critique as its thought, the verdict as its answer.
+    """The text that the model learns to write: the critique as its thought, the verdict as its answer.
 
-    An opening ``<think>`` stands there for all models that think; `PromptCompletionDataset` leaves it out
-    where the template has opened the thought already.
+    For all models that think it begins with ``<think>``; `PromptCompletionDataset` leaves that out where the
+    chat template has opened the thought already.
     """
     line = VERDICT_LINE.format(critique.verdict)
     text = "" if target == "judgment" else critique.text
