@@ -1,31 +1,31 @@
-"""Every check of a configuration, made before a model loads: by `sinternal-verl doctor` and by the
-start of each run alike.
+"""Every check of a configuration, made before a model loads. `sinternal-verl doctor` and the start of each
+run make the same checks.
 
 ``problem``       what a check returns (a problem or a note), and the report
 ``installation``  is the plugin active in this environment?
-``versions``      are Python, CUDA and the packages those that were tried?
-``values``        are numbers numbers, and names known?
-``keys``          missing values, dead legacy keys
+``versions``      were this Python, this CUDA and these packages tried?
+``values``        are numbers valid, and are names known to verl?
+``keys``          are values missing, and are keys set that verl ignores?
 ``imports``       can the user's own code be imported?
 ``scorers``       can every sample be scored?
-``guard``         can the guard be had, and is it one?
-``reward``        is the reward function or manager importable?
-``data``          are the files readable, of the right schema, and enough?
-``rows``          does every row of a file have a scorer, and what it needs?
-``lengths``       do the rows of an SFT dataset fit?
+``guard``         can the guard start or be reached, and is its model a guard?
+``reward``        can the reward function and the reward manager be imported?
+``data``          can the files be read, and do they have the right schema and enough rows?
+``rows``          does every row of a file have a scorer, and what the scorer needs?
+``lengths``       do the rows of an SFT dataset fit ``data.max_length``?
 ``model``         is the model there, and do the lengths fit it?
-``pretrained``    what a model's own files say, without the network
-``flash_attn``    is flash-attn there, where it is asked for?
+``pretrained``    reads a model's own files, without the network
+``flash_attn``    is flash-attn installed where it is asked for?
 ``agent_loop``    can the agent loop render this model's prompts?
-``tokenizer``     does the tokenizer do as its own file says?
+``tokenizer``     does the tokenizer agree with its own ``tokenizer.json``?
 ``batches``       do the batch sizes divide?
-``resources``     are there enough GPUs, with the guard's share, here or on an existing Ray cluster?
+``resources``     are there enough GPUs, here or on an existing Ray cluster, also for the guard?
 ``machine``       the cards and the memory of this machine
-``memory``        what a run needs of each card and of the host, reckoned
-``fits``          do the cards and the host have that?
-``placement``     which GPUs train, which are the guard's, and the words for another machine
+``memory``        calculates what a run needs of each card and of the host
+``fits``          do the cards and the host have that memory?
+``placement``     which GPUs train and which are the guard's, and what to type on another machine
 ``checkpoints``   does the checkpoint folder belong to this configuration?
-``user_checks``   does it pass the user's own checks?
+``user_checks``   does the configuration pass the user's own checks?
 ``checks``        the list of all of them, for verl's GRPO and SFT mains
 ``callback``      the Hydra callback of our recipes, which runs the list at the start of a run
 """

@@ -1,5 +1,5 @@
 """Can the agent loop render this model's prompts? verl's own loops choose the code that joins turns by the model's
-architecture and fail with the first rollout where the tokenizer lacks a token of it. (verl 0.9.1, #7637)"""
+architecture. Where the tokenizer lacks a token that this code needs, the first rollout fails. (verl 0.9.1, #7637)"""
 
 from collections.abc import Iterator
 
@@ -11,13 +11,13 @@ from sinternal_verl.doctor.problem import Problem
 
 KEY = "actor_rollout_ref.rollout.agent.default_agent_loop"
 OURS = "sinternal_single_turn"
-"""It chooses by the tokenizer (`sinternal_verl.training.agent_loop`)."""
+"""Our loop, which chooses by the tokenizer (`sinternal_verl.training.agent_loop`)."""
 
 VERLS = ("single_turn_agent", "tool_agent")
 
 
 def check_agent_loop(config: DictConfig) -> Iterator[Problem]:
-    """verl's own loops with a model that is on this machine."""
+    """Check verl's own loops with a model that is on this machine."""
     loop, path = get(config, KEY, VERLS[0]), get(config, "actor_rollout_ref.model.path")
     tokenizer_path = get(config, "actor_rollout_ref.model.tokenizer_path") or path
     if loop not in VERLS or not path or "://" in path or "://" in tokenizer_path:
@@ -33,7 +33,7 @@ def check_agent_loop(config: DictConfig) -> Iterator[Problem]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(settings.parent, trust_remote_code=trust, local_files_only=True)
     except (OSError, ValueError):
-        return  # no tokenizer, which is said where the folder is looked at
+        return  # no tokenizer; `model` reports it
     try:
         create_continuous_token_builder(tokenizer, hf_model_type=model.model_type)
     except ValueError as error:

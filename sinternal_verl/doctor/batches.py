@@ -1,4 +1,4 @@
-"""Do the batch sizes divide? verl pads or fails after the first rollout."""
+"""Do the batch sizes divide? Where they do not, verl pads the batch or fails, after the first rollout."""
 
 import math
 import os
@@ -11,7 +11,7 @@ from sinternal_verl.doctor.problem import Problem
 
 
 def check_batches(config: DictConfig) -> Iterator[Problem]:
-    """Batch, mini-batch and micro-batch sizes against the number of training processes."""
+    """Check batch, mini-batch and micro-batch sizes against the number of training processes."""
     yield from (_grpo if is_ppo(config) else _sft)(config)
 
 

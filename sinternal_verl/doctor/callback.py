@@ -1,5 +1,5 @@
-"""The Hydra callback of our recipes: verl's own mains run the checks before they do anything else, and
-say at their end how they ended."""
+"""The Hydra callback of our recipes. With it verl's own mains run the checks before they do anything else, and
+report at their end how the run ended."""
 
 import os
 import sys
@@ -27,19 +27,19 @@ from sinternal_verl.training.metrics_file import METRICS_FILE
 
 EXIT_CODE = 2
 SHORT_EXIT_CODE = 1
-"""Of a run that ended without an error, before its last step."""
+"""The exit code of a run that ended without an error, but before its last step."""
 
 REPORT_WAIT_S = 30
-"""How long another torchrun rank leaves rank 0 to print: torchrun ends all ranks when one exits."""
+"""How long the other ranks let rank 0 print before they exit: torchrun ends all ranks when one exits."""
 
 METRICS_PATH = "VERL_FILE_LOGGER_PATH"
 OURS = "sinternal"
-"""How the names of our trainers begin."""
+"""The names of our trainers begin with it."""
 
 
 def choose_metrics_file(config: DictConfig, start: str) -> Path | None:
-    """Where the metrics go. Our trainer keeps one file over all starts; the SFT main has verl's logger only,
-    which empties the file of an earlier start: there each start gets a file of its own.
+    """The file for the metrics; None where none is written. Our trainer keeps one file over all starts. The SFT main
+    has only verl's logger, which empties the file of an earlier start, so each start gets a file of its own.
 
     Args:
         start: when the run started, for the file's name.
@@ -56,7 +56,7 @@ def choose_metrics_file(config: DictConfig, start: str) -> Path | None:
 
 
 def command_that_goes_on(config: DictConfig) -> str:
-    """What the user typed; where that would not go on from the last checkpoint, with what makes it do so."""
+    """The command that the user typed, with overrides added where it would not go on from the last checkpoint."""
     words = [typed_command()]
     if get(config, "trainer.resume_mode", "auto") != "auto":
         words.append("trainer.resume_mode=auto")
@@ -76,13 +76,13 @@ class StartCheck(Callback):
         try:
             self._start(config)
         except Exception as error:
-            # Hydra would turn it into a warning and start the run, without its checks, its watchdog and its ending.
+            # Hydra would turn it into a warning and start the run without checks, watchdog and closing lines.
             traceback.print_exc()
             raise SystemExit(EXIT_CODE) from error
 
     def _start(self, config: DictConfig) -> None:
         begin_start()
-        # The GRPO main has no ranks; a cluster's scheduler may have set RANK all the same.
+        # The GRPO main has no ranks, but a cluster's scheduler may have set RANK.
         rank, local_rank = (0, 0) if is_ppo(config) else (int(os.environ.get(r, 0)) for r in ("RANK", "LOCAL_RANK"))
         start, folder = time.strftime("%Y%m%d_%H%M%S"), checkpoint_folder(config)
         found = run_checks(config)
@@ -93,7 +93,7 @@ class StartCheck(Callback):
         if problems_of(found):
             if rank != 0:
                 time.sleep(REPORT_WAIT_S)
-            # Another node's rank that is still here after the wait sees what rank 0 does not.
+            # A rank of another node that still runs after the wait has found a problem that rank 0 has not.
             if rank == 0 or local_rank == 0:
                 print(report(found), file=sys.stderr, flush=True)
             raise SystemExit(EXIT_CODE)
@@ -119,7 +119,7 @@ class StartCheck(Callback):
         )
         end_on_signals()
         if not is_ppo(config):
-            # verl's SFT main reads no seed: an adapter would begin with other weights at each start. (verl 0.9.1)
+            # verl's SFT main reads no seed, so an adapter would begin with other weights at each start. (verl 0.9.1)
             torch.manual_seed(get(config, "trainer.seed", 1))
         if is_ppo(config):
             from sinternal_verl.training.watchdog import watch_this_run

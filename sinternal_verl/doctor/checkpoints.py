@@ -1,4 +1,4 @@
-"""Does the checkpoint folder belong to this configuration? verl resumes whatever it finds in it."""
+"""Does the checkpoint folder belong to this configuration? verl resumes whatever checkpoint it finds there."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +11,8 @@ from sinternal_verl.runs.record import RECORD, TRACKER, checkpoint_folder, ident
 
 
 def check_checkpoints(config: DictConfig) -> Iterator[Problem]:
-    """A folder that holds another experiment's checkpoints is refused, under ``resume_mode=disable``
-    too: until the first save of the new run, the next start would resume the old one."""
+    """Refuse a folder that holds another experiment's checkpoints, also with ``resume_mode=disable``: until the
+    new run has saved its first checkpoint, the next start would resume the old run."""
     folder = checkpoint_folder(config)
     if folder is None or not (folder / TRACKER).is_file():
         return
@@ -24,7 +24,7 @@ def check_checkpoints(config: DictConfig) -> Iterator[Problem]:
         yield Problem("trainer.default_local_dir", folder, reason, step)
         return
     if "processes" not in now:
-        before.pop("processes", None)  # doctor, outside torchrun, cannot know
+        before.pop("processes", None)  # outside torchrun doctor cannot know their number
     changed = [f"{key}: {before.get(key)} -> {now.get(key)}" for key in now | before if before.get(key) != now.get(key)]
     if changed:
         reason = "it holds checkpoints of another configuration, which verl would resume or mix up: " + "; ".join(
@@ -34,7 +34,7 @@ def check_checkpoints(config: DictConfig) -> Iterator[Problem]:
 
 
 def write_record(config: DictConfig, metrics: Path | None = None, configuration: Path | None = None) -> list[Problem]:
-    """As `record_start`; what keeps the record from being written is a problem."""
+    """Call `record_start`, and return a problem where the record cannot be written."""
     try:
         record_start(config, metrics, configuration)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""All checks, in the order a user would want to read their problems."""
+"""All checks, in the order in which a user would want to read their problems."""
 
 from collections.abc import Callable, Iterable
 
@@ -56,17 +56,17 @@ SFT_ONLY: tuple[Check, ...] = (check_row_lengths,)
 DEVICE = "trainer.device"
 
 STOPPED = frozenset(check.__name__ for check in (*COMMON, *GRPO_ONLY, *SFT_ONLY))
-"""A check that stops is reported under its own name."""
+"""Names of the checks: where a check itself fails, its name is the problem's key."""
 
 
 def run_checks(config: DictConfig) -> list[Finding]:
-    """Run every check that fits the configuration: problems, and notes that do not stop a run."""
+    """Run every check for the configuration's main, and return problems, and notes that do not stop a run."""
     checks = (*COMMON, *(GRPO_ONLY if is_ppo(config) else SFT_ONLY))
     found = [finding for check in (*checks, run_user_checks) for finding in _run(check, config)]
     if _run(check_values, config):
-        # A word for a number is named, and is what stopped the others.
+        # A word in place of a number is reported already, and made the other checks fail.
         found = [finding for finding in found if finding.key not in STOPPED]
-    # The installation and the resources both miss the GPU; the latter come last and name the words to add.
+    # Installation and resources both report a missing GPU. The latter come last and say what to type, so they stay.
     twice = [finding for finding in found if finding.key == DEVICE][:-1]
     return [finding for finding in found if finding not in twice]
 
@@ -77,9 +77,9 @@ def find_problems(config: DictConfig) -> list[Problem]:
 
 
 def _run(check: Check, config: DictConfig) -> list[Finding]:
-    """What one check finds. A check that stops (a word for a number, an environment variable that is
-    not set, a fault of its own) is a problem too: it must not hide the other checks' problems, and an
-    exception would reach Hydra, which turns it into a warning and starts the run unchecked."""
+    """What one check finds. A check may itself fail: at a word in place of a number, at an environment variable
+    that is not set, or by a fault of its own. That is a problem, too. It must not hide the other checks' problems;
+    and Hydra would turn an exception into a warning and start the run unchecked."""
     try:
         return list(check(config))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Are the data files readable, of the right schema, and enough for one batch?"""
+"""Can the data files be read, do they have the right schema, and do they have enough rows for a batch?"""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ class DataFile:
 
 
 def check_data(config: DictConfig) -> Iterator[Problem]:
-    """The dataset class, training and validation files of either main; URLs are left to verl."""
+    """Check the dataset class and the training and validation files of either main; URLs are left to verl."""
     dataset = get(config, "data.custom_cls.path")
     if dataset:
         key = "data.custom_cls"
@@ -46,12 +46,12 @@ def check_data(config: DictConfig) -> Iterator[Problem]:
         yield from _same_types(files, columns)
         if key == "data.train_files" and files and len(files) == len(paths):
             yield from _enough(config, sum(file.rows for file in files))
-            if not dataset or dataset.startswith(OWN_DATASETS):  # of another one a row may be any number of samples
+            if not dataset or dataset.startswith(OWN_DATASETS):  # another dataset may make many samples of a row
                 yield from _reached(config, sum(file.rows for file in files))
 
 
 def _required_columns(config: DictConfig) -> dict[str, str]:
-    """Column (dotted for a struct's field) -> what it must hold."""
+    """Column (a struct's field with a dot) -> what it must hold."""
     dataset = get(config, "data.custom_cls.path")
     if dataset == "pkg://sinternal_verl.data.sft":
         return {"prompt": MESSAGES, "completion": STRING}
@@ -70,13 +70,13 @@ def rl_keys(config: DictConfig) -> tuple[str, str]:
 
 
 def rl_columns(prompt: str, source: str) -> dict[str, str]:
-    """What verl's RL dataset and the scorers read of a row, and what it must hold."""
+    """The columns that verl's RL dataset and the scorers read, and what each must hold."""
     return {prompt: MESSAGES, source: STRING, GROUND_TRUTH: STRING}
 
 
 def open_files(key: str, paths: list[str], json_too: bool) -> tuple[list[DataFile], list[Problem]]:
-    """The parquet files, and what is wrong with the others. Of JSON only the existence is checked:
-    its columns show while verl reads it."""
+    """The parquet files, and what is wrong with the other files. For JSON only the existence is checked, because
+    its columns show only when verl reads it."""
     files, problems = [], []
     endings = (".parquet", ".json", ".jsonl") if json_too else (".parquet",)
     for path in paths:
@@ -108,7 +108,8 @@ def _column(file: DataFile, column: str, wanted: str) -> Iterator[Problem]:
 
 
 def check_type(file: DataFile, column: str, wanted: str) -> Problem | None:
-    """Whether a column, or a struct's field by its dotted name, is there and holds `MESSAGES` or `STRING`."""
+    """The problem of a column, or of a struct's field by its dotted name: it is missing, or does not hold ``wanted``
+    (`MESSAGES` or `STRING`). None where there is no problem."""
     kind = type_of(file.schema, column)
     if kind is None:
         step = f"add the column; the file has {', '.join(file.schema.names)}"
@@ -140,7 +141,7 @@ def _is_messages(kind: pa.DataType) -> bool:
 
 
 def _first_null(file: DataFile, column: str) -> int | None:
-    """Index of the first null, looked for only where the footer does not rule one out."""
+    """Index of a column's first null. Rows are read only where the file's footer does not rule a null out."""
     parquet, start = pq.ParquetFile(Path(file.path).expanduser()), 0
     for group in range(parquet.num_row_groups):
         metadata = parquet.metadata.row_group(group)
@@ -175,7 +176,8 @@ def _enough(config: DictConfig, rows: int) -> Iterator[Problem]:
 
 
 def _reached(config: DictConfig, rows: int) -> Iterator[Problem]:
-    """verl saves its last checkpoint at ``total_training_steps`` alone, and ends without a word before it."""
+    """Check that the run reaches ``total_training_steps``. verl saves its last checkpoint only there, and ends
+    without a message where its rows run out before."""
     key, wanted = "trainer.total_training_steps", get(config, "trainer.total_training_steps")
     rows, batch, epochs = (
         _taken(config, rows),

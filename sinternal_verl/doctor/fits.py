@@ -1,4 +1,4 @@
-"""Does the run fit the cards, and what it offloads the host? The reckoning of `memory` against this machine."""
+"""Does the run fit the cards, and does what it offloads fit the host? Compares `memory`'s figures with this machine."""
 
 import os
 from collections.abc import Iterator
@@ -17,24 +17,26 @@ from sinternal_verl.doctor.resources import existing_cluster
 
 CARD_KEY = "sinternal.hardware.gpu_memory_gb"
 CARD_GB = 80.0
-"""Of the cards that the hardware files are for."""
+"""Memory of the cards that the hardware files are for."""
 
 ROLLOUT = "actor_rollout_ref.rollout"
 
 
 class CannotReckon(ValueError):
-    """transformers cannot build the model, or it is of another kind than the reckoning knows."""
+    """transformers cannot build the model, or its memory cannot be calculated."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """A run's reckoning.
+    """What a run needs.
 
     Attributes:
-        card: GB of one, and ``source``, where that is from.
-        lines: of the cards that train, and of the guard's.
+        card: GB of memory of one card.
+        source: where ``card`` comes from, in words.
+        lines: what training, the rollout engine and the guard take of a card.
+        training: how the run trains.
         resident: GB that training keeps on a card while the rollout engine is awake.
-        host: GB that training keeps on each node's own memory.
+        host: GB that training keeps in the host memory of each node.
     """
 
     card: float
@@ -46,10 +48,10 @@ class Needs:
 
 
 def reckon(config: DictConfig) -> Needs | None:
-    """None on a CPU, with another engine than FSDP, or where the model is not on this machine.
+    """Calculate what a run needs; None on a CPU, with another engine than FSDP, or where the model is not here.
 
     Raises:
-        CannotReckon: as its words say.
+        CannotReckon: transformers cannot build the model.
     """
     model = model_key(config)
     path = get(config, f"{model}.hf_config_path") or get(config, f"{model}.path")
@@ -73,7 +75,7 @@ def reckon(config: DictConfig) -> Needs | None:
 
 
 def _processes(config: DictConfig) -> tuple[int, int]:
-    """Of the run and of one node; torchrun says them, and outside it the configuration."""
+    """Number of training processes of the run and of one node: torchrun's, or outside it the configuration's."""
     of_node = get(config, "trainer.n_gpus_per_node", 1)
     of_run = of_node * get(config, "trainer.nnodes", 1)
     if is_ppo(config):
@@ -82,7 +84,7 @@ def _processes(config: DictConfig) -> tuple[int, int]:
 
 
 def _reference(config: DictConfig, training: Training, size: ModelSize) -> float:
-    """GB a node of the frozen model of a KL term, which verl keeps on the host; LoRA has it in the actor."""
+    """GB of each node's host memory for the frozen model of a KL term. With LoRA the actor holds it already."""
     asked = get(config, "actor_rollout_ref.actor.use_kl_loss") or get(config, "algorithm.use_kl_in_reward")
     if not asked or size.trainable < size.total:
         return 0.0
@@ -91,7 +93,7 @@ def _reference(config: DictConfig, training: Training, size: ModelSize) -> float
 
 
 def memory_table(config: DictConfig) -> str | None:
-    """The reckoning as text; None where there is nothing to reckon."""
+    """What a run needs, as text; None where it cannot be calculated."""
     try:
         needs = reckon(config)
     except CannotReckon:
@@ -106,7 +108,7 @@ def memory_table(config: DictConfig) -> str | None:
 
 
 def check_memory(config: DictConfig) -> Iterator[Finding]:
-    """Weights and optimizer that do not fit are a problem, a reckoned peak that does not is a warning."""
+    """Weights and optimizer that do not fit are a problem; a calculated peak that does not fit is only a note."""
     try:
         needs = reckon(config)
     except CannotReckon as error:
@@ -129,7 +131,7 @@ def check_memory(config: DictConfig) -> Iterator[Finding]:
 
 
 def _doubts(config: DictConfig) -> Iterator[str]:
-    """Why the reckoning may be too high to refuse a run."""
+    """Reasons why the calculated figures may be too high, so that they must not refuse a run."""
     if is_ppo(config):
         if existing_cluster(config) is not None:
             yield f"the cluster's cards are not looked at: {CARD_KEY} says their memory"
@@ -185,7 +187,7 @@ def _host(config: DictConfig, needs: Needs) -> Iterator[Finding]:
 
 
 def _awake(config: DictConfig, needs: Needs, line: Line) -> Iterator[Finding]:
-    """A vLLM engine within its share of a card, and beside what training leaves there."""
+    """Check that a vLLM engine fits its share of a card, beside what training keeps there."""
     guard = line.role == "guard"
     node = _guard_engine(config) if guard else ROLLOUT
     key, share, weights = f"{node}.gpu_memory_utilization", _share(config, node), line.parts["weights"]
@@ -242,13 +244,13 @@ def _counted(file: str, changed: int, lora_rank: int, targets: object, trust: bo
     config = read_config(str(Path(file).parent), trust)
     try:
         return None if config is None else size_of(config, lora_rank, targets, trust)
-    # Whatever the code of an architecture raises: a reckoning refuses no run.
+    # Whatever an architecture's code raises: a run is not refused because its memory cannot be calculated.
     except Exception as error:
         raise CannotReckon(f"{type(error).__name__}: {error}") from error
 
 
 def card_gb(config: DictConfig) -> tuple[float, str]:
-    """A card's memory in GB, and where that is from: this machine's smallest, else the hardware file."""
+    """A card's memory in GB, and where that comes from: this machine's smallest card, else the hardware file."""
     if not (is_ppo(config) and existing_cluster(config) is not None) and (cards := cards_here()):
         smallest = min(cards, key=lambda card: card[1])
         return smallest[1], f"this machine's {smallest[0]}"

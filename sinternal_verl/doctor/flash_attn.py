@@ -1,4 +1,4 @@
-"""Can the attention that is asked for be had? verl takes flash-attn, and misses it only when the actor loads."""
+"""Is flash-attn installed where it is asked for? verl asks for it by default, and fails only when the actor loads."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -11,21 +11,22 @@ from sinternal_verl.doctor.problem import Finding, Note, Problem
 from sinternal_verl.doctor.resources import existing_cluster
 
 VERL_TAKES = "flash_attention_2"
-"""Where ``override_config`` has no ``attn_implementation``; null leaves the choice to transformers, which takes sdpa.
-(verl 0.9.1, ``HFModelConfig``)"""
+"""What verl asks for where ``override_config`` has no ``attn_implementation``. With null there, transformers chooses,
+and takes sdpa. (verl 0.9.1, ``HFModelConfig``)"""
 
 SDPA = "sdpa"
 
 GRPO_TOKENS, SFT_TOKENS = "actor_rollout_ref.actor.ppo_max_token_len_per_gpu", "data.max_token_len_per_gpu"
 
 KERNELS = "kernels"
-"""Where it is installed, transformers takes a kernel of the hub's instead. (transformers 5.9.0 and 5.10.4)"""
+"""Where this package is installed, transformers takes a kernel from the hub in place of flash-attn.
+(transformers 5.9.0 and 5.10.4)"""
 
 INSTALL = "pip install --no-build-isolation flash-attn==2.8.3"
 
 
 def check_attention(config: DictConfig) -> Iterator[Finding]:
-    """flash-attn of either main's FSDP engine on an accelerator, and packed rows where there is none."""
+    """Check flash-attn for the FSDP engine of either main on an accelerator, and that micro-batches are packed."""
     if not trains_with_fsdp(config):
         return
     model = model_key(config)
@@ -46,7 +47,7 @@ def check_attention(config: DictConfig) -> Iterator[Finding]:
 
 
 def attention_line(config: DictConfig) -> str | None:
-    """What a run on an accelerator does without flash-attn, for its log; None where it has it, or needs none."""
+    """A line for the log of a run on an accelerator without flash-attn; None where the run has or needs none."""
     if not trains_with_fsdp(config) or wanted_attention(config) != SDPA or has_flash_attn():
         return None
     tokens = get(config, GRPO_TOKENS if is_ppo(config) else SFT_TOKENS)
@@ -54,5 +55,5 @@ def attention_line(config: DictConfig) -> str | None:
 
 
 def wanted_attention(config: DictConfig) -> str | None:
-    """What verl asks transformers for; None leaves it the choice."""
+    """The attention that verl asks transformers for; None leaves the choice to transformers."""
     return OmegaConf.select(config, f"{model_key(config)}.override_config.attn_implementation", default=VERL_TAKES)

@@ -1,4 +1,4 @@
-"""Can the guard be had, where it is to stand, and is it one?"""
+"""Can the guard start or be reached where the configuration places it, and is its model a guard?"""
 
 import math
 import urllib.error
@@ -20,7 +20,7 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def check_guard(config: DictConfig) -> Iterator[Finding]:
-    """`sinternal.guard`; a run without one has nothing to check."""
+    """Check ``sinternal.guard``; a run without a guard has nothing to check."""
     from sinternal_verl.guard.backend import BACKENDS
 
     backend = get(config, "sinternal.guard.backend")
@@ -76,7 +76,7 @@ def _endpoint(config: DictConfig) -> Iterator[Problem]:
         yield Problem(key, "null", "this value has no default", f"add {key}=http://host:port/v1")
         return
     try:
-        # As the client goes: through no proxy. Any answer at all is one.
+        # Through no proxy, as the client does. Any answer shows that the server is there.
         with _direct.open(f"{url.rstrip('/')}/models", timeout=URL_TIMEOUT_S):
             return
     except urllib.error.HTTPError:
@@ -86,7 +86,7 @@ def _endpoint(config: DictConfig) -> Iterator[Problem]:
 
 
 def _served_by_verl(config: DictConfig) -> Iterator[Problem]:
-    """verl's servers hang asleep, or with no GPU, without a word."""
+    """Check the settings of verl's servers: asleep or without a GPU they would hang without a message."""
     served = "reward.reward_model"
     wanted = {
         f"{served}.enable": True,
@@ -110,7 +110,7 @@ def _served_by_verl(config: DictConfig) -> Iterator[Problem]:
 
 
 def _template(config: DictConfig) -> Iterator[Finding]:
-    """Template, labels and context of a guard that is already here; another is looked at when it is loaded."""
+    """Check template, labels and context of a guard that is on this machine; another is checked when it loads."""
     key, model = "sinternal.guard.engine.model", get(config, "sinternal.guard.engine.model")
     if model is None:
         yield Problem(key, "null", "this value has no default", f"add {key}=Qwen/Qwen3Guard-Gen-8B or a folder")

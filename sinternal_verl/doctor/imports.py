@@ -11,7 +11,7 @@ def check_importable(path_key: str, path: str, name_key: str, name: str) -> Iter
 
     try:
         module = load_module(path)
-    # The module is the user's code: whatever it raises is what the user has to see.
+    # The module is the user's code, and the user must see whatever it raises.
     except Exception as error:
         step = "give an existing file, or pkg://package.module"
         yield Problem(path_key, path, f"cannot be imported: {type(error).__name__}: {error}", step)

@@ -17,7 +17,7 @@ REINSTALL = "reinstall the package in this environment: pip install -e . (or the
 
 
 def check_installation(config: DictConfig) -> Iterator[Problem]:
-    """The search path, verl's and vLLM's entry points, and the device verl will use."""
+    """Check the search path, verl's and vLLM's entry points, and the device that verl will use."""
     if isinstance(config.get("recipe"), str):
         yield Problem(
             "recipe",
@@ -26,7 +26,7 @@ def check_installation(config: DictConfig) -> Iterator[Problem]:
             REINSTALL,
         )
     yield from _entry_point("verl.plugins", "sinternal_verl", "VERL_USE_EXTERNAL_PLUGINS", "auto")
-    if get(config, "trainer.device") == "cpu" and is_ppo(config):  # it does nothing elsewhere
+    if get(config, "trainer.device") == "cpu" and is_ppo(config):  # elsewhere this entry point does nothing
         yield from _entry_point("vllm.general_plugins", "sinternal_verl_cpu", "VLLM_PLUGINS", None)
     if "verl" in sys.modules and "sinternal_verl.plugin" not in sys.modules:
         yield Problem("verl.plugins", "sinternal_verl", "verl did not load the plugin", _why_not_loaded())
@@ -68,7 +68,7 @@ def _device(config: DictConfig) -> Iterator[Problem]:
         yield Problem("trainer.device", wanted, reason, step)
     # From one accelerator to another verl switches by itself.
     elif found == "cpu" != wanted:
-        # Beside a GPU `versions` says why.
+        # Where there is a GPU, `versions` says why verl does not find it.
         step = (
             "install a torch that finds it" if has_gpu() else "use a recipe that ends in _cpu, or a machine with a GPU"
         )

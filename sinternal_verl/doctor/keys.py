@@ -1,4 +1,4 @@
-"""Missing values, and keys that verl accepts and ignores."""
+"""Are required values missing, and are keys set that verl accepts and ignores?"""
 
 from collections.abc import Iterator
 
@@ -19,25 +19,25 @@ REQUIRED = {
     True: ("actor_rollout_ref.model.path", "data.train_files", "data.val_files", "actor_rollout_ref.rollout.name"),
     False: ("model.path", "data.train_files"),
 }
-"""What has no default, for the GRPO main (True) and the SFT main (False)."""
+"""Keys without a default, for the GRPO main (True) and the SFT main (False)."""
 
 
 def check_missing(config: DictConfig) -> Iterator[Problem]:
-    """Every required value that is null or still ``???``."""
+    """Find every required value that is null or still ``???``."""
     for key in REQUIRED[is_ppo(config)]:
         if get(config, key) is None:
             yield Problem(key, "null", "this value has no default", f"add {key}=... to the command")
 
 
 def check_dead_keys(config: DictConfig) -> Iterator[Problem]:
-    """Legacy reward keys that are set: verl would train without them, silently."""
+    """Find legacy reward keys that are set: verl would ignore them without a message."""
     for node, live in DEAD_KEYS.items():
         for path, value in _set_leaves(config.get(node), node):
             yield Problem(path, value, "verl accepts this key and ignores it", f"use {live}")
 
 
 def check_use_v1(config: DictConfig) -> Iterator[Problem]:
-    """The legacy trainer knows none of our hooks."""
+    """Refuse the legacy trainer, which has none of the hooks that we use."""
     if not get(config, "trainer.use_v1", False):
         yield Problem(
             "trainer.use_v1",

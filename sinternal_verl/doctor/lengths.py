@@ -11,12 +11,12 @@ from sinternal_verl.doctor.pretrained import local_file
 from sinternal_verl.doctor.problem import Finding, Note, Problem
 
 MAX_COUNT_S = 10.0
-"""Bound on the count of one list of files; the longest rows come first."""
+"""How long the rows of one list of files are counted; the longest rows come first."""
 
 
 def check_row_lengths(config: DictConfig) -> Iterator[Finding]:
-    """Rows that are too long, or are cut; where the tokenizer is on this machine, with a template, and the files are
-    sound: other checks say what is not."""
+    """Find rows that are too long, or are cut. Nothing is checked unless the tokenizer is on this machine, has a
+    template, and the files are sound; other checks report what is not."""
     name = get(config, "data.custom_cls.name")
     model = get(config, "model.tokenizer_path") or get(config, "model.path")
     if is_ppo(config) or not (name and model) or "://" in model or list(check_data(config)):
@@ -33,7 +33,7 @@ def check_row_lengths(config: DictConfig) -> Iterator[Finding]:
     if not (isinstance(dataset, type) and issubclass(dataset, PromptCompletionDataset)):
         return
     if "within_s" not in inspect.signature(dataset).parameters:
-        return  # a class of the user's own that takes what verl gives it
+        return  # a class of the user's own, with verl's arguments only
     tokenizer = AutoTokenizer.from_pretrained(
         settings.parent, trust_remote_code=bool(get(config, "model.trust_remote_code", False))
     )

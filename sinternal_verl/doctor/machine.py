@@ -1,4 +1,4 @@
-"""What this machine has: cards, without a context on one of them, and memory."""
+"""The cards and the memory of this machine. No CUDA context is opened to find them."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 
 @lru_cache(maxsize=1)
 def cards_here() -> tuple[tuple[str, float], ...]:
-    """Names and GB of the NVIDIA cards that CUDA sees, by ``nvidia-smi``: torch would open a context to tell."""
+    """Names and GB of the NVIDIA cards that CUDA sees, from ``nvidia-smi``: torch would open a context for it."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if shutil.which("nvidia-smi") is None or visible == "":
         return ()
@@ -30,12 +30,12 @@ def cards_here() -> tuple[tuple[str, float], ...]:
 
 
 def has_gpu() -> bool:
-    """An NVIDIA card, whether or not torch can use it."""
+    """Whether there is an NVIDIA card, also one that torch cannot use."""
     return any(Path(file).exists() for file in GPU_FILES) or bool(cards_here())
 
 
 def driver_cuda() -> tuple[int, int] | None:
-    """The newest CUDA that the driver knows; None without a driver. No context is opened."""
+    """The newest CUDA version that the driver knows; None without a driver. No context is opened."""
     try:
         driver = ctypes.CDLL(DRIVER)
     except OSError:
@@ -47,7 +47,7 @@ def driver_cuda() -> tuple[int, int] | None:
 
 
 def host_gb() -> float:
-    """GB of this machine's memory, or of what its container may have."""
+    """GB of this machine's memory, or of its container's limit if that is lower."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for file in map(Path, CGROUP_LIMITS):
         if file.is_file() and (limit := file.read_text().strip()).isdigit():

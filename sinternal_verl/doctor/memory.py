@@ -1,7 +1,7 @@
-"""What a run needs of each card and of the host, reckoned from the models' sizes and the configuration.
+"""Calculates what a run needs of each card and of the host, from the models' sizes and the configuration.
 
-Figures are GB (10^9 bytes). They are a reckoning, not a measurement: weights, gradients and Adam's moments
-are exact, logits and activations follow what verl's FSDP engine keeps (verl 0.9.1), the rest is an allowance.
+Figures are GB (10^9 bytes). They are calculated, not measured. Weights, gradients and Adam's moments are exact;
+logits and activations follow what verl's FSDP engine keeps (verl 0.9.1); the rest is an allowance.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from sinternal_verl.doctor.flash_attn import VERL_TAKES, wanted_attention
 GB = 1e9
 BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2, "half": 2}
 HALF = 2
-"""Bytes of a number in training's forward pass, in vLLM's weights and in its KV cache."""
+"""Bytes of a number in the forward pass of training, in vLLM's weights and in its KV cache."""
 
 ALLOWANCE_GB = 2.5
 """CUDA's context, NCCL's buffers, fragments, and what a sleeping vLLM keeps."""
@@ -26,11 +26,12 @@ ENGINE_GB = 2.0
 """vLLM's activations and CUDA graphs."""
 
 WITH_FLASH, WITHOUT_FLASH = 2, 4
-"""Copies of a micro-batch's logits at once: flash-attn's cross-entropy overwrites them with their gradient, torch's
-keeps log-softmax and its gradient beside them."""
+"""How many copies of a micro-batch's logits are in memory at once. flash-attn's cross-entropy overwrites them with
+their gradient; torch's keeps log-softmax and its gradient besides."""
 
 LAYER_HIDDEN, LAYER_INNER = 10, 3
-"""Numbers a token that one block keeps for its backward pass, in hidden and in intermediate sizes."""
+"""How many numbers a block keeps for each token until its backward pass, as multiples of the hidden and of the
+intermediate size."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,13 @@ class ModelSize:
     """A model's numbers of parameters, and what else memory depends on.
 
     Attributes:
-        total: parameters; of these ``trainable`` learn, and ``ends`` are the embedding's and the head's.
+        total: all parameters.
+        trainable: parameters that learn; with LoRA those of the adapter.
+        ends: parameters of the embedding and the head.
         block: parameters of the largest block.
+        blocks: number of blocks.
+        hidden, inner: the hidden and the intermediate size.
+        vocabulary: number of tokens that the head knows.
     """
 
     total: int
@@ -51,12 +57,12 @@ class ModelSize:
     inner: int
     vocabulary: int
     key_values: int
-    """Numbers a token in the KV cache."""
+    """How many numbers the KV cache holds for each token."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One role's share of a card: what it takes in GB, part by part, and how many tokens its KV cache holds."""
+    """What one role takes of a card: GB of each part, and the number of tokens that its KV cache holds."""
 
     role: str
     parts: Mapping[str, float] = field(default_factory=dict)
@@ -68,11 +74,11 @@ class Line:
 
 
 def size_of(config: PretrainedConfig, lora_rank: int = 0, targets: object = None, trust: bool = False) -> ModelSize:
-    """Count the parameters of a model that is built without memory.
+    """Count the parameters of a model, which is built on the meta device and takes no memory.
 
     Args:
-        lora_rank: 0 trains all weights.
-        targets: ``all-linear``, or the ends of module names.
+        lora_rank: rank of the adapter; 0 trains all weights.
+        targets: ``all-linear``, or a list of the last parts of module names.
 
     Raises:
         ValueError: transformers has no causal language model of this configuration.
@@ -104,7 +110,7 @@ def _parameters(module: torch.nn.Module) -> int:
 
 
 def _adapters(model: torch.nn.Module, rank: int, targets: object) -> int:
-    """LoRA's own weights; peft's ``all-linear`` leaves the head out."""
+    """Number of LoRA's own weights; peft's ``all-linear`` leaves the head out."""
     named = targets if isinstance(targets, list | tuple) else None
     found = 0
     for name, module in model.named_modules():
@@ -117,13 +123,17 @@ def _adapters(model: torch.nn.Module, rank: int, targets: object) -> int:
 
 @dataclass(frozen=True)
 class Training:
-    """How verl's FSDP engine trains; one reading of both mains' keys.
+    """How verl's FSDP engine trains, read from the keys of either main.
 
     Attributes:
-        shards: processes that share the weights.
-        tokens: of a card's largest micro-batch.
-        weight: bytes of one as it is kept.
-        offload: weights, gradients and moments live on the host.
+        shards: number of processes among which the weights are divided.
+        per_node: number of training processes on a node.
+        tokens: tokens of a card's largest micro-batch.
+        weight: bytes of a weight as it is kept.
+        offload: whether weights, gradients and moments live in host memory.
+        offload_weights, offload_moments: whether these wait in host memory while they are not used.
+        checkpointing: whether activations are computed again for the backward pass.
+        logits: how many copies of the logits are in memory at once.
     """
 
     shards: int
@@ -138,9 +148,11 @@ class Training:
 
     @classmethod
     def of(cls, config: DictConfig, processes: int, of_node: int) -> "Training":
-        """
+        """Read a configuration.
+
         Args:
-            processes: of the whole run; ``of_node`` of one node.
+            processes: number of training processes of the run.
+            of_node: number of those on one node.
         """
         engine, model = engine_key(config), model_key(config)
         fsdp_size = get(config, f"{engine}.fsdp_size", -1)
@@ -162,10 +174,10 @@ class Training:
         on_card = 0 if self.offload else 1 / self.shards
         moments = 2 * self.weight * size.trainable * on_card
         kept, one = LAYER_HIDDEN * size.hidden + LAYER_INNER * size.inner, size.hidden
-        # A block that is computed again keeps what it began with until then.
+        # A block that is computed again keeps only its input until then.
         block = self.tokens * (kept + (size.blocks * one if self.checkpointing else (size.blocks - 1) * kept))
-        # The embedding, the head and two blocks are gathered at a time; gradients of the first two are whole until
-        # they are reduced in fp32.
+        # The embedding, the head and two blocks are gathered at a time. The gradients of embedding and head are whole
+        # until they are reduced in fp32.
         gathered = HALF * (size.ends + 2 * size.block)
         if size.trainable == size.total:
             gathered += (HALF + 4) * size.ends
@@ -181,7 +193,7 @@ class Training:
         )
 
     def resident(self, size: ModelSize) -> float:
-        """GB that stay on a card while vLLM has it."""
+        """GB that training keeps on a card while vLLM uses it."""
         if self.offload:
             return 0.0
         weights = 0 if self.offload_weights else self.weight * size.total
@@ -189,19 +201,19 @@ class Training:
         return (weights + moments) / self.shards / GB
 
     def host(self, size: ModelSize) -> float:
-        """GB of each node's own memory."""
+        """GB of host memory on each node."""
         weights, learned = self.weight * size.total, self.weight * size.trainable
         kept = self.offload_weights * (weights + learned) + self.offload_moments * 2 * learned
         return (weights + 3 * learned if self.offload else kept) * self.share_of_node / GB
 
     @property
     def share_of_node(self) -> float:
-        """How many times a node's processes hold the whole: one, less on several nodes, more without sharding."""
+        """How many whole copies a node's processes hold together: 1, fewer on several nodes, more without sharding."""
         return self.per_node / self.shards
 
 
 def _tokens(config: DictConfig) -> int:
-    """Of a card's largest micro-batch."""
+    """Tokens of a card's largest micro-batch."""
     batches, prefix = ("actor_rollout_ref.actor", "ppo_") if is_ppo(config) else ("data", "")
     if get(config, f"{batches}.use_dynamic_bsz", False):
         return get(config, f"{batches}.{prefix}max_token_len_per_gpu", 0)
@@ -211,7 +223,7 @@ def _tokens(config: DictConfig) -> int:
 
 
 def engine_line(role: str, size: ModelSize, room: float, tensor_parallel: int, weight: int = HALF) -> Line:
-    """A vLLM engine's share of each of its cards: what its weights leave of ``room`` (GB) is KV cache."""
+    """What a vLLM engine takes of each of its cards: the part of ``room`` (GB) that its weights leave is KV cache."""
     weights = weight * size.total / tensor_parallel / GB
     cache = max(room - weights - ENGINE_GB, 0.0)
     tokens = int(cache * GB * tensor_parallel / (HALF * size.key_values))
@@ -222,7 +234,7 @@ COLUMNS = ("weights", "gradients", "optimizer", "logits", "activations", "KV cac
 
 
 def table(lines: list[Line]) -> Iterator[str]:
-    """The lines as text, a column for each part.
+    """The lines as text, with a column for each part.
 
     >>> print("\\n".join(table([Line("training", {"weights": 7.6, "logits": 12.46})])))
     GB a card  weights  gradients  optimizer  logits  activations  KV cache     all

@@ -14,7 +14,7 @@ WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
 
 def check_model(config: DictConfig) -> Iterator[Problem]:
-    """The model folder (or hub id) and the token lengths that depend on it."""
+    """Check the model folder (or hub id) and the token lengths that depend on it."""
     key = "actor_rollout_ref.model" if is_ppo(config) else "model"
     path = get(config, f"{key}.path")
     if path is None:
@@ -52,7 +52,7 @@ def _complete(config: DictConfig, model: str, folder: Path) -> Iterator[Problem]
 
 
 def _context(key: str, path: str, trust_remote_code: bool) -> int | Problem | None:
-    """Tokens the model was built for; None when its configuration does not say."""
+    """The model's context in tokens; None when its configuration does not say."""
     from transformers import AutoConfig
 
     try:

@@ -1,4 +1,4 @@
-"""Which GPUs of a node train, which are the guard's and which are idle; and the words for another machine."""
+"""Which GPUs of a node train, which are the guard's and which are idle; and what to type on another machine."""
 
 from collections.abc import Iterator
 
@@ -14,12 +14,13 @@ ELSEWHERE = "guard=openai_endpoint sinternal.guard.url=http://host:port/v1"
 
 
 def hardware_of(config: DictConfig) -> str:
-    """What ``hardware=`` chose, ``custom`` where the file does not say."""
+    """The name of the hardware file; ``custom`` where the file gives none."""
     return get(config, "sinternal.hardware.name", "custom")
 
 
 def placement_table(config: DictConfig) -> str:
-    """The shares of each node as a table; empty for the SFT main, which has torchrun's, and without whole numbers."""
+    """The GPUs of each node as a table. It is empty for the SFT main, whose GPUs torchrun decides, and where a number
+    of GPUs is not a whole number."""
     if not is_ppo(config) or get(config, NODE) is None:
         return ""
     node, nodes, training, guard = (get(config, key, 0) for key in (NODE, NODES, TRAINING, GUARD))
@@ -51,7 +52,7 @@ def _guard(config: DictConfig) -> str:
 
 
 def check_placement(config: DictConfig) -> Iterator[Note]:
-    """GPUs of the hardware file that neither trains nor the guard holds."""
+    """Yield a note where GPUs of the hardware file neither train nor belong to the guard."""
     node, nodes, training, guard = (get(config, key, 0) for key in (NODE, NODES, TRAINING, GUARD))
     free = node - rollout_gpus(config) - -(-guard // max(nodes, 1))
     if _on_cpu(config) or not 0 < training < free:
@@ -73,7 +74,7 @@ def _uses(config: DictConfig, free: int, nodes: int) -> Iterator[str]:
 
 
 def words_for(config: DictConfig, gpus: float) -> str:
-    """What to add to the command on a machine with so many GPUs, in place of the hardware that does not fit."""
+    """What to add to the command on a machine with so many GPUs, where the hardware file does not fit it."""
     if gpus < 1:
         return (
             "start it where the GPUs are; or, for small models and with the CPU's versions (docs/cpu.md), add "

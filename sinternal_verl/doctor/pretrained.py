@@ -1,4 +1,4 @@
-"""What a model says of itself: in its folder, or in the hub's cache. Nothing here asks the network."""
+"""Reads a model's own files, in its folder or in the hub's cache. Nothing here uses the network."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from transformers import AutoConfig, PretrainedConfig
 
 ALLOW_LONG = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
-"""With it vLLM starts beyond a model's context. (vLLM 0.24.0 and 0.27.1)"""
+"""Environment variable with which vLLM accepts more than a model's context. (vLLM 0.24.0 and 0.27.1)"""
 
 UNSCALED = ("default", "su", "longrope", "llama3")
 """Kinds of rotary embedding whose ``max_position_embeddings`` is the whole context. (vLLM 0.24.0 and 0.27.1)"""
@@ -35,14 +35,14 @@ def read_config(model: str, trust_remote_code: bool = False) -> PretrainedConfig
         return None
     try:
         return AutoConfig.from_pretrained(file.parent, trust_remote_code=trust_remote_code, local_files_only=True)
-    # transformers checks fields by exceptions of its own, and a model's own code may raise anything; whoever loads
-    # the model hears of it.
+    # transformers raises exceptions of its own, and a model's own code may raise anything. Whoever loads the model
+    # gets the same exception.
     except Exception:
         return None
 
 
 def context_of(config: PretrainedConfig) -> int | None:
-    """Tokens the model takes, as vLLM reckons them; None when its configuration does not say.
+    """The model's context in tokens, as vLLM calculates it; None when the configuration does not say.
 
     >>> from transformers import LlamaConfig
     >>> context_of(LlamaConfig(max_position_embeddings=2048))

@@ -1,5 +1,5 @@
-"""What a check returns. A check never raises for a bad configuration: it yields problems, so that
-all of them can be shown at once. What is doubtful and does not stop a run is a note."""
+"""What a check returns. A check never raises for a bad configuration: it yields problems, so that all of them can
+be shown at once. A doubt that does not stop the run is a note."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,20 +28,20 @@ class Finding:
 
 
 class Problem(Finding):
-    """It would make the run fail or lie: the run does not start."""
+    """A finding that would make the run fail or give wrong results, so the run does not start."""
 
 
 class Note(Finding):
-    """A warning: the run starts all the same."""
+    """A warning: the run still starts."""
 
 
 def problems_of(findings: Iterable[Finding]) -> list[Problem]:
-    """Those that keep a run from starting."""
+    """The findings that keep a run from starting."""
     return [finding for finding in findings if isinstance(finding, Problem)]
 
 
 def report(findings: Sequence[Finding]) -> str:
-    """All problems as one numbered text, then the notes; a line that says so when there are no problems."""
+    """The numbered problems, or a line that all checks passed; then the notes."""
     problems = problems_of(findings)
     notes = [finding for finding in findings if not isinstance(finding, Problem)]
     lines = ["sinternal_verl: all checks passed"]

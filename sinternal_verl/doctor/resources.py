@@ -1,4 +1,4 @@
-"""Are there enough GPUs, with the guard's share? Here, or on the Ray cluster the run will join."""
+"""Are there enough GPUs for training and for the guard, here or on the Ray cluster that the run will join?"""
 
 import math
 import os
@@ -22,11 +22,11 @@ PATHS = (
     "reward.reward_manager.module.path",
     "sinternal.guard.engine.model",
 )
-"""What workers on other nodes open by themselves."""
+"""Keys of files and folders that workers on other nodes open themselves."""
 
 
 def check_resources(config: DictConfig) -> Iterator[Finding]:
-    """GPUs of one node for a local run; every node of an existing cluster for one that joins it."""
+    """Check this machine's GPUs for a local run, or every node of an existing cluster for a run that joins it."""
     if not is_ppo(config):
         yield from _torchrun(config)
         return
@@ -42,7 +42,7 @@ def check_resources(config: DictConfig) -> Iterator[Finding]:
 
 
 def existing_cluster(config: DictConfig) -> str | None:
-    """The address `ray.init` would join, by its own order of precedence; None for a cluster of one's own."""
+    """The address that `ray.init` would join, by Ray's own order of precedence; None where the run starts its own."""
     from ray._private.utils import read_ray_address
 
     address = get(config, f"{RAY_INIT}.address") or os.environ.get("RAY_ADDRESS") or read_ray_address()
@@ -80,7 +80,7 @@ def _local(config: DictConfig) -> Iterator[Finding]:
     if finding := _unlike_the_hardware(config):
         yield finding
         if isinstance(finding, Problem):
-            return  # the CPUs that Ray is asked for are those of the same processes
+            return  # the same processes need the CPUs, so a second problem would repeat the first
     cpus = get(config, f"{RAY_INIT}.num_cpus", get_num_cpus(override_docker_cpu_warning=True))
     step = "declare more, they are logical; or lower transfer_queue.backend.SimpleStorage.num_data_storage_units"
     found = f"it would count {cpus:g} here"
@@ -88,7 +88,7 @@ def _local(config: DictConfig) -> Iterator[Finding]:
 
 
 def _unlike_the_hardware(config: DictConfig) -> Finding | None:
-    """Too few GPUs are a problem, more than the hardware file states are a note."""
+    """Too few GPUs are a problem; more GPUs than the hardware file states are a note."""
     training, guard = get(config, TRAINING, 0) + rollout_gpus(config), get(config, GUARD, 0)
     device, key = get(config, "trainer.device", "cuda"), f"{RAY_INIT}.num_gpus"
     found = get(config, key, 0 if device == "cpu" else _devices_here())
@@ -105,7 +105,7 @@ def _unlike_the_hardware(config: DictConfig) -> Finding | None:
         return Problem(TRAINING, training, reason, f"set {key}={training + guard}, or lower {TRAINING} or {GUARD}")
     reason += f"this machine has {found or 'none'}"
     if found and training + guard > get(config, NODE, 0):
-        # More than the hardware file states: a user has set them so.
+        # Together they are more than the hardware file states, so the user has set at least one of them.
         return Problem(TRAINING, training, reason, f"lower it or {GUARD}; either follows from the other if left out")
     if not found:
         return Problem("trainer.device", device, reason, words_for(config, found))
@@ -117,13 +117,13 @@ def _unlike_the_hardware(config: DictConfig) -> Finding | None:
 def _too_few_cpus(
     config: DictConfig, able: Sequence[float], nodes: Sequence[float], found: str, key: str, step: str
 ) -> Iterator[Problem]:
-    """verl's placement groups ask Ray for CPUs as well, and wait without end for those it does not have.
+    """Check the CPUs: verl's placement groups ask Ray for them, too, and wait for ever where there are too few.
 
     Args:
-        able: CPUs of every node that has the GPUs.
-        nodes: CPUs of every node.
-        found: what there is, in words.
-        key: what declares them.
+        able: number of CPUs of every node that has enough GPUs.
+        nodes: number of CPUs of every node.
+        found: how many CPUs there are, in words.
+        key: the key that declares them.
         step: how to have more.
     """
     from verl.single_controller.ray.base import ResourcePoolManager
@@ -133,8 +133,8 @@ def _too_few_cpus(
     guard = 0
     if get(config, "sinternal.guard.backend") == "ray_actor":
         guard = get(config, "sinternal.guard.replicas", 0) * get(config, "sinternal.guard.num_cpus", 1)
-    # Each storage of TransferQueue takes one, its controller another, and all come before the training processes,
-    # spread over the nodes.
+    # Each storage of TransferQueue takes a CPU, and so does its controller. They start before the training processes
+    # and are spread over the nodes.
     backend = get(config, "transfer_queue.backend.storage_backend")
     storage = get(config, "transfer_queue.backend.SimpleStorage.num_data_storage_units", 0)
     storage = 1 + (storage if backend == "SimpleStorage" else 0)
@@ -159,7 +159,7 @@ def _cluster(config: DictConfig, address: str) -> Iterator[Problem]:
     for key in (*PATHS, *(f"sinternal.scorers.{name}.path" for name in scorers)):
         value = get(config, key, [])
         for path in map(str, value if isinstance(value, list | ListConfig) else [value]):
-            # A hub id looks like a relative path, too: only one that exists here is taken for it.
+            # A hub id looks like a relative path, too. It counts as a path only where it exists here.
             relative = not os.path.isabs(os.path.expanduser(path)) and "://" not in path
             if relative and (key == "trainer.default_local_dir" or os.path.exists(path)):
                 reason = "a relative path means another place wherever a worker of the cluster runs"
@@ -195,13 +195,13 @@ def _listed(numbers: Iterable[float]) -> str:
 
 
 def _nodes(address: str) -> list[tuple[float, float]] | Problem:
-    """GPUs and CPUs of every living node, most first; asked of the cluster itself."""
+    """GPUs and CPUs of every living node, the node with most GPUs first; the cluster itself is asked."""
     import ray
 
     try:
         ray.init(address=address, logging_level="ERROR", log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        # Ray 2.60: `ray start` turns tokens on where a token file exists, and clients must be told.
+        # Ray 2.60: `ray start` asks for a token where a token file exists, and clients must be told to send it.
         step = "start it, export RAY_AUTH_MODE=token if it asks for a token, or set ray_kwargs.ray_init.address=local"
         return Problem(f"{RAY_INIT}.address", address, f"no Ray cluster answers there: {error}", step)
     try:

@@ -1,4 +1,4 @@
-"""Is the reward importable? verl finds out only after the models have loaded."""
+"""Can the reward function and the reward manager be imported? verl finds out only after the models have loaded."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ OWN = "pkg://verl.utils.reward_score with reward.custom_reward_function.name=def
 
 
 def check_reward(config: DictConfig) -> Iterator[Problem]:
-    """The reward function's file and name, and the reward manager's."""
+    """Check file and name of the reward function, and of the reward manager."""
     yield from _function(config)
     yield from _manager(config)
 
@@ -52,7 +52,7 @@ def _settings(key: str, settings: dict) -> Iterator[Problem]:
 
 
 def _judged(key: str, config: DictConfig) -> Iterator[Problem]:
-    """A safety function whose guard it could not ask: verl would drop every sample of the run."""
+    """Check that our safety function can ask its guard. If it cannot, verl would drop every sample of the run."""
     from sinternal_verl.scoring.safety import SafetyScorer
 
     settings = OmegaConf.to_container(OmegaConf.create(get(config, key, {}) or {}), resolve=False)

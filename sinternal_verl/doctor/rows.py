@@ -1,7 +1,7 @@
-"""Is a parquet file what verl's RL main and the configured scorers need? Asked before training.
+"""Does a parquet file have what verl's RL main and the configured scorers need?
 
-A row that no scorer takes, or whose ground truth its scorer cannot use, gets no reward: during a run
-that shows hours later, as a count. Here each is named with its row.
+A row without a scorer, or with a ground truth that its scorer cannot use, gets no reward. During a run that
+shows hours later, and only as a count. Here each such row is named before training.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ ROLES = ("system", "user", "assistant", "tool")
 
 
 class CheckError(ValueError):
-    """A configuration that says nothing of how rows are scored."""
+    """The configuration does not say how rows are scored."""
 
 
 @dataclass
@@ -34,9 +34,9 @@ class Checked:
     """What was found in one file.
 
     Attributes:
-        problems: what leaves rows without a reward, or the run without a prompt.
-        warnings: what may be meant so.
-        rows: number of rows per data source.
+        problems: rows that would get no reward, or have no usable prompt.
+        warnings: doubts, where the file may be as it is meant.
+        rows: number of rows for each data source.
         scorers: data source -> its scorer, None where there is none.
     """
 
@@ -50,11 +50,11 @@ def load_router(overrides: list[str]) -> tuple[Router, tuple[str, str]]:
     """The scorers of a run, and the columns of its prompt and its data source.
 
     Args:
-        overrides: as for verl's main; without a recipe, that of GRPO is meant.
+        overrides: as for verl's main; without a recipe, the GRPO recipe is taken.
 
     Raises:
-        CheckError: the configuration is not of the RL main, or has no scorers.
-        ScorerError: one of them cannot be used.
+        CheckError: the configuration is not for the RL main, or has no scorers.
+        ScorerError: a scorer cannot be used.
         hydra.errors.HydraException: the overrides do not compose.
     """
     config = compose_main(overrides)
@@ -67,10 +67,10 @@ def load_router(overrides: list[str]) -> tuple[Router, tuple[str, str]]:
 
 
 def check_file(path: str, router: Router, prompt: str = "prompt", source: str = "data_source") -> Checked:
-    """Check a file's columns and, where these are right, every row.
+    """Check a file's columns and, if these are right, every row.
 
     Args:
-        prompt, source: names of the columns.
+        prompt, source: names of the columns with the prompt and the data source.
 
     Raises:
         SourceError: the file cannot be read to its end.
@@ -100,7 +100,7 @@ def check_file(path: str, router: Router, prompt: str = "prompt", source: str = 
 
 
 class _Rows:
-    """Checks row after row; of each index it remembers two digests."""
+    """Checks row after row; for each index it keeps a digest of the index and one of the prompt."""
 
     def __init__(self, path: str, router: Router, checked: Checked) -> None:
         self._path, self._router, self._checked = path, router, checked
@@ -126,7 +126,7 @@ class _Rows:
             self._checked.warnings.add(self._line(number, reason))
 
     def check_sources(self) -> None:
-        """One problem for each data source without a scorer, or a guard: all of its rows have it."""
+        """Add one problem for each data source without a scorer or a guard; all of its rows have it."""
         for source, bound in self._checked.scorers.items():
             if bound is None:
                 reason = (

@@ -1,4 +1,4 @@
-"""Can every sample be scored? The scorers, the data sources they claim, and what failures do."""
+"""Can every sample be scored? Checks the scorers, the data sources they claim, and the policy for failures."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,12 +18,12 @@ OWN_FUNCTION = "reward.custom_reward_function"
 
 
 def uses_our_manager(config: DictConfig) -> bool:
-    """The configuration names our reward manager, by import or by registered name."""
+    """Whether the configuration names our reward manager, by import or by its registered name."""
     return get(config, "reward.reward_manager.name") in (MANAGER, NAME)
 
 
 def check_scorers(config: DictConfig) -> Iterator[Finding]:
-    """`sinternal.scorers` against the data; left alone where a function of the user's own scores all."""
+    """Check ``sinternal.scorers`` against the data, unless a function of the user's own scores all samples."""
     yield from _limits(config)
     yield from _unsupported(config)
     if get(config, f"{OWN_FUNCTION}.path"):
@@ -54,7 +54,7 @@ def check_scorers(config: DictConfig) -> Iterator[Finding]:
 
 
 def _unsupported(config: DictConfig) -> Iterator[Problem]:
-    """What verl decides before a failure can be told from a verdict."""
+    """Refuse settings with which verl takes a failure for a verdict, or hides what a scorer needs."""
     key = "algorithm.filter_groups.enable"
     if get(config, key) and str(get(config, "trainer.v1.trainer_mode", "")).startswith(NAME):
         reason = "verl filters groups before the failure policy sees them: a failed row's 0 counts as a verdict there"
@@ -76,7 +76,7 @@ def _problem(error: ScorerError) -> Problem:
 
 
 def _sources(config: DictConfig, router: Router, entries: Mapping[str, Any]) -> Iterator[Finding]:
-    """Data sources in the files that no scorer takes, and a guard that none of them needs."""
+    """Find data sources in the files without a scorer, and a guard that no row needs."""
     column, asked, complete = get(config, "data.reward_fn_key", "data_source"), False, True
     for key in ("data.train_files", "data.val_files"):
         value = get(config, key)
@@ -100,7 +100,7 @@ def _sources(config: DictConfig, router: Router, entries: Mapping[str, Any]) -> 
 
 
 def _sources_of(path: Path, column: str) -> set[str] | None:
-    """The data sources of a file; None where they cannot be told."""
+    """The data sources in a file; None where they cannot be read."""
     if path.suffix != ".parquet" or not path.is_file():
         return None
     file = pq.ParquetFile(path)
@@ -117,13 +117,13 @@ def _unasked(config: DictConfig, reason: str) -> Iterator[Note]:
 
 
 def lacks_guard(router: Router, source: str) -> bool:
-    """Safety prompts that only the scorer of ``*`` takes: it would give each of them 0."""
+    """Whether these are safety prompts that only the scorer of ``*`` takes, which would give each of them 0."""
     bound = router.find(source)
     return source.startswith("safety/") and bound is not None and "*" in bound.sources
 
 
 def _limits(config: DictConfig) -> Iterator[Problem]:
-    """Failure policy, waits and time-outs."""
+    """Check the failure policy, waits and time-outs."""
     if get(config, "sinternal.failures") is not None:
         from sinternal_verl.training.failures import FailurePolicy
 

@@ -1,8 +1,8 @@
-"""Does ``AutoTokenizer`` make of a model's tokenizer what its own ``tokenizer.json`` says?
+"""Does ``AutoTokenizer`` load a model's tokenizer as its own ``tokenizer.json`` defines it?
 
-transformers 5 builds some classes anew from the vocabulary alone. The pair ``LlamaTokenizerFast`` and
-``model_type: llama`` of DeepSeek-R1-Distill-Llama-8B becomes a tokenizer that splits text by another rule:
-other ids, and no spaces. (transformers 5.9.0 and 5.10.4, issues 45488 and 46710)
+transformers 5 builds some classes anew from only the vocabulary. DeepSeek-R1-Distill-Llama-8B, with
+``LlamaTokenizerFast`` and ``model_type: llama``, gets a tokenizer that splits text by another rule: the ids differ,
+and spaces are lost. (transformers 5.9.0 and 5.10.4, issues 45488 and 46710)
 """
 
 import json
@@ -22,27 +22,28 @@ PROBES = (
     "x = 3.14159 * (a_b - 7)  # 2024",
     "Ærø, naïve café, Ελλάδα: 你好世界 🙂",
 )
-"""Spaces, white space of other kinds, digits, and letters of other scripts."""
+"""Texts with spaces, other kinds of white space, digits, and letters of several scripts."""
 
 MISTRAL = "MistralCommonBackend"
-"""It reads ``tekken.json``, which is right where ``tokenizer.json`` is not."""
+"""A class that reads ``tekken.json``; for its models that file is right and ``tokenizer.json`` may be wrong."""
 
 CLASS = "PreTrainedTokenizerFast"
 """The class that takes ``tokenizer.json`` as it is."""
 
 
 def check_tokenizer(config: DictConfig) -> Iterator[Finding]:
-    """The tokenizer of the model that learns, where it is on this machine; the guard's is looked at with the guard."""
+    """Check the tokenizer of the model that learns, where it is on this machine; `guard` checks the guard's."""
     model = model_key(config)
     key = f"{model}.tokenizer_path" if get(config, f"{model}.tokenizer_path") else f"{model}.path"
     yield from compare(key, get(config, key), bool(get(config, f"{model}.trust_remote_code", False)))
 
 
 def compare(key: str, path: str | None, trust_remote_code: bool = False) -> Iterator[Finding]:
-    """A problem where a probe does not read back as it was, a note where it has other ids alone.
+    """Yield a problem where a probe text does not read back as it was, a note where only its ids differ.
 
     Args:
-        key: where ``path`` (a folder or hub id) is set.
+        key: the key at which ``path`` is set.
+        path: a folder or hub id.
     """
     from tokenizers import Tokenizer
     from transformers import AutoTokenizer
@@ -53,7 +54,7 @@ def compare(key: str, path: str | None, trust_remote_code: bool = False) -> Iter
     try:
         built = AutoTokenizer.from_pretrained(file.parent, trust_remote_code=trust_remote_code, local_files_only=True)
     except (OSError, ValueError):
-        return  # no tokenizer, which is said where the folder is looked at
+        return  # no tokenizer; `model` reports it
     if type(built).__name__ == MISTRAL:
         return
     own = Tokenizer.from_file(str(file))
@@ -71,7 +72,7 @@ def compare(key: str, path: str | None, trust_remote_code: bool = False) -> Iter
                 f"transformers makes a {type(built).__name__} of it, which does not agree with its own tokenizer.json"
             )
             if reads == back == wanted:
-                # As of every qwen2, whose class transformers takes from the architecture alone.
+                # This is so for every qwen2: transformers chooses the class by the architecture alone.
                 reason = f"{made}: {text!r} has other ids, and reads back as it was"
                 yield Note(key, path, reason, "nothing for a model that was trained with that class; else retrain it")
                 return
@@ -83,7 +84,7 @@ def compare(key: str, path: str | None, trust_remote_code: bool = False) -> Iter
 
 
 def copy_command(key: str, folder: Path) -> str:
-    """The command that makes the copy, and the override that takes it."""
+    """The command that makes a corrected copy of the tokenizer's folder, and the override that uses it."""
     whole, copy, settings = str(folder.absolute()), f"{folder.absolute().name}-tokenizer", "tokenizer_config.json"
     if "tokenizer_class" in json.loads((folder / settings).read_text()):
         edit = rf's/"tokenizer_class": *"[^"]*"/"tokenizer_class": "{CLASS}"/'

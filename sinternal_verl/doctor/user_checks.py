@@ -1,4 +1,4 @@
-"""Does the configuration pass the user's own checks, those of ``sinternal.checks``?"""
+"""Does the configuration pass the user's own checks, which ``sinternal.checks`` names?"""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -13,7 +13,7 @@ FUNCTION = "check"
 
 
 def run_user_checks(config: DictConfig) -> Iterator[Finding]:
-    """What ``check(config)`` of each file finds; a file that has none, or stops, is a problem itself."""
+    """Run ``check(config)`` of each file. A file without that function, or whose function raises, is a problem."""
     files = get(config, KEY, [])
     for path in files if isinstance(files, ListConfig | list) else [files]:
         try:
@@ -28,7 +28,7 @@ def run_user_checks(config: DictConfig) -> Iterator[Finding]:
 
 
 def _run(check: Callable[[DictConfig], Iterable[Finding]], path: str, config: DictConfig) -> Iterator[Finding]:
-    # One check that stops must not hide what the others find.
+    # A check that raises must not hide what the others find.
     try:
         found = list(check(config))
     except Exception as error:

