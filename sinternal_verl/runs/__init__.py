@@ -1,10 +1,10 @@
-"""A run from its start to its end, whichever of verl's mains it is.
+"""A run of any of verl's mains, from its start to its end.
 
-``launch``   one of verl's mains as a child process, its steps as one line
-``curves``   the metrics of a run, read and drawn
-``record``   what a run leaves in its checkpoint folder about itself
-``command``  the command line the user typed
-``start``    what a run shows while it starts
-``ending``   what a run says when it ends
-``signals``  a run that is told to end says so, too
+``launch``   runs one of verl's mains as a child process and shows its steps on one line
+``curves``   reads and draws the metrics of a run
+``record``   what a run writes about itself into its checkpoint folder
+``command``  the command line that the user typed
+``start``    what a run prints while it starts
+``ending``   what a run prints when it ends
+``signals``  ends a run on a signal, with the same closing lines
 """

@@ -1,4 +1,4 @@
-"""Read the metrics verl's file logger writes, and draw them."""
+"""Reads metrics files, ours or those of verl's file logger, and draws them."""
 
 import json
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Step:
-    """One logged step: its number and verl's metrics by name (step 0 is the validation before)."""
+    """One logged step: its number and its metrics by name (step 0 is the validation before training)."""
 
     number: int
     metrics: dict[str, float]
 
 
 def read_steps(path: Path) -> list[Step]:
-    """The steps in a metrics JSONL so far; empty when the file is not there yet.
+    """The steps that a metrics file has so far; none when the file is not there yet.
 
-    A last line without its end is still being written and left out.
+    A last line without its end is still being written and is left out.
     """
     if not path.exists():
         return []
@@ -27,14 +27,14 @@ def read_steps(path: Path) -> list[Step]:
 
 
 def series(steps: list[Step], key: str) -> tuple[list[int], list[float]]:
-    """Step numbers and values of one metric, where it was logged."""
+    """Step numbers and values of one metric, for the steps that logged it."""
     points = [(step.number, step.metrics[key]) for step in steps if key in step.metrics]
     return [number for number, _ in points], [value for _, value in points]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A metric that is logged of the training batches and of the held-out rows alike."""
+    """A metric that is logged both for training batches and for held-out rows."""
 
     label: str
     metric: str
@@ -49,7 +49,7 @@ class Curve:
 
 
 def draw_curves(steps: list[Step], curves: Sequence[Curve], path: Path, title: str) -> None:
-    """Shares in 0..1 as a PNG: a line over the training batches, marks where held-out rows were measured."""
+    """Draw shares in 0..1 as a PNG: a line for the training batches, marks where held-out rows were measured."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -58,7 +58,7 @@ def draw_curves(steps: list[Step], curves: Sequence[Curve], path: Path, title: s
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for number, curve in enumerate(curves):
         axes.plot(*series(steps, curve.train), color=f"C{number}", alpha=0.8, label=curve.label)
-        # Marks without a line: nothing was measured between them.
+        # Marks without a line, because nothing was measured between them.
         axes.plot(*series(steps, curve.held_out), "o", color=f"C{number}")
     axes.plot([], [], "o", color="grey", label="the same on held-out prompts")
     axes.set(xlabel="GRPO step", ylabel="share", ylim=(-0.02, 1.02), title=title)

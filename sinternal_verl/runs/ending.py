@@ -1,15 +1,14 @@
-"""What a run says when it ends: how it ended, where its checkpoint and metrics are, the command that goes on.
+"""What a run prints when it ends: how it ended, where its checkpoint and metrics are, and the command to go on.
 
 1. The start check calls `begin_run` in the driver of the GRPO main and in every rank of the SFT main.
    Only the first rank prints.
-2. The run counts its rows, and its last step goes into its record (`record.LAST_STEP`). The SFT main's does
-   so here (`plan_steps`); the GRPO main's trainer is in another process, maybe on another node.
-3. `end_run` takes how the job ended. The lines are printed when the process exits, below any traceback.
-4. `signals` ends the process when it is told to end; the watchdog does when the run is dead. Both call
-   `close_run`.
+2. The run counts its rows and writes its last step into its record (`record.LAST_STEP`). For the SFT main
+   `plan_steps` does this; the GRPO main's trainer runs in another process, maybe on another node.
+3. `end_run` notes how the job ended. The lines are printed when the process exits, below any traceback.
+4. On a signal `signals` ends the process, and the watchdog ends a dead run. Both call `close_run`.
 
-torchrun prints a summary of its own after its ranks have ended. It takes the cause from a file that each
-rank may leave, so the lines of a failed rank go there too.
+torchrun prints a summary of its own after its ranks have ended. It reads the cause from a file that each
+rank may write, so the lines of a failed rank go there, too.
 """
 
 import atexit
@@ -37,29 +36,29 @@ from sinternal_verl.runs.record import (
 
 MAX_CAUSE_LINES = 16
 MAX_LINE_CHARACTERS = 500
-"""Of an exception's message. It may hold a whole prompt, or the output of another process."""
+"""Limits for an exception's message, which may hold a whole prompt or the output of another process."""
 
 TORCHRUN_ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
-"""torchrun names the file of a rank in it. (torch 2.11 and 2.13)"""
+"""Environment variable in which torchrun names a rank's file for the cause. (torch 2.11 and 2.13)"""
 
 NO_MORE_BATCHES = "there are no more batches; raise trainer.total_epochs or lower trainer.total_training_steps"
 
 SIGNAL_WAIT_S = 1.0
-"""How long an exit that nobody has explained leaves the thread of `signals` to explain it. Ray answers
-SIGTERM with an exit of its own."""
+"""How long an unexplained exit waits for the thread of `signals`, which may explain it: Ray answers SIGTERM with an
+exit of its own."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the start of a run knows of it.
+    """What is known of a run when it starts.
 
     Attributes:
-        folder: of its checkpoints, and of its record, which names its files; None where it is not on this
-            machine.
-        command: goes on from the last checkpoint.
-        more: the override with which the command trains on when the run is done.
-        epochs: how often it sees its rows.
-        total_steps: where it ends all the same; None leaves it to the epochs.
+        folder: the folder of its checkpoints and its record, which names its files; None where it is not on
+            this machine.
+        command: the command that goes on from the last checkpoint.
+        more: the override to add when the run is done and is to train on.
+        epochs: how often it trains on its rows.
+        total_steps: the step at which it ends, whatever ``epochs`` is; None leaves it to ``epochs``.
         trains: False for a run that only validates.
         speaks: whether this process prints.
     """
@@ -79,12 +78,12 @@ class Run:
 
     @property
     def step(self) -> int:
-        """The last step that was trained, as far as the files tell."""
+        """The last step that was trained, as far as the files show."""
         return max(self.checkpoint or 0, _last_logged(self.file(METRICS)))
 
     @property
     def last_step(self) -> int | None:
-        """The step at which it is done; None until the rows are counted."""
+        """The step at which the run is done; None until its rows are counted."""
         return read_record(self.folder).get(LAST_STEP) if self.folder and self.trains else None
 
     def file(self, key: str) -> Path | None:
@@ -93,11 +92,11 @@ class Run:
 
     @property
     def is_short(self) -> bool:
-        """Whether steps are known to be missing."""
+        """Whether the run is known to have ended before its last step."""
         return self.last_step is not None and self.step < self.last_step
 
     def closing_lines(self) -> list[str]:
-        """Where everything is, and what to type next."""
+        """Lines that say where everything is and what to type next."""
         lines: list[tuple[str, object]] = []
         saved = self.checkpoint
         if self.folder and self.trains:
@@ -115,7 +114,7 @@ class Run:
 
 _run = Run()
 _counts_steps = False
-"""Whether the steps are made in this process, so that its view of the files is not behind."""
+"""Whether this process makes the steps, so that the files it sees are up to date."""
 
 _ending: str | None = None
 _closing = threading.Lock()
@@ -123,17 +122,17 @@ _closed = False
 
 
 def begin_run(run: Run) -> None:
-    """From here on the exit of this process closes with what `run` knows."""
+    """Have this process print the closing lines of ``run`` when it exits."""
     global _run
     _run = run
     atexit.register(close_run)
 
 
 def plan_steps(steps_per_epoch: int) -> int | None:
-    """Put the run's last step into its record and return it; None when no run has begun here.
+    """Write the run's last step into its record and return it; None when no run has begun here.
 
     Args:
-        steps_per_epoch: of the rows that were loaded.
+        steps_per_epoch: number of steps that the loaded rows make.
     """
     global _counts_steps
     if _run.folder is None:
@@ -146,16 +145,16 @@ def plan_steps(steps_per_epoch: int) -> int | None:
 
 
 def end_run(error: BaseException | None, dead: Mapping[str, str] | None = None) -> bool:
-    """The job has ended, with ``error`` or without; return whether it did what it was to do.
+    """Note that the job has ended, with ``error`` or without; return whether it reached its last step.
 
     Args:
-        dead: of each process that died, why.
+        dead: why each dead process died, by name.
     """
     global _ending
     if error is not None:
         _ending = describe("failed", cause_of(error), dead or {})
     elif _counts_steps and _run.is_short:
-        # verl's SFT main leaves its loop without a word when its data loader has no more batches.
+        # verl's SFT main leaves its loop without a message when its data loader has no more batches.
         _ending = describe("ended early", NO_MORE_BATCHES)
     else:
         _ending = describe("is done")
@@ -188,7 +187,7 @@ def describe(how: str, cause: str = "", dead: Mapping[str, str] | None = None) -
 
 
 def cause_of(error: BaseException) -> str:
-    """Type and message of ``error``; of a failure that Ray carried here, those of the failure itself."""
+    """Type and message of ``error``; where Ray wraps an exception of another process, those of the wrapped one."""
     if "ray" in sys.modules:
         from ray.exceptions import RayTaskError
 
@@ -209,7 +208,8 @@ def _tell_torchrun(ending: str) -> None:
 
 
 def _last_logged(metrics: Path | None) -> int:
-    """The last step in a metrics file; 0 where there is none. A run that dies may leave half a line."""
+    """The last step in a metrics file; 0 where there is none. A run that dies may leave half a line, which is
+    left out."""
     if metrics is None or not metrics.is_file():
         return 0
     *lines, _torn = metrics.read_bytes().split(b"\n")

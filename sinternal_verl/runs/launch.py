@@ -1,4 +1,4 @@
-"""Run one of verl's mains as a child process: its log in a file, its steps as one line to follow."""
+"""Runs one of verl's mains as a child process: its output goes to a log file, its steps are shown on one line."""
 
 import os
 import re
@@ -16,16 +16,16 @@ POLL_S = 1.0
 
 
 class MainFailed(RuntimeError):
-    """A main that ended with an error or outlived its limit; the message names log and cause."""
+    """A main ended with an error or ran longer than its limit; the message shows the log's name and its end."""
 
 
 def grpo_command(*overrides: str) -> list[str]:
-    """verl's GRPO main under this interpreter."""
+    """The command of verl's GRPO main, with this interpreter."""
     return [sys.executable, "-m", "verl.trainer.main_ppo", *overrides]
 
 
 def sft_command(*overrides: str, processes: int = 1) -> list[str]:
-    """verl's SFT main under torchrun, all processes on this machine."""
+    """The command of verl's SFT main under torchrun, with all processes on this machine."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     return [*torchrun, "-m", "verl.trainer.sft_trainer", *overrides]
 
@@ -45,13 +45,14 @@ def run_main(
 
 
 class Main:
-    """One of verl's mains, started; use as a context manager, which ends it when it is left.
+    """A running main of verl. Making it starts the command; leaving it as a context manager ends the command.
 
     Args:
+        name: what to call it on the progress line.
         command: from `grpo_command` or `sft_command`.
-        log: file for everything the command prints.
-        metrics: JSON lines to follow, one a step: our trainer's file, or the one that verl's ``file``
-            logger is told to write; an old one is removed.
+        log: file for everything that the command prints.
+        metrics: JSON lines to follow, one for each step: our trainer's file, or the one that verl's ``file``
+            logger is told to write. An old file is removed.
         limit_s: seconds after which the command is ended.
     """
 
@@ -59,7 +60,7 @@ class Main:
         self._name, self._log, self._metrics, self._limit_s = name, log, metrics, limit_s
         metrics.unlink(missing_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
-        # One thread a process: more of them only wait for each other on few cores.
+        # One thread for each process: on few cores more threads would only wait for each other.
         environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"VERL_FILE_LOGGER_PATH": str(metrics)}
         self._started = time.monotonic()
         with log.open("wb") as output:
@@ -74,10 +75,11 @@ class Main:
         end_session(self._process)
 
     def follow(self, total_steps: int | None = None, describe: Callable[[Step], str] = lambda step: "") -> list[Step]:
-        """Show its steps until it ends, and return them.
+        """Show the steps until the command ends, and return them.
 
         Args:
-            describe: what to show of a step beside its number.
+            total_steps: the number of steps to expect, for the line.
+            describe: returns what to show of a step besides its number.
 
         Raises:
             MainFailed: the command failed or ran past its limit.
@@ -85,7 +87,7 @@ class Main:
         line, start = ProgressLine(self._name), StartLines(self._log)
         try:
             while True:
-                # Shown once more when it has ended: it may have before anybody followed.
+                # Steps are shown once more after the end: the command may have ended before the first look.
                 ended, elapsed = self._process.poll() is not None, time.monotonic() - self._started
                 steps = read_steps(self._metrics)
                 text = _progress(steps[-1], total_steps, describe) if steps else start.read()
@@ -106,7 +108,7 @@ class Main:
 
 
 def end_session(process: subprocess.Popen, patience_s: float = 20.0) -> None:
-    """End a running process that was started with ``start_new_session``, and its process group."""
+    """End a process that was started with ``start_new_session``, with its whole process group, if it still runs."""
     if process.poll() is not None:
         return
     os.killpg(process.pid, signal.SIGTERM)
@@ -128,7 +130,7 @@ def _progress(last: Step, total: int | None, describe: Callable[[Step], str]) ->
 
 
 class StartLines:
-    """What a main says of its start, ``start: <part> up after <s> s``, in a log that is still being written."""
+    """Reads the lines ``start: <part> up after <s> s`` of a main from its log while the log is written."""
 
     SAYS = re.compile(r"start: ([^\n]+? up after \d+ s)")
 
@@ -136,11 +138,11 @@ class StartLines:
         self._log, self._read_bytes, self._latest = log, 0, "starting"
 
     def read(self) -> str:
-        """The latest such line, from what was written since the last call; ``starting`` before the first."""
+        """The latest such line so far; ``starting`` before the first."""
         with self._log.open("rb") as log:
             log.seek(self._read_bytes)
             written = log.read()
-        # A last line without its end is read again, whole.
+        # A last line without its end is read again by the next call.
         whole = written[: written.rfind(b"\n") + 1]
         self._read_bytes += len(whole)
         for match in self.SAYS.finditer(whole.decode(errors="replace")):
@@ -149,7 +151,7 @@ class StartLines:
 
 
 class ProgressLine:
-    """One line that is rewritten on a terminal, and printed only every 15 s elsewhere."""
+    """A line that is rewritten in place on a terminal; elsewhere it is printed at most every `EVERY_S` seconds."""
 
     EVERY_S = 15.0
 

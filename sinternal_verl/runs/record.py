@@ -1,4 +1,4 @@
-"""What a run leaves in its checkpoint folder about itself: `RECORD`, and its configuration, one file a start."""
+"""What a run writes about itself into its checkpoint folder: `RECORD`, and its configuration, a file for each start."""
 
 import importlib.metadata as metadata
 import json
@@ -11,14 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from sinternal_verl.config import get, is_ppo
 
 TRACKER = "latest_checkpointed_iteration.txt"
-"""verl's own: the step of the last whole checkpoint. (verl 0.9.1)"""
+"""verl's own file, which holds the step of the last whole checkpoint. (verl 0.9.1)"""
 
 RECORD = "sinternal_run.json"
 LAST_STEP = "last_step"
-"""In the record: the step at which the run is done. It is there once the run has counted its rows."""
+"""Key in the record: the step at which the run is done. It is null until the run has counted its rows."""
 
 METRICS, CONFIGURATION = "metrics", "configuration"
-"""In the record: files of the last start, by their name where they are in the folder."""
+"""Keys in the record: files of the last start, by name where they are in the folder."""
 
 
 IDENTITY = (
@@ -47,7 +47,7 @@ IDENTITY = (
     "sinternal.scorers",
     "sinternal.failures.policy",
 )
-"""Keys that make two runs different experiments, or that a sharded checkpoint cannot change."""
+"""Keys whose values make two runs different experiments, or cannot change for a sharded checkpoint."""
 
 
 STACK = ("sinternal_verl", "verl", "ray", "vllm", "torch", "transformers")
@@ -59,7 +59,7 @@ def identity(config: DictConfig) -> dict:
     values = {key: OmegaConf.select(config, key) for key in IDENTITY}
     if not is_ppo(config):
         values["processes"] = int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
-    # Where the guard stands may change between two starts; which guard it is may not.
+    # Where the guard runs may change between two starts; which guard it is may not.
     scorers = values.get("sinternal.scorers") or {}
     values["sinternal.scorers"] = {name: _without_guard(entry) for name, entry in scorers.items()} or None
     values["sinternal.guard.engine.model"] = OmegaConf.select(config, "sinternal.guard.engine.model")
@@ -74,7 +74,7 @@ def _without_guard(entry: DictConfig | None) -> dict | None:
 
 
 def record_start(config: DictConfig, metrics: Path | None, configuration: Path | None) -> None:
-    """Leave in the checkpoint folder what the run is, for the next start and for its readers.
+    """Write the record of a run that starts, and its resolved configuration.
 
     Args:
         metrics: where this start logs its steps.
@@ -83,7 +83,7 @@ def record_start(config: DictConfig, metrics: Path | None, configuration: Path |
     Raises:
         OSError: the folder cannot be written.
         ValueError: there is a record that cannot be read.
-        omegaconf.errors.OmegaConfBaseException: a value that cannot be resolved.
+        omegaconf.errors.OmegaConfBaseException: a value cannot be resolved.
     """
     folder = checkpoint_folder(config)
     if folder is None:
@@ -92,7 +92,7 @@ def record_start(config: DictConfig, metrics: Path | None, configuration: Path |
     update_record(
         folder,
         identity=identity(config),
-        # Until this start has counted its rows.
+        # Null until this start has counted its rows.
         **{LAST_STEP: None},
         versions={name: version_of(name) for name in STACK},
         **{key: name_in(folder.absolute(), file) for key, file in files.items()},
@@ -116,7 +116,7 @@ def update_record(folder: Path, **values: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / f"{RECORD}.{os.getpid()}"
     new.write_text(json.dumps(read_record(folder) | values, indent=2) + "\n")
-    # In one step: another rank may be reading, and a kill must not leave half a record.
+    # Replaced in one step: another rank may be reading it, and a kill must not leave half a record.
     new.replace(folder / RECORD)
 
 
@@ -127,12 +127,12 @@ def recorded_file(folder: Path, key: str) -> Path | None:
 
 
 def name_in(folder: Path, file: Path | None) -> str | None:
-    """What the record says of ``file``: its name where it is in ``folder``, so that the folder can be moved."""
+    """How the record names ``file``: by its name alone where it is in ``folder``, so that the folder can be moved."""
     return file and (file.name if file.parent == folder else str(file))
 
 
 def write_configuration(file: Path, config: DictConfig) -> None:
-    """Write ``config`` with every interpolation resolved, less what is Hydra's own.
+    """Write ``config`` with every interpolation resolved and without Hydra's own node.
 
     Raises:
         OSError: the file cannot be written.
@@ -154,7 +154,7 @@ def step_folder(folder: Path, step: int) -> Path:
 
 
 def version_of(name: str) -> str | None:
-    """Of an installed package; None where there is none of this name."""
+    """The version of an installed package; None where it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

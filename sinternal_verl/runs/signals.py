@@ -1,8 +1,8 @@
-"""A process that is told to end says how the run ended, and ends with the signal's exit code.
+"""Ends a process on a signal: it prints how the run ended, and exits with the signal's exit code.
 
-A main thread that waits in a collective of torch or in Ray runs no Python handler. So the numbers of
-signals go through a pipe to a thread, by ``signal.set_wakeup_fd``, whatever the main thread does, and
-whichever handler Ray has put in place of ours.
+A main thread that waits in a collective of torch or in Ray runs no Python handler. So the numbers of signals go
+through a pipe to a thread (``signal.set_wakeup_fd``). This works whatever the main thread does, and also where
+Ray has replaced our handler.
 """
 
 import os
@@ -16,7 +16,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_on_signals() -> None:
-    """Watch for `ENDING`, less what the user has had ignored (``nohup``, a job in the background).
+    """Watch for the signals in `ENDING`, except those that are ignored already (``nohup``, a background job).
 
     Call it in the main thread.
     """
@@ -25,7 +25,7 @@ def end_on_signals() -> None:
     os.set_blocking(write, False)
 
     def pass_on(number: int, frame: object) -> None:
-        # A second way into the pipe: asyncio may take the wakeup descriptor for itself.
+        # A second way into the pipe, because asyncio may take the wakeup descriptor for itself.
         os.write(write, bytes([number]))
 
     for number in watched:
@@ -36,8 +36,8 @@ def end_on_signals() -> None:
 
 
 def _leave_to_this_process(watched: list[signal.Signals]) -> None:
-    """A forked child, such as a data loader's worker, ends by its signals as if nobody watched: it would
-    refuse to end, and its signal would come through the pipe that it shares."""
+    """Restore the default handlers in a forked child, such as a data loader's worker. Otherwise the child would not
+    end on a signal, and its signal would reach this process through the pipe that they share."""
     thread = threading.local()
 
     def hold_back() -> None:

@@ -1,8 +1,8 @@
-"""What a run shows while it starts: a line for each part that is up, ``start: <part> up after <s> s``.
+"""What a run prints while it starts: a line for each part that is up, ``start: <part> up after <s> s``.
 
-The seconds count from the command, that is, from the start of the driver's process. Ray hands the driver's
-environment to the processes of a cluster that it starts; in a cluster that was joined they count from the start
-of the process that says the line.
+The seconds count from the start of the driver's process. Ray hands the driver's environment to the processes of a
+cluster that the run starts. In a cluster that the run joins, the seconds count from the start of the process that
+prints the line.
 """
 
 import logging
@@ -14,21 +14,21 @@ import psutil
 import ray
 
 STARTED = "SINTERNAL_STARTED"
-"""Environment variable: seconds since the epoch at which the driver started."""
+"""Environment variable with the time at which the driver started, in seconds since the epoch."""
 
 MAX_START_S = 3600.0
-"""Bound on the wait for an actor whose start is announced; who needs the actor has a bound of its own."""
+"""How long to wait for actors before nothing is printed; whoever needs an actor waits with a bound of its own."""
 
 
 def begin_start() -> None:
-    """Count from this process's start; called once, in the driver."""
+    """Count the seconds from this process's start; called once, in the driver."""
     os.environ[STARTED] = str(psutil.Process().create_time())
 
 
 def say_up(part: str) -> None:
     """Print the line of a part that is up."""
     started = float(os.environ.get(STARTED) or psutil.Process().create_time())
-    # One write, so that another thread's line does not get between it and its end.
+    # One write, so that another thread's line does not come between the text and its line end.
     print(f"start: {part} up after {time.time() - started:.0f} s\n", end="", flush=True)
 
 
@@ -36,7 +36,7 @@ class SayWhenLogged(logging.Handler):
     """Prints the line of a part when a library logs that it is up, where it has no other hook.
 
     Args:
-        parts: message -> part.
+        parts: logged message -> name of the part.
     """
 
     def __init__(self, parts: dict[str, str]) -> None:
@@ -49,7 +49,7 @@ class SayWhenLogged(logging.Handler):
 
 
 def say_when_up(part: str, actors: list[ray.actor.ActorHandle]) -> None:
-    """Print the line once all actors have started; returns at once. An actor that fails is its user's to report."""
+    """Print the line once all actors have started; returns at once. Whoever uses an actor reports its failure."""
     calls = [actor.__ray_ready__.remote() for actor in actors]
 
     def wait() -> None:
