@@ -1,13 +1,13 @@
-"""The commands of `sinternal-verl`, one file each: what they print, and their exit codes.
+"""The commands of `sinternal-verl`: what they print, and their exit codes.
 
-``doctor``         check a configuration
-``configuration``  print one, with all its keys
-``data``           make data files, mix them, check them
-``score``          score the responses in a file
+``doctor``         checks a configuration
+``configuration``  prints one, with all its keys
+``data``           makes, mixes and checks data files
+``score``          scores the responses in a file
 ``results``        the file that `score` writes and continues
-``guard``          serve the guard
-``running_guard``  the guard's replicas for a command that is no training run
-``verify``         verification data, and how well a model verifies
-``export``         a checkpoint as a Hugging Face folder
-``cluster``        wait for the nodes of a Ray cluster
+``guard``          serves the guard
+``running_guard``  starts the guard's replicas for a command that is no training run
+``verify``         makes verification data, and measures how well a model verifies
+``export``         writes a checkpoint as a Hugging Face folder
+``cluster``        waits for the nodes of a Ray cluster
 """

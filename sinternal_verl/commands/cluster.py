@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 LABEL = "sinternal/node"
-"""Each raylet is started with ``--labels sinternal/node=NAME``: Ray's own names of nodes are their addresses,
-which a job does not know beforehand."""
+"""The label by which nodes are known. Each raylet is started with ``--labels sinternal/node=NAME``, because Ray's own
+names of nodes are their addresses, which a job does not know beforehand."""
 
 POLL_S = 1.0
 
 
 class NodesMissing(RuntimeError):
-    """The deadline passed; the message names the nodes that have not joined. Or there is no cluster to join."""
+    """Nodes have not joined before the deadline, and the message names them; or there is no cluster to join."""
 
 
 def wait(address: str, names: Sequence[str], limit_s: float) -> int:
@@ -30,15 +30,16 @@ def wait(address: str, names: Sequence[str], limit_s: float) -> int:
 def wait_for_nodes(
     address: str, names: Sequence[str], limit_s: float, say: Callable[[str], None] = lambda text: None
 ) -> None:
-    """
+    """Wait until all nodes have joined a cluster.
+
     Args:
         address: host:port of the cluster's head.
-        names: the nodes, by their label.
-        limit_s: seconds for all of them together, the head included.
-        say: told of each node when it has joined.
+        names: the nodes' names in their labels.
+        limit_s: seconds for all nodes together, the head included.
+        say: called with a line for each node that has joined.
 
     Raises:
-        NodesMissing: as its words say.
+        NodesMissing: nodes have not joined in time, or the head does not answer.
     """
     deadline = time.monotonic() + limit_s
     _wait_for_head(address, deadline, limit_s)
@@ -66,7 +67,7 @@ def wait_for_nodes(
 
 
 def _wait_for_head(address: str, deadline: float, limit_s: float) -> None:
-    """Ray itself waits for minutes where nobody listens."""
+    """Wait until the head's port is open: Ray itself would wait for minutes where nobody listens."""
     host, _, port = address.rpartition(":")
     while True:
         try:

@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 
 def show_configuration(compose: Callable[[Sequence[str]], DictConfig], overrides: Sequence[str]) -> int:
-    """Print what the command would take; return 0, or 2 where the overrides do not compose."""
+    """Print the configuration that the command would use; return 0, or 2 where the overrides do not compose."""
     try:
         text = OmegaConf.to_yaml(compose(overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:

@@ -29,8 +29,8 @@ def convert_math(source: str, out: str, name: str | None, index: str | None, spl
     """Convert and report; return 0 when ``out`` was written, else 2.
 
     Args:
-        name, index, split: as those of `Labels`.
-        options: of `_convert`.
+        name, index, split: see `Labels`.
+        options: further arguments of `_convert`.
     """
     labels = Labels(name=name, split=split, index=index)
 
@@ -43,7 +43,7 @@ def convert_math(source: str, out: str, name: str | None, index: str | None, spl
 def convert_safety(
     source: str, out: str, name: str | None, index: str | None, split: str | None, harm: Harm | None, **options: Any
 ) -> int:
-    """The same; ``harm`` is the label of all rows where the source has none."""
+    """As `convert_math`, for a safety set; ``harm`` is the label of all rows where the source has none."""
     labels = Labels(name=name, split=split, index=index)
 
     def reader_of(first: Row, opened: Source, own: SafetyAdapter | None) -> Reader:
@@ -65,10 +65,12 @@ def _convert(
     adapter: str | None,
     **of_hub: str | None,
 ) -> int:
-    """
+    """Convert a source with the reader that fits it, and report.
+
     Args:
-        kind: what ``adapter`` must be, the user's file with an ``ADAPTER``; None takes the first of ours that fits.
-        of_hub: of `_hub`.
+        kind: the kind of adapter that the user's file must have.
+        adapter: the user's file with an ``ADAPTER``; None takes the first of ours that fits.
+        of_hub: arguments of `_hub`.
     """
     target, hub = Path(out).expanduser(), _hub(**of_hub)
     try:
@@ -126,9 +128,10 @@ def convert_answers(
 
 
 def _check_target(target: Path, sources: Sequence[str]) -> None:
-    """
+    """Check that ``target`` can be written.
+
     Raises:
-        SourceError: it is no file to write, or one of those that are read.
+        SourceError: it does not end in .parquet, is a folder, or is one of the files that are read.
     """
     if target.suffix != ".parquet":
         raise SourceError(f"--out {target}: verl reads the kind of a file off its name; end it in .parquet")
@@ -195,7 +198,7 @@ def _outcome(tally: Tally) -> str:
 
 
 def check(file: str, overrides: Sequence[str]) -> int:
-    """Check a parquet file against what a run's scorers need; return 0 when it is fit, else 2."""
+    """Check that a parquet file has what a run's scorers need, and report; return 0 when it has, else 2."""
     try:
         router, keys = load_router(overrides)
         checked = check_file(file, router, *keys)
@@ -217,6 +220,6 @@ def check(file: str, overrides: Sequence[str]) -> int:
 
 
 def _fail(message: str) -> int:
-    """Say what went wrong; return the exit code."""
+    """Print what went wrong; return the exit code."""
     print(f"sinternal_verl: {message}", file=sys.stderr)
     return 2

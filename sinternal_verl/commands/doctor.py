@@ -1,4 +1,4 @@
-"""`sinternal-verl doctor [hydra overrides...]`: the same checks, without starting anything."""
+"""`sinternal-verl doctor [hydra overrides...]`: the checks that a run makes when it starts, without the run."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ def doctor(overrides: Sequence[str]) -> int:
 
 
 def _shown(table: Callable[[DictConfig], str | None], config: DictConfig) -> str:
-    """A table and its line end; what keeps one from being made is in the report already, which must be shown."""
+    """A table with its line end. Where it cannot be made, a line says so, and the report is still shown."""
     try:
         text = table(config)
     except Exception as error:

@@ -12,8 +12,8 @@ def export(source: str, out: str, base: str | None, adapter: bool) -> int:
 
     Args:
         source: folder of a run, of a step, or of an actor.
-        base: what the run was started from; None takes it from the run's record.
-        adapter: write the LoRA adapter alone.
+        base: the model that the run was started from; None takes it from the run's record.
+        adapter: write only the LoRA adapter.
     """
     from transformers.utils import logging
 

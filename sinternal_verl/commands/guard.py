@@ -1,4 +1,4 @@
-"""`sinternal-verl guard serve`: replicas behind `sinternal_verl.guard.http`, until the process is told to end."""
+"""`sinternal-verl guard serve`: serves replicas by `sinternal_verl.guard.http` until the process is told to end."""
 
 import socket
 import sys
@@ -23,7 +23,7 @@ def compose_served(overrides: Sequence[str]) -> DictConfig:
         hydra.errors.HydraException, ValueError: see `compose_guard`.
     """
     config = compose_guard(overrides, "ray_actor")
-    # Whoever asks for three lines wants all of them, and first_token leaves the categories out.
+    # A client of the server gets the guard's three lines; first_token would leave the categories out.
     config.sinternal.guard.mode = "decode"
     return config
 
@@ -32,7 +32,7 @@ def serve(overrides: Sequence[str], host: str, port: int) -> int:
     """Serve until the process is told to end; return the exit code.
 
     Args:
-        overrides: as for verl's main; ``guard=ray_actor`` is understood.
+        overrides: as for verl's main; ``guard=ray_actor`` is the default.
     """
     from transformers import AutoTokenizer
 
@@ -49,7 +49,7 @@ def serve(overrides: Sequence[str], host: str, port: int) -> int:
         print(report(problems), file=sys.stderr)
         return 2
     try:
-        # Taken before the model loads: another program may have the port.
+        # The port is taken before the model loads, because another program may have it.
         listener = socket.create_server((host, port))
         with running_guard(config):
             client = ReplicaClient.look_up(guard.replicas, guard.request_timeout_s)

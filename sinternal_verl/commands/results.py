@@ -1,7 +1,7 @@
-"""The results of `sinternal-verl score`: one line of JSON a row, in the rows' order, appended as they come.
+"""The results of `sinternal-verl score`: a line of JSON for each row, in the rows' order, appended as they come.
 
-Beside the file stands ``<file>.meta.json``, which says of what rows and by what settings it was made. A
-file that is not finished is continued when that agrees; results at its end that are failures are made again.
+The file ``<file>.meta.json`` beside it says from which rows and with which settings it was made. An unfinished
+file is continued where these agree. Failures at the end of the file are scored again.
 """
 
 import json
@@ -13,21 +13,24 @@ from sinternal_verl import __version__
 from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 RETRYABLE = frozenset(outcome.name.lower() for outcome in (Outcome.FAILED, Outcome.TIMED_OUT))
-"""Outcomes that another try may mend."""
+"""Outcomes that another try may change."""
 
 
 class ResultsError(ValueError):
-    """A file of results that cannot be continued; the message says why and what to do."""
+    """A file of results cannot be continued; the message says why and what to do."""
 
 
 class Results:
-    """Use as a context manager; `done` rows are in the file already.
+    """A file of results; use it as a context manager.
 
     Args:
         made_of: what identifies rows and settings, as JSON values.
 
+    Attributes:
+        done: number of rows whose results the file has already.
+
     Raises:
-        ResultsError: the file is of other rows, of other settings, or none of ours.
+        ResultsError: the file was made from other rows or settings, or is no file of results.
     """
 
     def __init__(self, target: Path, made_of: dict[str, Any]) -> None:
@@ -43,7 +46,7 @@ class Results:
         return self
 
     def add(self, number: int, sample: Sample, score: Score) -> None:
-        """Append the result of one row; the line is whole or, after a kill, cut off and made again."""
+        """Append the result of one row. A kill may leave half a line, which the next start removes."""
         result = {
             **score.extra,
             "row": number,
@@ -62,7 +65,7 @@ class Results:
         self._file.close()
 
     def _resume(self) -> int:
-        """Check what is there, cut off what is to be made again, and count the rest."""
+        """Check the results in the file, cut off those to be made again, and count the rest."""
         step = f"give another --out, or remove {self._target}"
         try:
             known = json.loads(self._meta.read_text())
@@ -78,7 +81,7 @@ class Results:
                 size += len(line)
                 if not line.endswith(b"\n"):
                     break
-                # Failures count only when something stands behind them.
+                # Failures are kept only where another result follows them.
                 if _outcome_of(line) is None:
                     raise ResultsError(f"{self._target}, line {number + 1} is no result: {step}")
                 if _outcome_of(line) not in RETRYABLE:

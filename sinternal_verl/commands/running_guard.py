@@ -1,4 +1,4 @@
-"""A guard for programs that are no training run: `sinternal-verl score` and `sinternal-verl guard serve`."""
+"""Starts a guard for commands that are no training run: `sinternal-verl score` and `sinternal-verl guard serve`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,15 +15,15 @@ from sinternal_verl.guard.replica import end_guard, guard_settings, start_guard
 
 
 def compose_guard(overrides: Sequence[str], guard: str = "none") -> DictConfig:
-    """The configuration of a program without a trainer: every GPU may be the guard's, and one replica is its default.
+    """The configuration of a program without a trainer. The guard may take every GPU; one replica is the default.
 
     Args:
-        overrides: as for verl's main; without a recipe, that of GRPO is meant.
-        guard: which one, where the overrides name none.
+        overrides: as for verl's main; without a recipe, the GRPO recipe is taken.
+        guard: the choice of ``guard=`` where the overrides make none.
 
     Raises:
-        hydra.errors.HydraException: they do not compose.
-        ValueError: they are of a recipe without a guard.
+        hydra.errors.HydraException: the overrides do not compose.
+        ValueError: their recipe has no guard.
     """
     words = with_defaults(overrides, f"guard={guard}")
     if main_of(words) != "grpo":
@@ -38,7 +38,7 @@ def compose_guard(overrides: Sequence[str], guard: str = "none") -> DictConfig:
 
 
 def find_guard_problems(config: DictConfig) -> list[Problem]:
-    """As `check_guard`, less what only a trainer can start."""
+    """The problems that `check_guard` finds; ``guard=verl_router`` is one, because only a trainer can start it."""
     backend = config.sinternal.guard.get("backend")
     if backend == "verl_router":
         step = "choose guard=ray_actor or guard=openai_endpoint"
@@ -48,7 +48,7 @@ def find_guard_problems(config: DictConfig) -> list[Problem]:
 
 @contextmanager
 def running_guard(config: DictConfig) -> Iterator[None]:
-    """Ray and the replicas of ``guard=ray_actor`` for as long as the block runs; an endpoint runs by itself.
+    """Run Ray and the replicas of ``guard=ray_actor`` while the block runs; other guards need nothing started.
 
     Raises:
         GuardUnavailable: the replicas do not start.

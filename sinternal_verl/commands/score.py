@@ -1,8 +1,8 @@
-"""`sinternal-verl score`: the responses in a file scored as a run would, one result a row.
+"""`sinternal-verl score`: scores the responses in a file as a run would, and writes one result for each row.
 
 A row has ``prompt`` (a string or messages), ``response``, ``data_source`` and ``ground_truth`` (or verl's
-``reward_model.ground_truth``). All rows are looked at before a guard is started; rows are then scored many
-at a time, and their results written in the rows' order (`sinternal_verl.commands.results`).
+``reward_model.ground_truth``). All rows are checked before a guard is started. Many rows are then scored at a
+time, and their results are written in the rows' order (`sinternal_verl.commands.results`).
 """
 
 import asyncio
@@ -34,11 +34,11 @@ from sinternal_verl.scoring.score import Sample, Score
 
 OWN_FUNCTION = "reward.custom_reward_function.path"
 FAILURES_IN_A_ROW = 64
-"""After so many there is no judge, and no use in going on."""
+"""After so many failures in a row the guard or scorer counts as gone, and the command ends."""
 
 
 class NoJudge(RuntimeError):
-    """Nothing but failures."""
+    """Too many rows in a row could not be scored."""
 
 
 def score(
@@ -49,10 +49,11 @@ def score(
     ground_truth: str | None,
     concurrency: int,
 ) -> int:
-    """Score and report; return 0 when every row has a result, 1 when there is no judge, 2 for bad input.
+    """Score and report; return 0 when every row has a result, 1 when scoring ended early, 2 for bad input.
 
     Args:
-        data_source, ground_truth: of rows that have none.
+        data_source, ground_truth: values for rows that have none.
+        concurrency: number of rows that are scored at a time.
     """
     defaults = {"data_source": data_source, "ground_truth": ground_truth}
     try:
@@ -93,7 +94,7 @@ def score(
 async def _score_all(
     samples: Iterator[Sample], scoring: Scoring, results: Results, concurrency: int, progress: tqdm
 ) -> Counter[str]:
-    """Counts by data source and outcome."""
+    """Score and write all samples; return counts by data source and outcome."""
     summary: Counter[str] = Counter()
     waiting: deque[tuple[Sample, asyncio.Task[Score]]] = deque()
     number, failed = results.done, 0
@@ -174,7 +175,7 @@ def _made_of(source: Source, config: DictConfig, defaults: Mapping[str, str | No
     scorers = OmegaConf.to_container(config.sinternal.scorers, resolve=True)
     for entry in filter(None, scorers.values()):
         if isinstance(engine := lookup(entry, "guard.engine"), dict):
-            # Where a guard stands, and how many there are of it, changes no verdict.
+            # Where a guard runs, and how many replicas it has, changes no verdict.
             known = {key: entry["guard"].get(key) for key in ("mode", "served_as")}
             entry["guard"] = known | {key: engine.get(key) for key in ("model", "max_model_len")}
         if (path := Path(str(entry.get("path"))).expanduser()).is_file():

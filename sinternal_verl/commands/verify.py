@@ -1,7 +1,7 @@
 """`sinternal-verl verify sample`, `critique`, `select`; `build`, which is all three; `show`; and `evaluate`.
 
-Each takes the same overrides of ``recipes/verify/build.yaml``, goes on where an earlier one stopped, and
-leaves what it made in the build's folder: the store, ``build.json``, ``train.parquet``.
+Each takes overrides of ``recipes/verify/build.yaml``, goes on where an earlier one stopped, and writes to the
+build's folder: the store, ``build.json``, ``train.parquet`` with its report, ``evaluation.json``.
 """
 
 import json
@@ -37,13 +37,13 @@ from sinternal_verl.verify.store import Store, StoreError
 from sinternal_verl.verify.writer import Limits, WriterSettings, WriterUnusable, open_writer
 
 RECORD = "build.json"
-"""In the folder: what the build is made of."""
+"""File in the build's folder: what the build is made of."""
 
 DATA = "train.parquet"
 EVALUATION, ITEMS = "evaluation.json", "evaluation.jsonl"
 
 GUARD_AT_ONCE = 256
-"""Requests to the guard."""
+"""How many requests the guard gets at a time."""
 
 
 class AnotherBuild(ValueError):
@@ -51,10 +51,10 @@ class AnotherBuild(ValueError):
 
 
 def verify(command: str, overrides: Sequence[str]) -> int:
-    """Run the stages of a command; return 0, 1 when replies are missing and the same command goes on, 2 for bad input.
+    """Run the stages of a command. Return 0; 1 if replies are missing and the same command can go on; 2 for bad input.
 
     Args:
-        command: ``build``, ``evaluate``, or one stage.
+        command: ``build``, ``evaluate``, or the name of one stage.
     """
     stages = {"build": BUILD, "evaluate": EVALUATE}.get(command, (command,))
     try:
@@ -137,7 +137,7 @@ def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: St
     except ValueError as error:
         return _fail(str(error))
     made_of = {**_made_of(settings, prompts.source), "verifier": settings.verifier.origin()}
-    # JSON has no word for what is no number.
+    # JSON has no NaN, so null is written.
     record = json.loads(json.dumps({**asdict(found), "made_of": made_of}), parse_constant=lambda _: None)
     (settings.out / EVALUATION).write_text(json.dumps(record, indent=2) + "\n")
     print("\n".join(found.lines()))
@@ -146,7 +146,7 @@ def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: St
 
 
 def _show(settings: BuildSettings, prompts: Prompts) -> int:
-    """Print what the store holds, a line of JSON for every answer."""
+    """Print what the store holds: a line of JSON for every answer."""
     with Store(settings.store) as store:
         build = Build(settings, store)
         for prompt in prompts:
@@ -179,7 +179,7 @@ def _describe(prompts: Prompts) -> None:
 
 
 def _said(filled: Filled, what: str) -> bool:
-    """Report on a stage; whether all its replies are there."""
+    """Report on a stage, and return whether all its replies are there."""
     spent = f"{filled.sent:,} requests, {filled.tokens:,} tokens"
     print(f"{what}: {filled.there:,} were there, {spent}", flush=True)
     for kind, count in filled.failures.most_common():
@@ -199,7 +199,12 @@ def _made_of(settings: BuildSettings, prompts: Source, stages: Sequence[Stage] =
 
 
 def _record(settings: BuildSettings, made_of: dict[str, Any]) -> None:
-    """Write what the build is made of, or hold it against what is written; a later version may go on."""
+    """Write what the build is made of. Where the folder has a record already, compare: a later version of this package
+    may go on, but not with other prompts, models or settings.
+
+    Raises:
+        AnotherBuild: they differ, or the record cannot be read.
+    """
     path = settings.out / RECORD
     made_of = json.loads(json.dumps({key: value for key, value in made_of.items() if key != "version"}))
     try:
