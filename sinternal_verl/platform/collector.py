@@ -1,8 +1,8 @@
-"""Python's garbage collector, paused while a process starts.
+"""Pauses Python's garbage collector while a process starts.
 
-An import makes objects that stay, and the collector looks at them again and again: without it ``import verl``
+An import makes objects that stay, and the collector searches them again and again: without it ``import verl``
 takes three quarters of the time. Ray runs `pause_collector` in each of a run's workers before anything else
-(``runtime_env.worker_process_setup_hook``); a main calls it once verl has chosen the CPU platform.
+(``runtime_env.worker_process_setup_hook``). A main calls it when verl has chosen the CPU platform.
 """
 
 import gc
@@ -10,13 +10,13 @@ import os
 import threading
 
 PAUSE_S = 60.0
-"""A process has started by then; what it leaves in cycles until then is small on a CPU."""
+"""A process has started by then. The cycles that are not collected until then take little memory on a CPU."""
 
 
 def pause_collector() -> None:
     """Switch the collector off for `PAUSE_S`."""
     gc.disable()
-    # The timer is not among what a child inherits.
+    # A forked child does not inherit the timer, so its collector is switched on at once.
     os.register_at_fork(after_in_child=gc.enable)
     timer = threading.Timer(PAUSE_S, gc.enable)
     timer.daemon = True

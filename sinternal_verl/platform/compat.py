@@ -1,15 +1,14 @@
-"""What differs between the two sets of versions that the package is tested with: those a GPU installation
-gets (vLLM 0.24.0, torch 2.11.0, transformers 5.9.0) and those of the CPU (vLLM 0.27.1, torch 2.13.0,
-transformers 5.10.4). Each entry says which version ends it.
+"""What differs between the two sets of versions that the package is tested with: that of a GPU installation
+(vLLM 0.24.0, torch 2.11.0, transformers 5.9.0) and that of a CPU installation (vLLM 0.27.1, torch 2.13.0,
+transformers 5.10.4). Each entry says with which version it can go.
 """
 
 
 def vllm_request_errors() -> tuple[type[Exception], ...]:
-    """What vLLM raises for a request that it would refuse again.
+    """The exceptions of vLLM for a request that it would refuse each time.
 
-    Up to 0.26.0 `VLLMValidationError` is a ValueError and has no class in common with `VLLMNotFoundError`; later
-    both are `VLLMClientError`, which is no ValueError. Ends when verl pins vLLM 0.27
-    or later.
+    Up to 0.26.0 `VLLMValidationError` is a ValueError and has no base class in common with `VLLMNotFoundError`.
+    Later both are `VLLMClientError`, which is no ValueError. This can go when verl needs vLLM 0.27 or later.
     """
     import vllm.exceptions as exceptions
 

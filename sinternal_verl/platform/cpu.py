@@ -1,8 +1,8 @@
 """A CPU platform for verl, through verl's own platform registry.
 
-verl picks the first registered platform that is available. This one is available only when none
-of the others is, so a machine with a GPU never sees it; ``VERL_PLATFORM=cpu`` asks for it anyway.
-Source: verl 0.9.1, ``verl/plugin/platform``; the settings in `CPU_DEFAULTS` were found by running.
+verl picks the first registered platform that is available. This one is available only in a CPU installation and
+when no other platform is, so a machine with a GPU never uses it; ``VERL_PLATFORM=cpu`` asks for it anyway.
+Source: verl 0.9.1, ``verl/plugin/platform``. The settings in `CPU_DEFAULTS` were found by trying.
 """
 
 import importlib.metadata as metadata
@@ -30,20 +30,20 @@ CPU_DEFAULTS = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     # Compiling costs 25 s at the first generation and gains nothing on small models.
     "TORCHDYNAMO_DISABLE": "1",
-    # TransferQueue wants eight threads, and on fewer cores warns of it at every row it stores.
+    # TransferQueue wants eight threads; on fewer cores it warns at every row that it stores.
     "TQ_NUM_THREADS": "1",
-    # vLLM forces a process of its own on a worker of a single rank, unless this is 0; its engine core stays one.
+    # With 0 a worker of a single rank runs in the engine core's process; the core itself stays a process of its own.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    # Workers that Ray starts ahead lack the run's environment and serve nobody.
+    # Workers that Ray starts ahead lack the run's environment, so nothing would use them.
     "RAY_prestart_worker_first_driver": "0",
 }
-"""Environment variables a CPU run needs; one the user has set stays as it is."""
+"""Environment variables that a CPU run needs; a variable that the user has set stays as it is."""
 
 _ANNOUNCED = "SINTERNAL_CPU_ANNOUNCED"
 
 
 class _CpuModule(SimpleNamespace):
-    """What verl expects of ``torch.cuda``, answered for host memory (sizes in bytes)."""
+    """The functions of ``torch.cuda`` that verl calls, for host memory (sizes in bytes)."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -90,15 +90,15 @@ class PlatformCPU(PlatformBase):
     device_module = _CpuModule()
 
     def is_available(self) -> bool:
-        """Always true; verl asks once, when it has chosen this platform, so it also activates."""
+        """Return True, and activate the defaults: verl asks once, when it has chosen this platform."""
         activate_cpu_defaults()
         return True
 
     def is_platform_available(self, use_smi_check: bool = False) -> bool:
         """True where only a CPU build is installed and no other registered platform is available.
 
-        A head node or a Ray actor without a GPU has the installation of the GPU nodes, and must not
-        take their run for a CPU run; there ``VERL_PLATFORM=cpu`` asks for it.
+        A head node or a Ray actor without a GPU has the installation of the GPU nodes and must not take their
+        run for a CPU run. There ``VERL_PLATFORM=cpu`` asks for this platform.
         """
         if not is_cpu_installation():
             return False
@@ -164,31 +164,31 @@ class PlatformCPU(PlatformBase):
 
 
 def is_cpu_installation() -> bool:
-    """True when torch, or vLLM, is installed as its CPU build."""
+    """Whether torch or vLLM is installed as its CPU build."""
     torch_is_cpu = torch.version.cuda is None and torch.version.hip is None
     return torch_is_cpu or (has_distribution("vllm-cpu") and not has_distribution("vllm"))
 
 
 def has_distribution(name: str) -> bool:
-    """Whether a distribution of exactly this name is installed (`shims` aside)."""
+    """Whether a distribution of exactly this name is installed; the alias that `shims` adds does not count."""
     return any(d.metadata["Name"] == name and "+cpu" not in d.version for d in metadata.distributions(name=name))
 
 
 def register_cpu_platform() -> None:
-    """Offer the platform to verl. Costs nothing until verl chooses it.
+    """Offer the platform to verl. It costs nothing until verl chooses it.
 
-    The name of the wheel is settled here and not in the activation: verl looks for ``vllm`` while
-    its modules are imported, before it asks for a platform. A real ``vllm`` is found first.
+    The wheel's alias is added here and not in the activation, because verl looks for ``vllm`` while its modules
+    are imported, before it asks for a platform. A real ``vllm`` is found first.
     """
     PlatformRegistry.register(platform=NAME)(PlatformCPU)
     alias_vllm_distribution()
 
 
 def activate_cpu_defaults() -> None:
-    """Make this process fit for a CPU run; safe to call twice.
+    """Prepare this process for a CPU run; safe to call twice.
 
-    Child processes (Ray's workers, torchrun's ranks, vLLM's engines) inherit the environment, so
-    the announcement is made once a run.
+    Child processes (Ray's workers, torchrun's ranks, vLLM's engines) inherit the environment, so only one process
+    of a run announces it.
     """
     for name, value in CPU_DEFAULTS.items():
         os.environ.setdefault(name, value)

