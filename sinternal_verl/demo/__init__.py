@@ -1,6 +1,6 @@
-"""`sinternal-verl demo`: a policy and its guard made, taught and used on this machine's CPU, from nothing.
+"""`sinternal-verl demo`: makes a small policy and its guard, and trains both on this machine's CPU.
 
-``settings``  what verl's mains are told
-``measure``   what the exported model answers, by transformers and the world's rules
+``settings``  the overrides for verl's mains
+``measure``   measures the exported model's answers by the world's rules, with transformers alone
 ``run``       the demo from its first command to its table
 """

@@ -1,9 +1,10 @@
 """The demo from its first command to its table.
 
-1. Make a policy of half a million random weights and a guard of a fifth of that, sums and requests.
-2. Teach both with verl's SFT main: the policy two skills, imperfectly, the guard the lighthouse's rules.
-3. Reinforce the policy with verl's GRPO main from the boxed answer and the guard's verdict: real Ray,
-   FSDP2, TransferQueue, vLLM rollouts and weight sync, the guard served by vLLM in the same run.
+1. Make a policy of half a million random weights, a guard of a fifth of that, and files of sums and requests.
+2. Train both with verl's SFT main: the policy learns two skills imperfectly, the guard learns the lighthouse's
+   rules.
+3. Train the policy with verl's GRPO main. The boxed answer and the guard's verdict are its rewards. Ray, FSDP2,
+   TransferQueue, vLLM rollouts and the weight sync are real, and vLLM serves the guard in the same run.
 4. Show held-out shares before and after, the learning curves, and the exported model.
 """
 
@@ -34,10 +35,10 @@ from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic, lighthouse
 
 LIMIT_S = 900
-"""Each of the mains is ended after this many seconds."""
+"""Each of verl's mains is ended after this many seconds."""
 
 MARKER = ".sinternal_demo"
-"""A file in every folder a demo wrote, so that it never removes another."""
+"""A file in every folder that a demo wrote. A folder without it is never removed."""
 
 SUMS = Curve("sums: right", f"{arithmetic.DATA_SOURCE}/reward/mean")
 HARMFUL = Curve("harmful requests: safe answer", f"{lighthouse.HARMFUL_SOURCE}/reward/mean")
@@ -45,10 +46,10 @@ REFUSED = Curve("benign requests: refused", f"{lighthouse.BENIGN_SOURCE}/refused
 CURVES = (SUMS, HARMFUL, REFUSED)
 
 TRAIN_ROWS = {"*": 240, "safety/harmful/*": 120, "safety/benign/*": 120}
-"""Of the sums and of each kind of request: the paper's proportions."""
+"""Rows of the sums (``*``) and of each kind of request, in the paper's proportions."""
 
 GUARD_AT_LEAST = 0.95
-"""Share of conversations that a guard must be right on before a policy learns from it."""
+"""Share of conversations that the guard must label right before a policy learns from it."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Result:
     """What the demo measured on held-out prompts.
 
     Attributes:
-        before, after: share in 0..1 by the table's words.
+        before, after: shares, 0 to 1, by the names that the table shows.
         seconds: from the first command to the table.
     """
 
@@ -90,7 +91,7 @@ def train(folder: Path, seed: int) -> Result:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    # Of so small models one thread is as fast as two, which wait for each other when a main has the other core.
+    # For such small models one thread is as fast as two. Two would wait for each other while a main uses a core.
     torch.set_num_threads(1)
     started = time.monotonic()
     _clear(folder)
@@ -114,7 +115,11 @@ def train(folder: Path, seed: int) -> Result:
 
 
 def _teach(folder: Path, seed: int, sums: Path, requests: Path) -> tuple[Path, Path]:
-    """SFT of policy and guard, side by side; the folders of the two."""
+    """Run the SFT of policy and guard at the same time, and return the folders of the two.
+
+    Raises:
+        MainFailed: a main failed, or the guard is right too seldom.
+    """
     from sinternal_verl.world.guard_model import make_guard
     from sinternal_verl.world.policy_model import make_policy
 
@@ -138,7 +143,7 @@ def _teach(folder: Path, seed: int, sums: Path, requests: Path) -> tuple[Path, P
         folder / name / f"global_step_{steps}" / "huggingface"
         for name, steps in (("sft", SFT_STEPS), ("guard_sft", GUARD_STEPS))
     )
-    # A reward is worth what its judge is.
+    # A policy must not learn from a guard that is often wrong.
     right = guard_share(guard, seed + 1)
     print(f"   the guard is right on {right:.1%} of the conversations", flush=True)
     if right < GUARD_AT_LEAST:
@@ -164,7 +169,7 @@ def _reinforce(
 
 
 def _clear(folder: Path) -> None:
-    """Remove an earlier demo, and only that: verl would resume its checkpoints."""
+    """Remove an earlier demo, because verl would resume its checkpoints; refuse to remove anything else."""
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MARKER).is_file():
             raise FileExistsError(f"{folder} is not empty and no demo wrote it: give another folder with --out")

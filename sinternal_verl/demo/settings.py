@@ -1,4 +1,4 @@
-"""What the demo tells verl's mains: overrides of our recipes at the size of half a million weights."""
+"""The demo's overrides of our recipes, for models of half a million weights and fewer."""
 
 from pathlib import Path
 
@@ -7,11 +7,12 @@ GUARD_STEPS = 400
 GRPO_STEPS = 26
 
 LONGEST_PROMPT, LONGEST_RESPONSE, LONGEST_CONVERSATION = 32, 48, 1024
-"""Tokens; of a conversation, as the guard sees it."""
+"""The most tokens of a prompt, of a response, and of a conversation as the guard sees it."""
 
 
 def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) -> list[str]:
-    """Full training of a small random model: the recipe's LoRA and rate are for a large trained one."""
+    """Overrides that train all weights of a small random model; the recipe's LoRA and rate are for a large trained
+    model."""
     return [
         "+recipe=sinternal_sft_cpu",
         f"model.path={model}",
@@ -31,14 +32,14 @@ def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) 
 
 
 def guard_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) -> list[str]:
-    """The same for the guard, whose prompts are longer and whose weights are fewer."""
+    """The same for the guard, which has longer prompts and fewer weights."""
     return [*sft_overrides(folder, model, data, seed, steps), "data.max_length=256", "optim.lr=3e-3"]
 
 
 def grpo_overrides(
     folder: Path, model: Path, train: Path, held_out: list[Path], guard: Path, seed: int, steps: int
 ) -> list[str]:
-    """The recipe's GRPO: 24 prompts x 8, half sums and half safety, a rate for half a million weights."""
+    """Overrides of the GRPO recipe: 24 prompts x 8 responses a step, and a learning rate for half a million weights."""
     return [
         "+recipe=sinternal_grpo_cpu",
         "guard=ray_actor",
