@@ -1,5 +1,5 @@
-"""From a checkpoint of verl to a folder that transformers and vLLM load.
+"""Makes a checkpoint of verl into a folder that transformers and vLLM load.
 
-``checkpoint``  the weights of an FSDP checkpoint, whole and in the dtype they were kept in
-``fuse``        weights, adapter and tokenizer written as a folder, with a model card
+``checkpoint``  reads the weights of an FSDP checkpoint, in the dtype in which they were kept
+``fuse``        writes weights, adapter and tokenizer as a folder, with a model card
 """

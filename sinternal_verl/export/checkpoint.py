@@ -1,6 +1,6 @@
-"""The weights of an FSDP checkpoint of verl, SFT or GRPO, whole and in the dtype they were kept in.
+"""Reads the weights of an FSDP checkpoint of verl, SFT or GRPO: joined, and in the dtype in which they were kept.
 
-verl's own merger turns everything to bfloat16 and leaves a LoRA adapter beside the *base* weights.
+verl's own merger makes all weights bfloat16, and leaves a LoRA adapter beside the *base* weights.
 (verl 0.9.1)
 """
 
@@ -18,11 +18,11 @@ from sinternal_verl.runs.record import LAST_STEP, last_checkpoint, read_record, 
 
 CONFIG, LORA = "fsdp_config.json", "lora_train_meta.json"
 MODEL_KEYS = ("actor_rollout_ref.model.path", "model.path")
-"""In the record of a run: what it was started from."""
+"""Keys in the identity of a run's record: the model that the run was started from."""
 
 
 class ExportError(ValueError):
-    """No checkpoint, or one that cannot be exported; the message says what to do."""
+    """There is no checkpoint, or it cannot be exported; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Checkpoint:
 
     @classmethod
     def find(cls, path: Path) -> "Checkpoint":
-        """Of a run's folder the last checkpoint; else a step's folder, or the actor's in it.
+        """Find the checkpoint of a folder: the last one of a run's folder, else that of a step's or an actor's folder.
 
         Raises:
             ExportError: there is none.
@@ -52,12 +52,12 @@ class Checkpoint:
 
     @property
     def hf_folder(self) -> Path:
-        """Model configuration and tokenizer, as verl saves them."""
+        """The folder with model configuration and tokenizer, as verl saves them."""
         return self.folder / "huggingface"
 
     @property
     def step(self) -> str:
-        """E.g. ``global_step_20``."""
+        """Name of the step's folder, such as ``global_step_20``."""
         return self.folder.parent.name if self.folder.name == "actor" else self.folder.name
 
     @property
@@ -67,30 +67,30 @@ class Checkpoint:
 
     @property
     def steps_of_an_unfinished_run(self) -> tuple[int, int] | None:
-        """Its last checkpoint's step and the one that is to be its last; None of a run that is done, or of
-        which this is not known."""
+        """The step of the run's last checkpoint, and the step at which the run is to end. None where the run is done,
+        or where this is not known."""
         saved, last = last_checkpoint(self.run), self.record.get(LAST_STEP)
         return (saved, last) if saved is not None and last is not None and saved < last else None
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What our start check left about the run; empty where it did not run."""
+        """The run's record, which our start check writes; empty where that did not run."""
         return read_record(self.run)
 
     @property
     def base(self) -> str | None:
-        """The model that the run was started from, where the record says it."""
+        """The model that the run was started from; None where the record does not say."""
         identity = self.record.get("identity", {})
         return next((identity[key] for key in MODEL_KEYS if key in identity), None)
 
     @property
     def lora(self) -> dict[str, Any] | None:
-        """Rank and alpha of the adapter, where there is one."""
+        """Rank and alpha of the adapter; None where there is no adapter."""
         file = self.folder / LORA
         return json.loads(file.read_text()) if file.is_file() else None
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """By parameter name, shards joined.
+        """The weights by parameter name, joined from all shards.
 
         Raises:
             ExportError: shards are missing or do not fit together.
@@ -100,8 +100,8 @@ class Checkpoint:
         if missing := [file.name for file in files if not file.is_file()]:
             step = "save with checkpoint.save_contents=[model,…] and give a checkpoint that was saved whole"
             raise ExportError(f"{self.folder} lacks {', '.join(missing)}: {step}")
-        # The file is the user's own run's; it holds DTensors, which `weights_only` refuses. Mapped, not
-        # read: of all ranks together no more than one parameter is in memory twice.
+        # The user's own run wrote the file, so it is trusted; it holds DTensors, which `weights_only` refuses. It is
+        # mapped and not read, so that no more than one parameter is in memory twice.
         shards = [torch.load(file, map_location="cpu", weights_only=False, mmap=True) for file in files]
         return dict(self._joined(shards))
 
@@ -113,7 +113,7 @@ class Checkpoint:
             if not isinstance(first, DTensor):
                 yield name, first.clone()
                 continue
-            # Of a mesh (replicas, shards) the first replica has all of them.
+            # In a mesh of (replicas, shards) the first replica has all shards.
             placement, mesh = first.placements[-1], first.device_mesh.mesh
             parts = [parts[rank] for rank in mesh.reshape(-1, mesh.shape[-1])[0].tolist()]
             local = [part.to_local() for part in parts]

@@ -1,8 +1,8 @@
-"""A checkpoint of verl as a Hugging Face folder.
+"""Writes a checkpoint of verl as a Hugging Face folder.
 
-1. Join the shards; fuse a LoRA adapter by peft, in float32.
-2. Refuse a result that equals the base: nothing was learned, or another checkpoint was meant.
-3. Write weights in the base's dtype, tokenizer with its chat template, and a model card.
+1. Join the shards, and fuse a LoRA adapter with peft, in float32.
+2. Refuse a result that equals the base model: nothing was learned, or another checkpoint was meant.
+3. Write the weights in the base model's dtype, the tokenizer with its chat template, and a model card.
 """
 
 import json
@@ -24,11 +24,11 @@ def write_model(checkpoint: Checkpoint, target: Path, base: str | None, adapter:
     """Write weights, tokenizer and model card into ``target``, and return the weights' dtype.
 
     Args:
-        base: what the run was started from; None compares the result with nothing.
-        adapter: write the LoRA adapter alone.
+        base: the model that the run was started from; None skips the comparison with it.
+        adapter: write only the LoRA adapter.
 
     Raises:
-        ExportError: as its words say; the message names what to do.
+        ExportError: the checkpoint cannot be exported, or has learned nothing; the message says what to do.
     """
     model = _adapted(checkpoint, base) if checkpoint.lora else _whole(checkpoint)
     if adapter and not checkpoint.lora:
@@ -54,7 +54,11 @@ def _whole(checkpoint: Checkpoint) -> "PreTrainedModel":
 
 
 def _adapted(checkpoint: Checkpoint, base: str | None) -> Any:
-    """A peft model with the checkpoint's weights, those of the base too where it holds only the adapter's."""
+    """A peft model with the checkpoint's weights. Where it holds only the adapter, the base model gives the others.
+
+    Raises:
+        ExportError: the adapter is missing, zero or without its alpha, or the base model is not given.
+    """
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -86,7 +90,7 @@ def _adapted(checkpoint: Checkpoint, base: str | None) -> Any:
 
 
 def _empty(checkpoint: Checkpoint) -> "PreTrainedModel":
-    """The architecture; its weights are overwritten."""
+    """A model of the checkpoint's architecture, whose weights are still to be loaded."""
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
     config = AutoConfig.from_pretrained(checkpoint.hf_folder)
@@ -97,9 +101,10 @@ def _empty(checkpoint: Checkpoint) -> "PreTrainedModel":
 
 
 def _load(model: torch.nn.Module, weights: dict[str, torch.Tensor], strict: bool = True) -> None:
-    """
+    """Load the weights into a model.
+
     Raises:
-        ExportError: names that the model has and the checkpoint has not, or the other way round.
+        ExportError: the model has parameters that the checkpoint lacks, or the other way round.
     """
     missing, unexpected = model.load_state_dict(weights, strict=False)
     tied = ("lm_head.weight",) if model.config.tie_word_embeddings else ()
@@ -111,7 +116,7 @@ def _load(model: torch.nn.Module, weights: dict[str, torch.Tensor], strict: bool
 
 
 def _dtype(checkpoint: Checkpoint, base: str | None) -> torch.dtype:
-    """The base's. verl writes bfloat16 into the configuration it saves, whatever the weights are."""
+    """The base model's dtype. verl's saved configuration says bfloat16, whatever the weights are."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(base or checkpoint.hf_folder)
@@ -132,7 +137,7 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
 
 
 def _card(checkpoint: Checkpoint, base: str | None, dtype: torch.dtype, adapter: bool) -> str:
-    # Of a path on this machine nobody else learns anything; of a hub id everybody does.
+    # A path on this machine tells others nothing; a hub id does.
     named = base if base and not Path(base).is_absolute() else None
     front = {"library_name": "peft" if adapter else "transformers", "base_model": named}
     tags = ["safety", "sinternal", *(["lora"] if adapter else [])]
