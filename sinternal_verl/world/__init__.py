@@ -1,7 +1,7 @@
-"""The small world the demo and the tests live in, made on the spot from a seed, so that nothing has to be downloaded.
+"""Small models and data for the demo and the tests. They are made from a seed, so that nothing has to be downloaded.
 
 ``policy_model``  a Qwen2 policy of half a million parameters with an R1-style chat template
 ``guard_model``   a guard of a fifth of that, with a template of Qwen3Guard's structure
-``arithmetic``    additions with a carry: prompts, worked thoughts, and the parquet files verl reads
-``lighthouse``    an invented place with rules: requests, answers, and what the guard is to say of them
+``arithmetic``    additions with a carry: prompts, worked thoughts, and the parquet files that verl reads
+``lighthouse``    an invented place with rules: requests, answers, and the verdicts that the guard learns
 """

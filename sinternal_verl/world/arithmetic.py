@@ -1,8 +1,8 @@
 r"""Additions of two two-digit numbers that need a carry.
 
-The first skill is taught from worked examples in which the carry is *often forgotten*, so the
-policy knows both ways and mostly takes the wrong one. Reinforcement from the boxed answer alone
-then has something real to do: the right way must win.
+SFT teaches the sums from worked examples in which the carry is *often forgotten*. So the policy knows the right
+way and the wrong way, and mostly takes the wrong one. GRPO, with only the boxed answer as its reward, must then
+make the right way win.
 
 >>> problem = Problem(47, 38)
 >>> problem.prompt
@@ -27,7 +27,7 @@ from sinternal_verl.data.schema import rl_row, write_rl_rows
 DATA_SOURCE = "world/addition"
 
 FORGOTTEN_CARRY_SHARE = 0.6
-"""Share of worked examples that forget the carry: held-out accuracy starts near 1 - this share."""
+"""Share of the worked examples that forget the carry. Held-out accuracy starts near 1 minus this share."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Problem:
         return str(self.left + self.right)
 
     def completion(self, forget_carry: bool) -> str:
-        """What follows an opened ``<think>``: the thought, its closing tag, the boxed answer."""
+        """The text after an opening ``<think>``: the thought, its closing tag, the boxed answer."""
         (tens_l, units_l), (tens_r, units_r) = divmod(self.left, 10), divmod(self.right, 10)
         units = units_l + units_r
         if forget_carry:
@@ -63,7 +63,7 @@ def all_problems() -> list[Problem]:
 
 
 def corpus() -> list[str]:
-    """All text of the world, to train a tokenizer on."""
+    """All texts of the sums, to train a tokenizer on."""
     return [
         text
         for p in all_problems()

@@ -1,5 +1,5 @@
-"""The small world's guard: Qwen's kind of tokenizer, a chat template of the structure that
-Qwen3Guard-Gen's has in response mode, in fewer words, and a Qwen2 model of random weights."""
+"""The small world's guard: a tokenizer of Qwen's kind, a Qwen2 model of random weights, and a chat template with the
+structure of Qwen3Guard-Gen's template for judging a response, in fewer words."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from transformers import PreTrainedTokenizerFast
 from sinternal_verl.world.policy_model import write_model
 
 ROPE_THETA = 10_000.0
-"""transformers' own: a guard sees a thousand tokens."""
+"""Base of the guard's rotary positions; transformers' own default, since a guard reads up to a thousand tokens."""
 
-# What Qwen's tokenizers split text by before they merge bytes.
+# Qwen's tokenizers split text by this pattern before they merge bytes.
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -33,7 +33,7 @@ Safety:? Categories:? Refusal:?<|im_end|>
 </think>
 
 """
-"""In few words: each that does not matter is one more for a small guard to look past."""
+"""It has few words, because a small guard must learn to ignore every word that does not matter."""
 
 
 def make_guard_tokenizer(corpus: list[str], template: str = TEMPLATE, vocab_size: int = 512) -> PreTrainedTokenizerFast:
@@ -73,7 +73,7 @@ def make_guard(
     longest: int = 2048,
     architecture: str = "qwen2",
 ) -> Path:
-    """Write a Hugging Face folder (0.2 M parameters, float32) that knows nothing yet, and return it."""
+    """Write a Hugging Face folder with an untrained guard (by default 0.12 M parameters, float32), and return it."""
     tokenizer = make_guard_tokenizer(corpus, vocab_size=768)
     return write_model(
         folder,

@@ -1,4 +1,4 @@
-"""A policy and its tokenizer, made on the spot: real architecture, half a million random weights."""
+"""Makes a policy and its tokenizer: a real architecture with half a million random weights."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ INITIALIZER_RANGE = 0.06
 units and four layers had a loss of 0.28 after 240 SFT steps, with 0.06 one of 0.09 after 200."""
 
 ROPE_THETA = 40.0
-"""Base of the policy's rotary positions, whose wavelengths go up to about 200 tokens with it. transformers' 10,000
-spreads them over far more than a sum has: after 320 SFT steps 34% of the sums were worked out as taught, with a base
-of 100 64%."""
+"""Base of the policy's rotary positions; their wavelengths then reach about 200 tokens. With transformers' 10,000 they
+reach far more tokens than a sum has: after 320 SFT steps 34% of the sums were worked out as taught, and with a base of
+100 it was 64%."""
 
 BOS, EOS, PAD, USER, ASSISTANT = "<|begin|>", "<|end|>", "<|pad|>", "<|User|>", "<|Assistant|>"
 
-# As in the R1-Distill models: the generation prompt opens the thought, an assistant turn loses its
-# thought, and </think> is an ordinary token, so that decoding without special tokens keeps it.
+# As in the R1-Distill models: the generation prompt opens the thought, the template drops the thought of an assistant
+# turn, and </think> is an ordinary token, so that decoding without special tokens keeps it.
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
     "{%- for message in messages %}"
@@ -32,7 +32,7 @@ CHAT_TEMPLATE = (
 
 
 def make_tokenizer(corpus: list[str], vocab_size: int = 640) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer trained on ``corpus``; digits stay single, any text encodes."""
+    """A byte-level BPE tokenizer trained on ``corpus``. Each digit is a token, and any text can be encoded."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -63,7 +63,7 @@ def make_tokenizer(corpus: list[str], vocab_size: int = 640) -> PreTrainedTokeni
 def make_policy(
     folder: Path, corpus: list[str], seed: int, hidden: int = 128, layers: int = 2, architecture: str = "qwen2"
 ) -> Path:
-    """Write a Hugging Face folder (0.56 M parameters, float32) and return it."""
+    """Write a Hugging Face folder with an untrained policy (by default 0.56 M parameters, float32), and return it."""
     tokenizer = make_tokenizer(corpus)
     return write_model(
         folder, tokenizer, seed, hidden, layers, 4, groups=2, longest=512, theta=ROPE_THETA, architecture=architecture
@@ -85,9 +85,11 @@ def write_model(
     """Write tokenizer and random weights; return the folder.
 
     Args:
-        wider: the MLP's size over the hidden one.
-        groups: attention heads that share keys and values.
-        longest: tokens the model takes.
+        hidden: hidden size, a multiple of 32.
+        layers: number of blocks.
+        wider: the MLP's size, as a multiple of the hidden size.
+        groups: number of attention heads that share keys and values.
+        longest: the model's context in tokens.
         theta: base of the rotary positions, as in `ROPE_THETA`.
         architecture: transformers' ``model_type``: qwen2, qwen3 or llama.
     """
