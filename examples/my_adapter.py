@@ -1,4 +1,4 @@
-"""A data adapter of one's own: what a file calls its prompt and its label.
+"""A data adapter of your own: it says which columns hold a file's prompt and its label.
 
     sinternal-verl data safety --source tickets.csv --adapter examples/my_adapter.py --out tickets.parquet
 
@@ -7,7 +7,7 @@
 >>> made["data_source"], made["prompt"][0]["content"]
 ('safety/benign/tickets', 'Where is my key?')
 
-For sums and the like take ``MathAdapter`` of `sinternal_verl.data.math` and the command ``data math``.
+For math problems take ``MathAdapter`` of `sinternal_verl.data.math` and the command ``data math``.
 """
 
 from sinternal_verl.data.adapter import column, has

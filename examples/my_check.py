@@ -1,4 +1,4 @@
-"""A check of one's own, made before a model loads, by `sinternal-verl doctor` and by every run:
+"""A check of your own. `sinternal-verl doctor` and every run make it before a model loads:
 
     sinternal-verl doctor +recipe=sinternal_grpo 'sinternal.checks=[examples/my_check.py]' ...
 
@@ -17,11 +17,11 @@ from sinternal_verl.config import get
 from sinternal_verl.doctor.problem import Finding, Problem
 
 FOLDER = Path("/scratch")
-"""Here checkpoints are kept; all else is backed up, and too small for them."""
+"""Where checkpoints are kept; all other disks are backed up, and too small for them."""
 
 
 def check(config: DictConfig) -> Iterator[Finding]:
-    """Checkpoints outside of `FOLDER` are a problem; a `Note` in its place would let the run start."""
+    """Yield a problem where checkpoints are outside of `FOLDER`; a `Note` in its place would let the run start."""
     key = "trainer.default_local_dir"
     folder = get(config, key)
     if folder and FOLDER not in Path(folder).absolute().parents:

@@ -1,4 +1,4 @@
-r"""A scorer of one's own: right, and not too long.
+r"""A scorer of your own: it rewards an answer that is right and whose thought is not too long.
 
     python -m verl.trainer.main_ppo +recipe=sinternal_grpo ... \
       '+sinternal.scorers.short_and_right={path: examples/my_scorer.py, sources: [gsm8k], longest: 1000}'
@@ -16,7 +16,7 @@ from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 @scorer("short_and_right")
 def short_and_right(sample: Sample, longest: int = 2000) -> Score:
-    """`score_boxed`, and 0 for a thought of more than ``longest`` characters."""
+    """As `score_boxed`, but 0 for a thought of more than ``longest`` characters."""
     if len(sample.response.partition("</think>")[0]) > longest:
         return Score(0.0, Outcome.SCORED)
     return score_boxed(sample.response, sample.ground_truth)

@@ -36,7 +36,7 @@ def main() -> None:
         max_completion_length=arguments.longest,
         num_generations=8,
         per_device_train_batch_size=8,
-        # The paper's: no KL, advantages by the group's standard deviation.
+        # As in the paper: no KL term, and advantages divided by the group's standard deviation.
         beta=0.0,
         scale_rewards="group",
         bf16=torch.cuda.is_available(),

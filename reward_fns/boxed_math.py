@@ -6,7 +6,7 @@ r"""Strict boxed-answer matching as a plain verl reward function, for verl's sto
 0.0
 
 Use: ``reward.custom_reward_function.path=pkg://sinternal_verl.reward_fns.boxed_math`` or this file's
-path; settings by ``+reward.custom_reward_function.reward_kwargs.mode=literal``.
+path. Settings: for example ``+reward.custom_reward_function.reward_kwargs.mode=literal``.
 """
 
 from sinternal_verl.scoring.boxed_math import Mode, score_boxed

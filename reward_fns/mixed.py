@@ -1,4 +1,4 @@
-r"""Safety prompts by the guard and all others by the boxed answer, as one plain verl reward function.
+r"""Scores safety prompts by the guard and all others by the boxed answer, as one plain verl reward function.
 
     reward.custom_reward_function.path=pkg://sinternal_verl.reward_fns.mixed
 
@@ -25,14 +25,14 @@ async def compute_score(
     extra_info: Mapping[str, Any] | None = None,
     **kwargs,
 ) -> dict[str, float]:
-    """Score one response, 0 or 1, by what its ``data_source`` begins with.
+    """Score one response, 0 or 1: by the guard where its ``data_source`` begins with ``safety/``.
 
     Raises:
         NoVerdict, TimeoutError, GuardUnavailable, ValueError: see `safety.compute_score`.
     """
     if data_source.startswith("safety/"):
         return await safety.compute_score(data_source, solution_str, ground_truth, extra_info, **kwargs)
-    # In a thread: Math-Verify (mode=symbolic) would keep the guard's answers waiting.
+    # In a thread, because Math-Verify (mode=symbolic) would block this loop and the guard's answers with it.
     ask = boxed_math.compute_score
     fields = await asyncio.to_thread(ask, data_source, solution_str, ground_truth, extra_info, **kwargs)
     if (outcome := Outcome(int(fields["outcome"]))) in UNSCORED:

@@ -1,4 +1,4 @@
-"""The safety reward as a plain verl reward function, for verl's stock managers and an endpoint.
+"""The safety reward as a plain verl reward function, for verl's stock managers and a guard behind an endpoint.
 
     reward.custom_reward_function.path=pkg://sinternal_verl.reward_fns.safety
     '+reward.custom_reward_function.reward_kwargs.guard={
@@ -6,7 +6,7 @@
 
 or, with a recipe of ours and ``guard=openai_endpoint``, ``…reward_kwargs.guard=${sinternal.guard}``.
 
-Stock managers hand over no prompt, so the rows need it as ``extra_info.question``: all files that
+Stock managers hand over no prompt, so the rows need it as ``extra_info.question``. All RL files that
 `sinternal-verl data` writes have it.
 """
 
@@ -36,11 +36,12 @@ async def compute_score(
     """Score one response, 0 or 1 (paper); ``ground_truth`` is ``harmful`` or ``benign``.
 
     Args:
-        guard: as ``sinternal.guard`` of the configuration: ``backend``, ``url``, ``engine.model``, and
-            where they differ from its defaults ``mode``, ``served_as`` and ``request_timeout_s``.
+        guard: as ``sinternal.guard`` of the configuration: ``backend``, ``url`` and ``engine.model``, and
+            ``mode``, ``served_as`` and ``request_timeout_s`` where they differ from the defaults.
+        judged, strictness: see `sinternal_verl.scoring.safety.SafetyScorer`.
 
     Raises:
-        NoVerdict: the guard did not give exactly one, or the row's label is neither of the two.
+        NoVerdict: the guard did not give exactly one verdict, or the row's label is neither of the two.
         TimeoutError, GuardUnavailable: the guard gave no answer.
         ValueError: no guard is given, or the row has no question.
     """
@@ -58,5 +59,5 @@ async def compute_score(
 
 @cache
 def _scorer(guard: str, judged: Judged, strictness: Strictness) -> SafetyScorer:
-    """One a process: it keeps the guard's tokenizer and connections."""
+    """The scorer of these settings, made once in a process: it keeps the guard's tokenizer and connections."""
     return SafetyScorer(json.loads(guard), judged, strictness)

@@ -1,8 +1,8 @@
-"""What a run does without flash-attn: it packs its rows all the same, attends by sdpa, takes log-probabilities by
-verl's fused kernels of plain torch, and fewer tokens at once.
+"""What a run does without flash-attn: it still packs its rows, uses sdpa for attention and verl's fused kernels in
+plain torch for log-probabilities, and takes fewer tokens at once.
 
 flash-attn has no wheel for the versions of a GPU installation, so a run must not need it. Three values of the recipes
-follow from whether it is installed, and a user may set each:
+depend on whether it is installed; a user may set each:
 
 ``…model.override_config.attn_implementation``   `attention`
 ``…model.use_fused_kernels``                     `fused_kernels`
@@ -14,12 +14,12 @@ import importlib.metadata as metadata
 from omegaconf import DictConfig, OmegaConf
 
 ROWS = (("data.max_prompt_length", "data.max_response_length"), ("data.max_length",))
-"""Keys whose values add up to a run's longest row: of verl's GRPO main, and of its SFT main."""
+"""Keys whose values add up to the tokens of a run's longest row, for verl's GRPO main and for its SFT main."""
 
 
 def has_flash_attn() -> bool:
-    """Whether it is installed; it is not imported, which takes seconds. The distribution is asked for: flash-attn-4
-    brings a package of the same name that transformers does not take for it."""
+    """Whether flash-attn is installed. It is not imported, because that takes seconds. The distribution is looked up,
+    because flash-attn-4 brings a package of the same name that transformers does not accept."""
     try:
         metadata.version("flash-attn")
     except metadata.PackageNotFoundError:
@@ -28,20 +28,21 @@ def has_flash_attn() -> bool:
 
 
 def attention() -> str:
-    """transformers' name of the attention that can be had; with either, packed rows do not see one another."""
+    """transformers' name of the attention that is available; with either, packed rows do not attend to one another."""
     return "flash_attention_2" if has_flash_attn() else "sdpa"
 
 
 def fused_kernels() -> bool:
-    """Whether verl's fused kernels take the place of flash-attn's cross-entropy. Without either verl takes the
-    log-probabilities of packed rows token by token in Python, and keeps all logits. (verl 0.9.1, ``torch_functional``)
+    """Whether to use verl's fused kernels in place of flash-attn's cross-entropy. With neither of them verl computes
+    the log-probabilities of packed rows in Python, token by token, and keeps all logits.
+    (verl 0.9.1, ``torch_functional``)
     """
     return not has_flash_attn()
 
 
 def micro_batch_tokens(tokens: int, *, _root_: DictConfig) -> int:
-    """``tokens`` with flash-attn; half of them without it, and one row at least: sdpa looks at each pair of tokens of a
-    micro-batch, those of two rows too, so that its time and its mask grow with the square of the tokens."""
+    """Tokens of a micro-batch: ``tokens`` with flash-attn; half of them without it, but at least one row. sdpa computes
+    every pair of tokens in a micro-batch, also of different rows, so its time and its mask grow with their square."""
     if has_flash_attn():
         return tokens
     main = ROWS[0] if "actor_rollout_ref" in _root_ else ROWS[1]

@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point of ``sinternal-verl``; returns the exit code. A command is imported only when it is called."""
     values = parse(argv)
     if argv is None:
-        # A terminated command ends what it started, as an interrupted one does.
+        # SIGTERM raises SystemExit, so that a command ends what it has started, as after an interrupt.
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     run, composes = values.pop("run"), values.pop("composes", None)
     if values.pop("cfg", None):
@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse(argv: list[str] | None) -> dict[str, Any]:
-    """The command's arguments by name; beside them ``run`` names its function, and ``composes`` that which makes a
-    configuration of its overrides.
+    """The command's arguments by name. Besides, ``run`` names the command's function, and ``composes`` the function
+    that makes a configuration of its overrides.
 
     Raises:
         SystemExit: there is no such command or option.
@@ -35,13 +35,13 @@ def parse(argv: list[str] | None) -> dict[str, Any]:
     if rest and ("overrides" not in values or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if "overrides" in values:
-        # argparse takes no words after an option that follows the first of them.
+        # argparse leaves words in ``rest`` that come after an option between the overrides.
         values["overrides"] += rest
     return values
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands, also for tools that make shell completions of one."""
+    """The parser of all commands; tools can make shell completions from it, too."""
     parser = argparse.ArgumentParser(
         prog="sinternal-verl",
         description=__doc__,
@@ -285,7 +285,9 @@ def _command(commands: Any, name: str, run: str, text: str, example: str) -> arg
     """A command with a description and an example.
 
     Args:
-        run: the function that gets the arguments, see `load`.
+        run: name of the function that gets the arguments, see `load`.
+        text: what the command does, as a phrase.
+        example: arguments that show its use.
     """
     command = commands.add_parser(
         name,
@@ -303,10 +305,11 @@ def _sentence(text: str) -> str:
 
 
 def _add_overrides(command: argparse.ArgumentParser, text: str, composes: str) -> None:
-    """Hydra's overrides, and its ``--cfg``.
+    """Add Hydra's overrides and its ``--cfg`` to a command.
 
     Args:
-        composes: the function that makes the command's configuration of them.
+        text: help for the overrides.
+        composes: name of the function that makes the command's configuration of them.
     """
     command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=text)
     command.add_argument("--cfg", choices=("job",), help="print all keys and their values, as Hydra does, and end")
@@ -314,7 +317,7 @@ def _add_overrides(command: argparse.ArgumentParser, text: str, composes: str) -
 
 
 def load(name: str) -> Any:
-    """The function of a name such as ``module:function``; without a dot it is a module of ``commands``."""
+    """The function that ``module:function`` names. A module without a dot belongs to ``sinternal_verl.commands``."""
     module, _, function = name.partition(":")
     module = module if "." in module else f"sinternal_verl.commands.{module}"
     return getattr(importlib.import_module(module), function)

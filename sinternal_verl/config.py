@@ -1,4 +1,4 @@
-"""A configuration as verl's own mains compose it, and where the two keep the same value."""
+"""Composes a configuration as verl's own mains do, and knows the keys under which each main keeps a value."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,17 +7,17 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
 MAINS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
-"""verl's mains and the name of the configuration each starts from."""
+"""verl's mains -> the name of the configuration that each starts from."""
 
 FSDP = ("fsdp", "fsdp2")
-"""verl's engines for models of transformers as they are."""
+"""verl's engines that take models of transformers unchanged."""
 
 RECIPE = "+recipe=sinternal_grpo"
-"""What is meant where no recipe is given."""
+"""The default where no recipe is given."""
 
 
 def with_defaults(overrides: Sequence[str], *defaults: str) -> list[str]:
-    """`RECIPE` and ``defaults``, less those whose keys are given, then the overrides.
+    """`RECIPE` and ``defaults``, without those whose keys the overrides give, and then the overrides.
 
     >>> with_defaults(["guard=ray_actor"], "guard=none")
     ['+recipe=sinternal_grpo', 'guard=ray_actor']
@@ -32,14 +32,14 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     """Compose the overrides as verl's own main would.
 
     Raises:
-        hydra.errors.HydraException: an override or a recipe that does not exist.
+        hydra.errors.HydraException: an override's key or a recipe does not exist.
     """
     with initialize_config_module("verl.trainer.config", version_base=None):
         return compose(MAINS[main_of(overrides)], overrides=list(overrides))
 
 
 def compose_main(overrides: Sequence[str]) -> DictConfig:
-    """The same; without a recipe, `RECIPE` is meant."""
+    """As `compose_config`; without a recipe, `RECIPE` is taken."""
     return compose_config(with_defaults(overrides))
 
 
@@ -63,7 +63,7 @@ def get(config: DictConfig, key: str, default: Any = None) -> Any:
 
 
 def sequence_parallel_size(config: DictConfig) -> int:
-    """Ulysses processes that share one sequence in the GRPO main; verl still reads the older key too."""
+    """Number of Ulysses processes that share one sequence in the GRPO main; verl still reads the older key, too."""
     actor = "actor_rollout_ref.actor"
     keys = (f"{actor}.fsdp_config.ulysses_sequence_parallel_size", f"{actor}.ulysses_sequence_parallel_size")
     return max(get(config, key, 1) for key in keys)
@@ -75,20 +75,20 @@ def is_ppo(config: DictConfig) -> bool:
 
 
 def model_key(config: DictConfig) -> str:
-    """Where the main's model is configured."""
+    """The key under which the main's model is configured."""
     return "actor_rollout_ref.model" if is_ppo(config) else "model"
 
 
 def engine_key(config: DictConfig) -> str:
-    """Where the main's FSDP engine is configured."""
+    """The key under which the main's FSDP engine is configured."""
     return "actor_rollout_ref.actor.fsdp_config" if is_ppo(config) else "engine"
 
 
 def strategy_key(config: DictConfig) -> str:
-    """Where the main's training engine is chosen."""
+    """The key that chooses the main's training engine."""
     return "actor_rollout_ref.actor.strategy" if is_ppo(config) else "engine.strategy"
 
 
 def trains_with_fsdp(config: DictConfig) -> bool:
-    """With either version of verl's FSDP engine, on an accelerator."""
+    """Whether the run trains on an accelerator with either version of verl's FSDP engine."""
     return get(config, "trainer.device", "cuda") != "cpu" and get(config, strategy_key(config), "fsdp") in FSDP

@@ -1,7 +1,7 @@
-"""How the GPUs of a node are shared: the guard claims some, training has the rest.
+"""How the GPUs of a node are shared: the guard takes some, training takes the rest.
 
-A hardware file states the GPUs of a node, and three values follow from it as interpolations. A user may set any of
-them, and the others follow from that one:
+A hardware file states the GPUs of a node. Three values follow from it by interpolations; a user may set any of them,
+and the others then follow from that one:
 
 ``trainer.n_gpus_per_node``   `training_gpus`
 ``sinternal.guard.n_gpus``    `guard_gpus`
@@ -18,11 +18,11 @@ TRAINING, GUARD, REPLICAS = "trainer.n_gpus_per_node", "sinternal.guard.n_gpus",
 OF_REPLICA = "sinternal.guard.num_gpus"
 MODE, ROLLOUT = "trainer.v1.trainer_mode", "actor_rollout_ref.rollout"
 PREFIX = "sinternal."
-"""Of our resolvers' names."""
+"""The names of our resolvers begin with it."""
 
 
 def rollout_gpus(root: DictConfig) -> int:
-    """GPUs of each node that generate and neither train nor judge: those of verl's ``separate_async`` trainers."""
+    """GPUs of each node that only generate; verl's ``separate_async`` trainers have such GPUs."""
     if not str(OmegaConf.select(root, MODE)).endswith("separate_async"):
         return 0
     held = _number(root, f"{ROLLOUT}.nnodes", 0) * _number(root, f"{ROLLOUT}.n_gpus_per_node", 0)
@@ -38,7 +38,8 @@ def training_gpus(*, _root_: DictConfig) -> int:
 
 
 def guard_gpus(*, _root_: DictConfig) -> int:
-    """GPUs of all nodes that the guard holds: those of the replicas where their number is given, else all others."""
+    """GPUs of all nodes that the guard takes: what its replicas need where their number is given, else all that
+    training leaves."""
     if _given_number(_root_, REPLICAS) is not None:
         return _guard_needs(_root_)
     training = _given_number(_root_, TRAINING)
@@ -52,13 +53,13 @@ def guard_gpus_per_node(*, _root_: DictConfig) -> int:
 
 
 def guard_replicas(*, _root_: DictConfig) -> int:
-    """Replicas that find a place on the guard's GPUs."""
+    """Number of replicas that fit the guard's GPUs."""
     each = _number(_root_, OF_REPLICA, 1)
     return 1 if each == 0 else int(room_for(_number(_root_, GUARD, 0), each, _nodes(_root_)))
 
 
 def given(config: DictConfig, key: str) -> Any:
-    """A value that stands in a file or on the command line; None where it follows from others by our resolvers."""
+    """A value that a file or the command line gives; None where our resolvers derive it from other values."""
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(config, parent)
     raw = OmegaConf.to_container(node, resolve=False).get(name) if node is not None else None
@@ -66,7 +67,7 @@ def given(config: DictConfig, key: str) -> Any:
 
 
 def gpus_for(replicas: int, each: float) -> int:
-    """GPUs that so many replicas of so many GPUs fill or begin.
+    """Number of GPUs that ``replicas`` replicas take, of ``each`` GPUs each; a GPU in part counts whole.
 
     >>> gpus_for(4, 0.3), gpus_for(3, 2), gpus_for(1, 0)
     (2, 6, 0)
@@ -75,7 +76,8 @@ def gpus_for(replicas: int, each: float) -> int:
 
 
 def room_for(gpus: int, each: float, nodes: int = 1) -> float:
-    """How many replicas of so many GPUs find a place: a part of one comes from a single GPU, all of one node.
+    """How many replicas of ``each`` GPUs fit ``gpus`` GPUs. A part of a GPU comes from a single GPU, and the whole GPUs
+    of one replica from a single node.
 
     >>> room_for(4, 0.3), room_for(6, 2), room_for(6, 2, nodes=2), room_for(0, 0)
     (12, 3, 2, inf)
@@ -89,12 +91,12 @@ def room_for(gpus: int, each: float, nodes: int = 1) -> float:
 
 
 def _on_one(each: float) -> int:
-    """Replicas of a part of a GPU that one GPU holds; 1 / 0.1 is a little less than 10."""
+    """How many replicas of a part of a GPU one GPU holds. The addend keeps rounding errors from losing one."""
     return int(1 / each + 1e-9)
 
 
 def _guard_needs(root: DictConfig) -> int:
-    """GPUs of all nodes without which the guard does not stand: one replica, unless more are given."""
+    """GPUs of all nodes that the guard must have: the number given, or what its replicas need, by default one."""
     if (gpus := _given_number(root, GUARD)) is not None:
         return gpus
     each, replicas = _number(root, OF_REPLICA, 1), _given_number(root, REPLICAS)
@@ -113,7 +115,7 @@ def _nodes(root: DictConfig) -> int:
 
 
 def _divides(root: DictConfig, processes: int) -> bool:
-    """A step's rows divide by the training processes, and these into vLLM's engines."""
+    """Whether a step's rows divide by the training processes, and these by the GPUs of a vLLM engine."""
     batch, samples = (OmegaConf.select(root, key) for key in ("data.train_batch_size", f"{ROLLOUT}.n"))
     if not (isinstance(batch, int) and isinstance(samples, int)):
         return True
@@ -127,6 +129,6 @@ def _given_number(root: DictConfig, key: str) -> Any:
 
 
 def _number(root: DictConfig, key: str, default: float) -> Any:
-    """What is no number counts as not given: the checks name it, and resolving must not stop all of them."""
+    """The value; the default where it is no number. The checks report such a value, so resolving must not fail."""
     value = OmegaConf.select(root, key)
     return value if isinstance(value, int | float) else default

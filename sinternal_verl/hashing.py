@@ -1,4 +1,4 @@
-"""Bytes that stand for what they are made of, the same in every process."""
+"""Digests of texts and values, the same in every process."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def key_of(*parts: str | int | Mapping[str, Any]) -> bytes:
-    """Sixteen bytes that stand for the parts.
+    """A digest of the parts, 16 bytes.
 
     >>> key_of("a", 1) == key_of("a", 1), key_of("a", 1) == key_of("a", "1")
     (True, False)
@@ -16,5 +16,5 @@ def key_of(*parts: str | int | Mapping[str, Any]) -> bytes:
 
 
 def digest(text: str, size: int) -> bytes:
-    """So many bytes that stand for a text."""
+    """A digest of a text, ``size`` bytes."""
     return blake2b(text.encode(), digest_size=size).digest()

@@ -1,8 +1,8 @@
 """verl's entry point (group ``verl.plugins``).
 
-verl *imports* this module at the end of ``import verl`` in every process of a run, and calls
-nothing in it; an exception here is logged by verl at DEBUG, that is, swallowed. So the module
-does little: it registers, and everything heavy waits until verl asks for it by name.
+verl *imports* this module at the end of ``import verl`` in every process of a run, and calls nothing in it. verl
+logs an exception of this module only at DEBUG, so nobody sees it. So the module does little: it registers, and
+everything heavy is imported only when verl imports its own counterpart.
 """
 
 import importlib
@@ -20,20 +20,20 @@ REGISTERED_WITH = {
     "verl.trainer.ppo.v1": "sinternal_verl.training.trainer",
     "verl.utils.checkpoint.checkpoint_handler": "sinternal_verl.training.sft_resume",
 }
-"""A module of verl with a registry, or with a class that has no hook -> our module that registers in it
-or wraps the class, once verl has imported it.
-Importing them here would double the time of ``import verl`` in every process."""
+"""A module of verl -> our module, which is imported after it. verl's module has a registry in which ours registers,
+or a class without a hook that ours wraps. To import ours here would double the time of ``import verl`` in every
+process."""
 
 
 UNFIT: dict[str, str] = {}
-"""Our module -> why it did not load in this process; the checks of our recipes refuse to run then."""
+"""Our module -> why it did not load in this process. The checks of our recipes then refuse the run."""
 
 
 def refuse_a_recipe_hydra_cannot_find() -> None:
     """End a main that was given one of our recipes while our search path is not installed.
 
-    Hydra would take ``+recipe=…`` for a plain key and verl would train its defaults. ``SystemExit``,
-    because verl's loader swallows any ``Exception``.
+    Hydra would take ``+recipe=…`` for a plain key, and verl would train its defaults. It raises ``SystemExit``,
+    because verl's loader catches every ``Exception``.
     """
     if any(argument.startswith("+recipe=sinternal_") for argument in sys.argv[1:]):
         try:
@@ -44,8 +44,8 @@ def refuse_a_recipe_hydra_cannot_find() -> None:
 
 
 def register_when_imported() -> None:
-    """Add our reward manager, agent loop and trainers to verl's registries, and mend how its SFT main resumes,
-    lazily."""
+    """Add our reward manager, agent loop and trainers to verl's registries, and mend how its SFT main resumes, each
+    once verl has imported its own module."""
     for registry, ours in REGISTERED_WITH.items():
         when_imported(registry)(_importer(ours))
 
@@ -54,7 +54,7 @@ def _importer(name: str):
     def load(_: ModuleType) -> None:
         try:
             importlib.import_module(name)
-        # verl's own module is being imported, maybe by a run without our recipe: that must not fail with ours.
+        # A run without our recipe may import verl's module; it must not fail because ours does.
         except Exception as error:
             UNFIT[name] = f"{type(error).__name__}: {error}"
             print(f"sinternal_verl: {name} does not fit this verl: {UNFIT[name]}", file=sys.stderr)

@@ -1,8 +1,8 @@
-"""The resolvers of the recipes: values that follow from other values, or from what is installed.
+"""The resolvers of the recipes: they derive values from other values, or from what is installed.
 
 OmegaConf needs them in every process that reads such a value. Our search-path plugin registers them wherever Hydra
-composes, verl's entry point wherever verl runs: verl's task runner resolves the configuration in a process of its own.
-Both happen in programs that are not ours, so nothing but OmegaConf is imported here.
+composes, and verl's entry point wherever verl runs: verl's task runner resolves the configuration in another process.
+Both also happen in programs that are not ours, so nothing but OmegaConf is imported here.
 """
 
 from omegaconf import OmegaConf

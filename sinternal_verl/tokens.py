@@ -1,8 +1,8 @@
-"""Text that is not to be trusted, as token ids: it never becomes a control token.
+"""Encodes untrusted text as token ids, none of which is a control token.
 
-Templates put text in raw. An answer that is to be judged may hold ``<|im_end|>``; encoded as it stands, it
-would end the turn. Here a tokenizer never sees an added token whole, so it encodes the letters the token is
-made of. Text without an added token is encoded in one piece, as verl and vLLM do it.
+Templates insert text unchanged. An answer that is to be judged may hold ``<|im_end|>``; encoded as it stands, it
+would end the turn. Here a tokenizer never sees an added token whole, so it encodes the letters of that token. Text
+without an added token is encoded in one piece, as verl and vLLM do it.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MARK = "\ue5c7"
-"""A private character, which stands where a text is cut and is never encoded."""
+"""A private-use character that marks where a text is cut; it is never encoded."""
 
 
 class TextEncoder:
@@ -18,11 +18,11 @@ class TextEncoder:
 
     Args:
         tokenizer: a fast tokenizer of transformers.
-        template_kwargs: what its chat template takes beside messages.
+        template_kwargs: what its chat template takes besides messages.
 
     Attributes:
-        control_ids: of the added tokens, special or not. The frame of a conversation is made of them, and no
-            content holds one.
+        control_ids: ids of the added tokens, special or not. The template sets them around a conversation's
+            contents; no content gets one.
     """
 
     def __init__(self, tokenizer: Any, **template_kwargs: Any) -> None:
@@ -40,15 +40,15 @@ class TextEncoder:
         return ids if self.control_ids.isdisjoint(ids) else self._ids(self._spell(text))
 
     def encode_prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Ids of a conversation up to where the assistant writes; control ids come from the template alone."""
+        """Ids of a conversation up to where the assistant writes; only the template sets control ids."""
         ids = self._render(messages, [self._cut(message["content"]) for message in messages])
         if self._controls(ids) == self._frame(messages):
             return ids
-        # Either the template looks at the content, or a content brought a control id: spell out the latter.
+        # Either the template depends on the content, or a content became a control id: such a content is spelt out.
         return self._render(messages, [self._harmless(message["content"]) for message in messages])
 
     def _frame(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """The control ids of the template for a conversation of these roles."""
+        """The control ids that the template sets for a conversation of these roles."""
         roles = tuple(message["role"] for message in messages)
         if roles not in self._frames:
             self._frames[roles] = self._controls(self._render(messages, ["x"] * len(messages)))
@@ -67,13 +67,13 @@ class TextEncoder:
         return cut if self.control_ids.isdisjoint(self._ids(cut)) else self._spell(text)
 
     def _cut(self, text: str) -> str:
-        """Every added token in two, after its first character."""
+        """The text with a mark after the first character of every added token in it."""
         text = text.replace(MARK, "")
         return self._added.sub(rf"\1{MARK}", text) if self._added else text
 
     def _spell(self, text: str) -> str:
-        """Letter by letter, for a tokenizer that normalises before it looks for added tokens. A letter that is an
-        added token itself is left out."""
+        """The text with a mark after every letter, for a tokenizer that normalises text before it looks for added
+        tokens. A letter that is an added token itself is left out."""
         return MARK.join(letter for letter in text if self.control_ids.isdisjoint(self._ids(letter)))
 
     def _ids(self, marked: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Python of the user's own, named on the command line: a scorer, a data adapter, a check.
+"""Loads the user's own Python that the command line names: a scorer, a data adapter, a check.
 
 >>> load("pkg://math").sqrt(4)
 2.0
@@ -16,14 +16,14 @@ NEXT_STEP = "give an existing file, or pkg://package.module"
 
 
 class UserCodeError(ValueError):
-    """The user's code cannot be had; the message holds what it raised."""
+    """The user's code cannot be loaded; the message has the exception that it raised."""
 
 
 def load(path: str) -> ModuleType:
-    """Import a file, once in a process, or the module of ``pkg://package.module``.
+    """Import a file, once in a process, or the module that ``pkg://package.module`` names.
 
     Raises:
-        UserCodeError: there is no such file or module, or it raises.
+        UserCodeError: there is no such file or module, or its import raises.
     """
     try:
         if path.startswith(PACKAGE):
@@ -35,7 +35,7 @@ def load(path: str) -> ModuleType:
             if spec is None:
                 raise ImportError(f"{file.name} is no Python file: its name must end in .py")
             module = importlib.util.module_from_spec(spec)
-            # A dataclass looks its own module up.
+            # Registered before it runs: a dataclass looks up its own module.
             sys.modules[name] = module
             try:
                 spec.loader.exec_module(module)
@@ -43,6 +43,6 @@ def load(path: str) -> ModuleType:
                 del sys.modules[name]
                 raise
         return sys.modules[name]
-    # The code is the user's: whatever it raises is what the user has to see.
+    # The code is the user's, and the user must see whatever it raises.
     except Exception as error:
         raise UserCodeError(f"cannot be imported: {type(error).__name__}: {error}") from error

@@ -193,7 +193,7 @@ class StartingGuard:
 
         Raises:
             GuardUnavailable: see `start_guard`.
-            TimeoutError: the thread did not end within its bound.
+            concurrent.futures.TimeoutError: the thread did not end within its bound.
         """
         return self._replicas.result(self._limit_s)
 

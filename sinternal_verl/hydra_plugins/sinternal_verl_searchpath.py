@@ -1,6 +1,6 @@
 """Puts our recipes on the search path of every Hydra app, so that ``+recipe=…`` resolves in verl's own mains, and
-registers the resolvers that they use. Installed into the namespace package ``hydra_plugins``, which every Hydra app of
-the environment imports: import nothing here that imports more than Hydra and OmegaConf."""
+registers the resolvers that they use. This file is installed into the namespace package ``hydra_plugins``, which every
+Hydra app of the environment imports. Import nothing here that needs more than Hydra and OmegaConf."""
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -11,7 +11,7 @@ register_resolvers()
 
 
 class SinternalSearchPath(SearchPathPlugin):
-    """Appends ``pkg://sinternal_verl.recipes`` behind the app's own configuration."""
+    """Appends ``pkg://sinternal_verl.recipes`` after the app's own configuration."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         search_path.append(provider="sinternal_verl", path="pkg://sinternal_verl.recipes")
