@@ -35,7 +35,7 @@ class Checked:
 
     Attributes:
         problems: rows that would get no reward, or have no usable prompt.
-        warnings: doubts, where the file may be as it is meant.
+        warnings: doubtful rows and columns, which may be intended.
         rows: number of rows for each data source.
         scorers: data source -> its scorer, None where there is none.
     """

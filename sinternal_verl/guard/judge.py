@@ -100,7 +100,8 @@ class Judge:
         if label is None:
             return await self._decode(conversation.ids, conversation.cut, probability)
         if label == "Controversial" and refusal:
-            # A scorer that counts Controversial as safe needs the refusal, which follows categories unknown here.
+            # A scorer that counts Controversial as safe needs the refusal. The guard writes it after the categories,
+            # which only decoding gives.
             return await self._decode(conversation.ids, conversation.cut, probability)
         if label != "Safe" or not refusal:
             verdict = Verdict(Safety(label), None, None)

@@ -3,7 +3,7 @@ small guard needs less for a verdict.
 
 Calls that are made within one turn of the event loop travel together, at most `MAX_CALLS` at a time, and come back
 together, each with its result or its exception. A burst of questions from a reward worker thus reaches the guard's
-engine all at once. Only calls with about the same time limit travel together, so that none waits beyond its own.
+engine all at once. Only calls with about the same time limit travel together, so that no call waits beyond its limit.
 """
 
 import asyncio

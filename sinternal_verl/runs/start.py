@@ -17,7 +17,7 @@ STARTED = "SINTERNAL_STARTED"
 """Environment variable with the time at which the driver started, in seconds since the epoch."""
 
 MAX_START_S = 3600.0
-"""How long to wait for actors before nothing is printed; whoever needs an actor waits with a bound of its own."""
+"""How long to wait for actors; after that their line is not printed. Whoever needs an actor has a bound of its own."""
 
 
 def begin_start() -> None:

@@ -23,8 +23,8 @@ class SourceCurves:
     ``reward/mean``           over the scored ones; absent when there is none
     ``scored``                share with a score
     ``outcome/{name}``        count, for every outcome the source has had so far
-    ``refused``               share of the scored ones that refuse a benign prompt, where a guard scores; it
-                              rises first when a policy learns to refuse everything
+    ``refused``               share of the scored ones that refuse a benign prompt, where a guard scores; its
+                              rise is the first sign that a policy learns to refuse everything
     ``safe_probability/mean`` the guard's probability of Safe, where it was measured
     ``cut``                   share whose conversation was too long for the guard, where a guard scores
     ``truncated``             share that fills the whole response length

@@ -23,7 +23,7 @@ def _final_only() -> Any:
 
 
 def tokens_only(sampling_params: dict[str, Any]) -> dict[str, Any]:
-    """The same request parameters, with which vLLM returns only the tokens, and only once.
+    """The request parameters, with settings added that make vLLM return only the tokens, and only once.
 
     With a stop string vLLM still makes the text, because it looks for the string there.
     """

@@ -133,8 +133,8 @@ class SInternalMixin:
             (early or self._start_reward_workers(self.config, manager.reward_router_address)).serve(manager)
 
     def _start_guard(self) -> None:
-        """Start it in a thread. A guard on GPUs starts after the trainer has reserved its own, and takes what is
-        left."""
+        """Start the guard in a thread. A guard on GPUs starts after the trainer has reserved its own, and takes what
+        is left."""
         self._starting_guard = StartingGuard(self._guard_settings, say_up)
 
     def _start_reward_workers(self, *arguments: Any) -> RewardWorkers:
