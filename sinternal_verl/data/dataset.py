@@ -31,7 +31,7 @@ SOURCE = "verification/{}"
 
 
 class Renderer:
-    """Makes a row into the prompt that a verifier reads, by ``data.verification`` of the run.
+    """Renders a row as the prompt that a verifier reads, with the settings in ``data.verification``.
 
     Raises:
         SpecificationError: the specification cannot be read.

@@ -1,4 +1,4 @@
-r"""Makes rows of math sets into rows for verl: finds the problem, its ground truth and its index.
+r"""Converts rows of math sets to rows for verl: finds the problem, its ground truth and its index.
 
 >>> row = {"problem": "What is $1+1$?", "answer": 2, "unique_id": "test/1"}
 >>> made = MathReader(row).read(row, number=1)

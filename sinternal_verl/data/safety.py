@@ -1,4 +1,4 @@
-"""Makes rows of safety sets into rows for verl: the plain request becomes the prompt, its label the ground truth.
+"""Converts rows of safety sets to rows for verl: the plain request becomes the prompt, its label the ground truth.
 
 >>> row = {"prompt": "May I feed the ducks?", "label": "benign"}
 >>> made = SafetyReader(row).read(row, number=1)

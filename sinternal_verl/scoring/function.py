@@ -58,7 +58,7 @@ async def _awaited(result: Any) -> Score:
 
 
 def to_score(result: Any) -> Score:
-    """Make a `Score` of what a verl reward function returned, with its ``outcome`` where that is one of ours.
+    """Convert what a verl reward function returned to a `Score`, with its ``outcome`` where that is one of ours.
 
     Raises:
         TypeError: it is neither a number, nor a dict with ``score``, nor None.
@@ -86,7 +86,7 @@ def _number(value: Any) -> float | None:
 
 
 def to_fields(score: Score) -> dict[str, float]:
-    """Make a score into what our reward functions return: the same numeric keys for every sample, as verl's
+    """Convert a score to what our reward functions return: the same numeric keys for every sample, as verl's
     validation needs.
 
     >>> to_fields(Score(1.0, Outcome.SAFE))
