@@ -2,6 +2,7 @@
 
 ``agent_loop``           a seed for each request
 ``tokens_only``          vLLM returns a rollout once, as tokens
+``start_together``       the guard and the reward workers start beside verl's own parts
 ``by_value``             classes of verl that bring themselves along
 ``pools``                the trainer's GPUs, reserved first
 ``reward_workers``       reward workers that come back

@@ -52,7 +52,7 @@ def test_a_guard_that_never_comes_back_ends_the_wait(monkeypatch):
 @pytest.fixture
 def parts(grpo_config, monkeypatch):
     """A function from overrides to what the trainer's `_setup` starts, in order; verl's own part is one of them."""
-    from sinternal_verl.training import trainer as ours
+    from sinternal_verl.training import start_together as ours
 
     def order(mode: type, *overrides: str) -> list[str]:
         seen = []
@@ -66,7 +66,7 @@ def parts(grpo_config, monkeypatch):
             seen.append("verl")
             self.reward_loop_manager = SimpleNamespace(reward_router_address="router")
 
-        verl = mode.__mro__[2]
+        verl = mode.__mro__[3]
         monkeypatch.setattr(verl, "_setup", verls, raising=False)
         monkeypatch.setattr(verl, "_init_resource_pool_mgr", lambda self: setattr(self, "resource_pool_manager", pools))
         monkeypatch.setattr(ours, "StartingGuard", lambda *_: seen.append("guard") or True)
