@@ -6,12 +6,12 @@ by Ray; one whose engine died ends itself, so that Ray sees it.
 """
 
 import asyncio
+import concurrent.futures
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,7 +174,7 @@ class StartingGuard:
     """`start_guard` in a thread of its own: the caller starts its other parts meanwhile."""
 
     def __init__(self, settings: GuardSettings, say_up: Callable[[str], None] = lambda replica: None) -> None:
-        self._replicas: Future[list[ray.actor.ActorHandle]] = Future()
+        self._replicas: concurrent.futures.Future[list[ray.actor.ActorHandle]] = concurrent.futures.Future()
         self._limit_s = settings.start_timeout_s + 2 * END_TIMEOUT_S
         # A daemon: a caller that fails meanwhile ends without it.
         threading.Thread(target=self._start, args=(settings, say_up), name="sinternal-guard", daemon=True).start()
@@ -193,7 +193,10 @@ class StartingGuard:
         Raises:
             GuardUnavailable: as `start_guard`.
         """
-        return self._replicas.result(self._limit_s)
+        try:
+            return self._replicas.result(self._limit_s)
+        except concurrent.futures.TimeoutError as error:
+            raise GuardUnavailable(f"the guard's start did not come back within {self._limit_s:g} s") from error
 
 
 def end_guard(replicas: list[ray.actor.ActorHandle]) -> None:

@@ -1,11 +1,12 @@
 """A trainer whose parts start side by side: what waits for nothing of verl's starts before it, or beside it.
 
-1. The guard. Without GPUs it starts at once. On GPUs it starts when the trainer has reserved all of its own, so that it
-   takes only what is left.
-2. The reward workers. Those of a reward model need its address, so they start after it.
+1. The reward workers. Those of a reward model need its address, so they start after it.
+2. The guard. It starts when the trainer has reserved all of its own GPUs and CPUs, so that it takes only what is left.
 3. verl's own parts, in verl's order.
 
-The trainer waits for the guard before its loop begins. Each part prints a line when it is up (`runs.start`).
+The trainer waits for guard and reward workers before its loop begins: verl itself waits for no reward worker, and would
+learn of one that did not start only from rollouts without a reward. Each part prints a line when it is up
+(`runs.start`).
 """
 
 import logging
@@ -13,7 +14,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from verl.experimental.agent_loop import AgentLoopManager
-from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
 from sinternal_verl.guard.replica import GuardSettings, StartingGuard, guard_settings
 from sinternal_verl.runs.start import SayWhenLogged, say_up, say_when_up
@@ -21,6 +21,7 @@ from sinternal_verl.training.by_value import send_by_value
 from sinternal_verl.training.pools import reserve_when_created
 from sinternal_verl.training.reward_workers import RewardWorkers
 
+LOGGER = "verl.trainer.ppo.v1.trainer_base"
 LOGGED = {"actor and ref model engine initialized": "training worker"}
 """What verl logs when a part is up -> the part. (verl 0.9.1)"""
 
@@ -34,6 +35,7 @@ class StartTogether:
         super().__init__(config)
         self._guard_settings: GuardSettings | None = None
         self._starting_guard: StartingGuard | None = None
+        self._reward_workers: RewardWorkers | None = None
 
     def _load_checkpoint(self) -> None:
         # verl loads it when the rollout server is up.
@@ -50,13 +52,11 @@ class StartTogether:
     def _setup(self) -> None:
         """verl's parts, and beside them what waits for none of them: the guard and the reward workers."""
         say_up("TransferQueue")
-        logging.getLogger(PPOTrainer.__module__).addHandler(SayWhenLogged(LOGGED))
+        logging.getLogger(LOGGER).addHandler(SayWhenLogged(LOGGED))
         send_by_value()
         guard = OmegaConf.select(self.config, "sinternal.guard", default={})
         if guard.get("backend") == "ray_actor":
             self._guard_settings = guard_settings(OmegaConf.to_container(guard, resolve=True))
-            if not self._guard_settings.num_gpus:
-                self._start_guard()
         reward = self.config.reward
         streamed = not reward.reward_model.enable or reward.reward_model.enable_resource_pool
         # Those of a reward model need its address, which is known only once verl has started it.
@@ -70,10 +70,10 @@ class StartTogether:
             self._start_guard()
         if streamed:
             manager = self.reward_loop_manager
-            (early or self._start_reward_workers(self.config, manager.reward_router_address)).serve(manager)
+            self._reward_workers = early or self._start_reward_workers(self.config, manager.reward_router_address)
+            self._reward_workers.serve(manager)
 
     def _start_guard(self) -> None:
-        """Where it takes GPUs: once the trainer has reserved its own, so that it takes only what is left."""
         self._starting_guard = StartingGuard(self._guard_settings, say_up)
 
     def _start_reward_workers(self, *arguments: Any) -> RewardWorkers:
@@ -82,13 +82,16 @@ class StartTogether:
         return workers
 
     def fit(self, agent_loop_manager: AgentLoopManager) -> None:
-        """verl's loop, once the guard is up.
+        """verl's loop, once guard and reward workers are up.
 
         Raises:
             GuardUnavailable: see `sinternal_verl.guard.replica.start_guard`.
+            ray.exceptions.RayError, TimeoutError: see `RewardWorkers.wait`.
         """
         if workers := getattr(agent_loop_manager, "agent_loop_workers", None):
             say_when_up("agent loop", workers)
         if self._starting_guard:
             self._guard = self._starting_guard.wait()
+        if self._reward_workers:
+            self._reward_workers.wait()
         super().fit(agent_loop_manager)

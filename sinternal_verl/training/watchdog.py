@@ -27,7 +27,8 @@ from sinternal_verl.runs.ending import cause_of, close_run, describe
 PERIOD_S = 5.0
 FIRST_LOOK_S = 60.0
 """Until the first look: to meet an actor the driver imports its class, and while a run starts all cores are busy.
-verl's own calls tell it of an actor that dies while it starts."""
+Whoever waits for an actor that dies while it starts learns of it: verl of its own, our trainer of guard and reward
+workers."""
 
 GRACE_S = 30.0
 LAST_LOOK_S = 5.0
