@@ -9,7 +9,7 @@ GPU_VENV := .venv-gpu-versions
 GPU_BIN := $(GPU_VENV)/bin
 
 # Two files at a time: a main that starts leaves a core idle for half of its time.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install demo test test-fast test-slow test-all test-gpu-versions gpu-check mutants lint format clean
 help:

@@ -143,7 +143,7 @@ def _add_data(commands: Any) -> None:
         "mix.parquet guard=ray_actor",
     )
     check.add_argument("file", help="any parquet file for verl's RL main")
-    _add_overrides(check, f"{RUN}; default: the GRPO recipe", "sinternal_verl.config:compose_main")
+    _add_overrides(check, f"{RUN}; default: the GRPO recipe")
 
 
 def _add_conversion(command: argparse.ArgumentParser) -> None:
@@ -194,7 +194,7 @@ def _add_score(commands: Any) -> None:
     score.add_argument("--data-source", metavar="NAME", help="of rows that name none")
     score.add_argument("--ground-truth", metavar="TEXT", help="of rows that have none, e.g. harmful")
     score.add_argument("--concurrency", type=int, default=256, metavar="ROWS", help="rows in flight")
-    _add_overrides(score, f"{RUN}, e.g. guard=ray_actor", "sinternal_verl.commands.running_guard:compose_guard")
+    _add_overrides(score, f"{RUN}, e.g. guard=ray_actor")
 
 
 def _add_guard(commands: Any) -> None:
@@ -304,14 +304,17 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _add_overrides(command: argparse.ArgumentParser, text: str, composes: str) -> None:
-    """Add Hydra's overrides and its ``--cfg`` to a command.
+def _add_overrides(command: argparse.ArgumentParser, text: str, composes: str | None = None) -> None:
+    """Hydra's overrides, and its ``--cfg`` where a command needs nothing beside them.
 
     Args:
         text: help for the overrides.
         composes: name of the function that makes the command's configuration of them.
     """
     command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=text)
+    if composes is None:
+        command.epilog += "\n\n`sinternal-verl doctor --cfg job` shows all keys."
+        return
     command.add_argument("--cfg", choices=("job",), help="print all keys and their values, as Hydra does, and end")
     command.set_defaults(composes=composes)
 

@@ -18,6 +18,11 @@ from sinternal_verl.world import arithmetic, lighthouse
 MINUTES = "SINTERNAL_TEST_MINUTES"
 """No test begins when so many minutes have passed: a whole run has a limit."""
 
+DAY = "SINTERNAL_TEST_DAY"
+"""Set by the first process, so that the workers of xdist agree on the order past midnight, too."""
+
+os.environ.setdefault(DAY, str(datetime.date.today().toordinal()))
+
 _STARTED = time.monotonic()
 
 
@@ -32,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if MINUTES in os.environ and items:
         first = {item.path for item in items if not item.get_closest_marker("long")}
         others = list(dict.fromkeys(item.path for item in items if item.path not in first))
-        shift = datetime.date.today().toordinal() % max(len(others), 1)
+        shift = int(os.environ[DAY]) % max(len(others), 1)
         turns = dict.fromkeys(first, 0) | {file: 1 + n for n, file in enumerate(others[shift:] + others[:shift])}
         items.sort(key=lambda item: turns[item.path])
 

@@ -37,7 +37,7 @@ def test_a_command_says_what_it_does(name):
 
 @pytest.mark.parametrize("name", LEAVES)
 def test_an_example_is_a_command_that_exists(name):
-    words = shlex.split(LEAVES[name].epilog.partition("\n")[2])
+    words = shlex.split(LEAVES[name].epilog.splitlines()[1])
     assert words[0] == "sinternal-verl"
 
     arguments = parse(words[1:])

@@ -96,6 +96,11 @@ def test_a_wrong_word_is_found(command, error):
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_no_figure_is_left_out(page):
+    assert "@@" not in PAGES[page]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_a_link_points_to_a_file_and_a_heading(page):
     for link in LINK.findall(PAGES[page]):
         if re.match(r"\w+:", link):

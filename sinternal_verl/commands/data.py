@@ -115,7 +115,8 @@ def convert_answers(
             for row in answers:
                 writer.add(row)
             if written := answers.counts["answers/kept"]:
-                made_of = {"source": answers.source.origin(), "thinks": thinks, "fraction": fraction, "seed": seed}
+                source_of = {"name": Path(source).name, **answers.source.origin()}
+                made_of = {"source": source_of, "thinks": thinks, "fraction": fraction, "seed": seed}
                 writer.finish({"version": __version__, "target": "answer", "against": list(against), **made_of})
     except (SourceError, OSError) as error:
         return _fail(str(error))

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import wraps
 from textwrap import shorten
 from typing import Any, TypeVar
 
@@ -62,7 +63,23 @@ def load_adapter(path: str, kind: type[AdapterKind]) -> AdapterKind:
     adapter = getattr(user_code.load(path), "ADAPTER", None)
     if not isinstance(adapter, kind):
         raise user_code.UserCodeError(f"it has no ADAPTER = {kind.__name__}(...)")
-    return adapter
+    functions = {name: value for name, value in vars(adapter).items() if callable(value)}
+    return replace(adapter, **{name: _named(function) for name, function in functions.items()})
+
+
+def _named(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The user's function; what it raises is what is wrong with the row."""
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except RowError:
+            raise
+        except Exception as error:
+            raise RowError(f"the adapter raised {type(error).__name__}: {error}") from error
+
+    return call
 
 
 class Reader(ABC):

@@ -1,8 +1,9 @@
 """Does the configuration pass the user's own checks, which ``sinternal.checks`` names?"""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sinternal_verl.config import get
 from sinternal_verl.doctor.problem import Finding, Problem
@@ -30,8 +31,9 @@ def run_user_checks(config: DictConfig) -> Iterator[Finding]:
 def _run(check: Callable[[DictConfig], Iterable[Finding]], path: str, config: DictConfig) -> Iterator[Finding]:
     # A check that raises must not hide what the others find.
     try:
-        found = list(check(config))
-    except Exception as error:
+        found = list(check(_read_only(config)))
+    # A file that ends the process would end a run without a word, and with the exit code it chose.
+    except (Exception, SystemExit) as error:
         yield Problem(KEY, path, f"stopped with {type(error).__name__}: {error}", "correct it, or leave it out")
         return
     for finding in found:
@@ -39,3 +41,10 @@ def _run(check: Callable[[DictConfig], Iterable[Finding]], path: str, config: Di
             yield finding
         else:
             yield Problem(KEY, path, f"found {finding!r}, which is no Problem or Note", "correct it, or leave it out")
+
+
+def _read_only(config: DictConfig) -> DictConfig:
+    """A copy: a check must not change what is trained."""
+    copied = copy.deepcopy(config)
+    OmegaConf.set_readonly(copied, True)
+    return copied

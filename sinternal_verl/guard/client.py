@@ -54,7 +54,7 @@ class ReplicaClient:
         try:
             return cls([ray.get_actor(NAME.format(number)) for number in range(replicas)], timeout_s)
         except ValueError as error:
-            raise GuardUnavailable(f"{error}: the trainer starts the guard's replicas before its workers") from error
+            raise GuardUnavailable(f"{error}: the trainer starts the guard's replicas before it samples") from error
 
     async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
         """See `Backend.judge`."""

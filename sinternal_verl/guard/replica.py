@@ -6,12 +6,12 @@ replica whose engine died ends itself, so that Ray restarts it, too.
 """
 
 import asyncio
+import concurrent.futures
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,7 +175,7 @@ class StartingGuard:
     """`start_guard` in a thread of its own: the caller starts its other parts meanwhile."""
 
     def __init__(self, settings: GuardSettings, say_up: Callable[[str], None] = lambda replica: None) -> None:
-        self._replicas: Future[list[ray.actor.ActorHandle]] = Future()
+        self._replicas: concurrent.futures.Future[list[ray.actor.ActorHandle]] = concurrent.futures.Future()
         self._limit_s = settings.start_timeout_s + 2 * END_TIMEOUT_S
         # A daemon thread does not keep alive a caller that fails meanwhile.
         threading.Thread(target=self._start, args=(settings, say_up), name="sinternal-guard", daemon=True).start()
@@ -195,7 +195,10 @@ class StartingGuard:
             GuardUnavailable: see `start_guard`.
             concurrent.futures.TimeoutError: the thread did not end within its bound.
         """
-        return self._replicas.result(self._limit_s)
+        try:
+            return self._replicas.result(self._limit_s)
+        except concurrent.futures.TimeoutError as error:
+            raise GuardUnavailable(f"the guard's start did not come back within {self._limit_s:g} s") from error
 
 
 def end_guard(replicas: list[ray.actor.ActorHandle]) -> None:

@@ -14,7 +14,9 @@ PAUSE_S = 60.0
 
 
 def pause_collector() -> None:
-    """Switch the collector off for `PAUSE_S`."""
+    """Switch the collector off for `PAUSE_S`; where it is off already, do nothing."""
+    if not gc.isenabled():
+        return
     gc.disable()
     # A forked child does not inherit the timer, so its collector is switched on at once.
     os.register_at_fork(after_in_child=gc.enable)

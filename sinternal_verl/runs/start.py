@@ -28,8 +28,8 @@ def begin_start() -> None:
 def say_up(part: str) -> None:
     """Print the line of a part that is up."""
     started = float(os.environ.get(STARTED) or psutil.Process().create_time())
-    # One write, so that another thread's line does not come between the text and its line end.
-    print(f"start: {part} up after {time.time() - started:.0f} s\n", end="", flush=True)
+    # Clocks of two machines may differ by a moment. One write, so that another thread's line does not get between.
+    print(f"start: {part} up after {max(time.time() - started, 0):.0f} s\n", end="", flush=True)
 
 
 class SayWhenLogged(logging.Handler):

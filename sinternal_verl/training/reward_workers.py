@@ -18,6 +18,9 @@ NAME = "sinternal_reward_worker_{}"
 MAX_RESTARTS = 100
 """How often one worker is restarted in a run; at the next death the watchdog ends the run."""
 
+START_TIMEOUT_S = 900.0
+"""For all workers together, as for the guard."""
+
 MAX_RETRIES = 3
 """How often a sample is tried again when its worker died; a sample that kills its worker each time is lost,
 and counted as missing."""
@@ -57,11 +60,15 @@ class RewardWorkers:
             for number in range(config.reward.num_workers)
         ]
 
+    def wait(self) -> None:
+        """Until all have started, within a bound.
+
+        Raises:
+            ray.exceptions.RayError: one did not start; the message says why.
+            TimeoutError: one did not within `START_TIMEOUT_S`.
+        """
+        ray.get([actor.__ray_ready__.remote() for actor in self.actors], timeout=START_TIMEOUT_S)
+
     def serve(self, manager: RewardLoopManager) -> None:
         """Become the workers of a manager that has none."""
         manager.reward_loop_workers, manager.kept = self.actors, self
-
-
-def start_reward_workers(manager: RewardLoopManager) -> None:
-    """Start ``reward.num_workers`` for a manager that has none."""
-    RewardWorkers(manager.config, manager.reward_router_address).serve(manager)

@@ -13,11 +13,9 @@ The mixin's methods, in the order in which a step runs through them:
 Use: ``trainer.v1.trainer_mode=sinternal``; settings under ``sinternal``.
 """
 
-import logging
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,41 +24,34 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.experimental.agent_loop import AgentLoopManager
-from verl.trainer.ppo.v1.trainer_base import PPOTrainer, register_trainer
+from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_separate_async import PPOTrainerSeparateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
-from sinternal_verl.guard.replica import GuardSettings, StartingGuard, guard_settings
 from sinternal_verl.runs.ending import NO_MORE_BATCHES
 from sinternal_verl.runs.record import LAST_STEP, update_record
-from sinternal_verl.runs.start import SayWhenLogged, say_up, say_when_up
+from sinternal_verl.runs.start import say_up
 from sinternal_verl.scoring.score import GUARD_NUMBERS
-from sinternal_verl.training.by_value import send_by_value
 from sinternal_verl.training.failures import FailurePolicy
 from sinternal_verl.training.loader_state import check_workers
 from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
-from sinternal_verl.training.pools import reserve_when_created
 from sinternal_verl.training.queue import read_rows, write_fields
-from sinternal_verl.training.reward_workers import RewardWorkers
 from sinternal_verl.training.rollouts import Row, make_row
 from sinternal_verl.training.source_curves import SourceCurves
+from sinternal_verl.training.start_together import StartTogether
 from sinternal_verl.training.waiting import bound_the_wait
 
 OWN_INFO = ("score", "outcome", "scored", *GUARD_NUMBERS)
 """What our manager reports of each sample; the curves show it, so verl need not."""
 
 
-LOGGED = {"actor and ref model engine initialized": "training worker"}
-"""A line that verl logs when a part is up -> the part's name. (verl 0.9.1)"""
-
-
 class EndedEarly(RuntimeError):
     """The run ran out of rows before its last step."""
 
 
-class SInternalMixin:
+class SInternalMixin(StartTogether):
     """Put before one of verl's v1 trainers; ``MODE`` is that trainer's own name."""
 
     MODE: str
@@ -81,8 +72,6 @@ class SInternalMixin:
         self._missing = 0
         self._set_aside: set[str] = set()
         self._dropped: list[str] = []
-        self._guard_settings: GuardSettings | None = None
-        self._starting_guard: StartingGuard | None = None
 
     def _build_replay_buffer(self):
         wait = OmegaConf.select(self.config, "sinternal.rollout", default={})
@@ -91,7 +80,6 @@ class SInternalMixin:
         return bound_the_wait(buffer, wait.get("poll_s", 0.05), wait.get("no_progress_s", 1800.0), first)
 
     def _load_checkpoint(self) -> None:
-        say_up("rollout server")
         super()._load_checkpoint()
         if state := self.train_dataloader.next_iter_state:
             step = f"the checkpoint of step {self.global_steps}"
@@ -100,59 +88,13 @@ class SInternalMixin:
         self._metrics_file = MetricsFile(folder / METRICS_FILE, done=self.global_steps)
         update_record(folder, **{LAST_STEP: self.total_training_steps})
 
-    def _init_resource_pool_mgr(self) -> None:
-        super()._init_resource_pool_mgr()
-        # A mode with rollout servers of its own reserves their GPUs last, and its guard starts after them.
-        if self._guard_settings and not self._starting_guard and self.MODE != "separate_async":
-            pools, device = self.resource_pool_manager, self.config.trainer.device
-            self.resource_pool_manager = reserve_when_created(pools, device, self._start_guard)
-
-    def _setup(self) -> None:
-        """Start verl's parts, and at the same time the guard and the reward workers, which need none of them."""
-        say_up("TransferQueue")
-        logging.getLogger(PPOTrainer.__module__).addHandler(SayWhenLogged(LOGGED))
-        send_by_value()
-        guard = OmegaConf.select(self.config, "sinternal.guard", default={})
-        if guard.get("backend") == "ray_actor":
-            self._guard_settings = guard_settings(OmegaConf.to_container(guard, resolve=True))
-            if not self._guard_settings.num_gpus:
-                self._start_guard()
-        reward = self.config.reward
-        streamed = not reward.reward_model.enable or reward.reward_model.enable_resource_pool
-        # With a reward model the workers need its address, which is known only once verl has started it.
-        early = None if reward.reward_model.enable else self._start_reward_workers(self.config)
-        workers = reward.num_workers
-        if streamed:
-            reward.num_workers = 0  # so that verl starts none of its own
-        super()._setup()
-        reward.num_workers = workers
-        if self._guard_settings and not self._starting_guard:
-            self._start_guard()
-        if streamed:
-            manager = self.reward_loop_manager
-            (early or self._start_reward_workers(self.config, manager.reward_router_address)).serve(manager)
-
-    def _start_guard(self) -> None:
-        """Start the guard in a thread. A guard on GPUs starts after the trainer has reserved its own, and takes what
-        is left."""
-        self._starting_guard = StartingGuard(self._guard_settings, say_up)
-
-    def _start_reward_workers(self, *arguments: Any) -> RewardWorkers:
-        workers = RewardWorkers(*arguments)
-        say_when_up("reward workers", workers.actors)
-        return workers
-
     def fit(self, agent_loop_manager: AgentLoopManager) -> None:
         """verl's loop.
 
         Raises:
-            EndedEarly: the loop ended before the last step, which verl does not report.
-            GuardUnavailable: see `start_guard`.
+            EndedEarly: it ended before the last step, which verl does without a word.
+            GuardUnavailable: see `StartTogether`.
         """
-        if workers := getattr(agent_loop_manager, "agent_loop_workers", None):
-            say_when_up("agent loop", workers)
-        if self._starting_guard:
-            self._guard = self._starting_guard.wait()
         super().fit(agent_loop_manager)
         # After the last step verl's counter stands one above it.
         if not self.config.trainer.get("val_only", False) and self.global_steps <= self.total_training_steps:

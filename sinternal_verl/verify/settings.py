@@ -124,7 +124,10 @@ def _values(config: DictConfig) -> Iterator[Problem]:
         ("label", (None, "harmful", "benign")),
     ):
         if config[key] not in choices:
-            yield Problem(key, config[key], "there is no such choice", f"choose {', '.join(filter(None, choices))}")
+            step = f"choose {', '.join(filter(None, choices))}"
+            if config[key] == "answer":
+                step = "the baselines' whole answers are made by `sinternal-verl data sft`"
+            yield Problem(key, config[key], "there is no such choice", step)
     if not isinstance(config.samples, int) or config.samples < 1:
         yield Problem("samples", config.samples, "it must be a positive number", "the paper takes 8")
     if not isinstance(config.seed, int):

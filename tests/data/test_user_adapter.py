@@ -97,3 +97,13 @@ def test_other_columns_than_its_own_are_named(write, out, capsys):
     assert "the columns are prompt, label; wanted are those that `fits` of the adapter tickets takes" in (
         capsys.readouterr().err
     )
+
+
+def test_what_its_functions_raise_is_wrong_with_the_row(write, out, tmp_path, capsys):
+    adapter = tmp_path / "raises.py"
+    adapter.write_text(EXAMPLE.read_text().replace('column("ticket")', 'lambda row: row["ticket"][0]["text"]'))
+    source = write({"ticket": "Where is my key?", "verdict": "fine"})
+
+    assert safety(source, out, adapter) == 2
+    assert "line 1: the adapter raised TypeError: string indices" in capsys.readouterr().err
+    assert not out.exists()

@@ -47,6 +47,9 @@ def test_a_note_and_a_problem_are_shown_as_they_are(found):
     ("text", "words"),
     [
         ("import nothing_of_this_name", "cannot be imported: ModuleNotFoundError"),
+        ("import sys; sys.exit(0)", "cannot be imported: SystemExit: 0"),
+        ("def check(config): raise SystemExit(0)", "stopped with SystemExit: 0"),
+        ("def check(config): config.data.seed = 3", "stopped with ReadonlyConfigError"),
         ("checks = 1", "no function check"),
         ("def check(config): raise ValueError('dusk')", "stopped with ValueError: dusk"),
         ("def check(config): pass", "stopped with TypeError"),

@@ -19,7 +19,7 @@ from sinternal_verl.config import compose_config
 from sinternal_verl.guard.replica import end_guard, guard_settings, start_guard
 from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.training.reward_workers import NAME as WORKER
-from sinternal_verl.training.reward_workers import start_reward_workers
+from sinternal_verl.training.reward_workers import RewardWorkers
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard_model import make_guard
 
@@ -76,7 +76,7 @@ def workers(cluster):
             ray.kill(worker)
             wait_until_free(WORKER.format(number))
         manager = SimpleNamespace(config=config, reward_router_address=None)
-        start_reward_workers(manager)
+        RewardWorkers(manager.config, manager.reward_router_address).serve(manager)
         managers.append(manager)  # it owns what a worker is started again with
         return manager.reward_loop_workers
 

@@ -80,10 +80,10 @@ def test_sft_on_two_nodes(world, slurm):
 
 @pytest.mark.long
 def test_sft_names_the_node_that_has_not_joined(slurm):
-    job = slurm.submit(NO_GPUS, str(SCRIPTS / "sft.sbatch"), "+recipe=sinternal_sft_cpu", JOIN_S="5", ABSENT="n2")
+    job = slurm.submit(NO_GPUS, str(SCRIPTS / "sft.sbatch"), "+recipe=sinternal_sft_cpu", JOIN_S="20", ABSENT="n2")
 
     assert slurm.wait(job, limit_s=100) == ["FAILED"], slurm.logs()[-4000:]
-    assert "(JOIN_S=5) these nodes have not joined: n2;" in slurm.logs()
+    assert "(JOIN_S=20) these nodes have not joined: n2;" in slurm.logs()
 
 
 @pytest.mark.long

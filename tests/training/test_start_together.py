@@ -44,7 +44,7 @@ def test_a_guard_that_never_comes_back_ends_the_wait(monkeypatch):
     monkeypatch.setattr(replica, "END_TIMEOUT_S", 0.1)
     started = time.monotonic()
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(GuardUnavailable, match="did not come back within"):
         StartingGuard(GuardSettings(EngineSettings("a model"), start_timeout_s=0.1)).wait()
     assert time.monotonic() - started < 30
 
@@ -52,7 +52,7 @@ def test_a_guard_that_never_comes_back_ends_the_wait(monkeypatch):
 @pytest.fixture
 def parts(grpo_config, monkeypatch):
     """A function from overrides to what the trainer's `_setup` starts, in order; verl's own part is one of them."""
-    from sinternal_verl.training import trainer as ours
+    from sinternal_verl.training import start_together as ours
 
     def order(mode: type, *overrides: str) -> list[str]:
         seen = []
@@ -66,7 +66,7 @@ def parts(grpo_config, monkeypatch):
             seen.append("verl")
             self.reward_loop_manager = SimpleNamespace(reward_router_address="router")
 
-        verl = mode.__mro__[2]
+        verl = mode.__mro__[3]
         monkeypatch.setattr(verl, "_setup", verls, raising=False)
         monkeypatch.setattr(verl, "_init_resource_pool_mgr", lambda self: setattr(self, "resource_pool_manager", pools))
         monkeypatch.setattr(ours, "StartingGuard", lambda *_: seen.append("guard") or True)
@@ -88,20 +88,14 @@ def parts(grpo_config, monkeypatch):
     return order
 
 
-def test_a_guard_without_gpus_and_the_reward_workers_start_before_verls_parts(parts):
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_the_guard_starts_once_the_trainer_has_all_of_its_own(parts, gpus):
     from sinternal_verl.training.trainer import SInternalTrainer, SInternalTrainerSeparateAsync
 
-    for mode in (SInternalTrainer, SInternalTrainerSeparateAsync):
-        assert parts(mode, "sinternal.guard.num_gpus=0") == ["guard", "reward workers", "verl", "served"]
-
-
-def test_a_guard_on_gpus_starts_once_the_trainer_has_all_of_its_own(parts):
-    from sinternal_verl.training.trainer import SInternalTrainer, SInternalTrainerSeparateAsync
-
-    started = parts(SInternalTrainer, "sinternal.guard.num_gpus=1")
+    started = parts(SInternalTrainer, f"sinternal.guard.num_gpus={gpus}")
     assert started == ["reward workers", "pools reserved", "guard", "verl", "served"]
     # Its rollout servers reserve theirs last.
-    started = parts(SInternalTrainerSeparateAsync, "sinternal.guard.num_gpus=1")
+    started = parts(SInternalTrainerSeparateAsync, f"sinternal.guard.num_gpus={gpus}")
     assert started == ["reward workers", "verl", "guard", "served"]
 
 
@@ -114,7 +108,7 @@ def test_reward_workers_of_a_reward_model_wait_for_its_address(parts):
         "reward.reward_model.enable=true",
         "reward.reward_model.enable_resource_pool=true",
     )
-    assert started == ["guard", "verl", "reward workers router", "served"]
+    assert started == ["pools reserved", "guard", "verl", "reward workers router", "served"]
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +151,20 @@ def test_replicas_that_cannot_be_placed_are_nobodys_line_and_an_error_with_what_
         StartingGuard(unplaceable, said.append).wait()
     assert "2 did not answer" in str(failure.value)
     assert said == []
+
+
+@pytest.mark.slow
+@pytest.mark.versions
+@pytest.mark.timeout(300)
+def test_a_reward_worker_that_cannot_be_made_is_an_error_with_its_cause(cluster):
+    from sinternal_verl.training.reward_workers import RewardWorkers
+
+    class Broken:
+        def __init__(self):
+            raise RuntimeError("no judge on this node")
+
+    workers = object.__new__(RewardWorkers)
+    workers.actors = [cluster.remote(Broken).remote()]
+
+    with pytest.raises(cluster.exceptions.RayError, match="no judge on this node"):
+        workers.wait()

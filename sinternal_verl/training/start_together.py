@@ -1,0 +1,97 @@
+"""A trainer whose parts start side by side: what waits for nothing of verl's starts before it, or beside it.
+
+1. The reward workers. Those of a reward model need its address, so they start after it.
+2. The guard. It starts when the trainer has reserved all of its own GPUs and CPUs, so that it takes only what is left.
+3. verl's own parts, in verl's order.
+
+The trainer waits for guard and reward workers before its loop begins: verl itself waits for no reward worker, and would
+learn of one that did not start only from rollouts without a reward. Each part prints a line when it is up
+(`runs.start`).
+"""
+
+import logging
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from verl.experimental.agent_loop import AgentLoopManager
+
+from sinternal_verl.guard.replica import GuardSettings, StartingGuard, guard_settings
+from sinternal_verl.runs.start import SayWhenLogged, say_up, say_when_up
+from sinternal_verl.training.by_value import send_by_value
+from sinternal_verl.training.pools import reserve_when_created
+from sinternal_verl.training.reward_workers import RewardWorkers
+
+LOGGER = "verl.trainer.ppo.v1.trainer_base"
+LOGGED = {"actor and ref model engine initialized": "training worker"}
+"""What verl logs when a part is up -> the part. (verl 0.9.1)"""
+
+
+class StartTogether:
+    """Put before one of verl's v1 trainers; ``MODE`` is that trainer's own name."""
+
+    MODE: str
+
+    def __init__(self, config: DictConfig) -> None:
+        super().__init__(config)
+        self._guard_settings: GuardSettings | None = None
+        self._starting_guard: StartingGuard | None = None
+        self._reward_workers: RewardWorkers | None = None
+
+    def _load_checkpoint(self) -> None:
+        # verl loads it when the rollout server is up.
+        say_up("rollout server")
+        super()._load_checkpoint()
+
+    def _init_resource_pool_mgr(self) -> None:
+        super()._init_resource_pool_mgr()
+        # A mode with rollout servers of its own reserves their GPUs last, and its guard starts after them.
+        if self._guard_settings and not self._starting_guard and self.MODE != "separate_async":
+            pools, device = self.resource_pool_manager, self.config.trainer.device
+            self.resource_pool_manager = reserve_when_created(pools, device, self._start_guard)
+
+    def _setup(self) -> None:
+        """verl's parts, and beside them what waits for none of them: the guard and the reward workers."""
+        say_up("TransferQueue")
+        logging.getLogger(LOGGER).addHandler(SayWhenLogged(LOGGED))
+        send_by_value()
+        guard = OmegaConf.select(self.config, "sinternal.guard", default={})
+        if guard.get("backend") == "ray_actor":
+            self._guard_settings = guard_settings(OmegaConf.to_container(guard, resolve=True))
+        reward = self.config.reward
+        streamed = not reward.reward_model.enable or reward.reward_model.enable_resource_pool
+        # Those of a reward model need its address, which is known only once verl has started it.
+        early = None if reward.reward_model.enable else self._start_reward_workers(self.config)
+        workers = reward.num_workers
+        if streamed:
+            reward.num_workers = 0  # verl's own are not even started
+        super()._setup()
+        reward.num_workers = workers
+        if self._guard_settings and not self._starting_guard:
+            self._start_guard()
+        if streamed:
+            manager = self.reward_loop_manager
+            self._reward_workers = early or self._start_reward_workers(self.config, manager.reward_router_address)
+            self._reward_workers.serve(manager)
+
+    def _start_guard(self) -> None:
+        self._starting_guard = StartingGuard(self._guard_settings, say_up)
+
+    def _start_reward_workers(self, *arguments: Any) -> RewardWorkers:
+        workers = RewardWorkers(*arguments)
+        say_when_up("reward workers", workers.actors)
+        return workers
+
+    def fit(self, agent_loop_manager: AgentLoopManager) -> None:
+        """verl's loop, once guard and reward workers are up.
+
+        Raises:
+            GuardUnavailable: see `sinternal_verl.guard.replica.start_guard`.
+            ray.exceptions.RayError, TimeoutError: see `RewardWorkers.wait`.
+        """
+        if workers := getattr(agent_loop_manager, "agent_loop_workers", None):
+            say_when_up("agent loop", workers)
+        if self._starting_guard:
+            self._guard = self._starting_guard.wait()
+        if self._reward_workers:
+            self._reward_workers.wait()
+        super().fit(agent_loop_manager)
