@@ -305,11 +305,11 @@ def _sentence(text: str) -> str:
 
 
 def _add_overrides(command: argparse.ArgumentParser, text: str, composes: str | None = None) -> None:
-    """Hydra's overrides, and its ``--cfg`` where a command needs nothing beside them.
+    """Add Hydra's overrides to a command, and its ``--cfg`` where the command can be called without other arguments.
 
     Args:
         text: help for the overrides.
-        composes: name of the function that makes the command's configuration of them.
+        composes: name of the function that makes the command's configuration of them; None adds no ``--cfg``.
     """
     command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=text)
     if composes is None:

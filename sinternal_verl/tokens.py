@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MARK = "\ue5c7"
-"""A private character, which stands in a template where a text is cut. In a text it becomes `UNKNOWN`."""
+"""A private-use character that marks in a rendered template where a text is cut. In a text it becomes `UNKNOWN`."""
 
 UNKNOWN = "\ufffd"
-"""Stands for a letter that cannot be encoded as a letter."""
+"""Replaces a letter that would become a control token, and `MARK` itself."""
 
 
 class TextEncoder:
@@ -24,8 +24,8 @@ class TextEncoder:
         template_kwargs: what its chat template takes besides messages.
 
     Attributes:
-        control_ids: of the added tokens, special or not, less those of white space alone, which say nothing. The
-            frame of a conversation is made of them, and no content holds one.
+        control_ids: ids of the added tokens, special or not, except tokens of white space alone, which control
+            nothing. The template sets them around a conversation's contents; no content gets one.
     """
 
     def __init__(self, tokenizer: Any, **template_kwargs: Any) -> None:
@@ -47,7 +47,7 @@ class TextEncoder:
         ids = self._render(messages, [self._cut(message["content"]) for message in messages])
         if self._controls(ids) == self._frame(messages):
             return ids
-        # Either the template looks at the content, or a content brought a control id.
+        # Either the template depends on the content, or a content became a control id.
         return self._render(messages, [self._harmless(message["content"]) for message in messages])
 
     def _frame(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
@@ -69,16 +69,16 @@ class TextEncoder:
         return self._ids(text.split(MARK))
 
     def _cut(self, text: str) -> list[str]:
-        """In pieces of which none holds an added token: each is cut after its first character."""
+        """The text in pieces, none of which holds an added token: each such token is cut after its first character."""
         cuts = [match.start() + 1 for match in self._added.finditer(text)] if self._added else []
         return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
     def _harmless(self, text: str) -> list[str]:
-        """In more pieces, for a tokenizer that normalises before it looks for added tokens."""
+        """The text in more pieces, for a tokenizer that normalises text before it looks for added tokens."""
         return [part for piece in self._cut(text) for part in self._halved(piece)]
 
     def _halved(self, piece: str) -> list[str]:
-        """The piece, cut in halves only where it holds a control id."""
+        """The piece, cut into halves as often as one of them holds a control id."""
         if self.control_ids.isdisjoint(self._ids([piece])):
             return [piece]
         if len(piece) == 1:

@@ -43,7 +43,7 @@ def load(path: str) -> ModuleType:
                 del sys.modules[name]
                 raise
         return sys.modules[name]
-    # The code is the user's: whatever it raises is what the user has to see. One that ends the process would end
-    # ours without a word.
+    # The code is the user's, and the user must see whatever it raises. A SystemExit would end our process without a
+    # message.
     except (Exception, SystemExit) as error:
         raise UserCodeError(f"cannot be imported: {type(error).__name__}: {error}") from error

@@ -24,7 +24,7 @@ def compose_served(overrides: Sequence[str]) -> DictConfig:
     """
     config = compose_guard(overrides, "ray_actor")
     if config.sinternal.guard.get("backend") == "ray_actor":
-        # Whoever asks for three lines wants all of them, and first_token leaves the categories out.
+        # A client of the server gets the guard's three lines; first_token would leave the categories out.
         config.sinternal.guard.mode = "decode"
     return config
 

@@ -68,7 +68,7 @@ def load_adapter(path: str, kind: type[AdapterKind]) -> AdapterKind:
 
 
 def _named(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The user's function; what it raises is what is wrong with the row."""
+    """The user's function, whose exceptions become the reason why a row cannot be used."""
 
     @wraps(function)
     def call(*arguments: Any) -> Any:

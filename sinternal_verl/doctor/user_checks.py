@@ -32,7 +32,7 @@ def _run(check: Callable[[DictConfig], Iterable[Finding]], path: str, config: Di
     # A check that raises must not hide what the others find.
     try:
         found = list(check(_read_only(config)))
-    # A file that ends the process would end a run without a word, and with the exit code it chose.
+    # A check that calls sys.exit would end a run without a message, and with an exit code of its own.
     except (Exception, SystemExit) as error:
         yield Problem(KEY, path, f"stopped with {type(error).__name__}: {error}", "correct it, or leave it out")
         return
@@ -44,7 +44,7 @@ def _run(check: Callable[[DictConfig], Iterable[Finding]], path: str, config: Di
 
 
 def _read_only(config: DictConfig) -> DictConfig:
-    """A copy: a check must not change what is trained."""
+    """A read-only copy, because a check must not change the run's configuration."""
     copied = copy.deepcopy(config)
     OmegaConf.set_readonly(copied, True)
     return copied

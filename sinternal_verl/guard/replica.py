@@ -192,8 +192,7 @@ class StartingGuard:
         """Wait until all replicas answer, and return them.
 
         Raises:
-            GuardUnavailable: see `start_guard`.
-            concurrent.futures.TimeoutError: the thread did not end within its bound.
+            GuardUnavailable: see `start_guard`; also where the thread does not end within its bound.
         """
         try:
             return self._replicas.result(self._limit_s)

@@ -28,7 +28,8 @@ def begin_start() -> None:
 def say_up(part: str) -> None:
     """Print the line of a part that is up."""
     started = float(os.environ.get(STARTED) or psutil.Process().create_time())
-    # Clocks of two machines may differ by a moment. One write, so that another thread's line does not get between.
+    # The clocks of two machines may differ a little, so the time is at least 0. The text and its line end are one
+    # write, so that no other thread's line comes between them.
     print(f"start: {part} up after {max(time.time() - started, 0):.0f} s\n", end="", flush=True)
 
 

@@ -1,13 +1,13 @@
 """What we add to verl's training loop, in the order in which one sample meets it (docs/one_sample.md).
 
-``agent_loop``           a seed for each request
-``tokens_only``          vLLM returns a rollout once, as tokens
-``start_together``       the guard and the reward workers start beside verl's own parts
-``by_value``             classes of verl that bring themselves along
-``pools``                the trainer's GPUs, reserved first
-``reward_workers``       reward workers that come back
-``manager``              one sample in, one score out, on every path
-``waiting``              the wait for rollouts, asked often and bounded
+``agent_loop``           gives each request a seed of its own
+``tokens_only``          has vLLM return a rollout once, as tokens
+``start_together``       starts the guard and the reward workers beside verl's own parts
+``by_value``             has Ray pickle some of verl's classes whole, so that processes import less
+``pools``                reserves the trainer's GPUs before the guard starts
+``reward_workers``       has Ray restart a reward worker that died
+``manager``              the reward manager: every sample gets exactly one score
+``waiting``              polls for rollouts often, and ends the run when nothing moves
 ``queue``, ``rollouts``  the rollouts of a step, read from TransferQueue
 ``failures``             what rows without a score do to training
 ``trainer``              verl's trainers with the above

@@ -19,7 +19,7 @@ MAX_RESTARTS = 100
 """How often one worker is restarted in a run; at the next death the watchdog ends the run."""
 
 START_TIMEOUT_S = 900.0
-"""For all workers together, as for the guard."""
+"""How long to wait until all workers have started; the same as the guard's default."""
 
 MAX_RETRIES = 3
 """How often a sample is tried again when its worker died; a sample that kills its worker each time is lost,
@@ -61,11 +61,11 @@ class RewardWorkers:
         ]
 
     def wait(self) -> None:
-        """Until all have started, within a bound.
+        """Wait until all workers have started.
 
         Raises:
-            ray.exceptions.RayError: one did not start; the message says why.
-            TimeoutError: one did not within `START_TIMEOUT_S`.
+            ray.exceptions.RayError: a worker did not start; the message says why.
+            TimeoutError: a worker did not start within `START_TIMEOUT_S`.
         """
         ray.get([actor.__ray_ready__.remote() for actor in self.actors], timeout=START_TIMEOUT_S)
 

@@ -1,12 +1,11 @@
-"""A trainer whose parts start side by side: what waits for nothing of verl's starts before it, or beside it.
+"""Starts the parts of a trainer side by side: a part that needs nothing of verl's starts before or beside verl's own.
 
-1. The reward workers. Those of a reward model need its address, so they start after it.
-2. The guard. It starts when the trainer has reserved all of its own GPUs and CPUs, so that it takes only what is left.
-3. verl's own parts, in verl's order.
+1. The reward workers start first. With a reward model they need its address, so they start after it.
+2. The guard starts when the trainer has reserved all of its own GPUs and CPUs, so that it takes only what is left.
+3. verl's own parts start in verl's order.
 
-The trainer waits for guard and reward workers before its loop begins: verl itself waits for no reward worker, and would
-learn of one that did not start only from rollouts without a reward. Each part prints a line when it is up
-(`runs.start`).
+The trainer waits for guard and reward workers before its loop begins. verl itself waits for no reward worker: one that
+did not start would show only as rollouts without a reward. Each part prints a line when it is up (`runs.start`).
 """
 
 import logging
@@ -23,7 +22,7 @@ from sinternal_verl.training.reward_workers import RewardWorkers
 
 LOGGER = "verl.trainer.ppo.v1.trainer_base"
 LOGGED = {"actor and ref model engine initialized": "training worker"}
-"""What verl logs when a part is up -> the part. (verl 0.9.1)"""
+"""A line that verl logs when a part is up -> the part's name. (verl 0.9.1)"""
 
 
 class StartTogether:
@@ -38,7 +37,7 @@ class StartTogether:
         self._reward_workers: RewardWorkers | None = None
 
     def _load_checkpoint(self) -> None:
-        # verl loads it when the rollout server is up.
+        # verl loads the checkpoint when the rollout server is up.
         say_up("rollout server")
         super()._load_checkpoint()
 
@@ -50,7 +49,7 @@ class StartTogether:
             self.resource_pool_manager = reserve_when_created(pools, device, self._start_guard)
 
     def _setup(self) -> None:
-        """verl's parts, and beside them what waits for none of them: the guard and the reward workers."""
+        """Start verl's parts, and at the same time the guard and the reward workers, which need none of them."""
         say_up("TransferQueue")
         logging.getLogger(LOGGER).addHandler(SayWhenLogged(LOGGED))
         send_by_value()
@@ -59,11 +58,11 @@ class StartTogether:
             self._guard_settings = guard_settings(OmegaConf.to_container(guard, resolve=True))
         reward = self.config.reward
         streamed = not reward.reward_model.enable or reward.reward_model.enable_resource_pool
-        # Those of a reward model need its address, which is known only once verl has started it.
+        # With a reward model the workers need its address, which is known only once verl has started it.
         early = None if reward.reward_model.enable else self._start_reward_workers(self.config)
         workers = reward.num_workers
         if streamed:
-            reward.num_workers = 0  # verl's own are not even started
+            reward.num_workers = 0  # so that verl starts none of its own
         super()._setup()
         reward.num_workers = workers
         if self._guard_settings and not self._starting_guard:
@@ -82,7 +81,7 @@ class StartTogether:
         return workers
 
     def fit(self, agent_loop_manager: AgentLoopManager) -> None:
-        """verl's loop, once guard and reward workers are up.
+        """Run verl's loop once guard and reward workers are up.
 
         Raises:
             GuardUnavailable: see `sinternal_verl.guard.replica.start_guard`.

@@ -92,7 +92,7 @@ class SInternalMixin(StartTogether):
         """verl's loop.
 
         Raises:
-            EndedEarly: it ended before the last step, which verl does without a word.
+            EndedEarly: the loop ended before the last step, which verl does not report.
             GuardUnavailable: see `StartTogether`.
         """
         super().fit(agent_loop_manager)

@@ -26,9 +26,9 @@ from sinternal_verl.runs.ending import cause_of, close_run, describe
 
 PERIOD_S = 5.0
 FIRST_LOOK_S = 60.0
-"""Until the first look: to meet an actor the driver imports its class, and while a run starts all cores are busy.
-Whoever waits for an actor that dies while it starts learns of it: verl of its own, our trainer of guard and reward
-workers."""
+"""Time to the first look. To get an actor's handle the driver imports the actor's class, and all cores are busy
+while a run starts. An actor that dies during the start fails whoever waits for it: verl waits for its own actors, our
+trainer for the guard and the reward workers."""
 
 GRACE_S = 30.0
 LAST_LOOK_S = 5.0
