@@ -49,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
         "`sinternal-verl COMMAND --help` has an example of each command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    versions = "of this package and of those it stands on"
+    versions = "print the versions of this package, verl, Ray, vLLM, torch and transformers"
     parser.add_argument("--version", action=_Versions, nargs=0, default=argparse.SUPPRESS, help=versions)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_doctor(commands)
@@ -95,7 +95,7 @@ def _add_data(commands: Any) -> None:
     )
     safety.add_argument("--name", help="the rows' data_source is safety/harmful/NAME or safety/benign/NAME")
     safety.add_argument(
-        "--label", dest="harm", choices=("harmful", "benign"), help="what all rows are, of a file without labels"
+        "--label", dest="harm", choices=("harmful", "benign"), help="label of all rows, for a file without labels"
     )
     _add_conversion(safety)
 
@@ -110,7 +110,7 @@ def _add_data(commands: Any) -> None:
     sft.add_argument("--out", required=True, help="the parquet file to write")
     sft.add_argument("--thought", choices=("required", "none"), default="required", help="does the model think?")
     sft.add_argument("--fraction", type=float, default=1.0, help="share of the rows to keep")
-    sft.add_argument("--seed", type=int, default=1, help="of the choice of that share")
+    sft.add_argument("--seed", type=int, default=1, help="seed that chooses these rows")
     _add_against(sft)
     _add_hub(sft)
 
@@ -131,9 +131,15 @@ def _add_data(commands: Any) -> None:
         help="rows to take of a file of ours: a number or all; PATTERN chooses data sources, e.g. 'safety/benign/*'",
     )
     mix.add_argument("--out", required=True, help="the parquet file to write")
-    mix.add_argument("--seed", type=int, default=1)
+    mix.add_argument("--seed", type=int, default=1, help="of the sampling and of the order")
     _add_against(mix)
-    mix.add_argument("--ngram", type=int, default=13, metavar="WORDS", help="a run that long in common is a match")
+    mix.add_argument(
+        "--ngram",
+        type=int,
+        default=13,
+        metavar="WORDS",
+        help="two prompts match if they share so many consecutive words",
+    )
 
     check = _command(
         commands,
@@ -172,9 +178,11 @@ def _add_against(command: argparse.ArgumentParser) -> None:
 
 
 def _add_hub(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--hub-config", metavar="NAME", help="of a hub id that has several")
-    command.add_argument("--hub-split", metavar="NAME", help="of a hub id that has several")
-    command.add_argument("--revision", help="of a hub id: a commit, so that the same rows are read again")
+    command.add_argument(
+        "--hub-config", metavar="NAME", help="which configuration of the hub dataset, if it has several"
+    )
+    command.add_argument("--hub-split", metavar="NAME", help="which split of the hub dataset, if it has several")
+    command.add_argument("--revision", help="commit of the hub dataset; with it a later call reads the same rows")
 
 
 def _add_score(commands: Any) -> None:
@@ -191,8 +199,8 @@ def _add_score(commands: Any) -> None:
     score.add_argument(
         "--out", required=True, metavar="SCORED.jsonl", help="one result a row; an unfinished file is continued"
     )
-    score.add_argument("--data-source", metavar="NAME", help="of rows that name none")
-    score.add_argument("--ground-truth", metavar="TEXT", help="of rows that have none, e.g. harmful")
+    score.add_argument("--data-source", metavar="NAME", help="data source of rows that have none")
+    score.add_argument("--ground-truth", metavar="TEXT", help="ground truth of rows that have none, e.g. harmful")
     score.add_argument("--concurrency", type=int, default=256, metavar="ROWS", help="rows in flight")
     _add_overrides(score, f"{RUN}, e.g. guard=ray_actor")
 
@@ -206,7 +214,7 @@ def _add_guard(commands: Any) -> None:
         "--port 8000 sinternal.guard.engine.model=Qwen/Qwen3Guard-Gen-8B sinternal.guard.replicas=2",
     )
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines")
-    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--port", type=int, default=8000, help="0 takes a free one and prints it")
     _add_overrides(serve, RUN, "sinternal_verl.commands.guard:compose_served")
 
 
@@ -216,11 +224,11 @@ def _add_verify(commands: Any) -> None:
     )
     helps = {
         "build": "sample, critique and select, going on where an earlier call stopped",
-        "sample": "the policy's answers to every prompt",
-        "critique": "the expert's critique and verdict of every answer",
-        "select": "the parquet file for verl's SFT, of what is there",
+        "sample": "ask the policy for answers to every prompt",
+        "critique": "ask the expert for a critique and verdict of every answer",
+        "select": "write the parquet file for verl's SFT from the stored replies",
         "show": "print what the store holds, a line of JSON for every answer",
-        "evaluate": "hold a model's verdicts on its own answers against the expert's",
+        "evaluate": "compare a model's verdicts on its own answers with the expert's",
     }
     for name, text in helps.items():
         command = _command(commands, name, "verify:verify", text, example)
@@ -241,11 +249,11 @@ def _add_export(commands: Any) -> None:
         dest="source",
         required=True,
         metavar="FOLDER",
-        help="of a run (its last), or of a step (global_step_N)",
+        help="folder of a run (its last checkpoint is taken) or of one step (global_step_N)",
     )
     export.add_argument("--out", required=True, help="the folder to write")
-    export.add_argument("--base", help="what the run was started from; default: what its record says")
-    export.add_argument("--adapter", action="store_true", help="the LoRA adapter alone, not fused")
+    export.add_argument("--base", help="model that the run was started from; default: the one in its record")
+    export.add_argument("--adapter", action="store_true", help="write only the LoRA adapter")
 
 
 def _add_cluster(commands: Any) -> None:
@@ -272,7 +280,7 @@ def _add_demo(commands: Any) -> None:
         "--out outputs/demo --seed 1",
     )
     demo.add_argument("--out", default="outputs/demo", help="folder for everything the demo writes")
-    demo.add_argument("--seed", type=int, default=1)
+    demo.add_argument("--seed", type=int, default=1, help="of models, data and training")
 
 
 def _group(commands: Any, name: str, text: str) -> Any:

@@ -19,7 +19,7 @@ def doctor(overrides: Sequence[str]) -> int:
     """Print the report; return 0 when a run would start, else 2."""
     words = with_defaults(overrides)
     if words != list(overrides):
-        print(f"sinternal_verl: no recipe is given; {RECIPE} is meant", flush=True)
+        print(f"sinternal_verl: no recipe is given, so {RECIPE} is used", flush=True)
     try:
         config = compose_config(words)
     except (HydraException, OmegaConfBaseException) as error:

@@ -35,6 +35,9 @@ def export(source: str, out: str, base: str | None, adapter: bool) -> int:
             file=sys.stderr,
         )
     if not base:
-        print("note: the run left no record of its base model, and none was given with --base: not compared")
+        print(
+            "note: the base model is not known (the run left no record, and there is no --base), so the result was "
+            "not compared with it"
+        )
     print(f"sinternal_verl: wrote {target} ({'adapter, ' if adapter else ''}{str(dtype).removeprefix('torch.')})")
     return 0

@@ -82,7 +82,7 @@ def score(
             scoring = Scoring(router, config.sinternal.score_timeout_s)
             summary = asyncio.run(_score_all(samples, scoring, results, concurrency, progress))
     except (NoJudge, GuardUnavailable, SourceError, OSError) as error:
-        step = "what is scored is kept; when the cause is mended, the same command goes on from here"
+        step = "the results so far are kept; mend the cause and give the same command again to go on"
         print(f"sinternal_verl: {error}\nsinternal_verl: {step}", file=sys.stderr)
         return 1
     for name, count in sorted(summary.items()):

@@ -80,7 +80,7 @@ def verify(command: str, overrides: Sequence[str]) -> int:
         with Store(settings.store) as store:
             return _run(settings, prompts, Build(settings, store), store, total, stages)
     except (StoreError, WriterUnusable, OSError) as error:
-        step = "what came is stored; when the cause is mended, the same command goes on"
+        step = "the replies so far are stored; mend the cause and give the same command again to go on"
         print(f"sinternal_verl: {error}\nsinternal_verl: {step}", file=sys.stderr)
         return 1
 
@@ -181,7 +181,7 @@ def _describe(prompts: Prompts) -> None:
 def _said(filled: Filled, what: str) -> bool:
     """Report on a stage, and return whether all its replies are there."""
     spent = f"{filled.sent:,} requests, {filled.tokens:,} tokens"
-    print(f"{what}: {filled.there:,} were there, {spent}", flush=True)
+    print(f"{what}: {filled.there:,} were in the store, {spent}", flush=True)
     for kind, count in filled.failures.most_common():
         print(f"failed: {count:,} x {kind}", file=sys.stderr)
     if filled.last_failure:

@@ -190,7 +190,7 @@ def _reached(config: DictConfig, rows: int) -> Iterator[Problem]:
     if in_epoch * epochs < wanted:
         reason = (
             f"{rows} rows are {in_epoch} steps of {batch} an epoch, and trainer.total_epochs={epochs} ends after step "
-            f"{in_epoch * epochs}: verl would save nothing there, with the learning rate still on its way"
+            f"{in_epoch * epochs}: verl would save no checkpoint there, and the learning rate would not reach its end"
         )
         step = f"trainer.total_epochs={math.ceil(wanted / in_epoch)}, or {key}={in_epoch * epochs}"
         yield Problem(key, wanted, reason, step)

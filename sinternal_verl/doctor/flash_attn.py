@@ -41,7 +41,7 @@ def check_attention(config: DictConfig) -> Iterator[Finding]:
         yield (Note if elsewhere else Problem)(key, wanted, reason, step)
     dynamic = "actor_rollout_ref.actor.use_dynamic_bsz" if is_ppo(config) else "data.use_dynamic_bsz"
     if get(config, dynamic, False) and not get(config, f"{model}.use_remove_padding", False):
-        reason = "a micro-batch is cut by real tokens and then padded to its longest row: many times the memory"
+        reason = "micro-batches are filled by real tokens but padded to their longest row: many times the memory"
         step = f"{model}.use_remove_padding=true, with sdpa too"
         yield Note(f"{model}.use_remove_padding", "false", reason, step)
 

@@ -62,7 +62,7 @@ def _placement(config: DictConfig) -> Iterator[Problem]:
         return
     held_back = get(config, "sinternal.guard.n_gpus", 0)
     if settings.replicas < 1:
-        reason = "no replica, no verdict: training leaves the guard too few GPUs"
+        reason = "the guard has no replica: training leaves it too few GPUs"
         yield Problem("sinternal.guard.replicas", settings.replicas, reason, words_for_guard(config))
     elif settings.replicas > (room := room_for(held_back, settings.num_gpus, get(config, "trainer.nnodes", 1))):
         reason = f"{settings.replicas} x {settings.num_gpus:g} GPUs, but the guard holds {held_back}, room for {room}"
@@ -102,7 +102,7 @@ def _served_by_verl(config: DictConfig) -> Iterator[Problem]:
         reason = "verl's reward-model servers need whole GPUs of their own (logical ones on a CPU)"
         yield Problem("sinternal.guard.n_gpus", held_back, reason, words_for_guard(config))
     elif held_back % (nodes := get(config, "trainer.nnodes", 1)):
-        reason = f"verl's reward-model servers take as many of each of the {nodes} nodes"
+        reason = f"verl's reward-model servers need the same number of GPUs on each of the {nodes} nodes"
         yield Problem("sinternal.guard.n_gpus", held_back, reason, "leave it out, or choose a multiple of the nodes")
     elif held_back % (size := get(config, f"{served}.rollout.tensor_model_parallel_size", 1)):
         reason = f"{held_back} GPUs are no multiple of it"

@@ -49,7 +49,7 @@ def report(findings: Sequence[Finding]) -> str:
         lines = [f"sinternal_verl: {_count(problems, 'problem')} in the configuration; no model was loaded."]
         lines += [f"{number:3}. {problem}" for number, problem in enumerate(problems, 1)]
     if notes:
-        stop = "which alone would not stop the run" if problems else "the run starts all the same"
+        stop = "which would not stop the run" if problems else "the run still starts"
         lines += [f"sinternal_verl: {_count(notes, 'warning')}, {stop}.", *(f"  *  {note}" for note in notes)]
     return "\n".join(lines)
 

@@ -91,7 +91,7 @@ def check_file(path: str, router: Router, prompt: str = "prompt", source: str = 
             f"{path}: there is no {INDEX}: verl takes 0 for it, so a seeded step samples all rows alike"
         )
     elif not pa.types.is_string(index):
-        checked.warnings.add(f"{path}: {INDEX} holds {index}; verl joins no file to it in which it is a string")
+        checked.warnings.add(f"{path}: {INDEX} holds {index}; verl cannot join this file with one where it is a string")
     rows = _Rows(path, router, checked)
     for number, row in read_parquet(path, [*columns, *([INDEX] if index else [])]):
         rows.check(number, row[source], row[prompt], lookup(row, GROUND_TRUTH), lookup(row, INDEX))

@@ -77,9 +77,8 @@ def compare(key: str, path: str | None, trust_remote_code: bool = False) -> Iter
                 yield Note(key, path, reason, "nothing for a model that was trained with that class; else retrain it")
                 return
             reason = f"{made}: {text!r} has other ids and reads back as {back!r}"
-            yield Problem(
-                key, path, reason, f"take a copy of links that says {CLASS}: {copy_command(key, file.parent)}"
-            )
+            step = f"make a copy of the folder (links will do) whose tokenizer_config.json says {CLASS}"
+            yield Problem(key, path, reason, f"{step}: {copy_command(key, file.parent)}")
             return
 
 

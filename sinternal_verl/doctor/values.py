@@ -39,7 +39,7 @@ def check_values(config: DictConfig) -> Iterator[Problem]:
     for key in COUNTS[main]:
         value = OmegaConf.select(config, key)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            yield Problem(key, value, "this is a whole number, 1 or more", "correct the value")
+            yield Problem(key, value, "this must be a whole number, 1 or more", "correct the value")
     for key, highest, what in (
         *((key, None, "a number above 0") for key in RATES[main]),
         *((key, 1, "a share, above 0 and at most 1") for key in SHARES),
@@ -47,7 +47,7 @@ def check_values(config: DictConfig) -> Iterator[Problem]:
         value = get(config, key)
         number = isinstance(value, Real) and not isinstance(value, bool)
         if value is not None and not (number and value > 0 and (highest is None or value <= highest)):
-            yield Problem(key, value, f"this is {what}", "correct the value")
+            yield Problem(key, value, f"this must be {what}", "correct the value")
     if main:
         yield from _names(config)
 

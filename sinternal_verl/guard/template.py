@@ -127,7 +127,7 @@ def _split(text: str) -> tuple[str, str, str]:
     if counts != [1, 1] or text.index(_MARKS[0]) > text.index(_MARKS[1]):
         raise TemplateError(
             f"the chat template shows the user's text {counts[0]} times and the assistant's {counts[1]} times, "
-            "wanted is once each, in this order; use the guard's own tokenizer (Qwen3Guard-Gen)"
+            "each must appear once, in this order; use the guard's own tokenizer (Qwen3Guard-Gen)"
         )
     before, rest = text.split(_MARKS[0])
     between, after = rest.split(_MARKS[1])
@@ -147,7 +147,7 @@ def _check_structure(parts: tuple[str, str, str]) -> None:
     missing = [what for what, there in wanted.items() if not there]
     if missing:
         raise TemplateError(
-            f"the chat template has not the guard's structure; missing: {'; '.join(missing)}. Use the guard's "
+            f"the chat template does not have the guard's structure; missing: {'; '.join(missing)}. Use the guard's "
             "own tokenizer (Qwen3Guard-Gen)"
         )
 

@@ -60,7 +60,11 @@ def template_model_type(tokenizer: Any, model_type: str | None) -> str | None:
     try:
         create_continuous_token_builder(tokenizer, hf_model_type=model_type)
     except ValueError as error:
-        logger.warning("sinternal_verl: prompts are rendered as those of any model, not of %s: %s", model_type, error)
+        logger.warning(
+            "sinternal_verl: verl's code for %s does not fit this tokenizer, its general code renders the prompts: %s",
+            model_type,
+            error,
+        )
         return None
     return model_type
 

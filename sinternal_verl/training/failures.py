@@ -70,8 +70,8 @@ class FailurePolicy:
         if scored < self.min_share * expected or not scored:
             raise TooManyFailures(
                 f"{scored} of {expected} responses have a score, less than sinternal.failures.min_share="
-                f"{self.min_share}: {_account(came, missing)}. The log above says why; mend it and start again, "
-                "the run resumes from its last checkpoint"
+                f"{self.min_share}: {_account(came, missing)}. The log above shows the cause. Mend it and give "
+                "the same command again: the run resumes from its last checkpoint"
             )
         if self.abort_after is not None and self.failed >= self.abort_after:
             raise TooManyFailures(

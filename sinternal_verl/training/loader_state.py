@@ -20,6 +20,6 @@ def check_workers(state: dict[str, Any], workers: int, key: str, checkpoint: obj
     saved = snapshot.get("_num_workers") if "_snapshot" in state else 0
     if saved is not None and saved != workers:
         raise ValueError(
-            f"{key}={workers}: {checkpoint} was saved with {saved} data loader workers, and only as many can go on "
+            f"{key}={workers}: {checkpoint} was saved with {saved} data loader workers, and only as many can resume "
             f"from there: give {key}={saved}"
         )

@@ -299,7 +299,7 @@ def test_report_shows_notes_behind_the_problems():
 
     assert report([note]).splitlines() == [
         "sinternal_verl: all checks passed",
-        "sinternal_verl: 1 warning, the run starts all the same.",
+        "sinternal_verl: 1 warning, the run still starts.",
         "  *  c = 1",
         "     is doubtful",
         "     -> look at it",
