@@ -152,7 +152,7 @@ def test_it_stops_when_there_is_no_judge_and_the_same_command_goes_on(tmp_path, 
 
     assert run(tmp_path, judge) == 1
     said = capsys.readouterr().err
-    assert "nobody there" in said and "when the cause is mended, the same command goes on" in said
+    assert "nobody there" in said and "give the same command again to go on" in said
     switch.touch()
     assert run(tmp_path, judge) == 0
     assert [result["score"] for result in results(tmp_path)] == [1.0] * 5

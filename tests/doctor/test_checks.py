@@ -95,7 +95,7 @@ def test_grpo(grpo_config, override, key, text):
         ("data.custom_cls.name=PromptCompletion", "data.custom_cls.name", "PromptCompletionDataset"),
         ("data.max_length=24", "data.max_length", "rows are too long"),
         ("data.truncation=left", "data.train_files", "left would cut the prompt"),
-        ("trainer.total_training_steps=1000", "trainer.total_training_steps", "verl would save nothing there"),
+        ("trainer.total_training_steps=1000", "trainer.total_training_steps", "verl would save no checkpoint there"),
     ],
 )
 def test_sft(sft_config, override, key, text):
@@ -305,7 +305,7 @@ def test_report_shows_notes_behind_the_problems():
         "     -> look at it",
     ]
     lines = report([note, problem]).splitlines()
-    assert lines[1] == "  1. a.b = 3" and lines[4].startswith("sinternal_verl: 1 warning, which alone")
+    assert lines[1] == "  1. a.b = 3" and lines[4].startswith("sinternal_verl: 1 warning, which would")
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,10 @@ def test_two_runs_agree_step_by_step(story, whole_run, metric):
 def test_a_run_resumed_within_an_epoch_and_at_its_end_agrees_with_one_that_was_never_stopped(story, whole_run, metric):
     within, at_an_end = story.saved
     assert within < at_an_end < STEPS and at_an_end % STEPS_PER_EPOCH == 0
-    for number in range(within + 1, STEPS + 1):
+    # A kill between a step's checkpoint and its line leaves that one step without a record.
+    compared = sorted(set(range(within + 1, STEPS + 1)) & set(story.resumed))
+    assert set(range(within + 1, STEPS + 1)) - set(compared) <= {at_an_end}
+    for number in compared:
         resumed, whole = story.resumed[number].metrics, whole_run.steps[number].metrics
         assert resumed[metric] == pytest.approx(whole[metric], rel=1e-3, abs=1e-4)
 
