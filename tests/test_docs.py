@@ -64,7 +64,7 @@ def check(command: str) -> None:
     if words[0] == "sinternal-verl":
         found = parse(words[1:])
         if found.get("overrides"):
-            load(found["composes"])(found["overrides"])
+            load(found.get("composes", "sinternal_verl.config:compose_main"))(found["overrides"])
     elif command.startswith(ELLIPSIS) or set(words) & {*MAINS, "sbatch"}:
         settings = [word for word in words if re.match(r"\+?[a-z][\w./]*=", word)]
         if any(word.startswith("prompts=") for word in settings):
