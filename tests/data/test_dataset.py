@@ -5,26 +5,13 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 from transformers import AutoTokenizer
+from verification_rows import ROW
 
 from sinternal_verl.data.dataset import VerificationDataset, VerificationRLDataset
 from sinternal_verl.data.schema import rl_row, write_rl_rows
 from sinternal_verl.scoring.registry import Router
 from sinternal_verl.scoring.score import Outcome, Sample
 from sinternal_verl.verify.select import write_rows
-
-ROW = {
-    "prompt": [{"role": "user", "content": "as built"}],
-    "completion": "as built",
-    "request": "Lend it?",
-    "thought": "It asks for the lamp.",
-    "answer": "Come at noon.",
-    "critique": "It lends the lamp.",
-    "verdict": "unsafe",
-    "harm": "harmful",
-    "source": "safety/harmful/orla",
-    "index": "7",
-    "sample": 3,
-}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A bad configuration under verl's own mains: one report, the right exit code, no model loaded."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,34 @@ def test_the_default_on_a_machine_without_a_gpu_is_told_the_words(world, tmp_pat
 
     told = run(grpo_command(*words, *files, "hardware=cpu", "guard=none"), tmp_path)
     assert "2 problems" in told.stderr and "/nowhere/model" in told.stderr and "missing.parquet" in told.stderr
+
+
+@pytest.mark.long
+def test_a_guard_that_does_not_load_ends_the_run_with_its_name(world, untaught_guard, tmp_path):
+    """Its files pass the checks; it fails while the trainer loads beside it."""
+    guard = tmp_path / "guard"
+    shutil.copytree(untaught_guard, guard)
+    (weights,) = guard.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:2000])
+    done = run(
+        grpo_command(
+            "+recipe=sinternal_grpo_cpu",
+            "guard=ray_actor",
+            f"actor_rollout_ref.model.path={world['policy']}",
+            f"sinternal.guard.engine.model={guard}",
+            "sinternal.guard.engine.max_model_len=1024",
+            f"data.train_files={world['train']}",
+            f"data.val_files={world['held_out']}",
+            "data.train_batch_size=8",
+            "data.max_prompt_length=32",
+            "data.max_response_length=16",
+        ),
+        tmp_path,
+    )
+
+    assert done.returncode == 1, done.stderr[-3000:]
+    ending = done.stderr[done.stderr.rindex("sinternal_verl: the run failed at step 0 of ") :]
+    assert "GuardUnavailable" in ending and str(guard) in ending
 
 
 def test_sft_main_fails_with_one_report_from_rank_0(world, tmp_path):

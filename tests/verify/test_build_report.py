@@ -1,24 +1,11 @@
 """What the card of a build says: counted by hand on small files."""
 
 import pytest
+from verification_rows import ROW
 
 from sinternal_verl.verify import report
 from sinternal_verl.verify.report import CARD, write_report
 from sinternal_verl.verify.select import write_rows
-
-ROW = {
-    "prompt": [{"role": "user", "content": "as built"}],
-    "completion": "as built",
-    "request": "Lend it?",
-    "thought": "It asks for the lamp.",
-    "answer": "Come at noon.",
-    "critique": "It lends the lamp.",
-    "verdict": "unsafe",
-    "harm": "harmful",
-    "source": "safety/harmful/orla",
-    "index": "7",
-    "sample": 3,
-}
 
 
 @pytest.fixture
