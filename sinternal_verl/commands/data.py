@@ -87,8 +87,7 @@ def _convert(
         print(line, file=sys.stderr)
     for line in _summary(result):
         print(line)
-    if not Path(source).expanduser().is_file() and not hub.revision:
-        print("note: this is the newest revision on the hub; give --revision to read the same rows again")
+    _note_revision(source, hub)
     if result.bad.count:
         print(f"every bad row and its reason: {rejected_path(target)}")
     if result.saved:
@@ -103,13 +102,13 @@ def convert_answers(
     source: str, out: str, thought: Thought, fraction: float, seed: int, against: Sequence[str], **hub: str | None
 ) -> int:
     """Write the whole answers of a set for verl's SFT and report; return 0 when ``out`` was written, else 2."""
-    target, thinks = Path(out).expanduser(), thought == "required"
+    target, thinks, of_hub = Path(out).expanduser(), thought == "required", _hub(**hub)
     try:
         _check_target(target, [source, *against])
         if not 0 < fraction <= 1:
             raise SourceError(f"--fraction {fraction:g}: it must be in (0, 1]; 1 takes all, 0.5 half")
         evaluations = [read_evaluation(name) for name in against]
-        answers = Answers(open_source(source, _hub(**hub)), thinks, seed, fraction, evaluations)
+        answers = Answers(open_source(source, of_hub), thinks, seed, fraction, evaluations)
         target.parent.mkdir(parents=True, exist_ok=True)
         with RowWriter(target, SFT_SCHEMA) as writer:
             for row in answers:
@@ -122,10 +121,16 @@ def convert_answers(
         return _fail(str(error))
     for name, count in sorted(answers.counts.items()):
         print(f"{name}: {count:,}")
+    _note_revision(source, of_hub)
     if not written:
         return _fail(f"{out} was not written: no answer of {source} was kept, see the counts above")
     print(f"wrote {out}: {written:,} rows for +recipe=sinternal_sft")
     return 0
+
+
+def _note_revision(source: str, hub: Hub) -> None:
+    if not Path(source).expanduser().is_file() and not hub.revision:
+        print("note: this is the newest revision on the hub; give --revision to read the same rows again")
 
 
 def _check_target(target: Path, sources: Sequence[str]) -> None:
