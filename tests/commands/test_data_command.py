@@ -80,12 +80,15 @@ def test_labels_reach_the_rows(source, tmp_path):
     assert row["extra_info"] == {"index": "1", "split": "dev", "question": f"0+1?\n{INSTRUCTION}"}
 
 
+@pytest.mark.parametrize("command", ["math", "sft"])
 @pytest.mark.parametrize(("revision", "noted"), [([], True), (["--revision", "abc123"], False)])
-def test_a_hub_dataset_is_read_and_an_open_revision_noted(monkeypatch, tmp_path, capsys, revision, noted):
-    monkeypatch.setattr(datasets, "load_dataset", lambda path, **options: {options["revision"] or "main": ROWS})
+def test_a_hub_dataset_is_read_and_an_open_revision_noted(monkeypatch, tmp_path, capsys, command, revision, noted):
+    answers = [{"question": row["problem"], "response": "<think>\nHm.\n</think>\n\nNo."} for row in ROWS]
+    rows = {"math": ROWS, "sft": answers}[command]
+    monkeypatch.setattr(datasets, "load_dataset", lambda path, **options: {options["revision"] or "main": rows})
     out = tmp_path / "a.parquet"
 
-    assert main(["data", "math", "--source", "org/set", "--out", str(out), *revision]) == 0
+    assert main(["data", command, "--source", "org/set", "--out", str(out), *revision]) == 0
     assert pq.read_metadata(out).num_rows == 3
     assert ("give --revision" in capsys.readouterr().out) is noted
 
