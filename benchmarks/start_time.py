@@ -38,6 +38,9 @@ OLD = "c8d36c6"
 """The last revision whose parts started one after another."""
 
 RATIO_LIMIT = 0.6
+AFTER_GENERATION = ("old_log_prob", "ref", "adv", "update_actor", "update_weights")
+"""What verl does in a step after its generation, by the names of its timers."""
+
 LIMIT_S = 900.0
 POLL_S = 0.2
 PART = re.compile(r"start: (.+) up after (\d+) s")
@@ -144,7 +147,7 @@ def start_once(tree: Path, folder: Path, overrides: list[str]) -> Start:
     if process.returncode or logged is None:
         raise SystemExit(f"the run with {tree} ended with {process.returncode}\n{tail(log, 40)}")
     (step,) = read_steps(metrics)
-    seconds = logged - step.metrics["timing_s/step"] + step.metrics["timing_s/gen"]
+    seconds = logged - sum(step.metrics.get(f"timing_s/{part}", 0) for part in AFTER_GENERATION)
     parts = {part: int(second) for part, second in PART.findall(log.read_text(errors="replace"))}
     return Start(seconds, max(cpu for when, cpu in spent if when <= seconds), parts)
 

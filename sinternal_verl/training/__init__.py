@@ -3,7 +3,9 @@
 ``agent_loop``           gives each request a seed of its own
 ``tokens_only``          has vLLM return a rollout once, as tokens
 ``start_together``       starts the guard and the reward workers beside verl's own parts
+``agent_workers``        agent loop workers that start before the rollout servers they ask
 ``by_value``             has Ray pickle some of verl's classes whole, so that processes import less
+``light_handles``        handles of the rollout servers that are read without importing vLLM
 ``pools``                reserves the trainer's GPUs before the guard starts
 ``reward_workers``       has Ray restart a reward worker that died
 ``manager``              the reward manager: every sample gets exactly one score

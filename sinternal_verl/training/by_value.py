@@ -10,7 +10,11 @@ import importlib
 
 from ray import cloudpickle
 
-MODULES = ("verl.workers.rollout.router", "verl.trainer.ppo.v1.agent_loop_tq")
+MODULES = (
+    "verl.workers.rollout.router",
+    "verl.trainer.ppo.v1.agent_loop_tq",
+    "sinternal_verl.training.agent_workers",
+)
 
 
 def send_by_value() -> None:

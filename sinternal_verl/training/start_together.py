@@ -1,6 +1,7 @@
 """Starts the parts of a trainer side by side: a part that needs nothing of verl's starts before or beside verl's own.
 
-1. The reward workers start first. With a reward model they need its address, so they start after it.
+1. The reward workers start first, and with them the agent loop workers. With a reward model the reward workers
+   need its address, so both start after it.
 2. The guard starts when the trainer has reserved all of its own GPUs and CPUs, so that it takes only what is left.
 3. verl's own parts start in verl's order.
 
@@ -11,12 +12,15 @@ did not start would show only as rollouts without a reward. Each part prints a l
 import logging
 from typing import Any
 
+import ray
 from omegaconf import DictConfig, OmegaConf
 from verl.experimental.agent_loop import AgentLoopManager
 
 from sinternal_verl.guard.replica import GuardSettings, StartingGuard, guard_settings
 from sinternal_verl.runs.start import SayWhenLogged, say_up, say_when_up
+from sinternal_verl.training.agent_workers import can_start_early, start_early
 from sinternal_verl.training.by_value import send_by_value
+from sinternal_verl.training.light_handles import send_light_handles
 from sinternal_verl.training.pools import reserve_when_created
 from sinternal_verl.training.reward_workers import RewardWorkers
 
@@ -35,6 +39,7 @@ class StartTogether:
         self._guard_settings: GuardSettings | None = None
         self._starting_guard: StartingGuard | None = None
         self._reward_workers: RewardWorkers | None = None
+        self._agent_loop_workers: list[ray.actor.ActorHandle] = []
 
     def _load_checkpoint(self) -> None:
         # verl loads the checkpoint when the rollout server is up.
@@ -49,7 +54,7 @@ class StartTogether:
             self.resource_pool_manager = reserve_when_created(pools, device, self._start_guard)
 
     def _setup(self) -> None:
-        """Start verl's parts, and at the same time the guard and the reward workers, which need none of them."""
+        """Start verl's parts, and at the same time the guard and the workers of rewards and of agent loops."""
         say_up("TransferQueue")
         logging.getLogger(LOGGER).addHandler(SayWhenLogged(LOGGED))
         send_by_value()
@@ -60,6 +65,10 @@ class StartTogether:
         streamed = not reward.reward_model.enable or reward.reward_model.enable_resource_pool
         # With a reward model the workers need its address, which is known only once verl has started it.
         early = None if reward.reward_model.enable else self._start_reward_workers(self.config)
+        if early and can_start_early(self.config):
+            self._agent_loop_workers = start_early(self.config, early.actors)
+        if self.config.actor_rollout_ref.rollout.name == "vllm":
+            send_light_handles()
         workers = reward.num_workers
         if streamed:
             reward.num_workers = 0  # so that verl starts none of its own
@@ -87,7 +96,8 @@ class StartTogether:
             GuardUnavailable: see `sinternal_verl.guard.replica.start_guard`.
             ray.exceptions.RayError, TimeoutError: see `RewardWorkers.wait`.
         """
-        if workers := getattr(agent_loop_manager, "agent_loop_workers", None):
+        workers = getattr(agent_loop_manager, "agent_loop_workers", None)
+        if workers and not self._agent_loop_workers:
             say_when_up("agent loop", workers)
         if self._starting_guard:
             self._guard = self._starting_guard.wait()

@@ -56,4 +56,7 @@ def test_the_balancer_works_in_a_process_that_imports_neither_verl_nor_torch(pic
 def test_an_agent_loop_worker_does_without_the_trainers_and_has_our_loop(pickled):
     from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 
-    assert run(AGENT_LOOP, pickled(AgentLoopWorkerTQ.__ray_metadata__.modified_class)) == "True False True"
+    from sinternal_verl.training.agent_workers import EarlyWorker
+
+    for worker in (AgentLoopWorkerTQ.__ray_actor_class__, EarlyWorker):
+        assert run(AGENT_LOOP, pickled(worker)) == "True False True"

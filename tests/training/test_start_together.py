@@ -78,6 +78,8 @@ def parts(grpo_config, monkeypatch):
             return SimpleNamespace(actors=[], serve=lambda manager: seen.append("served"))
 
         monkeypatch.setattr(ours, "RewardWorkers", workers)
+        monkeypatch.setattr(ours, "start_early", lambda config, rewards: seen.append("agent loop") or ["a worker"])
+        monkeypatch.setattr(ours, "send_light_handles", lambda: None)
         guard = ("sinternal.guard.backend=ray_actor", "sinternal.guard.engine.model=m")
         rollout = ("trainer.v1.separate_async.parameter_sync_step=1", "actor_rollout_ref.rollout.nnodes=1")
         rollout += ("actor_rollout_ref.rollout.checkpoint_engine.backend=nccl",)
@@ -93,10 +95,10 @@ def test_the_guard_starts_once_the_trainer_has_all_of_its_own(parts, gpus):
     from sinternal_verl.training.trainer import SInternalTrainer, SInternalTrainerSeparateAsync
 
     started = parts(SInternalTrainer, f"sinternal.guard.num_gpus={gpus}")
-    assert started == ["reward workers", "pools reserved", "guard", "verl", "served"]
+    assert started == ["reward workers", "agent loop", "pools reserved", "guard", "verl", "served"]
     # Its rollout servers reserve theirs last.
     started = parts(SInternalTrainerSeparateAsync, f"sinternal.guard.num_gpus={gpus}")
-    assert started == ["reward workers", "verl", "guard", "served"]
+    assert started == ["reward workers", "agent loop", "verl", "guard", "served"]
 
 
 def test_reward_workers_of_a_reward_model_wait_for_its_address(parts):
