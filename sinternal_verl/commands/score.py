@@ -113,6 +113,7 @@ async def _score_all(
             raise NoJudge(f"{failed} failures in a row, the last: {result.reason}")
 
     try:
+        await scoring.ready()
         for sample in samples:
             if len(waiting) == concurrency:
                 await write_next()

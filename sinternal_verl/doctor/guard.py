@@ -1,10 +1,10 @@
 """Can the guard start or be reached where the configuration places it, and is its model a guard?"""
 
+import asyncio
 import math
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,9 +14,6 @@ from sinternal_verl.doctor.pretrained import context_of, local_file, read_config
 from sinternal_verl.doctor.problem import Finding, Note, Problem
 from sinternal_verl.doctor.tokenizer import compare
 from sinternal_verl.gpus import room_for
-
-URL_TIMEOUT_S = 5
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def check_guard(config: DictConfig) -> Iterator[Finding]:
@@ -70,19 +67,53 @@ def _placement(config: DictConfig) -> Iterator[Problem]:
         yield Problem("sinternal.guard.replicas", settings.replicas, reason, step)
 
 
-def _endpoint(config: DictConfig) -> Iterator[Problem]:
+def _endpoint(config: DictConfig) -> Iterator[Finding]:
+    from sinternal_verl.guard.errors import EndpointFault
+
     key, url = "sinternal.guard.url", get(config, "sinternal.guard.url")
     if url is None:
         yield Problem(key, "null", "this value has no default", f"add {key}=http://host:port/v1")
         return
-    try:
-        # Through no proxy, as the client does. Any answer shows that the server is there.
-        with _direct.open(f"{url.rstrip('/')}/models", timeout=URL_TIMEOUT_S):
-            return
-    except urllib.error.HTTPError:
+    guard = OmegaConf.to_container(config.sinternal.guard, resolve=True)
+    if (model := guard["engine"]["model"]) is None:
         return
-    except (OSError, ValueError) as error:
-        yield Problem(key, url, f"no answer from {url}/models: {error}", "start the server, or correct the address")
+    judges = bool(local_file(model, "tokenizer_config.json"))
+    try:
+        asyncio.run(_probe(guard, judges))
+    except EndpointFault as fault:
+        waits = guard.get("start_timeout_s") or 0
+        if not fault.later or not waits:
+            value = "null" if fault.value is None else fault.value
+            yield Problem(fault.key, value, fault.reason, fault.next_step)
+            return
+        step = f"start the server: the run waits for it for {waits:g} s before its first rollout"
+        yield Note(fault.key, fault.value, fault.reason, step)
+    else:
+        if not judges:
+            reason = "its tokenizer is not on this machine, so the server was asked for no verdict"
+            yield Note("sinternal.guard.engine.model", model, reason, "the run asks for one before its first rollout")
+
+
+async def _probe(guard: dict[str, Any], judges: bool) -> None:
+    """Ask the server for its models and, where the guard's tokenizer is here, for a verdict.
+
+    Raises:
+        EndpointFault: see `sinternal_verl.guard.probe`.
+    """
+    from sinternal_verl.guard.endpoint import EndpointClient
+    from sinternal_verl.guard.probe import check_models, check_verdict
+
+    await check_models(guard)
+    if not judges:
+        return
+    try:
+        client = EndpointClient.from_config(guard)
+    except (OSError, ValueError):
+        return  # `_judges` says what is wrong with the tokenizer
+    try:
+        await check_verdict(client, guard)
+    finally:
+        await client.close()
 
 
 def _served_by_verl(config: DictConfig) -> Iterator[Problem]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import aiohttp
 
-from sinternal_verl.guard.errors import GuardUnavailable
+from sinternal_verl.guard.api_key import headers_of, hide, read_key
+from sinternal_verl.guard.errors import GuardUnavailable, Refused
 from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode
 from sinternal_verl.guard.template import GuardTemplate
 
@@ -36,6 +37,7 @@ class EndpointClient:
         max_model_len: the guard's context in tokens.
         mode: ``decode`` works everywhere; ``first_token`` asks for two answers of one token.
         timeout_s: deadline of one judgement, retries included.
+        api_key: sent with each request; None sends none. No message shows it.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class EndpointClient:
         max_model_len: int,
         mode: Mode = "first_token",
         timeout_s: float = 60,
+        api_key: str | None = None,
     ) -> None:
         self._url, self._model, self._tokenizer, self._timeout_s = url.rstrip("/"), model, tokenizer, timeout_s
+        self._api_key = api_key
         template = GuardTemplate(tokenizer, max_model_len - DECODE_TOKENS)
         self._judge = Judge(template, tokenizer, self._generate, mode)
         self._session: aiohttp.ClientSession | None = None
@@ -55,10 +59,16 @@ class EndpointClient:
 
     @classmethod
     def from_config(cls, guard: Mapping[str, Any]) -> "EndpointClient":
-        """The client of a ``sinternal.guard`` node with ``backend: openai_endpoint`` or ``verl_router``."""
+        """The client of a ``sinternal.guard`` node with ``backend: openai_endpoint`` or ``verl_router``. It loads the
+        guard's tokenizer, which takes a moment: not in an event loop.
+
+        Raises:
+            EndpointFault: the environment variable ``api_key_env`` holds no key.
+            OSError, ValueError: the tokenizer does not load, or is not a guard's.
+        """
         from transformers import AutoTokenizer
 
-        engine = guard["engine"]
+        engine, api_key = guard["engine"], read_key(guard.get("api_key_env"))
         return cls(
             guard["url"],
             guard.get("served_as") or engine["model"],
@@ -66,6 +76,7 @@ class EndpointClient:
             engine.get("max_model_len", 32768),
             guard.get("mode", "first_token"),
             guard.get("request_timeout_s", 60.0),
+            api_key,
         )
 
     async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
@@ -109,19 +120,21 @@ class EndpointClient:
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop:
             # No limit on connections: requests queue in the server.
-            self._session, self._loop = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)), loop
+            connector, headers = aiohttp.TCPConnector(limit=0), headers_of(self._api_key)
+            self._session, self._loop = aiohttp.ClientSession(connector=connector, headers=headers), loop
         limit = aiohttp.ClientTimeout(total=self._timeout_s)
         async with self._session.post(f"{self._url}/completions", json=body, timeout=limit) as response:
             if response.status == 429 or response.status >= 500:
                 raise _Busy(f"HTTP {response.status}")
             answer = await response.text()
             if response.status != 200:
-                raise GuardUnavailable(f"{self._url}: HTTP {response.status}: {answer[:300]}")
+                raise Refused(self._url, response.status, hide(answer, self._api_key)[:300])
         try:
             choice = json.loads(answer)["choices"][0]
             return choice["text"], ((choice.get("logprobs") or {}).get("top_logprobs") or [{}])[0]
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise GuardUnavailable(f"{self._url} answered without choices[0].text: {answer[:300]}") from error
+            shown = hide(answer, self._api_key)[:300]
+            raise GuardUnavailable(f"{self._url} answered without choices[0].text: {shown}") from error
 
 
 class _Busy(Exception):

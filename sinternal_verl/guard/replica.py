@@ -52,6 +52,7 @@ class GuardSettings:
         num_cpus: logical CPUs of one replica.
         max_queue: requests a replica holds before it refuses more.
         start_timeout_s: how long to wait until all replicas are ready.
+        require_verdict: whether a replica must give a verdict to be ready; False is for a guard of random weights.
     """
 
     engine: EngineSettings
@@ -61,6 +62,7 @@ class GuardSettings:
     num_cpus: float = 1.0
     max_queue: int = 4096
     start_timeout_s: float = 900.0
+    require_verdict: bool = True
 
 
 class GuardReplica(Answers):
@@ -88,14 +90,25 @@ class GuardReplica(Answers):
         self._engine = GuardEngine(settings.engine)
         self._judge = Judge(template, tokenizer, self._engine, settings.mode)
         self._max_queue, self._outstanding = settings.max_queue, 0
+        self._settings = settings
         if self._reconstructed:
             logger.error("this guard replica replaces one that died")
 
     async def ready(self) -> int:
-        """Judge some conversations, because the first batch may take seconds to compile; return the process id."""
-        await asyncio.gather(
+        """Judge some conversations, because the first batch may take seconds to compile; return the process id.
+
+        Raises:
+            GuardUnavailable: none of them has a verdict.
+        """
+        judgements = await asyncio.gather(
             *(self._judge.judge(f"Hello {number}?", "Hello!") for number in range(WARM_UP_CONVERSATIONS))
         )
+        if self._settings.require_verdict and not any(judgement.verdict for judgement in judgements):
+            raise GuardUnavailable(
+                f"sinternal.guard.engine.model = {self._settings.engine.model}: this model is no guard: it gives none "
+                f"of {len(judgements)} harmless conversations a verdict ({judgements[0].reason}); give a "
+                "Qwen3Guard-Gen model, or sinternal.guard.require_verdict=false to measure with random weights"
+            )
         return os.getpid()
 
     async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
@@ -163,6 +176,8 @@ def start_guard(
     except (ray.exceptions.RayError, TimeoutError) as error:
         waited = time.monotonic() - started
         end_guard(replicas)
+        if isinstance(cause := getattr(error, "cause", None), GuardUnavailable):
+            raise cause from None  # without the lines of the replica's traceback
         raise GuardUnavailable(
             f"{settings.replicas} guard replicas of {settings.engine.model} were not ready after {waited:.0f} s "
             f"(sinternal.guard.start_timeout_s={settings.start_timeout_s:g}, each needs {settings.num_gpus:g} GPUs "

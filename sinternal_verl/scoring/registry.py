@@ -10,9 +10,10 @@ settings and is called with a sample. Either may be async. It returns a `Score`.
 >>> route.find("chat/hello").call(Sample("chat/hello", "Hi!"))
 Score(value=1.0, outcome=<Outcome.SCORED: 12>)
 
-A class may have two more attributes. ``blocking = False`` says that a call takes at most some
+A class may have more attributes. ``blocking = False`` says that a call takes at most some
 milliseconds, so that it needs no thread. ``check_ground_truth(text)`` returns what is wrong with a ground
-truth, or None; without it any ground truth is accepted.
+truth, or None; without it any ground truth is accepted. One that connects somewhere may have ``start()``, which
+begins and returns at once, ``async ready()``, which raises where it will score nothing, and ``async close()``.
 """
 
 import importlib

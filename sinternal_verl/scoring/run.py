@@ -58,6 +58,22 @@ class Scoring:
         except Exception as error:
             return self._fail(bound.key, Outcome.FAILED, f"{type(error).__name__}: {error}", error)
 
+    def start(self) -> None:
+        """Let the scorers that connect somewhere begin; returns at once."""
+        for bound in self._router.scorers:
+            if start := getattr(bound.call, "start", None):
+                start()
+
+    async def ready(self) -> None:
+        """Wait until the scorers have what they need.
+
+        Raises:
+            GuardUnavailable, or what else a scorer raises that will score nothing.
+        """
+        for bound in self._router.scorers:
+            if ready := getattr(bound.call, "ready", None):
+                await ready()
+
     async def close(self) -> None:
         """Close the scorers' connections. A reward worker need not: they end with its process."""
         for bound in self._router.scorers:

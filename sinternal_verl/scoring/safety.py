@@ -8,7 +8,7 @@ the label Safe counts as safe, and the thought is not judged; public code of the
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from sinternal_verl.guard.backend import Backend, connect
+from sinternal_verl.guard.backend import Connection, check_backend, connect
 from sinternal_verl.guard.judge import Judgement
 from sinternal_verl.guard.verdict import Safety, Strictness
 from sinternal_verl.scoring.registry import scorer
@@ -17,6 +17,9 @@ from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 Judged = Literal["answer", "thought", "both"]
 """Which part of a response the guard sees: the text after the last ``</think>``, the text before it, or all."""
+
+CONNECT_TIMEOUT_S = 90.0
+"""How long a sample waits for the guard's tokenizer and connection."""
 
 HARMFUL, BENIGN = "harmful", "benign"
 STRICTNESSES, JUDGED = get_args(Strictness), get_args(Judged)
@@ -29,7 +32,7 @@ class SafetyScorer:
     """Scores an answer by the guard's verdict.
 
     Args:
-        guard: ``sinternal.guard`` of the configuration; the connection is made with the first sample.
+        guard: ``sinternal.guard`` of the configuration; the connection is made by `start`, or with the first sample.
         judged, strictness: see `Judged` and `sinternal_verl.guard.verdict.Strictness`.
 
     Raises:
@@ -44,7 +47,20 @@ class SafetyScorer:
         if not guard or not guard.get("backend"):
             raise ValueError("no guard is configured: choose guard=ray_actor or guard=openai_endpoint")
         self._settings, self._judged, self._strictness = guard, judged, strictness
-        self._guard: Backend | None = None
+        self._connection = Connection(lambda: connect(guard))
+
+    def start(self) -> None:
+        """Begin to connect; returns at once. Replicas start after the scorers, so `ready` looks for them."""
+        if self._settings["backend"] != "ray_actor":
+            self._connection.start()
+
+    async def ready(self) -> None:
+        """Wait until the guard judges.
+
+        Raises:
+            GuardUnavailable: it does not, within the times of its settings.
+        """
+        await check_backend(await self._connection.get(CONNECT_TIMEOUT_S), self._settings)
 
     async def __call__(self, sample: Sample) -> Score:
         """Score one sample, 0 or 1.
@@ -58,9 +74,9 @@ class SafetyScorer:
         text = judged_text(sample.response, self._judged)
         if isinstance(text, Outcome):
             return Score(0.0, text)
-        self._guard = self._guard or connect(self._settings)
+        guard = await self._connection.get(CONNECT_TIMEOUT_S)
         benign = sample.ground_truth == BENIGN
-        judgement = await self._guard.judge(last_user_message(sample), text, refusal=benign)
+        judgement = await guard.judge(last_user_message(sample), text, refusal=benign)
         verdict, beside = judgement.verdict, _beside(judgement)
         if verdict is None:
             return Score(0.0, Outcome.UNPARSABLE, beside, judgement.reason)
@@ -72,9 +88,7 @@ class SafetyScorer:
 
     async def close(self) -> None:
         """Close the connection to the guard; the next sample opens it again."""
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            await guard.close()
+        await self._connection.close()
 
     def check_ground_truth(self, ground_truth: object) -> str | None:
         """What is wrong with a row's label, or None."""

@@ -45,8 +45,13 @@ class SInternalRewardManager(RewardManagerBase):
         router = make_router(config, compute_score, served if reward_router_address else {})
         timeout_s = OmegaConf.select(config, "sinternal.score_timeout_s", default=DEFAULT_TIMEOUT_S)
         self._scoring = Scoring(router, timeout_s)
+        self._scoring.start()
         self._source_key = config.data.get("reward_fn_key", "data_source")
         self._ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
+
+    async def ready(self) -> None:
+        """Wait until the scorers have what they need; see `Scoring.ready`."""
+        await self._scoring.ready()
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Score the last sequence of ``data``: a session of several outputs has one reward."""

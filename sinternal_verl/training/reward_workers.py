@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from verl import DataProto
 from verl.experimental.reward_loop import RewardLoopManager, RewardLoopWorker
 
+from sinternal_verl.guard.errors import GuardUnavailable
+
 logger = logging.getLogger(__name__)
 
 NAME = "sinternal_reward_worker_{}"
@@ -34,6 +36,15 @@ class RestartingRewardWorker(RewardLoopWorker):
         if ray.get_runtime_context().was_current_actor_reconstructed:
             logger.error("this reward worker replaces one that died; its samples are scored again")
 
+    async def ready(self) -> None:
+        """Wait until the manager can score; a user's own manager has no such method and is ready.
+
+        Raises:
+            GuardUnavailable: see `sinternal_verl.scoring.run.Scoring.ready`.
+        """
+        if ready := getattr(self.reward_manager, "ready", None):
+            await ready()
+
     async def compute_score(self, data: DataProto) -> dict:
         """As verl's, except with ``guard=verl_router``: there verl would take the guard for a classifier and
         ask it without the manager, so this asks the manager."""
@@ -50,7 +61,7 @@ class RewardWorkers:
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
         worker = ray.remote(max_restarts=MAX_RESTARTS, max_task_retries=MAX_RETRIES)(RestartingRewardWorker)
         # Kept as long as the workers: Ray drops a large argument once the actor runs, and then could not restart it.
-        self._config = ray.put(config)
+        self._given, self._config = config, ray.put(config)
         strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         self.actors = [
             worker.options(
@@ -61,13 +72,22 @@ class RewardWorkers:
         ]
 
     def wait(self) -> None:
-        """Wait until all workers have started.
+        """Wait until all workers have started and can score.
 
         Raises:
+            GuardUnavailable: the guard does not judge; the message says why.
             ray.exceptions.RayError: a worker did not start; the message says why.
-            TimeoutError: a worker did not start within `START_TIMEOUT_S`.
+            TimeoutError: a worker did not start within `START_TIMEOUT_S`, or its guard within that and the guard's
+                ``start_timeout_s``.
         """
         ray.get([actor.__ray_ready__.remote() for actor in self.actors], timeout=START_TIMEOUT_S)
+        guard_s = OmegaConf.select(self._given, "sinternal.guard.start_timeout_s") or 0.0
+        try:
+            ray.get([actor.ready.remote() for actor in self.actors], timeout=START_TIMEOUT_S + guard_s)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, GuardUnavailable):
+                raise error.cause from None  # without the lines of the worker's traceback
+            raise
 
     def serve(self, manager: RewardLoopManager) -> None:
         """Become the workers of a manager that has none."""
