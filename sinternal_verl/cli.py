@@ -213,8 +213,11 @@ def _add_guard(commands: Any) -> None:
         "serve the guard to other programs, OpenAI-compatible, until the process is ended",
         "--port 8000 sinternal.guard.engine.model=Qwen/Qwen3Guard-Gen-8B sinternal.guard.replicas=2",
     )
-    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines")
+    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines; this needs a key, or --open")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one and prints it")
+    key = "environment variable with the key that requests must bring, as Authorization: Bearer"
+    serve.add_argument("--api-key-env", metavar="NAME", help=key)
+    serve.add_argument("--open", dest="open_to_all", action="store_true", help="serve other machines without a key")
     _add_overrides(serve, RUN, "sinternal_verl.commands.guard:compose_served")
 
 

@@ -1,5 +1,6 @@
 """`sinternal-verl guard serve`: serves replicas by `sinternal_verl.guard.http` until the process is told to end."""
 
+import ipaddress
 import socket
 import sys
 from collections.abc import Sequence
@@ -11,8 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems, running_guard
 from sinternal_verl.doctor.problem import report
+from sinternal_verl.guard.api_key import read_key
 from sinternal_verl.guard.client import ReplicaClient
-from sinternal_verl.guard.errors import GuardUnavailable
+from sinternal_verl.guard.errors import EndpointFault, GuardUnavailable
 from sinternal_verl.guard.http import make_app
 
 
@@ -29,14 +31,28 @@ def compose_served(overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def serve(overrides: Sequence[str], host: str, port: int) -> int:
+def serve(
+    overrides: Sequence[str], host: str, port: int, api_key_env: str | None = None, open_to_all: bool = False
+) -> int:
     """Serve until the process is told to end; return the exit code.
 
     Args:
         overrides: as for verl's main; ``guard=ray_actor`` is the default.
+        api_key_env: the environment variable with the key that requests must bring.
+        open_to_all: whether other machines may ask without a key.
     """
     from transformers import AutoTokenizer
 
+    try:
+        api_key = _key(api_key_env)
+        if api_key is None and not open_to_all and not is_loopback(host):
+            raise ValueError(
+                f"--host {host} serves other machines, and anyone there could ask this guard: give --api-key-env NAME, "
+                "the environment variable with the key that requests must bring, or --open to serve without a key"
+            )
+    except (ValueError, OSError) as error:
+        print(f"sinternal_verl: {error}", file=sys.stderr)
+        return 2
     try:
         config = compose_served(overrides)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
@@ -53,13 +69,40 @@ def serve(overrides: Sequence[str], host: str, port: int) -> int:
         # The port is taken before the model loads, because another program may have it.
         listener = socket.create_server((host, port))
         with running_guard(config):
-            client = ReplicaClient.look_up(guard.replicas, guard.request_timeout_s)
+            client = ReplicaClient.look_up(guard.replicas, guard.request_timeout_s, max_calls=1)
             model = guard.engine.model
-            app = make_app(client, model, AutoTokenizer.from_pretrained(model))
+            app = make_app(client, model, AutoTokenizer.from_pretrained(model), api_key)
             at = f"http://{host}:{listener.getsockname()[1]}/v1"
             ready = f"sinternal_verl: {model} at {at}, replicas: {guard.replicas}"
-            web.run_app(app, sock=listener, print=lambda _: print(ready, flush=True))
+            say = lambda _: print(ready, flush=True)  # noqa: E731
+            web.run_app(app, sock=listener, print=say, handler_cancellation=True)
     except (GuardUnavailable, OSError) as error:
         print(f"sinternal_verl: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there.
+
+    Raises:
+        OSError: there is no such host.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0"), is_loopback("")
+    (True, False, False)
+    """
+    if not host:
+        return False
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return all(ipaddress.ip_address(address[0].partition("%")[0]).is_loopback for *_, address in found)
+
+
+def _key(name: str | None) -> str | None:
+    """
+    Raises:
+        ValueError: the environment variable holds no key.
+    """
+    try:
+        return read_key(name)
+    except EndpointFault as fault:
+        raise ValueError(f"--api-key-env {fault.value}: {fault.reason}; export it before this command") from fault

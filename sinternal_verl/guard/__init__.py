@@ -11,5 +11,8 @@
 ``client``    a reward worker asks the replicas
 ``endpoint``  a reward worker asks a server over HTTP
 ``backend``   the interface of these two, chosen by the configuration; scorers know only this
+``probe``     is there a guard at this address? asked before a run starts, and where rewards are computed
+``api_key``   the key of a server, read from an environment variable
 ``http``      the replicas as an OpenAI-compatible server
+``parameters`` what a request to that server may ask for
 """

@@ -15,8 +15,11 @@ import ray
 
 from sinternal_verl.guard.errors import GuardUnavailable, QueueFull
 from sinternal_verl.guard.judge import Generated, Judgement
-from sinternal_verl.guard.mailbox import Mailbox
+from sinternal_verl.guard.mailbox import MAX_CALLS, Mailbox
 from sinternal_verl.guard.replica import NAME
+
+HEALTH_TIMEOUT_S = 5.0
+"""How long a replica has to say that it works."""
 
 RETRY_REPLICA_S = 1.0
 """How long a replica that failed is left alone."""
@@ -28,15 +31,16 @@ class ReplicaClient:
     Args:
         replicas: their actor handles.
         timeout_s: deadline of one request.
+        max_calls: see `Mailbox`.
 
     Raises:
         GuardUnavailable: there are no handles.
     """
 
-    def __init__(self, replicas: list[Any], timeout_s: float = 60.0) -> None:
+    def __init__(self, replicas: list[Any], timeout_s: float = 60.0, max_calls: int = MAX_CALLS) -> None:
         if not replicas:
             raise GuardUnavailable("no guard replicas: the trainer starts them, see sinternal.guard.replicas")
-        self._replicas, self._timeout_s = [Mailbox(replica) for replica in replicas], timeout_s
+        self._replicas, self._timeout_s = [Mailbox(replica, max_calls) for replica in replicas], timeout_s
         # With one replica there is nowhere else to go.
         self._try_s = timeout_s / 2 if len(replicas) > 1 else timeout_s
         self._outstanding = [0] * len(replicas)
@@ -45,14 +49,14 @@ class ReplicaClient:
         self._rests_until = [0.0] * len(replicas)
 
     @classmethod
-    def look_up(cls, replicas: int, timeout_s: float = 60.0) -> "ReplicaClient":
+    def look_up(cls, replicas: int, timeout_s: float = 60.0, max_calls: int = MAX_CALLS) -> "ReplicaClient":
         """The client of the replicas that `start_guard` started in this job.
 
         Raises:
             GuardUnavailable: a replica is missing.
         """
         try:
-            return cls([ray.get_actor(NAME.format(number)) for number in range(replicas)], timeout_s)
+            return cls([ray.get_actor(NAME.format(number)) for number in range(replicas)], timeout_s, max_calls)
         except ValueError as error:
             raise GuardUnavailable(f"{error}: the trainer starts the guard's replicas before it samples") from error
 
@@ -68,6 +72,22 @@ class ReplicaClient:
             TimeoutError, GuardUnavailable: see `Backend.judge`.
         """
         return await self._ask("generate", ids, tokens)
+
+    async def faults(self) -> dict[str, str]:
+        """What is wrong with which replica, by name; all are asked at once, for at most `HEALTH_TIMEOUT_S`."""
+        said = await asyncio.gather(*(self._fault(mailbox) for mailbox in self._replicas))
+        return {f"replica {number}": fault for number, fault in enumerate(said) if fault}
+
+    async def _fault(self, mailbox: Mailbox) -> str | None:
+        try:
+            await mailbox.ask("works", within_s=HEALTH_TIMEOUT_S)
+        except (TimeoutError, asyncio.TimeoutError):
+            return f"no answer within {HEALTH_TIMEOUT_S:g} s"
+        except ray.exceptions.RayActorError as error:
+            return f"died: {str(error).splitlines()[-1]}"
+        except (ray.exceptions.RayError, RuntimeError, ValueError) as error:
+            return f"{type(error).__name__}: {str(error).splitlines()[-1]}"
+        return None
 
     async def close(self) -> None:
         """Do nothing: the replicas belong to the trainer."""

@@ -1,5 +1,6 @@
 """vLLM's async engine as the model behind a `Judge`; its continuous batching serves all requests together."""
 
+import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -11,6 +12,9 @@ from sinternal_verl.platform.compat import vllm_request_errors
 
 TOP_LOGPROBS = 20
 """How many of the most probable tokens are asked for where no ids are given; vLLM's own limit."""
+
+RECENT_S = 10.0
+"""An engine that has answered within so many seconds works; a busy one need not be asked."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class GuardEngine:
         self._longest = settings.max_model_len
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**asdict(settings), disable_log_stats=True))
         self._tokenizer, self._numbers = self._engine.get_tokenizer(), count()
+        self._answered = float("-inf")
 
     async def __call__(self, ids: list[int], tokens: int, alternatives: Collection[int] | None = None) -> Generated:
         """
@@ -86,11 +91,22 @@ class GuardEngine:
                 last = output
         except self._request_errors as error:
             raise ValueError(str(error)) from error
+        self._answered = time.monotonic()
         written = last.outputs[0]
         first = {id: word.logprob for id, word in written.logprobs[0].items()} if written.logprobs else {}
         new = list(written.token_ids)
         text = self._tokenizer.decode(new, skip_special_tokens=True) if tokens == 1 else written.text
         return Generated(new, text, first)
+
+    async def works(self) -> None:
+        """Return when the engine works: it has answered within `RECENT_S`, or continues a token now.
+
+        Raises:
+            vllm.v1.engine.exceptions.EngineDeadError: its process has died.
+        """
+        await self._engine.check_health()
+        if time.monotonic() - self._answered > RECENT_S:
+            await self([0], 1)
 
     def shutdown(self) -> None:
         """End the engine's processes."""

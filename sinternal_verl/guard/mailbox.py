@@ -61,10 +61,12 @@ class Mailbox:
 
     Args:
         actor: the handle of an actor whose class is an `Answers`.
+        max_calls: the most calls that travel together. With 1 a call that is cancelled is cancelled in the actor, too;
+            of calls that travel together only all at once.
     """
 
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
+    def __init__(self, actor: Any, max_calls: int = MAX_CALLS) -> None:
+        self._actor, self._max_calls = actor, max_calls
         self._asked: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Asked]] = WeakKeyDictionary()
         self._deliveries: set[asyncio.Task] = set()
 
@@ -86,7 +88,7 @@ class Mailbox:
         return await asyncio.wait_for(future, within_s)
 
     def _send(self, loop: asyncio.AbstractEventLoop) -> None:
-        for asked in _parts(self._asked.pop(loop)):
+        for asked in _parts(self._asked.pop(loop), self._max_calls):
             delivery = loop.create_task(self._deliver(asked))
             self._deliveries.add(delivery)
             delivery.add_done_callback(self._deliveries.discard)
@@ -116,11 +118,11 @@ class Mailbox:
                 future.set_result(result)
 
 
-def _parts(asked: list[Asked]) -> Iterator[list[Asked]]:
+def _parts(asked: list[Asked], max_calls: int = MAX_CALLS) -> Iterator[list[Asked]]:
     """Split into parts of calls that may travel together."""
     part: list[Asked] = []
     for each in sorted(asked, key=lambda each: each[0][2]):
-        if part and (len(part) == MAX_CALLS or each[0][2] > MAX_TIMEOUT_RATIO * part[0][0][2]):
+        if part and (len(part) == max_calls or each[0][2] > MAX_TIMEOUT_RATIO * part[0][0][2]):
             yield part
             part = []
         part.append(each)

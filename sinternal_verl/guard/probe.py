@@ -47,7 +47,9 @@ async def check_models(guard: Mapping[str, Any]) -> None:
             session.get(f"{url}/models") as response,
         ):
             status, text = response.status, hide((await response.text(errors="replace")), key)
-    except (aiohttp.ClientError, OSError, ValueError, asyncio.TimeoutError) as error:
+    except ValueError as error:  # aiohttp's error of an address that is none is one
+        raise _not_there(guard, f"{type(error).__name__}: {error}") from error
+    except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
         what = str(error) or f"nothing within {MODELS_TIMEOUT_S:g} s"
         raise _not_there(guard, f"no answer from {url}/models: {what}", later=True) from error
     if status != 200:
@@ -133,7 +135,9 @@ def _refused(guard: Mapping[str, Any], path: str, status: int, text: str) -> End
         return EndpointFault(KEY, name, f"the server wants {'another' if name else 'a'} key: {answer}", step)
     if status == 429 or status >= 500:
         return _not_there(guard, answer, later=True)
-    if status == 404:
+    if status == 404 and path == "/models":
         return _not_there(guard, answer)
+    if status == 404:
+        return EndpointFault(SERVED_AS, _name(guard), answer, "give the name of a model that offers /v1/completions")
     step = "the server must take token ids in /v1/completions, as vLLM does"
     return EndpointFault(URL, guard["url"], answer, step)

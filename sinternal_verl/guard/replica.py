@@ -35,6 +35,8 @@ RESTART_PAUSE_S = 10.0
 WARM_UP_CONVERSATIONS = 8
 """How many conversations a replica judges before it is ready."""
 
+ENGINE_DIED = "the engine of this guard replica has died: Ray starts the replica again"
+
 END_TIMEOUT_S = 30.0
 """How long to wait until the names of ended replicas are free."""
 
@@ -128,6 +130,16 @@ class GuardReplica(Answers):
         """
         return await self._bounded(self._engine(ids, tokens))
 
+    async def works(self) -> None:
+        """Return when the engine works; the caller has the time limit. See `GuardEngine.works`."""
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            await self._engine.works()
+        except EngineDeadError:
+            logger.exception(ENGINE_DIED)
+            os._exit(1)
+
     async def _bounded(self, request: Coroutine[Any, Any, Any]) -> Any:
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -138,7 +150,7 @@ class GuardReplica(Answers):
         try:
             return await request
         except EngineDeadError:
-            logger.exception("the engine of this guard replica has died: Ray starts the replica again")
+            logger.exception(ENGINE_DIED)
             os._exit(1)
         finally:
             self._outstanding -= 1

@@ -31,6 +31,7 @@ SYMBOLS = [
     ("vllm._custom_ops", "_supports_onednn", "vllm_cpu.py keeps weights unpacked with it"),
     ("vllm.sampling_params", "RequestOutputKind.FINAL_ONLY", "tokens_only.py asks for a rollout once"),
     ("vllm.platforms", "current_platform", "vllm_cpu.py asks whether this is a CPU"),
+    ("vllm.v1.engine.async_llm", "AsyncLLM.check_health", "/health of `guard serve` asks the guard's engine with it"),
     ("ray._private.utils", "read_ray_address", "doctor finds the cluster ray.init would join"),
     ("ray.util", "list_named_actors", "the watchdog finds the run's actors"),
     ("verl.single_controller.ray", "ResourcePoolManager.create_resource_pool", "pools.py reserves all pools with it"),
