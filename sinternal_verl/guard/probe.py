@@ -47,7 +47,7 @@ async def check_models(guard: Mapping[str, Any]) -> None:
             session.get(f"{url}/models") as response,
         ):
             status, text = response.status, hide((await response.text(errors="replace")), key)
-    except ValueError as error:  # aiohttp's error of an address that is none is one
+    except (aiohttp.NonHttpUrlClientError, ValueError) as error:  # no address; aiohttp's InvalidURL is a ValueError
         raise _not_there(guard, f"{type(error).__name__}: {error}") from error
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
         what = str(error) or f"nothing within {MODELS_TIMEOUT_S:g} s"

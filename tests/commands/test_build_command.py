@@ -12,10 +12,12 @@ import pytest
 from aiohttp import web
 from experts import Script, keeper, playing, warden
 from servers import serving
+from transformers import AutoTokenizer
 
 from sinternal_verl.cli import main
 from sinternal_verl.data.schema import read_provenance
 from sinternal_verl.data.specification import load_specification
+from sinternal_verl.guard.probe import CONVERSATION
 from sinternal_verl.scoring.critique import parse
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard_model import make_guard
@@ -244,14 +246,17 @@ def test_the_report_counts_and_shows_what_was_made_and_is_the_same_again(overrid
 
 def test_the_report_says_how_far_a_guard_agrees_with_the_expert(overrides, tmp_path):
     guard, asked_of_it = make_guard(tmp_path / "guard", lighthouse.corpus(), seed=0), []
+    tokenizer = AutoTokenizer.from_pretrained(guard)
 
     async def judge(request: web.Request) -> web.StreamResponse:
+        if f"USER: {CONVERSATION[0]}" in tokenizer.decode((await request.json())["prompt"]):  # the check of the guard
+            return web.json_response({"choices": [{"text": "Safety: Safe\nCategories: None\nRefusal: No"}]})
         asked_of_it.append(await request.json())
         # It calls everything safe but every fifth, of which it says nothing that could be read.
         said = "I would rather not say." if len(asked_of_it) % 5 == 0 else "Safety: Safe\nCategories: None\nRefusal: No"
         return web.json_response({"choices": [{"text": said}]})
 
-    with serving(judge) as url:
+    with serving(judge, [str(guard)]) as url:
         asks = ["guard=openai_endpoint", f"sinternal.guard.url={url}", f"sinternal.guard.engine.model={guard}"]
         command = ["verify", "build", *overrides(*asks, "sinternal.guard.mode=decode")]
         assert [main(command), main(command)] == [0, 0]
