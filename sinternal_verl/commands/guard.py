@@ -50,7 +50,7 @@ def serve(
                 f"--host {host} serves other machines, and anyone there could ask this guard: give --api-key-env NAME, "
                 "the environment variable with the key that requests must bring, or --open to serve without a key"
             )
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         print(f"sinternal_verl: {error}", file=sys.stderr)
         return 2
     try:
@@ -86,14 +86,17 @@ def is_loopback(host: str) -> bool:
     """Whether only this machine reaches what listens there.
 
     Raises:
-        OSError: there is no such host.
+        ValueError: there is no such host.
 
     >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0"), is_loopback("")
     (True, False, False)
     """
     if not host:
         return False
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ValueError(f"--host {host}: {error}") from error
     return all(ipaddress.ip_address(address[0].partition("%")[0]).is_loopback for *_, address in found)
 
 
