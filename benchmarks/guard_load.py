@@ -58,7 +58,9 @@ def main() -> None:
         folder = given or make_guard(Path(made), lighthouse.corpus(), seed=0)
         ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
         try:
-            settings = GuardSettings(EngineSettings(str(folder), **ENGINE), num_gpus=0, start_timeout_s=300)
+            settings = GuardSettings(
+                EngineSettings(str(folder), **ENGINE), num_gpus=0, start_timeout_s=300, require_verdict=False
+            )
             (replica,) = start_guard(settings)
             pid, client = ray.get(replica.ready.remote()), ReplicaClient.look_up(1, 3000.0)
             asyncio.run(at_once(client, 32))

@@ -75,6 +75,8 @@ def make_world(folder: Path) -> list[str]:
         "sinternal.guard.engine.max_model_len=2048",
         # A guard that knows nothing gives no verdict, and a policy that knows nothing no answer.
         "sinternal.failures.min_share=0",
+        # Added or changed: an older revision has no such setting.
+        "++sinternal.guard.require_verdict=false",
         "sinternal.scorers.safety.judged=both",
         f"actor_rollout_ref.model.path={policy}",
         f"data.train_files={folder / 'mix.parquet'}",
