@@ -1,7 +1,9 @@
 """The guard is checked before a model loads."""
 
 import pytest
+from aiohttp import web
 from omegaconf import OmegaConf
+from servers import serving
 
 from sinternal_verl.config import compose_config
 from sinternal_verl.doctor.guard import check_guard
@@ -157,6 +159,70 @@ def test_a_mode_that_does_not_exist_is_found_before_a_replica_starts(tmp_path):
 
 
 LENGTH = "sinternal.guard.engine.max_model_len"
+LINES = "Safety: Safe\nCategories: None\nRefusal: No"
+
+
+@pytest.fixture
+def asked(untaught_guard):
+    """A function from a server's status and text, and overrides, to what is found of it; ``models`` are those that it
+    lists. Its guard takes 2,048 tokens."""
+
+    def run(status, text, *overrides, models=None, model=None):
+        async def handle(request):
+            return web.json_response({"choices": [{"text": text}]}, status=status)
+
+        with serving(handle, models or [str(model or untaught_guard)]) as url:
+            words = [f"sinternal.guard.url={url}", "sinternal.guard.mode=decode", f"{LENGTH}=2048"]
+            words += ["data.max_prompt_length=64", "data.max_response_length=64", "hardware=1gpu_7b"]
+            words += ["guard=openai_endpoint", f"sinternal.guard.engine.model={model or untaught_guard}", *overrides]
+            config = compose_config(["+recipe=sinternal_grpo", *words])
+            return list(check_guard(config))
+
+    return run
+
+
+def test_a_server_that_judges_is_sound(asked):
+    assert asked(200, LINES) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "models", "key", "words"),
+    [
+        (401, "", None, "sinternal.guard.api_key_env", "HTTP 401"),
+        (404, "", None, "sinternal.guard.served_as", "HTTP 404"),
+        (200, "Hello!", None, "sinternal.guard.served_as", "no verdict"),
+        (200, LINES, ["chat"], "sinternal.guard.served_as", "serves chat"),
+    ],
+)
+def test_a_server_that_is_no_guard_is_found_before_a_run(asked, status, text, models, key, words):
+    (problem,) = asked(status, text, models=models)
+
+    assert isinstance(problem, Problem) and problem.key == key and words in problem.reason
+
+
+@pytest.mark.parametrize(("waits", "kind"), [(0, Problem), (300, Note)])
+def test_a_server_that_is_not_there_yet_ends_the_run_or_is_waited_for(asked, waits, kind):
+    (found,) = asked(
+        200, LINES, "sinternal.guard.url=http://127.0.0.1:9/v1", f"sinternal.guard.start_timeout_s={waits}"
+    )
+
+    assert type(found) is kind and found.key == "sinternal.guard.url" and "no answer" in found.reason
+    assert ("waits for it for 300 s" if waits else "start_timeout_s=900") in found.next_step
+
+
+@pytest.mark.parametrize("waits", [0, 300])
+def test_a_key_that_is_not_set_is_found_whatever_is_waited_for(asked, monkeypatch, waits):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    words = ["sinternal.guard.api_key_env=NO_SUCH_KEY", f"sinternal.guard.start_timeout_s={waits}"]
+    (problem,) = asked(200, LINES, *words)
+
+    assert isinstance(problem, Problem) and problem.value == "NO_SUCH_KEY" and "not set" in problem.reason
+
+
+def test_without_the_guards_tokenizer_only_the_models_are_asked_for(asked):
+    note, *others = asked(500, "", model="Qwen/Qwen3Guard-Gen-of-no-size")
+
+    assert type(note) is Note and "tokenizer is not on this machine" in note.reason and not others
 
 
 def findings(guard, *overrides: str):

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from safety_runs import safety_overrides
+from servers import serving
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sinternal_verl.demo.settings import sft_overrides
@@ -51,6 +54,67 @@ def test_the_default_on_a_machine_without_a_gpu_is_told_the_words(world, tmp_pat
 
     told = run(grpo_command(*words, *files, "hardware=cpu", "guard=none"), tmp_path)
     assert "2 problems" in told.stderr and "/nowhere/model" in told.stderr and "missing.parquet" in told.stderr
+
+
+NO_GUARD = {
+    "wants a key": (401, "", "HTTP 401"),
+    "is not there": (404, "", "HTTP 404"),
+    "chats": (200, "Hi!", "no verdict"),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("server", NO_GUARD)
+def test_a_server_that_is_no_guard_ends_the_run_before_a_model_loads(world, untaught_guard, tmp_path, server):
+    status, text, words = NO_GUARD[server]
+
+    async def handle(request):
+        return web.json_response({"choices": [{"text": text}]}, status=status)
+
+    with serving(handle, [str(untaught_guard)]) as url:
+        done = run(grpo_command(*safety_overrides(tmp_path, world, untaught_guard), *_endpoint(url)), tmp_path)
+
+    assert done.returncode == 2, done.stderr[-3000:]
+    assert words in done.stderr and "no model was loaded" in done.stderr
+
+
+@pytest.mark.long
+def test_a_server_that_stops_judging_before_the_first_rollout_ends_the_run_with_its_name(
+    world, untaught_guard, tmp_path
+):
+    """The check has its verdict; then the key is refused."""
+    seen = []
+
+    async def handle(request):
+        seen.append(request.path)
+        lines = "Safety: Safe\nCategories: None\nRefusal: No"
+        return web.json_response({"choices": [{"text": lines}]}, status=200 if len(seen) == 1 else 401)
+
+    with serving(handle, [str(untaught_guard)]) as url:
+        done = run(grpo_command(*safety_overrides(tmp_path, world, untaught_guard), *_endpoint(url)), tmp_path)
+
+    assert done.returncode == 1, done.stderr[-3000:]
+    ending = done.stderr[done.stderr.rindex("sinternal_verl: the run failed at step 0 of ") :]
+    assert "sinternal.guard.api_key_env" in ending and "HTTP 401" in ending
+
+
+@pytest.mark.long
+def test_a_model_that_gives_no_verdict_ends_the_run_with_its_name(world, untaught_guard, tmp_path):
+    words = [*safety_overrides(tmp_path, world, untaught_guard), "guard=ray_actor", "trainer.total_training_steps=1"]
+    done = run(grpo_command(*words), tmp_path)
+
+    assert done.returncode == 1, done.stderr[-3000:]
+    ending = done.stderr[done.stderr.rindex("sinternal_verl: the run failed at step 0 of ") :]
+    assert "this model is no guard" in ending and str(untaught_guard) in ending
+
+
+def _endpoint(url: str) -> list[str]:
+    return [
+        "guard=openai_endpoint",
+        f"sinternal.guard.url={url}",
+        "sinternal.guard.mode=decode",
+        "trainer.total_training_steps=1",
+    ]
 
 
 @pytest.mark.long
