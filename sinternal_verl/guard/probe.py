@@ -111,8 +111,11 @@ async def wait_until_it_judges(client: EndpointClient, guard: Mapping[str, Any])
             return await check_endpoint(client, guard)
         except EndpointFault as fault:
             left = started + limit_s - time.monotonic()
-            if not fault.later or left <= 0:
+            if not fault.later:
                 raise
+            if left <= 0:
+                reason = f"{fault.reason}; the run has waited for {limit_s:g} s"
+                raise EndpointFault(fault.key, fault.value, reason, fault.next_step, later=True) from fault
         await asyncio.sleep(min(pause, left))
         pause = min(2 * pause, MAX_PAUSE_S)
 
