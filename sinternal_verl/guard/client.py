@@ -80,7 +80,8 @@ class ReplicaClient:
 
     async def _fault(self, mailbox: Mailbox) -> str | None:
         try:
-            await mailbox.ask("works", within_s=HEALTH_TIMEOUT_S)
+            # The whole call is bounded: an actor that is stuck does not keep the time itself.
+            await asyncio.wait_for(mailbox.ask("works", within_s=HEALTH_TIMEOUT_S), HEALTH_TIMEOUT_S)
         except (TimeoutError, asyncio.TimeoutError):
             return f"no answer within {HEALTH_TIMEOUT_S:g} s"
         except ray.exceptions.RayActorError as error:
