@@ -17,6 +17,7 @@ truth, or None; without it any ground truth is accepted.
 
 import importlib
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -63,7 +64,7 @@ def scorer(name: str) -> Callable[[Scorer], Scorer]:
     def register(function: Scorer) -> Scorer:
         known = _registry.get(name)
         if known is not None and _origin(known) != _origin(function):
-            raise ValueError(f"two scorers are named {name!r}: {_origin(known)} and {_origin(function)}; rename one")
+            raise ValueError(f"two scorers are named {name!r}: {_where(known)} and {_where(function)}; rename one")
         _registry[name] = function
         return function
 
@@ -78,6 +79,11 @@ def scorer_names() -> list[str]:
 def _origin(function: Scorer | str) -> str:
     """Module and name. A file that is loaded twice has the same, so it registers its scorer once."""
     return function if isinstance(function, str) else f"{function.__module__}.{function.__qualname__}"
+
+
+def _where(function: Scorer | str) -> str:
+    """The file that a scorer is in; the dotted name of one of ours."""
+    return function if isinstance(function, str) else str(getattr(sys.modules[function.__module__], "__file__", "here"))
 
 
 @dataclass(frozen=True)
