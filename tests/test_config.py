@@ -53,5 +53,5 @@ def test_a_recipe_that_does_not_exist_is_named(search_path):
 
 
 def test_a_guard_is_not_composed_of_a_recipe_for_sft(search_path):
-    with pytest.raises(ValueError, match="no sinternal.guard"):
+    with pytest.raises(ValueError, match="this recipe has no sinternal"):
         compose_guard([search_path, "+recipe=verifier"])

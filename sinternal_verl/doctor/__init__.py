@@ -6,6 +6,7 @@ run make the same checks.
 ``versions``      were this Python, this CUDA and these packages tried?
 ``values``        are numbers valid, and are names known to verl?
 ``keys``          are values missing, and are keys set that verl ignores?
+``settings``      are keys under ``sinternal`` ones that something reads, and are times possible?
 ``imports``       can the user's own code be imported?
 ``scorers``       can every sample be scored?
 ``guard``         can the guard start or be reached, and is its model a guard?

@@ -39,9 +39,12 @@ def check_guard(config: DictConfig) -> Iterator[Finding]:
 
 
 def _placement(config: DictConfig) -> Iterator[Problem]:
+    from sinternal_verl.guard.engine import EngineSettings
     from sinternal_verl.guard.replica import guard_settings
 
     node = OmegaConf.to_container(config.sinternal.guard, resolve=True)
+    # `settings` tells of keys that an engine does not have.
+    node["engine"] = {key: node["engine"][key] for key in EngineSettings.__dataclass_fields__ if key in node["engine"]}
     try:
         settings = guard_settings(node)
     except (TypeError, KeyError) as error:

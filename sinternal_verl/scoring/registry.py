@@ -20,6 +20,7 @@ import inspect
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from types import ModuleType
@@ -134,8 +135,9 @@ def bind(key: str, entry: Mapping[str, Any]) -> BoundScorer:
     if not sources:
         raise ScorerError(f"{key}.sources", sources, "it scores nothing", "name data sources: a list, ['*'] for all")
     sources = (sources,) if isinstance(sources, str) else tuple(sources)
-    settings = {name: value for name, value in entry.items() if name not in OWN_KEYS}
-    function = _find(key, entry)
+    if unknown := unknown_settings(key, entry):
+        raise unknown[0]
+    settings, function = _settings(entry), _find(key, entry)
     try:
         if inspect.isclass(function):
             call = function(**settings)
@@ -145,6 +147,36 @@ def bind(key: str, entry: Mapping[str, Any]) -> BoundScorer:
     except (TypeError, ValueError, ImportError) as error:
         raise ScorerError(key, settings, str(error), "correct the settings") from error
     return BoundScorer(key, sources, call)
+
+
+def unknown_settings(key: str, entry: Mapping[str, Any]) -> list[ScorerError]:
+    """An error for each setting of an entry that its scorer does not have; the scorer's parameters are its settings.
+
+    Raises:
+        ScorerError: the scorer cannot be found or loaded.
+    """
+    function = _find(key, entry)
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # of a builtin, which does not say
+        return []
+    # A function's first parameter is the sample.
+    known = parameters if inspect.isclass(function) else parameters[1:]
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known):
+        return []
+    names = [parameter.name for parameter in known if parameter.kind is not inspect.Parameter.VAR_POSITIONAL]
+    found = []
+    for name, value in _settings(entry).items():
+        if name not in names:
+            near = get_close_matches(name, [*names, *OWN_KEYS], 1)
+            has = f"its settings are {', '.join(names)}" if names else "it has none: leave it out"
+            step = f"write sinternal.scorers.{key}.{near[0]}" if near else has
+            found.append(ScorerError(f"{key}.{name}", value, "the scorer has no such setting", step))
+    return found
+
+
+def _settings(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name not in OWN_KEYS}
 
 
 def _find(key: str, entry: Mapping[str, Any]) -> Scorer:

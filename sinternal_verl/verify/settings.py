@@ -13,6 +13,7 @@ from sinternal_verl.data.template import TARGETS, PromptError, Target, Verificat
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.pretrained import context_of, read_config, too_long
 from sinternal_verl.doctor.problem import Problem, problems_of
+from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.writer import WriterSettings
 
@@ -79,7 +80,7 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
 def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
     """Every problem that these stages would meet, found before anything starts."""
     missing, values = _missing(config, stages), _values(config)
-    return [*missing, *values, *_writers(config, stages), *_files(config), *_guard(config)]
+    return [*missing, *values, *check_settings(config), *_writers(config, stages), *_files(config), *_guard(config)]
 
 
 def build_settings(config: DictConfig) -> BuildSettings:
