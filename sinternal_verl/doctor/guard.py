@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.config import get
+from sinternal_verl.doctor.hub import check_hub_id
 from sinternal_verl.doctor.placement import words_for_guard
 from sinternal_verl.doctor.pretrained import context_of, local_file, read_config, too_long
 from sinternal_verl.doctor.problem import Finding, Note, Problem
@@ -121,6 +122,8 @@ def _template(config: DictConfig) -> Iterator[Finding]:
     folder = Path(model).expanduser()
     if folder.is_absolute() and not folder.is_dir():
         yield Problem(key, model, "no such folder", "give a folder that exists, or a hub id")
+    elif not folder.is_dir() and local_file(model, "config.json") is None:
+        yield from check_hub_id(key, model)
     if (file := local_file(model, "tokenizer_config.json")) or folder.is_dir():
         yield from compare(key, model)
         yield from _fits(config, model)

@@ -39,22 +39,22 @@ def check_settings(config: DictConfig) -> Iterator[Problem]:
         if key not in keys:
             yield Problem(key, raw, "there is no such key, and nothing would read it", _right_key(key, keys))
         elif key.endswith(SECONDS):
-            yield from _time(key, OmegaConf.select(config, key), may_be_null=keys[key])
+            yield from _time(key, OmegaConf.select(config, key), keys[key])
     yield from _order(config)
 
 
 @cache
-def known_keys() -> dict[str, bool]:
-    """Every key under ``sinternal`` that something reads, and whether it may be null."""
+def known_keys() -> dict[str, list[Any]]:
+    """Every key under ``sinternal`` that something reads, with the defaults that our files and dataclasses give it."""
     from sinternal_verl.guard.engine import EngineSettings
     from sinternal_verl.guard.replica import GuardSettings
 
-    keys: dict[str, bool] = {}
+    keys: dict[str, list[Any]] = {}
     for settings, node in ((GuardSettings, GUARD), (EngineSettings, f"{GUARD}.engine")):
-        keys |= {f"{node}.{field.name}": field.default is None for field in dataclasses.fields(settings)}
+        keys |= {f"{node}.{field.name}": [field.default] for field in dataclasses.fields(settings)}
     for file in (file for folder in recipes.__path__ for file in sorted(Path(folder).rglob("*.yaml"))):
         for key, raw in _leaves(OmegaConf.load(file).get(ROOT, {})):
-            keys[key] = keys.get(key, False) or raw is None
+            keys.setdefault(key, []).append(raw)
     return keys
 
 
@@ -87,8 +87,9 @@ def _right_key(key: str, keys: Collection[str]) -> str:
     return f"write {path}"
 
 
-def _time(key: str, value: Any, may_be_null: bool) -> Iterator[Problem]:
-    if not (_is_time(value) or (value is None and may_be_null)):
+def _time(key: str, value: Any, defaults: list[Any]) -> Iterator[Problem]:
+    # Where a default is null or 0, that has a meaning.
+    if not _is_time(value) and (isinstance(value, bool) or value not in defaults):
         kind = " and no text" if isinstance(value, str) else ""
         yield Problem(key, value, f"this is a time in seconds, a finite number above 0{kind}", "correct the value")
 
