@@ -89,6 +89,9 @@ FREE = (
 )
 """Keys that may change between two starts of a run."""
 
+MAX_CHARACTERS = 160
+"""How much of a long value is shown."""
+
 _REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)(?:,[^${}]*)?\}")
 
 
@@ -128,7 +131,8 @@ class Change:
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else str(value)
+    text = "null" if value is None else str(value)
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}..."
 
 
 def identity_of(config: DictConfig, versions: dict[str, str | None]) -> Identity:

@@ -10,7 +10,10 @@ from typing import Any
 
 MASK = "***"
 
-SECRET = re.compile(r"(?:^|[._-])(?:api_?key|token|secret|pass(?:word|wd)|credentials?|authorization)$", re.IGNORECASE)
+SECRET = re.compile(
+    r"(?:^|[._-])(?:(?:api|access|private|secret)_?key|token|secret|pass(?:word|wd)|credentials?|authorization)$",
+    re.IGNORECASE,
+)
 """Ends of the names of keys and environment variables whose values are secrets. The name of a variable that holds a
 key, such as ``api_key_env``, is none."""
 

@@ -264,6 +264,29 @@ class TestAccepting:
         assert TEMPERATURE in found(grpo_config(f"{TEMPERATURE}=0.7", "trainer.resume_mode=disable"))
 
 
+class TestAnotherFoldersCheckpoint:
+    """``trainer.resume_from_path`` names a checkpoint from which a run of another folder goes on."""
+
+    @pytest.fixture
+    def words(self, tmp_path):
+        start = tmp_path / "checkpoints" / "global_step_5"
+        elsewhere = f"trainer.default_local_dir={tmp_path / 'elsewhere'}"
+        return [elsewhere, "trainer.resume_mode=resume_path", f"trainer.resume_from_path={start}"]
+
+    def test_it_belongs_to_a_configuration_too(self, grpo_config, started, words):
+        started(grpo_config())
+        assert list(check_checkpoints(grpo_config(*words))) == []
+        refused = found(grpo_config(*words, f"{TEMPERATURE}=0.7"))
+
+        assert f"{TEMPERATURE}: 1.0 -> 0.7" in refused and "trainer.resume_from_path = " in refused
+        assert found(grpo_config(*words, f"{TEMPERATURE}=0.7", f"sinternal.accept_changes=[{TEMPERATURE}]")) == ""
+        assert "2 training processes" not in refused
+        assert "1 training processes" in found(grpo_config(*words, "trainer.n_gpus_per_node=2"))
+
+    def test_one_without_a_record_is_a_warning(self, grpo_config, words):
+        assert found(grpo_config(*words)) == "" and "unknown origin" in notes(grpo_config(*words))
+
+
 class TestOtherVersions:
     def test_a_key_that_only_a_newer_version_has_is_a_warning(self, grpo_config, started, record):
         started(grpo_config())
