@@ -71,8 +71,8 @@ def _refused(config: DictConfig, key: str, folder: Path, changed: list[Change]) 
     for change in changed:
         if not may_be_accepted(change, config):
             reason = (
-                f"it holds checkpoints of {change.old} training processes, by which FSDP names its files: verl cannot "
-                f"load them with {change.new}"
+                f"the number of training processes was {change.old} and is {change.new}: FSDP names its files by it, "
+                "and verl cannot load them"
             )
             how = "trainer.n_gpus_per_node times trainer.nnodes" if is_ppo(config) else "torchrun's processes"
             yield Problem(key, folder, reason, f"let {how} be {change.old}, or {AFRESH}")

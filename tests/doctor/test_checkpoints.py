@@ -217,7 +217,7 @@ class TestProcesses:
         for word in ("sinternal.accept_changes=[processes]", "sinternal.accept_changes=[trainer]"):
             refused = found(grpo_config("trainer.n_gpus_per_node=1", word))
 
-            assert "checkpoints of 2 training processes" in refused and "cannot load them with 1" in refused
+            assert "training processes was 2 and is 1" in refused and "cannot load them" in refused
 
     def test_the_same_number_on_other_nodes_is_resumed(self, grpo_config, started):
         started(grpo_config("trainer.n_gpus_per_node=4"))
@@ -280,8 +280,8 @@ class TestAnotherFoldersCheckpoint:
 
         assert f"{TEMPERATURE}: 1.0 -> 0.7" in refused and "trainer.resume_from_path = " in refused
         assert found(grpo_config(*words, f"{TEMPERATURE}=0.7", f"sinternal.accept_changes=[{TEMPERATURE}]")) == ""
-        assert "2 training processes" not in refused
-        assert "1 training processes" in found(grpo_config(*words, "trainer.n_gpus_per_node=2"))
+        assert "training processes" not in refused
+        assert "processes was 1 and is 2" in found(grpo_config(*words, "trainer.n_gpus_per_node=2"))
 
     def test_one_without_a_record_is_a_warning(self, grpo_config, words):
         assert found(grpo_config(*words)) == "" and "unknown origin" in notes(grpo_config(*words))
@@ -322,7 +322,7 @@ class TestOtherVersions:
         assert "boxed_math.mode: normalized -> literal" in found(
             grpo_config("sinternal.scorers.boxed_math.mode=literal")
         )
-        assert "1 training processes" in found(grpo_config("trainer.n_gpus_per_node=2"))
+        assert "processes was 1 and is 2" in found(grpo_config("trainer.n_gpus_per_node=2"))
         assert write_record(grpo_config()) == [] and list(check_checkpoints(grpo_config())) == []
 
 
