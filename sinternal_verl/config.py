@@ -1,9 +1,11 @@
 """Composes a configuration as verl's own mains do, and knows the keys under which each main keeps a value."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 MAINS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
@@ -12,7 +14,8 @@ MAINS = {"grpo": "ppo_trainer", "sft": "sft_trainer_engine"}
 FSDP = ("fsdp", "fsdp2")
 """verl's engines that take models of transformers unchanged."""
 
-RECIPE = "+recipe=sinternal_grpo"
+RECIPE_GROUP = "recipe"
+RECIPE = f"+{RECIPE_GROUP}=sinternal_grpo"
 """The default where no recipe is given."""
 
 
@@ -34,8 +37,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     Raises:
         hydra.errors.HydraException: an override's key or a recipe does not exist.
     """
-    with initialize_config_module("verl.trainer.config", version_base=None):
-        return compose(MAINS[main_of(overrides)], overrides=list(overrides))
+    return _compose(MAINS[main_of(overrides)], overrides)
 
 
 def compose_main(overrides: Sequence[str]) -> DictConfig:
@@ -44,12 +46,39 @@ def compose_main(overrides: Sequence[str]) -> DictConfig:
 
 
 def main_of(overrides: Sequence[str]) -> str:
-    """The key of `MAINS`: ``+recipe=…sft…`` means verl's SFT main.
+    """The key of `MAINS` whose configuration the recipe is for, whatever the recipe and the other words are called.
 
-    >>> main_of(["+recipe=sinternal_sft_cpu"]), main_of(["data.seed=1"])
+    The recipe is composed with each main's own configuration. Where it is for another main, it brings keys that this
+    configuration does not have, such as ``actor_rollout_ref`` in the SFT main's; so do the keys of the overrides.
+
+    >>> main_of(["+recipe=sinternal_sft_cpu"]), main_of(["+recipe=sinternal_grpo", "trainer.project_name=sft"])
     ('sft', 'grpo')
+
+    Raises:
+        hydra.errors.HydraException: the recipe does not compose with the configuration of any main.
     """
-    return "sft" if any(_key(o) == "recipe" and "sft" in o for o in overrides) else "grpo"
+    choices = tuple(word for word in overrides if _key(word) == RECIPE_GROUP or _key(word).startswith("hydra."))
+    nodes = {_key(word).partition(".")[0] for word in overrides}
+    foreign, failed = {}, None
+    for main, name in MAINS.items():
+        try:
+            foreign[main] = len((_nodes(name, choices) | nodes) - _nodes(name))
+        except HydraException as error:
+            failed = failed or error
+    if not foreign:
+        raise failed
+    return min(foreign, key=foreign.__getitem__)
+
+
+@cache
+def _nodes(name: str, overrides: tuple[str, ...] = ()) -> frozenset[str]:
+    """The top-level keys of a configuration of verl's with these overrides."""
+    return frozenset(_compose(name, overrides))
+
+
+def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        return compose(name, overrides=list(overrides))
 
 
 def _key(override: str) -> str:

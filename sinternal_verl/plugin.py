@@ -19,10 +19,11 @@ REGISTERED_WITH = {
     "verl.experimental.agent_loop": "sinternal_verl.training.agent_loop",
     "verl.trainer.ppo.v1": "sinternal_verl.training.trainer",
     "verl.utils.checkpoint.checkpoint_handler": "sinternal_verl.training.sft_resume",
+    "verl.utils.import_utils": "sinternal_verl.training.user_files",
 }
 """A module of verl -> our module, which is imported after it. verl's module has a registry in which ours registers,
-or a class without a hook that ours wraps. To import ours here would double the time of ``import verl`` in every
-process."""
+or a class or function without a hook that ours wraps. To import ours here would double the time of ``import verl`` in
+every process."""
 
 
 UNFIT: dict[str, str] = {}
@@ -44,8 +45,8 @@ def refuse_a_recipe_hydra_cannot_find() -> None:
 
 
 def register_when_imported() -> None:
-    """Add our reward manager, agent loop and trainers to verl's registries, and mend how its SFT main resumes, each
-    once verl has imported its own module."""
+    """Add our reward manager, agent loop and trainers to verl's registries, and mend how its SFT main resumes and how
+    it loads the user's files, each once verl has imported its own module."""
     for registry, ours in REGISTERED_WITH.items():
         when_imported(registry)(_importer(ours))
 

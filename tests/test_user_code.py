@@ -1,8 +1,23 @@
 """The user's own Python: a file or an installed module, loaded once."""
 
+import pickle
+import subprocess
+import sys
+
 import pytest
+import verl  # noqa: F401 (its plugins are loaded with it)
+from verl.utils.import_utils import load_extern_object
 
 from sinternal_verl.user_code import UserCodeError, load
+
+DATACLASS = """
+from __future__ import annotations
+from dataclasses import dataclass
+
+@dataclass
+class Mine:
+    value: int = 3
+"""
 
 
 @pytest.fixture
@@ -26,15 +41,33 @@ def test_two_files_of_one_name_are_two(file):
     assert (load(str(file)).value, load(str(other)).value) == (1, 2)
 
 
-def test_a_file_may_hold_a_dataclass_whose_annotations_are_read_later(file):
+@pytest.mark.parametrize("name", ["mine.py", "my scorer.py", "wertung-ä.py", "a.b.py"])
+def test_a_file_may_hold_a_dataclass_whose_annotations_are_read_later(tmp_path, name):
     """dataclasses looks up the module of such a class."""
-    file.write_text(
-        "from __future__ import annotations\n"
-        "from dataclasses import dataclass\n"
-        "@dataclass\nclass Mine:\n    value: int = 3\n"
-    )
+    (tmp_path / name).write_text(DATACLASS)
 
-    assert load(str(file)).Mine().value == 3
+    assert load(str(tmp_path / name)).Mine().value == 3
+
+
+def test_verl_loads_the_same_file_as_the_same_module(file):
+    """verl's own loader runs a file as a module that nobody can look up."""
+    file.write_text(DATACLASS)
+
+    for path in (str(file), f"file://{file}"):
+        assert load_extern_object(path, "Mine") is load(str(file)).Mine
+    with pytest.raises(AttributeError, match="Yours"):
+        load_extern_object(str(file), "Yours")
+    with pytest.raises(FileNotFoundError):
+        load_extern_object("/nowhere.py", "Mine")
+
+
+def test_what_a_file_defines_can_be_pickled_and_read_in_another_process(file, tmp_path):
+    file.write_text(DATACLASS)
+    (tmp_path / "pickled").write_bytes(pickle.dumps(load(str(file)).Mine(4)))
+    read = "import pickle, sys; print(pickle.load(open(sys.argv[1], 'rb')))"
+    command = [sys.executable, "-c", read, str(tmp_path / "pickled")]
+
+    assert subprocess.run(command, capture_output=True, text=True, timeout=60).stdout == "Mine(value=4)\n"
 
 
 def test_a_file_that_fails_is_tried_again(file):
@@ -52,3 +85,9 @@ def test_what_is_no_python_file_says_so(tmp_path):
 
     with pytest.raises(UserCodeError, match="its name must end in"):
         load(str(tmp_path / "mine.txt"))
+
+
+def test_a_file_that_ends_its_process_is_refused(file):
+    file.write_text("import sys\nsys.exit(3)")
+    with pytest.raises(UserCodeError, match="SystemExit: 3"):
+        load(str(file))

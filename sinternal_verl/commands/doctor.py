@@ -12,7 +12,8 @@ from sinternal_verl.doctor.checks import run_checks
 from sinternal_verl.doctor.fits import memory_table
 from sinternal_verl.doctor.flash_attn import attention_line
 from sinternal_verl.doctor.placement import placement_table
-from sinternal_verl.doctor.problem import problems_of, report
+from sinternal_verl.doctor.problem import Finding, problems_of, report
+from sinternal_verl.doctor.settings import ROOT, check_settings
 
 
 def doctor(overrides: Sequence[str]) -> int:
@@ -23,7 +24,10 @@ def doctor(overrides: Sequence[str]) -> int:
     try:
         config = compose_config(words)
     except (HydraException, OmegaConfBaseException) as error:
-        print(f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr)
+        misspelt = _misspelt(words)
+        print(
+            report(misspelt) if misspelt else f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr
+        )
         return 2
     found = run_checks(config)
     problems = problems_of(found)
@@ -31,6 +35,16 @@ def doctor(overrides: Sequence[str]) -> int:
         print(_shown(table, config), end="", flush=True)
     print(report(found), file=sys.stderr if problems else sys.stdout)
     return 2 if problems else 0
+
+
+def _misspelt(words: Sequence[str]) -> list[Finding]:
+    """The problems of words whose keys under ``sinternal`` do not exist: Hydra names only the first of them, and tells
+    the user to add it with a plus."""
+    added = [f"++{word.lstrip('+')}" if word.lstrip("+").startswith(f"{ROOT}.") else word for word in words]
+    try:
+        return list(check_settings(compose_config(added)))
+    except (HydraException, OmegaConfBaseException):
+        return []
 
 
 def _shown(table: Callable[[DictConfig], str | None], config: DictConfig) -> str:

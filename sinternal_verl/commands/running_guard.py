@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from sinternal_verl.config import compose_config, main_of, with_defaults
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.problem import Problem, problems_of
+from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.gpus import REPLICAS, given, gpus_for
 from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.guard.replica import end_guard, guard_settings, start_guard
@@ -38,12 +39,13 @@ def compose_guard(overrides: Sequence[str], guard: str = "none") -> DictConfig:
 
 
 def find_guard_problems(config: DictConfig) -> list[Problem]:
-    """The problems that `check_guard` finds; ``guard=verl_router`` is one, because only a trainer can start it."""
+    """The problems of keys and times under ``sinternal``, and those that `check_guard` finds. ``guard=verl_router`` is
+    one, because only a trainer can start it."""
     backend = config.sinternal.guard.get("backend")
     if backend == "verl_router":
         step = "choose guard=ray_actor or guard=openai_endpoint"
         return [Problem("sinternal.guard.backend", backend, "only a training run starts verl's servers", step)]
-    return problems_of(check_guard(config))
+    return problems_of([*check_settings(config), *check_guard(config)])
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from sinternal_verl.data.readers import Source, SourceError, Unreadable, open_so
 from sinternal_verl.doctor.problem import report
 from sinternal_verl.doctor.scorers import lacks_guard
 from sinternal_verl.guard.errors import GuardUnavailable
+from sinternal_verl.runs.secrets import masked
 from sinternal_verl.scoring.registry import Router
 from sinternal_verl.scoring.run import Scoring
 from sinternal_verl.scoring.score import Sample, Score
@@ -181,6 +182,8 @@ def _made_of(source: Source, config: DictConfig, defaults: Mapping[str, str | No
             entry["guard"] = known | {key: engine.get(key) for key in ("model", "max_model_len")}
         if (path := Path(str(entry.get("path"))).expanduser()).is_file():
             entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    # The results keep this.
+    scorers = masked("sinternal.scorers", scorers)
     return {"source": source.origin(), "scorers": scorers, "defaults": dict(defaults)}
 
 

@@ -6,6 +6,7 @@ run make the same checks.
 ``versions``      were this Python, this CUDA and these packages tried?
 ``values``        are numbers valid, and are names known to verl?
 ``keys``          are values missing, and are keys set that verl ignores?
+``settings``      are keys under ``sinternal`` ones that something reads, and are times possible?
 ``imports``       can the user's own code be imported?
 ``scorers``       can every sample be scored?
 ``guard``         can the guard start or be reached, and is its model a guard?
@@ -15,6 +16,7 @@ run make the same checks.
 ``lengths``       do the rows of an SFT dataset fit ``data.max_length``?
 ``model``         is the model there, and do the lengths fit it?
 ``pretrained``    reads a model's own files, without the network
+``hub``           does the hub have a model that is not here?
 ``flash_attn``    is flash-attn installed where it is asked for?
 ``agent_loop``    can the agent loop render this model's prompts?
 ``tokenizer``     does the tokenizer agree with its own ``tokenizer.json``?

@@ -21,6 +21,7 @@ from sinternal_verl.doctor.problem import Finding, Problem, problems_of
 from sinternal_verl.doctor.resources import check_resources
 from sinternal_verl.doctor.reward import check_reward
 from sinternal_verl.doctor.scorers import check_scorers
+from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.doctor.tokenizer import check_tokenizer
 from sinternal_verl.doctor.user_checks import run_user_checks
 from sinternal_verl.doctor.values import check_values
@@ -32,6 +33,7 @@ COMMON: tuple[Check, ...] = (
     check_installation,
     check_versions,
     check_missing,
+    check_settings,
     check_values,
     check_model,
     check_attention,

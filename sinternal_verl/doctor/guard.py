@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.config import get
+from sinternal_verl.doctor.hub import check_hub_id
 from sinternal_verl.doctor.placement import words_for_guard
 from sinternal_verl.doctor.pretrained import context_of, local_file, read_config, too_long
 from sinternal_verl.doctor.problem import Finding, Note, Problem
@@ -36,9 +37,12 @@ def check_guard(config: DictConfig) -> Iterator[Finding]:
 
 
 def _placement(config: DictConfig) -> Iterator[Problem]:
+    from sinternal_verl.guard.engine import EngineSettings
     from sinternal_verl.guard.replica import guard_settings
 
     node = OmegaConf.to_container(config.sinternal.guard, resolve=True)
+    # `settings` tells of keys that an engine does not have.
+    node["engine"] = {key: node["engine"][key] for key in EngineSettings.__dataclass_fields__ if key in node["engine"]}
     try:
         settings = guard_settings(node)
     except (TypeError, KeyError) as error:
@@ -149,6 +153,8 @@ def _template(config: DictConfig) -> Iterator[Finding]:
     folder = Path(model).expanduser()
     if folder.is_absolute() and not folder.is_dir():
         yield Problem(key, model, "no such folder", "give a folder that exists, or a hub id")
+    elif not folder.is_dir() and local_file(model, "config.json") is None:
+        yield from check_hub_id(key, model)
     if (file := local_file(model, "tokenizer_config.json")) or folder.is_dir():
         yield from compare(key, model)
         yield from _fits(config, model)

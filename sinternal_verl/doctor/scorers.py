@@ -9,8 +9,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sinternal_verl.config import get
 from sinternal_verl.doctor.problem import Finding, Note, Problem
+from sinternal_verl.doctor.settings import known_keys
 from sinternal_verl.gpus import GUARD
-from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError, bind
+from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError, bind, unknown_settings
 
 MANAGER = "SInternalRewardManager"
 NAME = "sinternal"
@@ -38,7 +39,10 @@ def check_scorers(config: DictConfig) -> Iterator[Finding]:
     bound: list[BoundScorer] = []
     for key, entry in entries.items():
         try:
-            bound.append(bind(key, entry))
+            unknown = unknown_settings(key, entry)
+            yield from map(_problem, unknown)
+            if not unknown:
+                bound.append(bind(key, entry))
         except ScorerError as error:
             yield _problem(error)
     try:
@@ -123,15 +127,13 @@ def lacks_guard(router: Router, source: str) -> bool:
 
 
 def _limits(config: DictConfig) -> Iterator[Problem]:
-    """Check the failure policy, waits and time-outs."""
+    """Check the failure policy; `settings` has told of keys that it does not have."""
     if get(config, "sinternal.failures") is not None:
         from sinternal_verl.training.failures import FailurePolicy
 
+        keys = known_keys()
+        known = {key: value for key, value in config.sinternal.failures.items() if f"sinternal.failures.{key}" in keys}
         try:
-            FailurePolicy(**config.sinternal.failures)
+            FailurePolicy(**known)
         except (ValueError, TypeError) as error:
             yield Problem("sinternal.failures", dict(config.sinternal.failures), str(error), "correct the value")
-    for key in ("sinternal.score_timeout_s", "sinternal.rollout.poll_s", "sinternal.rollout.no_progress_s"):
-        value = get(config, key, 1)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-            yield Problem(key, value, "this is a time in seconds, more than 0", "correct the value")

@@ -6,6 +6,7 @@
 """
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,24 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ADAPTER = "adapter_model.safetensors"
+
+TOLD = (
+    "sinternal.*",
+    "algorithm.adv_estimator",
+    "data.train_*",
+    "data.max_*",
+    "data.seed",
+    "trainer.seed",
+    "*model.path",
+    "*model.lora_*",
+    "optim.*",
+    "*actor.optim.*",
+    "*actor.clip_ratio*",
+    "*rollout.n",
+    "*rollout.temperature",
+    "processes",
+)
+"""Keys of a run's configuration that the model card shows."""
 
 
 def write_model(checkpoint: Checkpoint, target: Path, base: str | None, adapter: bool) -> torch.dtype:
@@ -136,6 +155,13 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
     return AutoTokenizer.from_pretrained(checkpoint.hf_folder)
 
 
+def _told(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with the values of `TOLD` only: it has some hundred."""
+    identity = record.get("identity", {})
+    told = {key: value for key, value in identity.items() if any(fnmatchcase(key, pattern) for pattern in TOLD)}
+    return {key: value for key, value in record.items() if key not in ("digests", "defaults")} | {"identity": told}
+
+
 def _card(checkpoint: Checkpoint, base: str | None, dtype: torch.dtype, adapter: bool) -> str:
     # A path on this machine tells others nothing; a hub id does.
     named = base if base and not Path(base).is_absolute() else None
@@ -147,7 +173,7 @@ def _card(checkpoint: Checkpoint, base: str | None, dtype: torch.dtype, adapter:
         "dtype": str(dtype).removeprefix("torch."),
         "lora": checkpoint.lora,
         "exported_by": f"sinternal_verl {__version__}",
-        "run": checkpoint.record,
+        "run": _told(checkpoint.record),
     }
     recipe = checkpoint.record.get("identity", {}).get("sinternal.recipe", "verl")
     lines = [

@@ -3,6 +3,9 @@
 ``launch``   runs one of verl's mains as a child process and shows its steps on one line
 ``curves``   reads and draws the metrics of a run
 ``record``   what a run writes about itself into its checkpoint folder
+``identity`` which configuration a checkpoint folder belongs to
+``digests``  what the paths in a configuration stand for
+``secrets``  keeps secrets out of what a run writes about itself
 ``command``  the command line that the user typed
 ``start``    what a run prints while it starts
 ``ending``   what a run prints when it ends

@@ -8,7 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from sinternal_verl.config import get, is_ppo
+from sinternal_verl.config import get
+from sinternal_verl.runs.identity import compare, identity_of, recorded_identity
+from sinternal_verl.runs.secrets import masked
 
 TRACKER = "latest_checkpointed_iteration.txt"
 """verl's own file, which holds the step of the last whole checkpoint. (verl 0.9.1)"""
@@ -20,57 +22,11 @@ LAST_STEP = "last_step"
 METRICS, CONFIGURATION = "metrics", "configuration"
 """Keys in the record: files of the last start, by name where they are in the folder."""
 
-
-IDENTITY = (
-    "sinternal.recipe",
-    "data.train_files",
-    "data.train_batch_size",
-    "data.seed",
-    "data.max_length",
-    "data.max_prompt_length",
-    "data.max_response_length",
-    "trainer.seed",
-    "trainer.nnodes",
-    "trainer.n_gpus_per_node",
-    "model.path",
-    "model.lora_rank",
-    "engine.strategy",
-    "optim.lr",
-    "actor_rollout_ref.model.path",
-    "actor_rollout_ref.model.lora_rank",
-    "actor_rollout_ref.actor.strategy",
-    "actor_rollout_ref.actor.optim.lr",
-    "actor_rollout_ref.rollout.n",
-    "algorithm.adv_estimator",
-    "reward.custom_reward_function.path",
-    "reward.reward_manager.name",
-    "sinternal.scorers",
-    "sinternal.failures.policy",
-)
-"""Keys whose values make two runs different experiments, or cannot change for a sharded checkpoint."""
-
+CHANGES = "changes"
+"""Key in the record: what was changed by a start and accepted, each with the step that it began from."""
 
 STACK = ("sinternal_verl", "verl", "ray", "vllm", "torch", "transformers")
 """Packages whose versions the record names."""
-
-
-def identity(config: DictConfig) -> dict:
-    """The values of `IDENTITY` that this configuration has, and torchrun's number of processes."""
-    values = {key: OmegaConf.select(config, key) for key in IDENTITY}
-    if not is_ppo(config):
-        values["processes"] = int(os.environ["WORLD_SIZE"]) if "WORLD_SIZE" in os.environ else None
-    # Where the guard runs may change between two starts; which guard it is may not.
-    scorers = values.get("sinternal.scorers") or {}
-    values["sinternal.scorers"] = {name: _without_guard(entry) for name, entry in scorers.items()} or None
-    values["sinternal.guard.engine.model"] = OmegaConf.select(config, "sinternal.guard.engine.model")
-    plain = {key: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for key, v in values.items()}
-    return {key: value for key, value in plain.items() if value is not None}
-
-
-def _without_guard(entry: DictConfig | None) -> dict | None:
-    if entry is None:
-        return None
-    return OmegaConf.to_container(OmegaConf.masked_copy(entry, [key for key in entry if key != "guard"]), resolve=True)
 
 
 def record_start(config: DictConfig, metrics: Path | None, configuration: Path | None) -> None:
@@ -88,13 +44,21 @@ def record_start(config: DictConfig, metrics: Path | None, configuration: Path |
     folder = checkpoint_folder(config)
     if folder is None:
         return
-    files = {METRICS: metrics, CONFIGURATION: configuration}
+    files, known = {METRICS: metrics, CONFIGURATION: configuration}, read_record(folder)
+    versions = {name: version_of(name) for name in STACK}
+    before, now = recorded_identity(known), identity_of(config, versions)
+    step = last_checkpoint(folder)
+    changes = compare(before, now, config)[0] if before and step is not None else []
+    new = {"from_step": step, **{change.key: [change.old, change.new] for change in changes}}
     update_record(
         folder,
-        identity=identity(config),
+        identity=now.values,
+        digests=now.digests,
+        defaults=now.defaults,
+        **{CHANGES: [*known.get(CHANGES, []), *([new] if changes else [])]},
         # Null until this start has counted its rows.
         **{LAST_STEP: None},
-        versions={name: version_of(name) for name in STACK},
+        versions=versions,
         **{key: name_in(folder.absolute(), file) for key, file in files.items()},
     )
     if configuration:
@@ -132,13 +96,14 @@ def name_in(folder: Path, file: Path | None) -> str | None:
 
 
 def write_configuration(file: Path, config: DictConfig) -> None:
-    """Write ``config`` with every interpolation resolved and without Hydra's own node.
+    """Write ``config`` with every interpolation resolved, without Hydra's own node and without secrets.
 
     Raises:
         OSError: the file cannot be written.
     """
     own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    file.write_text(OmegaConf.to_yaml(own, resolve=True))
+    plain = OmegaConf.to_container(own, resolve=True)
+    file.write_text(OmegaConf.to_yaml(OmegaConf.create({key: masked(key, value) for key, value in plain.items()})))
 
 
 def last_checkpoint(folder: Path) -> int | None:

@@ -18,8 +18,10 @@ begins and returns at once, ``async ready()``, which raises where it will score 
 
 import importlib
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from types import ModuleType
@@ -64,7 +66,7 @@ def scorer(name: str) -> Callable[[Scorer], Scorer]:
     def register(function: Scorer) -> Scorer:
         known = _registry.get(name)
         if known is not None and _origin(known) != _origin(function):
-            raise ValueError(f"two scorers are named {name!r}: {_origin(known)} and {_origin(function)}; rename one")
+            raise ValueError(f"two scorers are named {name!r}: {_where(known)} and {_where(function)}; rename one")
         _registry[name] = function
         return function
 
@@ -79,6 +81,11 @@ def scorer_names() -> list[str]:
 def _origin(function: Scorer | str) -> str:
     """Module and name. A file that is loaded twice has the same, so it registers its scorer once."""
     return function if isinstance(function, str) else f"{function.__module__}.{function.__qualname__}"
+
+
+def _where(function: Scorer | str) -> str:
+    """The file that a scorer is in; the dotted name of one of ours."""
+    return function if isinstance(function, str) else str(getattr(sys.modules[function.__module__], "__file__", "here"))
 
 
 @dataclass(frozen=True)
@@ -129,8 +136,9 @@ def bind(key: str, entry: Mapping[str, Any]) -> BoundScorer:
     if not sources:
         raise ScorerError(f"{key}.sources", sources, "it scores nothing", "name data sources: a list, ['*'] for all")
     sources = (sources,) if isinstance(sources, str) else tuple(sources)
-    settings = {name: value for name, value in entry.items() if name not in OWN_KEYS}
-    function = _find(key, entry)
+    if unknown := unknown_settings(key, entry):
+        raise unknown[0]
+    settings, function = _settings(entry), _find(key, entry)
     try:
         if inspect.isclass(function):
             call = function(**settings)
@@ -140,6 +148,36 @@ def bind(key: str, entry: Mapping[str, Any]) -> BoundScorer:
     except (TypeError, ValueError, ImportError) as error:
         raise ScorerError(key, settings, str(error), "correct the settings") from error
     return BoundScorer(key, sources, call)
+
+
+def unknown_settings(key: str, entry: Mapping[str, Any]) -> list[ScorerError]:
+    """An error for each setting of an entry that its scorer does not have; the scorer's parameters are its settings.
+
+    Raises:
+        ScorerError: the scorer cannot be found or loaded.
+    """
+    function = _find(key, entry)
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # of a builtin, which does not say
+        return []
+    # A function's first parameter is the sample.
+    known = parameters if inspect.isclass(function) else parameters[1:]
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known):
+        return []
+    names = [parameter.name for parameter in known if parameter.kind is not inspect.Parameter.VAR_POSITIONAL]
+    found = []
+    for name, value in _settings(entry).items():
+        if name not in names:
+            near = get_close_matches(name, [*names, *OWN_KEYS], 1)
+            has = f"its settings are {', '.join(names)}" if names else "it has none: leave it out"
+            step = f"write sinternal.scorers.{key}.{near[0]}" if near else has
+            found.append(ScorerError(f"{key}.{name}", value, "the scorer has no such setting", step))
+    return found
+
+
+def _settings(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name not in OWN_KEYS}
 
 
 def _find(key: str, entry: Mapping[str, Any]) -> Scorer:

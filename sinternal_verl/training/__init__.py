@@ -18,4 +18,5 @@
 ``watchdog``             ends a run whose worker died
 ``loader_state``         checks that a resume has as many data loader workers as its checkpoint
 ``sft_resume``           has the SFT main resume with its next epoch
+``user_files``           has verl load the user's files as modules with a name
 """

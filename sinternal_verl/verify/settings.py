@@ -1,5 +1,6 @@
 """The settings of a build: ``recipes/verify/build.yaml`` with the user's overrides, and every fault in them."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from sinternal_verl.data.template import TARGETS, PromptError, Target, Verificat
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.pretrained import context_of, read_config, too_long
 from sinternal_verl.doctor.problem import Problem, problems_of
+from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.writer import WriterSettings
 
@@ -20,6 +22,9 @@ Stage = Literal["sample", "critique", "select", "evaluate", "show"]
 BUILD: tuple[Stage, ...] = ("sample", "critique", "select")
 EVALUATE: tuple[Stage, ...] = ("sample", "critique", "evaluate")
 WITHOUT_EXPERT = {"sample", "show"}
+
+API_KEY_ENV = "OPENAI_API_KEY"
+"""The recipe's variable. A server of one's own over http, which asks for no key, needs it not."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
 def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
     """Every problem that these stages would meet, found before anything starts."""
     missing, values = _missing(config, stages), _values(config)
-    return [*missing, *values, *_writers(config, stages), *_files(config), *_guard(config)]
+    return [*missing, *values, *check_settings(config), *_writers(config, stages), *_files(config), *_guard(config)]
 
 
 def build_settings(config: DictConfig) -> BuildSettings:
@@ -165,8 +170,19 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
             yield Problem(f"{name}.thought", writer.thought, "there is no such choice", "choose required or none")
         if writer.url and not str(writer.url).startswith(("http://", "https://")):
             yield Problem(f"{name}.url", writer.url, "this is no address", "e.g. http://127.0.0.1:8000/v1")
+        elif writer.url:
+            yield from _key(name, writer)
         if writer.model and not writer.url:
             yield from _engine(name, str(writer.model), writer.engine)
+
+
+def _key(name: str, writer: DictConfig) -> Iterator[Problem]:
+    """A key that is not set, for a server that wants one: at an address of https, or with a variable of the user's."""
+    variable = writer.api_key_env
+    wanted = str(writer.url).startswith("https://") or variable != API_KEY_ENV
+    if variable and wanted and not os.environ.get(variable):
+        step = f"export {variable}=..., or {name}.api_key_env=null for a server that asks for no key"
+        yield Problem(f"{name}.api_key_env", variable, "this environment variable is not set", step)
 
 
 def _engine(name: str, model: str, engine: DictConfig) -> Iterator[Problem]:

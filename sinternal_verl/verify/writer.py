@@ -34,6 +34,7 @@ class WriterSettings:
 
     Attributes:
         url: the server's address; None runs vLLM in this process.
+        api_key_env: the environment variable that holds the key; None sends none.
         request: sampling parameters, sent as they are.
         timeout_s: seconds for one try of a request.
         max_requests, max_tokens: what one command may spend; None is no limit.
@@ -42,7 +43,7 @@ class WriterSettings:
 
     model: str
     url: str | None
-    api_key_env: str
+    api_key_env: str | None
     request: dict[str, Any]
     concurrency: int
     timeout_s: float
@@ -59,7 +60,7 @@ class WriterSettings:
     @property
     def api_key(self) -> str:
         """The key; empty where the variable is not set, because a server of one's own asks for none."""
-        return os.environ.get(self.api_key_env, "")
+        return os.environ.get(self.api_key_env, "") if self.api_key_env else ""
 
     def origin(self) -> dict[str, Any]:
         """What decides its replies. The server's address, time limits and the like do not."""
@@ -130,7 +131,7 @@ class EndpointWriter:
             # The client's own timeout bounds a single read, so a server that drips bytes would never reach it.
             response = await asyncio.wait_for(call, self._bound_s)
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            step = f"set {self._settings.api_key_env} to its key"
+            step = f"set {self._settings.api_key_env or 'the variable that api_key_env names'} to its key"
             raise WriterUnusable(f"{self._settings.url} refuses the key: {_short(error)}; {step}") from error
         except openai.NotFoundError as error:
             step = "check model and url, which ends in /v1"

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sinternal_verl.commands.doctor import doctor
-from sinternal_verl.doctor import checkpoints, resources
+from sinternal_verl.doctor import resources
 from sinternal_verl.doctor.checks import find_problems
 from sinternal_verl.doctor.problem import Note, Problem, report
 
@@ -206,39 +206,6 @@ class TestModel:
                 (tmp_path / file.name).symlink_to(file)
         found = problems_of(grpo_config(f"actor_rollout_ref.model.path={tmp_path}"))
         assert "no chat template" in str(found["actor_rollout_ref.model.path"])
-
-
-class TestCheckpoints:
-    def config_with_checkpoint(self, grpo_config, tmp_path, *overrides):
-        folder = tmp_path / "checkpoints"
-        folder.mkdir(exist_ok=True)
-        (folder / checkpoints.TRACKER).write_text("5")
-        return grpo_config(*overrides)
-
-    def test_its_own_checkpoint_is_resumed(self, grpo_config, tmp_path):
-        config = self.config_with_checkpoint(grpo_config, tmp_path)
-        checkpoints.write_record(config)
-        assert find_problems(config) == []
-
-    def test_another_configuration_is_refused_with_what_differs(self, grpo_config, tmp_path):
-        checkpoints.write_record(self.config_with_checkpoint(grpo_config, tmp_path))
-        found = problems_of(grpo_config("actor_rollout_ref.rollout.n=4"))
-        assert "rollout.n: 8 -> 4" in str(found["trainer.default_local_dir"])
-
-    def test_a_checkpoint_of_unknown_origin_is_refused(self, grpo_config, tmp_path):
-        found = problems_of(self.config_with_checkpoint(grpo_config, tmp_path))
-        assert "unknown origin" in str(found["trainer.default_local_dir"])
-
-    def test_resume_mode_disable_does_not_let_it_pass(self, grpo_config, tmp_path):
-        config = self.config_with_checkpoint(grpo_config, tmp_path, "trainer.resume_mode=disable")
-        assert "trainer.default_local_dir" in problems_of(config)
-
-    def test_the_record_says_what_the_run_is(self, grpo_config, tmp_path):
-        checkpoints.write_record(grpo_config())
-        record = json.loads((tmp_path / "checkpoints" / checkpoints.RECORD).read_text())
-        assert record["identity"]["sinternal.recipe"] == "sinternal_grpo_cpu"
-        assert record["identity"]["actor_rollout_ref.rollout.n"] == 8
-        assert record["versions"]["verl"].startswith("0.9")
 
 
 class TestExistingCluster:

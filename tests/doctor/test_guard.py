@@ -66,7 +66,6 @@ def test_a_guard_on_the_gpus_held_back_is_sound(guard):
             "sinternal.guard.engine.model",
             "no such folder",
         ),
-        (["hardware=8gpu_7b", "guard=ray_actor", "+sinternal.guard.engine.modle=x"], "sinternal.guard", "modle"),
         (["guard=ray_actor", "trainer.n_gpus_per_node=8"], "sinternal.guard.replicas", "leave trainer.n_gpus_per_node"),
         (["hardware=1gpu_7b", "guard=openai_endpoint"], "sinternal.guard.url", "http://host:port/v1"),
         (

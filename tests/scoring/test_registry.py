@@ -68,7 +68,7 @@ def test_two_scorers_of_one_name_are_refused(mine):
         ({}, "it scores nothing"),
         ({"sources": []}, "it scores nothing"),
         ({"sources": ["*"], "mode": "strict"}, "mode='strict'.*literal.*normalized"),
-        ({"sources": ["*"], "made": 1}, "made"),
+        ({"sources": ["*"], "modes": 1}, "no such setting; write sinternal.scorers.boxed_math.mode"),
         ({"sources": ["*"], "path": "/nowhere.py"}, "cannot be imported.*FileNotFoundError"),
         ({"sources": ["*"], "path": "pkg://no.such.module"}, "cannot be imported.*ModuleNotFoundError"),
         ({"sources": ["*"], "_target_": "sinternal_verl.scoring.boxed_math.nothing"}, "has no callable nothing"),
@@ -78,6 +78,16 @@ def test_two_scorers_of_one_name_are_refused(mine):
 def test_a_scorer_that_cannot_be_used_says_why(entry, words):
     with pytest.raises(ScorerError, match=words):
         bind("boxed_math", entry)
+
+
+def test_every_setting_that_a_scorer_does_not_have_is_named(mine):
+    """Its parameters say which it has; one that takes any says nothing."""
+    entry = {"path": mine, "sources": ["*"], "limit": 3, "limmit": 3, "x": 1}
+    registry.scorer("any")(lambda sample, **settings: Score(1.0, Outcome.SCORED))
+
+    found = {error.key: error.next_step for error in registry.unknown_settings("length", entry)}
+    assert found == {"length.limmit": "write sinternal.scorers.length.limit", "length.x": "its settings are limit"}
+    assert registry.unknown_settings("any", {"sources": ["*"], "x": 1}) == []
 
 
 def test_an_error_in_the_users_file_is_shown(tmp_path):

@@ -56,6 +56,26 @@ def test_each_bad_value_is_named(override, key):
     assert key in problems(override)
 
 
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["expert.url=https://api.example.com/v1"], True),
+        (["expert.url=https://api.example.com/v1", "expert.api_key_env=null"], False),
+        (["expert.api_key_env=MY_KEY"], True),
+        (["policy.url=https://api.example.com/v1"], True),
+        (["expert.url=http://127.0.0.1:8000/v1"], False),
+    ],
+)
+def test_a_key_that_is_not_set_is_named_before_anything_is_asked(monkeypatch, words, wanted):
+    for variable in ("OPENAI_API_KEY", "MY_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    found = {key: text for key, text in problems(*words).items() if key.endswith("api_key_env")}
+    assert bool(found) == wanted and all("=null for a server that asks for no key" in text for text in found.values())
+    for variable in ("OPENAI_API_KEY", "MY_KEY"):
+        monkeypatch.setenv(variable, "sk")
+    assert problems(*words) == {}
+
+
 def test_all_of_them_at_once():
     assert len(problems("fraction=2", "samples=0", "expert.concurrency=0", "specification=nine")) == 4
 
@@ -175,7 +195,8 @@ def test_what_is_recorded_follows_the_settings(tmp_path):
         "against=['org/set#column']",
     ],
 )
-def test_the_smallest_values_there_are_and_every_choice_is_taken(override):
+def test_the_smallest_values_there_are_and_every_choice_is_taken(monkeypatch, override):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk")
     assert problems(override) == {}
 
 
