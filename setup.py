@@ -89,17 +89,7 @@ EXTRAS = {
     # builds. pip install wheel ninja psutil packaging && pip install --no-build-isolation -e ".[gpu,flash-attn]"
     "flash-attn": ["flash-attn==2.8.3"],
     "eval": ["math-verify>=0.9"],
-    "dev": [
-        "pytest",
-        "pytest-timeout",
-        "pytest-xdist",
-        "hypothesis",
-        "mutmut>=3.8",
-        "ruff",
-        "math-verify>=0.9",
-        # The scorers are tried under its trainer. It wants Python 3.11.
-        "trl==1.16.0; python_version >= '3.11'",
-    ],
+    "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "mutmut>=3.8", "ruff", "math-verify>=0.9"],
 }
 
 setup(

@@ -23,6 +23,7 @@ from sinternal_verl.runs.ending import Run, begin_run, end_run
 from sinternal_verl.runs.record import checkpoint_folder
 from sinternal_verl.runs.signals import end_on_signals
 from sinternal_verl.runs.start import begin_start, say_up
+from sinternal_verl.runs.tracking import step_to_resume, write_beside
 from sinternal_verl.training.metrics_file import METRICS_FILE
 
 EXIT_CODE = 2
@@ -118,6 +119,9 @@ class StartCheck(Callback):
             )
         )
         end_on_signals()
+        if rank == 0 and folder and not is_ppo(config):
+            # The GRPO main logs in another process, where its trainer does this.
+            write_beside(config, folder, step_to_resume(config, folder))
         if not is_ppo(config):
             # verl's SFT main reads no seed, so an adapter would begin with other weights at each start. (verl 0.9.1)
             torch.manual_seed(get(config, "trainer.seed", 1))

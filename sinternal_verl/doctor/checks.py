@@ -22,6 +22,7 @@ from sinternal_verl.doctor.resources import check_resources
 from sinternal_verl.doctor.reward import check_reward
 from sinternal_verl.doctor.scorers import check_scorers
 from sinternal_verl.doctor.tokenizer import check_tokenizer
+from sinternal_verl.doctor.tracking import check_logger
 from sinternal_verl.doctor.user_checks import run_user_checks
 from sinternal_verl.doctor.values import check_values
 from sinternal_verl.doctor.versions import check_versions
@@ -41,6 +42,7 @@ COMMON: tuple[Check, ...] = (
     check_resources,
     check_memory,
     check_checkpoints,
+    check_logger,
 )
 GRPO_ONLY: tuple[Check, ...] = (
     check_dead_keys,

@@ -3,6 +3,7 @@
 ``launch``   runs one of verl's mains as a child process and shows its steps on one line
 ``curves``   reads and draws the metrics of a run
 ``record``   what a run writes about itself into its checkpoint folder
+``tracking`` where tensorboard, wandb and mlflow write, and how a resumed run goes on with its curves
 ``command``  the command line that the user typed
 ``start``    what a run prints while it starts
 ``ending``   what a run prints when it ends
