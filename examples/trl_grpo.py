@@ -1,6 +1,6 @@
 """The same scorers under TRL: GRPO on a mix of math and safety that `sinternal-verl data mix` wrote.
 
-    pip install trl==1.16.0
+    pip install trl==1.16.0      # in an environment of its own: verl 0.9.1 does not run beside TRL 1.16
     sinternal-verl guard serve sinternal.guard.engine.model=Qwen/Qwen3Guard-Gen-0.6B &
     python examples/trl_grpo.py --model /abs/model --data mix.parquet \
       --guard Qwen/Qwen3Guard-Gen-0.6B --url http://127.0.0.1:8000/v1

@@ -13,7 +13,7 @@ from sinternal_verl.scoring.trl import TRLReward
 from sinternal_verl.world import arithmetic
 from sinternal_verl.world.policy_model import make_tokenizer, write_model
 
-trl = pytest.importorskip("trl", reason="TRL is not installed: pip install trl==1.16.0")
+trl = pytest.importorskip("trl", reason="TRL is not installed; tests/e2e/test_trl_environment.py runs this where it is")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
