@@ -73,6 +73,21 @@ def write_beside(config: DictConfig, folder: Path, done: int) -> None:
         os.environ.setdefault("VERL_FILE_LOGGER_PATH", str(folder / name))
 
 
+class FlushTensorBoard:
+    """A backend of verl's ``Tracking`` that comes after tensorboard and flushes its writer. The writer does so only
+    every two minutes, and a run that is killed would lose the points in between.
+
+    Args:
+        tensorboard: verl's own backend.
+    """
+
+    def __init__(self, tensorboard: Any) -> None:
+        self._tensorboard = tensorboard
+
+    def log(self, data: dict[str, Any], step: int) -> None:
+        self._tensorboard.writer.flush()
+
+
 def step_to_resume(config: DictConfig, folder: Path) -> int:
     """The step of the checkpoint from which verl's SFT main will resume; 0 for a run from scratch. (verl 0.9.1)"""
     if get(config, "trainer.resume_mode", "auto") == "disable":

@@ -126,6 +126,7 @@ def source(module: str) -> str:
             ("verl.utils.tracking", f'"{name}"', "runs/tracking.py says by it where a backend writes")
             for name in ("TENSORBOARD_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "SWANLAB_LOG_DIR")
         ),
+        ("verl.utils.tracking", "self.writer = SummaryWriter(", "runs/tracking.py flushes it"),
         (
             "verl.models.transformers.monkey_patch",
             "from trl import AutoModelForCausalLMWithValueHead",

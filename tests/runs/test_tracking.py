@@ -11,7 +11,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sinternal_verl.runs import tracking
 from sinternal_verl.runs.record import TRACKER, read_record
-from sinternal_verl.runs.tracking import step_to_resume, write_beside
+from sinternal_verl.runs.tracking import FlushTensorBoard, step_to_resume, write_beside
 
 VARIABLES = (
     "TENSORBOARD_DIR",
@@ -111,6 +111,18 @@ def test_tensorboard_shows_each_step_once_with_what_the_last_start_logged(tmp_pa
     log(done + 1 if done else 0, 4, value=1.0)
 
     assert curve(tmp_path / "tensorboard", name) == steps
+
+
+def test_what_a_killed_run_has_logged_is_on_the_disk(tmp_path):
+    from verl.utils.tracking import Tracking
+
+    write_beside(config_of("tensorboard"), tmp_path, done=0)
+    logging = Tracking("sinternal", "one", ["tensorboard"])
+    logging.logger["flush"] = FlushTensorBoard(logging.logger["tensorboard"])
+    for step in (1, 2):
+        logging.log({"train/loss": 0.5}, step)
+
+    assert curve(tmp_path / "tensorboard", "train/loss") == [(1, 0.5), (2, 0.5)]
 
 
 def test_a_folder_of_the_users_is_not_purged(tmp_path, monkeypatch):
