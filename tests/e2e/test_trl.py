@@ -17,12 +17,11 @@ trl = pytest.importorskip("trl", reason="TRL is not installed; tests/e2e/test_tr
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-ANSWER, OTHER = "85", "86"
-"""What the policy says to everything, and another."""
+SOURCES = {"85": "sums/85", "86": "sums/86"}
+"""The two answers that the policy gives to everything, each half of the time, and the sources of their sums."""
 
-SOURCES = {ANSWER: "sums/right", OTHER: "sums/wrong"}
 STEPS, PROMPTS, GENERATIONS = 2, 4, 4
-THINKS, SAYS = "<think>\nThe sum is known.\n</think>\n\n\\boxed{85}", "\\boxed{85}"
+THINKS, SAYS = "<think>\nThe sum is known.\n</think>\n\n\\boxed{{{}}}", "\\boxed{{{}}}"
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,12 @@ def run(folder: Path, tokenizer, reply: str, conversational: bool, rewards: list
             return tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=False)
         return tokenizer.encode(row["prompt"][0]["content"])
 
-    said = [*tokenizer.encode(reply, add_special_tokens=False), tokenizer.eos_token_id]
-    teach(policy, [(tokens_of(row), said) for row in rows], steps=300, batch=8, rate=3e-3, seed=0)
+    said = [
+        [*tokenizer.encode(reply.format(answer), add_special_tokens=False), tokenizer.eos_token_id]
+        for answer in SOURCES
+    ]
+    lessons = [(tokens_of(row), reply) for row in rows for reply in said]
+    teach(policy, lessons, steps=200, batch=8, rate=3e-3, seed=0)
     if not conversational:
         rows = [row | {"prompt": row["prompt"][0]["content"]} for row in rows]
     settings = trl.GRPOConfig(
@@ -130,16 +133,20 @@ def test_the_rewards_are_those_of_the_replies(trained):
         assert step[f"rewards/{trained.fits}/mean"] == pytest.approx(sum(right) / len(rows))
 
 
-@pytest.mark.parametrize(("answer", "outcome"), [(ANSWER, "correct"), (OTHER, "mismatch")])
-def test_the_shares_of_the_outcomes_of_each_source_are_logged(trained, answer, outcome):
-    prefix = f"{trained.fits}/{SOURCES[answer]}"
+def test_the_rewards_reach_the_gradient(trained):
+    assert all(step["grad_norm"] > 0 for step in trained.logged)
+
+
+@pytest.mark.parametrize("source", SOURCES.values())
+def test_the_shares_of_the_outcomes_of_each_source_are_logged(trained, source):
+    prefix = f"{trained.fits}/{source}"
     steps = [step for step in trained.logged if f"{prefix}/scored" in step]
 
     assert steps
     for step in steps:
         shares = {name: value for name, value in step.items() if name.startswith(f"{prefix}/outcome/")}
-        assert sum(shares.values()) == pytest.approx(1.0)
-        assert max(shares, key=shares.get) == f"{prefix}/outcome/{outcome}"
+        assert step[f"{prefix}/scored"] == 1.0 and sum(shares.values()) == pytest.approx(1.0)
+        assert f"{prefix}/outcome/correct" in shares
 
 
 def test_the_table_of_completions_holds_each_rows_outcome(trained):
