@@ -8,11 +8,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from sinternal_verl.config import get
+from sinternal_verl.config import get, is_ppo
 from sinternal_verl.doctor.problem import Finding, Note, Problem
 from sinternal_verl.runs.tracking import backends_of
 
-KEY = "trainer.logger"
+KEY, LOG_STATS = "trainer.logger", "actor_rollout_ref.rollout.disable_log_stats"
 
 PACKAGES = {
     "wandb": "wandb",
@@ -45,9 +45,8 @@ def check_logger(config: DictConfig) -> Iterator[Finding]:
         elif name == "wandb" and not _wandb_may_log():
             step = "wandb login, or export WANDB_MODE=offline"
             yield Note(KEY, name, "no login is found on this machine, and without one wandb ends the run", step)
-        elif name == "rl_insight" and not _rl_insight_url(config):
-            step = "export RL_INSIGHT_SERVER_URL=http://host:port"
-            yield Note(KEY, name, "no server is named, so nothing will be sent", step)
+        elif name == "rl_insight":
+            yield from _rl_insight(config)
 
 
 def _wandb_may_log() -> bool:
@@ -62,5 +61,10 @@ def _wandb_may_log() -> bool:
         return False
 
 
-def _rl_insight_url(config: DictConfig) -> str | None:
-    return os.environ.get("RL_INSIGHT_SERVER_URL") or get(config, "trainer.rl_insight.server.url")
+def _rl_insight(config: DictConfig) -> Iterator[Finding]:
+    if not (os.environ.get("RL_INSIGHT_SERVER_URL") or get(config, "trainer.rl_insight.server.url")):
+        step = "export RL_INSIGHT_SERVER_URL=http://host:port"
+        yield Note(KEY, "rl_insight", "no server is named, so nothing will be sent", step)
+    if is_ppo(config) and get(config, LOG_STATS, True):
+        reason = "rl_insight shows vLLM's own metrics, and verl ends the run where vLLM keeps none"
+        yield Problem(LOG_STATS, True, reason, f"{LOG_STATS}=false")

@@ -68,9 +68,11 @@ def test_a_login_is_of_one_host(grpo_config, monkeypatch, tmp_path, base, passes
     assert (check(grpo_config(), "wandb") == []) == passes
 
 
-def test_rl_insight_without_a_server_is_a_warning(grpo_config, monkeypatch):
+def test_rl_insight_wants_a_server_and_the_metrics_of_vllm(grpo_config, sft_config, monkeypatch):
     monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda name: object())
-    (note,) = check(grpo_config(), "rl_insight")
+    note, problem = check(grpo_config(), "rl_insight")
     assert isinstance(note, Note) and "RL_INSIGHT_SERVER_URL" in note.next_step
+    assert isinstance(problem, Problem) and problem.next_step == "actor_rollout_ref.rollout.disable_log_stats=false"
 
-    assert check(grpo_config("trainer.rl_insight.server.url=http://here:1"), "rl_insight") == []
+    server = "trainer.rl_insight.server.url=http://here:1"
+    assert check(grpo_config(server, problem.next_step), "rl_insight") == check(sft_config(server), "rl_insight") == []
