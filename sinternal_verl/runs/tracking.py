@@ -89,7 +89,7 @@ class FlushTensorBoard:
 
 
 def step_to_resume(config: DictConfig, folder: Path) -> int:
-    """The step of the checkpoint from which verl's SFT main will resume; 0 for a run from scratch. (verl 0.9.1)"""
+    """The step of the checkpoint from which either main will resume; 0 for a run from scratch. (verl 0.9.1)"""
     if get(config, "trainer.resume_mode", "auto") == "disable":
         return 0
     if path := get(config, "trainer.resume_from_path"):
