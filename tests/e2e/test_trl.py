@@ -1,5 +1,6 @@
 """TRL's own GRPO trainer with our reward function, two steps on a CPU: a policy that thinks and whose replies TRL's
-parser splits, and one that does not think and gets plain strings as prompts. Each has two instances of the reward."""
+parser splits, one that calls a tool before it answers, and one that does not think and gets plain strings as prompts.
+Each has two instances of the reward."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,12 @@ SOURCES = {"85": "sums/85", "86": "sums/86"}
 """The two answers that the policy gives to everything, each half of the time, and the sources of their sums."""
 
 STEPS, PROMPTS, GENERATIONS = 2, 4, 4
+CALLS = '<think>\nI ask.\n</think>\n\n<tool_call>\n{"name": "add", "arguments": {"a": 40, "b": 45}}\n</tool_call>'
+ANSWERED = (
+    "<|im_end|>\n<|im_start|>user\n<tool_response>\n\\boxed{85}\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+)
+"""What TRL's chat template puts between a call and the reply to its result."""
+
 THINKS, SAYS = "<think>\nThe sum is known.\n</think>\n\n\\boxed{{{}}}", "\\boxed{{{}}}"
 
 
@@ -44,11 +51,28 @@ def qwen3_tokenizer():
     return trl.add_response_schema(tokenizer)
 
 
-def run(folder: Path, tokenizer, reply: str, conversational: bool, rewards: list[TRLReward]) -> Run:
+def add(a: int, b: int) -> str:
+    """Add two numbers.
+
+    Args:
+        a: The first number.
+        b: The second number.
+    """
+    return f"\\boxed{{{a + b}}}"
+
+
+def run(folder: Path, tokenizer, rewards: list[TRLReward], lessons_of, longest: int = 512, **others) -> Run:
+    """Teach a policy ``lessons_of`` each row, and train it.
+
+    Args:
+        lessons_of: a row -> its prompt for the trainer, and pairs of a text that the policy sees and one that it says.
+        longest: the policy's context in tokens.
+        others: of the trainer.
+    """
     from datasets import Dataset
 
     policy = write_model(
-        folder / "policy", tokenizer, seed=1, hidden=128, layers=2, wider=4, groups=2, longest=512, theta=40.0
+        folder / "policy", tokenizer, seed=1, hidden=128, layers=2, wider=4, groups=2, longest=longest, theta=40.0
     )
     problems = [p for p in arithmetic.all_problems() if p.answer in SOURCES][: 4 * PROMPTS]
     rows = [
@@ -62,26 +86,19 @@ def run(folder: Path, tokenizer, reply: str, conversational: bool, rewards: list
         for number, p in enumerate(problems)
     ]
 
-    def tokens_of(row) -> list[int]:
-        if conversational:
-            return tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True, return_dict=False)
-        return tokenizer.encode(row["prompt"][0]["content"])
+    def ids_of(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False)
 
-    said = [
-        [*tokenizer.encode(reply.format(answer), add_special_tokens=False), tokenizer.eos_token_id]
-        for answer in SOURCES
-    ]
-    lessons = [(tokens_of(row), reply) for row in rows for reply in said]
-    teach(policy, lessons, steps=200, batch=8, rate=3e-3, seed=0)
-    if not conversational:
-        rows = [row | {"prompt": row["prompt"][0]["content"]} for row in rows]
+    taught = [lessons_of(row) for row in rows]
+    lessons = [(ids_of(seen), [*ids_of(said), tokenizer.eos_token_id]) for _, pairs in taught for seen, said in pairs]
+    teach(policy, lessons, steps=160, batch=4, rate=3e-3, seed=0)
     settings = trl.GRPOConfig(
         output_dir=str(folder / "out"),
         max_steps=STEPS,
         logging_steps=1,
         num_generations=GENERATIONS,
         per_device_train_batch_size=PROMPTS * GENERATIONS,
-        max_completion_length=48,
+        max_completion_length=160,
         log_completions=True,
         report_to=[],
         use_cpu=True,
@@ -93,7 +110,10 @@ def run(folder: Path, tokenizer, reply: str, conversational: bool, rewards: list
         processing_class=tokenizer,
         reward_funcs=rewards,
         args=settings,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(
+            [row | {"prompt": prompt} for row, (prompt, _) in zip(rows, taught, strict=True)]
+        ),
+        **others,
     )
     trainer.train()
     tables = sorted((folder / "out" / "completions").glob("*.parquet"))
@@ -104,17 +124,33 @@ def run(folder: Path, tokenizer, reply: str, conversational: bool, rewards: list
     )
 
 
-@pytest.fixture(scope="module", params=["thinks", "does not think"])
+@pytest.fixture(scope="module", params=["thinks", "calls a tool", "does not think"])
 def trained(request, tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("trl")
-    thinks = request.param == "thinks"
-    tokenizer = qwen3_tokenizer() if thinks else make_tokenizer(arithmetic.corpus())
-    required = TRLReward({"boxed_math": {"sources": ["*"]}}, tokenizer=tokenizer)
-    none = TRLReward({"boxed_math": {"sources": ["*"], "thought": "none"}})
-    if thinks:
-        # Our reward is what differs: the second sees the reply as TRL has parsed it, less its thought.
-        return run(folder, tokenizer, THINKS, True, [required, TRLReward({"boxed_math": {"sources": ["sums/*"]}})])
-    return run(folder, tokenizer, SAYS, False, [none, required])
+    if request.param == "does not think":
+        tokenizer = make_tokenizer(arithmetic.corpus())
+        none = TRLReward({"boxed_math": {"sources": ["*"], "thought": "none"}})
+        required = TRLReward({"boxed_math": {"sources": ["*"]}}, tokenizer=tokenizer)
+
+        def plain(row):
+            text = row["prompt"][0]["content"]
+            return text, [(text, SAYS.format(answer)) for answer in SOURCES]
+
+        return run(folder, tokenizer, [none, required], plain)
+    tokenizer, tools = qwen3_tokenizer(), [add] if request.param == "calls a tool" else None
+    # The second one reads the reply as TRL has parsed it.
+    rewards = [TRLReward({"boxed_math": {"sources": ["*"]}}, tokenizer=given) for given in (tokenizer, None)]
+
+    def conversation(row):
+        seen = tokenizer.apply_chat_template(row["prompt"], tools=tools, add_generation_prompt=True, tokenize=False)
+        if not tools:
+            return row["prompt"], [(seen, THINKS.format(answer)) for answer in SOURCES]
+        return row["prompt"], [
+            (seen, CALLS),
+            *((seen + CALLS + ANSWERED, SAYS.format(answer)) for answer in SOURCES),
+        ]
+
+    return run(folder, tokenizer, rewards, conversation, longest=1024, tools=tools)
 
 
 def test_each_step_is_trained_and_each_instance_has_a_curve(trained):
