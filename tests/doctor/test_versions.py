@@ -136,8 +136,10 @@ def test_a_trl_beside_which_verl_fails_is_refused(grpo_config, tmp_path, monkeyp
     (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: trl\nVersion: {version}\n")
     monkeypatch.delitem(sys.modules, "trl", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    found = [finding for finding in check_versions(grpo_config()) if finding.key == "trl"]
-    monkeypatch.delitem(sys.modules, "trl", raising=False)
+    try:
+        found = [finding for finding in check_versions(grpo_config()) if finding.key == "trl"]
+    finally:
+        sys.modules.pop("trl", None)  # the test's own, which is not to be seen by later tests
 
     assert [type(finding) for finding in found] == ([] if fits else [Problem])
     assert fits or (found[0].value == version and "pip uninstall trl" in found[0].next_step)
