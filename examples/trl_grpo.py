@@ -1,6 +1,6 @@
 """The same scorers under TRL: GRPO on a mix of math and safety that `sinternal-verl data mix` wrote.
 
-    pip install trl
+    pip install trl==1.16.0      # in an environment of its own: verl 0.9.1 does not run beside TRL 1.16
     sinternal-verl guard serve sinternal.guard.engine.model=Qwen/Qwen3Guard-Gen-0.6B &
     python examples/trl_grpo.py --model /abs/model --data mix.parquet \
       --guard Qwen/Qwen3Guard-Gen-0.6B --url http://127.0.0.1:8000/v1
@@ -28,7 +28,9 @@ def main() -> None:
     from trl import GRPOConfig, GRPOTrainer  # here, because nothing else of this project needs TRL
 
     guard = {"backend": "openai_endpoint", "url": arguments.url, "engine": {"model": arguments.guard}}
-    reward = TRLReward({"safety": {"sources": ["safety/*"], "guard": guard}, "boxed_math": {"sources": ["*"]}})
+    scorers = {"safety": {"sources": ["safety/*"], "guard": guard}, "boxed_math": {"sources": ["*"]}}
+    # With the tokenizer a reply is read from its tokens, also where TRL has parsed its thought away.
+    reward = TRLReward(scorers, tokenizer=arguments.model)
     settings = GRPOConfig(
         output_dir=arguments.out,
         max_steps=arguments.steps,

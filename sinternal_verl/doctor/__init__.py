@@ -27,6 +27,7 @@ run make the same checks.
 ``fits``          do the cards and the host have that memory?
 ``placement``     which GPUs train and which are the guard's, and what to type on another machine
 ``checkpoints``   does the checkpoint folder belong to this configuration?
+``tracking``      can the backends of ``trainer.logger`` log?
 ``user_checks``   does the configuration pass the user's own checks?
 ``checks``        the list of all of them, for verl's GRPO and SFT mains
 ``callback``      the Hydra callback of our recipes, which runs the list at the start of a run

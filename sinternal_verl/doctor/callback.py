@@ -23,6 +23,7 @@ from sinternal_verl.runs.ending import Run, begin_run, end_run
 from sinternal_verl.runs.record import checkpoint_folder
 from sinternal_verl.runs.signals import end_on_signals
 from sinternal_verl.runs.start import begin_start, say_up
+from sinternal_verl.runs.tracking import step_to_resume, write_beside
 from sinternal_verl.training.metrics_file import METRICS_FILE
 
 EXIT_CODE = 2
@@ -37,6 +38,11 @@ OURS = "sinternal"
 """The names of our trainers begin with it."""
 
 
+def has_our_trainer(config: DictConfig) -> bool:
+    """Whether one of our trainers runs, and not one of verl's."""
+    return is_ppo(config) and get(config, "trainer.v1.trainer_mode", "").startswith(OURS)
+
+
 def choose_metrics_file(config: DictConfig, start: str) -> Path | None:
     """The file for the metrics; None where none is written. Our trainer keeps one file over all starts. The SFT main
     has only verl's logger, which empties the file of an earlier start, so each start gets a file of its own.
@@ -48,8 +54,7 @@ def choose_metrics_file(config: DictConfig, start: str) -> Path | None:
     if folder is None:
         return None
     if is_ppo(config):
-        ours = get(config, "trainer.v1.trainer_mode", "").startswith(OURS)
-        return folder.absolute() / METRICS_FILE if ours else None
+        return folder.absolute() / METRICS_FILE if has_our_trainer(config) else None
     if "file" not in get(config, "trainer.logger", []):
         return None
     return Path(os.environ.setdefault(METRICS_PATH, str(folder.absolute() / f"metrics_{start}.jsonl"))).absolute()
@@ -118,6 +123,9 @@ class StartCheck(Callback):
             )
         )
         end_on_signals()
+        if rank == 0 and folder and not has_our_trainer(config):
+            # Our trainers do this themselves, in the process that logs. verl's inherit it from this one.
+            write_beside(config, folder, step_to_resume(config, folder))
         if not is_ppo(config):
             # verl's SFT main reads no seed, so an adapter would begin with other weights at each start. (verl 0.9.1)
             torch.manual_seed(get(config, "trainer.seed", 1))

@@ -23,6 +23,7 @@ from sinternal_verl.doctor.reward import check_reward
 from sinternal_verl.doctor.scorers import check_scorers
 from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.doctor.tokenizer import check_tokenizer
+from sinternal_verl.doctor.tracking import check_logger
 from sinternal_verl.doctor.user_checks import run_user_checks
 from sinternal_verl.doctor.values import check_values
 from sinternal_verl.doctor.versions import check_versions
@@ -43,6 +44,7 @@ COMMON: tuple[Check, ...] = (
     check_resources,
     check_memory,
     check_checkpoints,
+    check_logger,
 )
 GRPO_ONLY: tuple[Check, ...] = (
     check_dead_keys,

@@ -5,6 +5,7 @@ with torch 2.13.0 and transformers 5.10.4.
 """
 
 import importlib.metadata as metadata
+import importlib.util
 import platform
 import sys
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ def check_versions(config: DictConfig) -> Iterator[Finding]:
         yield Problem("python", platform.python_version(), f"supported are {lowest} to {highest}", step)
     if get(config, "trainer.device", "cuda") != "cpu":
         yield from _cuda()
+    yield from _trl()
     untried = {name: found for name in TESTED if (found := _installed(name)) and not _is_tested(name, found)}
     if untried:
         tried = ", ".join(f"{name} {_range(name)}" for name in untried)
@@ -61,6 +63,21 @@ def _cuda() -> Iterator[Problem]:
         reason = f"torch {torch.__version__} is built for it, and this machine's driver knows {driver[0]}.{driver[1]}"
         least = f"driver {DRIVERS[major]} or newer" if major in DRIVERS else "newer driver"
         yield Problem("CUDA", built, reason, f"install a {least}, or a torch of CUDA {driver[0]}")
+
+
+def _trl() -> Iterator[Problem]:
+    """verl 0.9.1 patches a class of TRL wherever TRL is installed, and fails where TRL (1.16) has no such class."""
+    if importlib.util.find_spec("trl") is None:
+        return
+    try:
+        try:
+            from trl.experimental.ppo import AutoModelForCausalLMWithValueHead
+        except ImportError:
+            from trl import AutoModelForCausalLMWithValueHead  # noqa: F401
+    except ImportError as error:
+        reason = f"verl would end when the actor loads ({error})"
+        step = "pip uninstall trl, and install TRL in an environment of its own"
+        yield Problem("trl", _installed("trl"), reason, step)
 
 
 def _installed(name: str) -> str | None:

@@ -6,6 +6,7 @@
 ``identity`` which configuration a checkpoint folder belongs to
 ``digests``  what the paths in a configuration stand for
 ``secrets``  keeps secrets out of what a run writes about itself
+``tracking`` where tensorboard, wandb and mlflow write, and how a resumed run goes on with its curves
 ``command``  the command line that the user typed
 ``start``    what a run prints while it starts
 ``ending``   what a run prints when it ends

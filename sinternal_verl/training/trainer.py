@@ -31,8 +31,9 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
 from sinternal_verl.runs.ending import NO_MORE_BATCHES
-from sinternal_verl.runs.record import LAST_STEP, update_record
+from sinternal_verl.runs.record import LAST_STEP, checkpoint_folder, update_record
 from sinternal_verl.runs.start import say_up
+from sinternal_verl.runs.tracking import FlushTensorBoard, write_beside
 from sinternal_verl.scoring.score import GUARD_NUMBERS
 from sinternal_verl.training.failures import FailurePolicy
 from sinternal_verl.training.loader_state import check_workers
@@ -87,6 +88,8 @@ class SInternalMixin(StartTogether):
         folder = Path(self.config.trainer.default_local_dir)
         self._metrics_file = MetricsFile(folder / METRICS_FILE, done=self.global_steps)
         update_record(folder, **{LAST_STEP: self.total_training_steps})
+        if own := checkpoint_folder(self.config):
+            write_beside(self.config, own, done=self.global_steps)
 
     def fit(self, agent_loop_manager: AgentLoopManager) -> None:
         """verl's loop.
@@ -120,7 +123,10 @@ class SInternalMixin(StartTogether):
 
     def _log_to_file(self) -> None:
         """Add the metrics file to the backends of verl's tracking, which gets every step that verl logs."""
-        self.logger.logger["sinternal"] = self._metrics_file
+        backends = self.logger.logger
+        backends["sinternal"] = self._metrics_file
+        if "tensorboard" in backends:
+            backends["sinternal_flush"] = FlushTensorBoard(backends["tensorboard"])
 
     # ------------------------------------------------------------------ one step
 

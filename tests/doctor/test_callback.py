@@ -96,6 +96,27 @@ def test_a_job_without_an_error_that_ends_early_does_not_exit_with_0(sft_config,
         assert ended.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("main", "overrides", "here"),
+    [
+        ("sft", [], True),
+        ("grpo", ["trainer.v1.trainer_mode=sync"], True),
+        ("grpo", ["trainer.v1.trainer_mode=sinternal"], False),
+    ],
+)
+def test_the_driver_says_where_backends_write_unless_our_trainer_does(
+    sft_config, grpo_config, monkeypatch, main, overrides, here
+):
+    from sinternal_verl.training import watchdog
+
+    monkeypatch.setattr(watchdog, "watch_this_run", lambda: None)
+    placed = []
+    monkeypatch.setattr(callback, "write_beside", lambda config, folder, done: placed.append((folder.name, done)))
+    start({"sft": sft_config, "grpo": grpo_config}[main](*overrides))
+
+    assert placed == ([("checkpoints", 0)] if here else [])
+
+
 def test_on_an_existing_cluster_no_file_is_promised(grpo_config):
     config = grpo_config("ray_kwargs.ray_init.address=10.0.0.1:6379")
     callback.choose_metrics_file(config, "now")

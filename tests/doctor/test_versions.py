@@ -117,3 +117,29 @@ def test_the_pythons_are_those_of_the_package():
     inside = [(3, minor) for minor in range(6, 20) if f"3.{minor}" in allowed]
     assert (inside[0], inside[-1]) == (lowest, highest)
     assert lowest <= sys.version_info[:2] <= highest
+
+
+TRL = {
+    "1.16.0": ("", False),
+    "0.20.0": ("class AutoModelForCausalLMWithValueHead: pass", True),
+}
+"""What the package of a version has, and whether verl loads a policy beside it."""
+
+
+@pytest.mark.parametrize("version", TRL)
+def test_a_trl_beside_which_verl_fails_is_refused(grpo_config, tmp_path, monkeypatch, version):
+    content, fits = TRL[version]
+    (tmp_path / "trl").mkdir()
+    (tmp_path / "trl" / "__init__.py").write_text(content)
+    information = tmp_path / f"trl-{version}.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: trl\nVersion: {version}\n")
+    monkeypatch.delitem(sys.modules, "trl", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        found = [finding for finding in check_versions(grpo_config()) if finding.key == "trl"]
+    finally:
+        sys.modules.pop("trl", None)  # the test's own, which is not to be seen by later tests
+
+    assert [type(finding) for finding in found] == ([] if fits else [Problem])
+    assert fits or (found[0].value == version and "pip uninstall trl" in found[0].next_step)

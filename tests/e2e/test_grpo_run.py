@@ -82,6 +82,7 @@ def whole_run(world, constant_guard, tmp_path_factory) -> WholeRun:
         "sinternal.score_timeout_s=240",
         "+sinternal.scorers.flaky={path: my_scorer.py, sources: [world/addition], one_in: 10}",
         "actor_rollout_ref.actor.optim.lr=1e-4",
+        "trainer.logger=[console,tensorboard]",
     ]
 
     def command(*others: str) -> list[str]:
@@ -181,6 +182,15 @@ def _by_number(metrics: Path) -> dict[int, Step]:
     return {step.number: step for step in read_steps(metrics)}
 
 
+def _tensorboard(folder: Path, name: str) -> list[tuple[int, float]]:
+    """What TensorBoard shows of a curve: steps and values."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(name)]
+
+
 def _saved(folder: Path) -> int:
     tracker = folder / "checkpoints" / TRACKER
     return int(tracker.read_text() or 0) if tracker.exists() else 0
@@ -245,6 +255,18 @@ def test_a_killed_part_is_replaced_and_no_rollout_is_lost(whole_run, part):
 
 
 @pytest.mark.versions
+def test_tensorboard_beside_the_checkpoints_has_every_curve_of_every_source(whole_run):
+    names = {name for step in whole_run.steps.values() for name in step.metrics if name.startswith("train/")}
+
+    assert {f"train/{source}/reward/mean" for source in ROWS} <= names
+    for name in names:
+        logged = [(number, step.metrics[name]) for number, step in whole_run.steps.items() if name in step.metrics]
+        assert _tensorboard(whole_run.folder / "whole", name) == [
+            (number, pytest.approx(value, nan_ok=True)) for number, value in logged
+        ]
+
+
+@pytest.mark.versions
 def test_a_run_that_is_done_says_so_at_its_end(whole_run):
     ending = whole_run.log[whole_run.log.rindex("sinternal_verl: the run ") :]
 
@@ -278,6 +300,14 @@ def test_after_kill_9_the_metrics_file_tells_one_story(story):
     assert story.numbers == sorted(set(story.numbers))
     # verl logs a step after its checkpoint: a kill between the two leaves that one step without a record.
     assert set(range(1, max(story.numbers) + 1)) - set(story.numbers) <= set(story.saved)
+
+
+@pytest.mark.long
+def test_after_kill_9_tensorboard_shows_each_step_once(story, whole_run):
+    steps = [step for step, _ in _tensorboard(whole_run.folder / "checkpoints", "actor/pg_loss")]
+
+    assert steps == sorted(set(steps))
+    assert set(story.numbers) <= set(steps)
 
 
 @pytest.mark.long

@@ -30,6 +30,8 @@ SYMBOLS = [
     ("verl.utils.checkpoint.checkpoint_handler", "CheckpointHandler.load_checkpoint", "sft_resume.py wraps it"),
     ("verl.utils.checkpoint.checkpoint_handler", "extract_step", "sft_resume.py reads the step it resumes from"),
     ("verl.utils.distributed", "destroy_global_process_group", "sft_resume.py ends a run that is done with it"),
+    ("verl.utils.tracking", "Tracking.supported_backend", "doctor lists the names of trainer.logger from it"),
+    ("verl.utils.tracking", "_compute_mlflow_params_from_objects", "runs/tracking.py asks whether mlflow would refuse"),
     ("vllm._custom_ops", "_supports_onednn", "vllm_cpu.py keeps weights unpacked with it"),
     ("vllm.sampling_params", "RequestOutputKind.FINAL_ONLY", "tokens_only.py asks for a rollout once"),
     ("vllm.platforms", "current_platform", "vllm_cpu.py asks whether this is a CPU"),
@@ -122,6 +124,16 @@ def source(module: str) -> str:
             "verl.trainer.ppo.v1.trainer_base",
             "is_last_step = self.global_steps >= self.total_training_steps",
             "doctor refuses total_training_steps that the epochs never reach",
+        ),
+        *(
+            ("verl.utils.tracking", f'"{name}"', "runs/tracking.py says by it where a backend writes")
+            for name in ("TENSORBOARD_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "SWANLAB_LOG_DIR")
+        ),
+        ("verl.utils.tracking", "self.writer = SummaryWriter(", "runs/tracking.py flushes it"),
+        (
+            "verl.models.transformers.monkey_patch",
+            "from trl import AutoModelForCausalLMWithValueHead",
+            "doctor refuses TRL beside verl; it may go",
         ),
         ("vllm.envs", '"VLLM_ALLOW_LONG_MAX_MODEL_LEN"', "doctor heeds this permission"),
         (

@@ -107,4 +107,4 @@ def test_trls_signature_takes_strings_and_messages_and_gives_none_for_no_verdict
     # TRL hands over all of a dataset's columns, and more.
     for _ in range(2):
         assert reward(prompts, completions, **columns, trainer_state=None) == [1.0, 0.0, None, 1.0]
-    assert reward.__name__ == "sinternal"
+    assert reward.__name__.startswith("safety+boxed_math")
