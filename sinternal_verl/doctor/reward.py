@@ -57,7 +57,7 @@ def _judged(key: str, config: DictConfig) -> Iterator[Problem]:
 
     settings = OmegaConf.to_container(OmegaConf.create(get(config, key, {}) or {}), resolve=False)
     guard = get(config, f"{key}.guard")
-    chosen = {name: settings[name] for name in ("judged", "strictness") if name in settings}
+    chosen = {name: settings[name] for name in ("judged", "strictness", "thought") if name in settings}
     try:
         SafetyScorer(guard, **chosen)
     except ValueError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sinternal_verl.guard.judge import Judgement
+from sinternal_verl.guard.judge import Judgement, Refusal
 
 BACKENDS = ("ray_actor", "openai_endpoint", "verl_router")
 
@@ -11,7 +11,7 @@ BACKENDS = ("ray_actor", "openai_endpoint", "verl_router")
 class Backend(Protocol):
     """What a safety scorer needs of a guard."""
 
-    async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
+    async def judge(self, user: str, assistant: str, refusal: Refusal = True) -> Judgement:
         """See `sinternal_verl.guard.judge.Judge.judge`.
 
         Raises:
