@@ -21,8 +21,8 @@ from unittest.mock import patch
 
 from arguments import existing, parser_of
 
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "guard")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "guard"))
 from guards import teach_guard
 from injections import by_kind
 
