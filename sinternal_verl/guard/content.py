@@ -28,7 +28,6 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 import regex
-from confusable_homoglyphs import confusables
 
 from sinternal_verl.tokens import whole_text
 
@@ -187,6 +186,9 @@ def _look_alike(character: str, further: bool = True) -> str:
 @cache
 def _confusables() -> dict[str, list[str]]:
     """Each character with those that look like it. The library's file has marks of direction around some."""
+    # Its import reads the whole file.
+    from confusable_homoglyphs import confusables
+
     marks = "\u200e"
     return {
         character.strip(marks): [alike["c"].strip(marks) for alike in found]
