@@ -126,7 +126,7 @@ def main() -> None:
     given, kinds, worse = parser.parse_args(), by_kind(), False
     attacks = [attack for of_kind in kinds.values() for attack in of_kind]
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch, given.out.open("w") as out:
+    with tempfile.TemporaryDirectory() as scratch, given.out.open("w", buffering=1) as out:
         for guard, folder in guards(given.guard, Path(scratch)):
             talks, counts = asyncio.run(Flips(folder, given.of_each).run(attacks))
             print(f"{guard}: {talks} conversations, {len(attacks)} injections; flips {', '.join(WAYS)}")
@@ -137,13 +137,15 @@ def main() -> None:
                     f"of {talks * len(members)}",
                 )
             totals = {way: counts[way].total() for way in WAYS}
-            print(f"  {'all':44}", *(f"{total:5}" for total in totals.values()), f"of {talks * len(attacks)}")
+            print(
+                f"  {'all':44}", *(f"{total:5}" for total in totals.values()), f"of {talks * len(attacks)}", flush=True
+            )
             worse |= totals["neutralised"] > totals["noise"]
             for kind, members in kinds.items():
                 for member in members:
                     row = {"guard": guard, "kind": kind, "injection": member, "of": talks}
                     out.write(json.dumps(row | {way: counts[way][member] for way in WAYS}) + "\n")
-    raise SystemExit(worse)
+    raise SystemExit(int(worse))
 
 
 if __name__ == "__main__":
