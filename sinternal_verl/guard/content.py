@@ -123,7 +123,9 @@ _TAG_BLOCK = re.compile("[\U000e0020-\U000e007e]")
 _LATIN = re.compile(
     r"(?:LATIN|REGIONAL|NEGATIVE|SQUARED|CIRCLED|CROSSED)\b.*?( SMALL)? LETTER (?:SMALL CAPITAL )?([A-Z])(?: WITH .*)?"
 )
-_ANGLE = re.compile(r"(LESS-THAN|LEFT\b.*\bANGLE)|GREATER-THAN|RIGHT\b.*\bANGLE")
+_NAMED_SIGN = re.compile(
+    r"(?P<left>LESS-THAN|LEFT\b.*\bANGLE)|(?P<right>GREATER-THAN|RIGHT\b.*\bANGLE)|(?P<bar>VERTICAL|DIVIDES|BROKEN BAR)"
+)
 
 _SPACES = re.compile(r"[ \n]{2,}")
 
@@ -170,8 +172,8 @@ def _look_alike(character: str, further: bool = True) -> str:
     name = unicodedata.name(character, "")
     if letter := _LATIN.fullmatch(name):
         return letter[2].lower() if letter[1] else letter[2]
-    if angle := _ANGLE.search(name):
-        return "<" if angle[1] else ">"
+    if not character.isalnum() and (sign := _NAMED_SIGN.search(name)):
+        return {"left": "<", "right": ">", "bar": "|"}[sign.lastgroup]
     known = _confusables().get(character, [])
     for alike in known:
         if alike.isascii():
