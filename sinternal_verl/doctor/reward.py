@@ -61,8 +61,9 @@ def _judged(key: str, config: DictConfig) -> Iterator[Problem]:
     try:
         SafetyScorer(guard, **chosen)
     except ValueError as error:
+        give = f"choose guard=openai_endpoint, and add '+{key}.guard=${{sinternal.guard}}'"
         yield Problem(
-            key, settings, str(error), f"choose guard=openai_endpoint, and add '+{key}.guard=${{sinternal.guard}}'"
+            key, settings, str(error), "correct it: verl would drop every sample of the run" if guard else give
         )
         return
     for name in ("url", "engine.model"):
