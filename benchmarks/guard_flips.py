@@ -124,7 +124,10 @@ def guards(folders: list[Path], scratch: Path) -> Iterator[tuple[str, Path]]:
     obeys = [(user, f"{said} {_marker(rng)}", PAYS) for user, said, _ in rng.sample(steady, k=LESSONS // 3)]
     for architecture in ARCHITECTURES:
         for name, lessons in (("steady", steady), ("credulous", steady + obeys)):
-            yield f"{architecture}, {name}", teach_guard(scratch / f"{architecture}_{name}", lessons, architecture)
+            # A guard's own training has the texts as they are.
+            with patch("sinternal_verl.guard.template.neutralise", str):
+                folder = teach_guard(scratch / f"{architecture}_{name}", lessons, architecture)
+            yield f"{architecture}, {name}", folder
 
 
 def _marker(rng: random.Random) -> str:
