@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.guard.verdict import Strictness
 from sinternal_verl.scoring.function import NoVerdict, to_fields
+from sinternal_verl.scoring.response import Thought
 from sinternal_verl.scoring.safety import Judged, SafetyScorer
 from sinternal_verl.scoring.score import Sample
 
@@ -31,6 +32,7 @@ async def compute_score(
     guard: Mapping[str, Any] | None = None,
     judged: Judged = "answer",
     strictness: Strictness = "strict",
+    thought: Thought = "required",
     **kwargs,
 ) -> dict[str, float]:
     """Score one response, 0 or 1 (paper); ``ground_truth`` is ``harmful`` or ``benign``.
@@ -38,7 +40,7 @@ async def compute_score(
     Args:
         guard: as ``sinternal.guard`` of the configuration: ``backend``, ``url`` and ``engine.model``, and
             ``mode``, ``served_as`` and ``request_timeout_s`` where they differ from the defaults.
-        judged, strictness: see `sinternal_verl.scoring.safety.SafetyScorer`.
+        judged, strictness, thought: see `sinternal_verl.scoring.safety.SafetyScorer`.
 
     Raises:
         NoVerdict: the guard did not give exactly one verdict, or the row's label is neither of the two.
@@ -50,7 +52,7 @@ async def compute_score(
         raise ValueError(f"a row of {data_source} has no extra_info.question, which the guard is to see")
     prompt = ({"role": "user", "content": str(question)},)
     node = OmegaConf.to_container(guard, resolve=True) if isinstance(guard, DictConfig) else guard
-    scorer = _scorer(json.dumps(node), judged, strictness)
+    scorer = _scorer(json.dumps(node), judged, strictness, thought)
     score = await scorer(Sample(data_source, solution_str, ground_truth, prompt))
     if not score.scored:
         raise NoVerdict(f"{data_source}: {score.outcome.name.lower()}: {score.reason}")
@@ -58,6 +60,6 @@ async def compute_score(
 
 
 @cache
-def _scorer(guard: str, judged: Judged, strictness: Strictness) -> SafetyScorer:
+def _scorer(guard: str, judged: Judged, strictness: Strictness, thought: Thought) -> SafetyScorer:
     """The scorer of these settings, made once in a process: it keeps the guard's tokenizer and connections."""
-    return SafetyScorer(json.loads(guard), judged, strictness)
+    return SafetyScorer(json.loads(guard), judged, strictness, thought)

@@ -16,6 +16,11 @@ UNKNOWN = "\ufffd"
 """Replaces a letter that would become a control token, and `MARK` itself."""
 
 
+def whole_text(text: str) -> str:
+    """``text`` with halves of surrogate pairs, which no tokenizer and no file takes, replaced by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 class TextEncoder:
     """Encodes texts, and conversations in the tokenizer's template.
 

@@ -21,7 +21,7 @@ from sinternal_verl.data.fraction import highest_rank, rank_of
 from sinternal_verl.data.readers import Source, SourceError, Unreadable
 from sinternal_verl.data.seen import SeenPrompts
 from sinternal_verl.scoring.critique import THOUGHT_TAGS
-from sinternal_verl.scoring.response import THOUGHT_END
+from sinternal_verl.scoring.response import thought_and_answer
 
 SFT_SCHEMA = pa.schema(
     [
@@ -95,13 +95,13 @@ class Answers:
 
 def whole_answer(response: str, thinks: bool) -> str | None:
     """The completion that a response becomes; None where the answer, or a thought that is needed, is missing."""
-    thought, end, answer = response.rpartition(THOUGHT_END)
+    thought, answer = thought_and_answer(response) or ("", response)
     thought, answer = thought.strip().removeprefix(THOUGHT_TAGS[0]).strip(), answer.strip()
-    if not answer or any(tag in thought for tag in THOUGHT_TAGS):
+    if not answer or THOUGHT_TAGS[0] in thought or THOUGHT_TAGS[1] in answer:
         return None
     if not thinks:
         return answer
-    return f"<think>\n{thought}\n</think>\n\n{answer}" if end and thought else None
+    return f"<think>\n{thought}\n</think>\n\n{answer}" if thought else None
 
 
 def _text(row: dict[str, Any], names: tuple[str, ...]) -> str:

@@ -57,12 +57,13 @@ def _judged(key: str, config: DictConfig) -> Iterator[Problem]:
 
     settings = OmegaConf.to_container(OmegaConf.create(get(config, key, {}) or {}), resolve=False)
     guard = get(config, f"{key}.guard")
-    chosen = {name: settings[name] for name in ("judged", "strictness") if name in settings}
+    chosen = {name: settings[name] for name in ("judged", "strictness", "thought") if name in settings}
     try:
         SafetyScorer(guard, **chosen)
     except ValueError as error:
+        give = f"choose guard=openai_endpoint, and add '+{key}.guard=${{sinternal.guard}}'"
         yield Problem(
-            key, settings, str(error), f"choose guard=openai_endpoint, and add '+{key}.guard=${{sinternal.guard}}'"
+            key, settings, str(error), "correct it: verl would drop every sample of the run" if guard else give
         )
         return
     for name in ("url", "engine.model"):

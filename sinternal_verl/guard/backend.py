@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from sinternal_verl.guard.errors import GuardUnavailable
-from sinternal_verl.guard.judge import Judgement
+from sinternal_verl.guard.judge import Judgement, Refusal
 
 BACKENDS = ("ray_actor", "openai_endpoint", "verl_router")
 
@@ -19,7 +19,7 @@ RETRY_CONNECT_S = 60.0
 class Backend(Protocol):
     """What a safety scorer needs of a guard."""
 
-    async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
+    async def judge(self, user: str, assistant: str, refusal: Refusal = True) -> Judgement:
         """See `sinternal_verl.guard.judge.Judge.judge`.
 
         Raises:

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from sinternal_verl.guard.errors import GuardUnavailable, QueueFull
-from sinternal_verl.guard.judge import Generated, Judgement
+from sinternal_verl.guard.judge import Generated, Judgement, Refusal
 from sinternal_verl.guard.mailbox import MAX_CALLS, Mailbox
 from sinternal_verl.guard.replica import NAME
 
@@ -60,7 +60,7 @@ class ReplicaClient:
         except ValueError as error:
             raise GuardUnavailable(f"{error}: the trainer starts the guard's replicas before it samples") from error
 
-    async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
+    async def judge(self, user: str, assistant: str, refusal: Refusal = True) -> Judgement:
         """See `Backend.judge`."""
         return await self._ask("judge", user, assistant, refusal)
 

@@ -14,8 +14,9 @@ import aiohttp
 
 from sinternal_verl.guard.api_key import headers_of, hide, read_key
 from sinternal_verl.guard.errors import GuardUnavailable, Refused
-from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode
+from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode, Refusal
 from sinternal_verl.guard.template import GuardTemplate
+from sinternal_verl.tokens import whole_text
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 5.0
 """Pause after a failed try; it doubles from the first to the second of these."""
@@ -79,7 +80,7 @@ class EndpointClient:
             api_key,
         )
 
-    async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
+    async def judge(self, user: str, assistant: str, refusal: Refusal = True) -> Judgement:
         """See `Backend.judge`."""
         failures: list[str] = []
         _failures.set(failures)
@@ -115,8 +116,8 @@ class EndpointClient:
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False)
 
-    async def _post(self, body: dict[str, Any]) -> tuple[str, dict[str, float]]:
-        """The text, and the log-probabilities of its first token's alternatives where the server gives them."""
+    async def _post(self, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The text, and what the server gives as log-probabilities of its first token's alternatives."""
         loop = asyncio.get_running_loop()
         if self._session is None or self._loop is not loop:
             # No limit on connections: requests queue in the server.
@@ -131,10 +132,19 @@ class EndpointClient:
                 raise Refused(self._url, response.status, hide(answer, self._api_key)[:300])
         try:
             choice = json.loads(answer)["choices"][0]
-            return choice["text"], ((choice.get("logprobs") or {}).get("top_logprobs") or [{}])[0]
+            return whole_text(choice["text"]), _alternatives(choice)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             shown = hide(answer, self._api_key)[:300]
             raise GuardUnavailable(f"{self._url} answered without choices[0].text: {shown}") from error
+
+
+def _alternatives(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """The words that a server names as first token, each with what it gives as log-probability. Empty where it gives
+    none or gives them in another form: they only say how sure the guard is, and its verdict is the text."""
+    found: Any = choice.get("logprobs")
+    found = found.get("top_logprobs") if isinstance(found, dict) else None
+    found = found[0] if isinstance(found, list) and found else None
+    return {whole_text(word): value for word, value in found.items()} if isinstance(found, dict) else {}
 
 
 class _Busy(Exception):

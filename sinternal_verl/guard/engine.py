@@ -93,7 +93,8 @@ class GuardEngine:
             raise ValueError(str(error)) from error
         self._answered = time.monotonic()
         written = last.outputs[0]
-        first = {id: word.logprob for id, word in written.logprobs[0].items()} if written.logprobs else {}
+        words = (written.logprobs[0] if written.logprobs else None) or {}
+        first = {id: word.logprob for id, word in words.items()}
         new = list(written.token_ids)
         text = self._tokenizer.decode(new, skip_special_tokens=True) if tokens == 1 else written.text
         return Generated(new, text, first)

@@ -6,6 +6,9 @@
                  token after ``Categories: None\\nRefusal:``. The guard decodes where the next token is no
                  label, and after Controversial if refusal is asked: its verdict then is the decoded one.
 
+Of an answer that did not fit into the guard's context only a part is judged. Unsafe is a verdict on the whole then;
+any other label is none, and neither a refusal nor categories are asked for.
+
 A judgement also says how sure the guard was of Safe: that label's share of the labels' probability.
 """
 
@@ -15,14 +18,27 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from sinternal_verl.guard.errors import TemplateError
-from sinternal_verl.guard.template import GuardTemplate
-from sinternal_verl.guard.verdict import Safety, Verdict, parse
+from sinternal_verl.guard.template import Conversation, GuardTemplate
+from sinternal_verl.guard.verdict import Reason, Safety, Verdict, parse
 
 Mode = Literal["first_token", "decode"]
 MODES = get_args(Mode)
 
 DECODE_TOKENS = 128
 """The most tokens of a decoded answer; it has about 20."""
+
+AFTER_SAFE = "after_safe"
+Refusal = bool | Literal["after_safe"]
+"""Whether the caller must know if the answer refuses: always, never, or only where the label is Safe. A caller that
+counts Controversial as unsafe does not read the refusal after it."""
+
+NO_LOGPROB = -9999.0
+"""vLLM's server writes this for minus infinity."""
+
+MAX_LOGPROB = 1e-3
+"""A little above 0, for rounding."""
+
+PARTLY_SEEN = "the guard saw a part of the answer alone, and {} is no verdict on the whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +69,14 @@ class Judgement:
         verdict: None when there is none; then ``reason`` says why.
         safe_probability: Safe's share of the labels' probability, 0 to 1; None where it was not measured.
         cut: tokens of the conversation the guard did not see.
+        answer_cut: those of the answer among them; the verdict then is Unsafe or None.
     """
 
     verdict: Verdict | None
     reason: str = ""
     safe_probability: float | None = None
     cut: int = 0
+    answer_cut: int = 0
 
 
 class Judge:
@@ -84,41 +102,47 @@ class Judge:
             asks = "Safety: Safe\nCategories: None\nRefusal:"
             self._asks_refusal, self._refusal = _labels(tokenizer, asks, ["Yes", "No"])
 
-    async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
+    async def judge(self, user: str, assistant: str, refusal: Refusal = True) -> Judgement:
         """Judge the assistant's text as an answer to the user's.
 
         Args:
-            refusal: whether the caller must know if the answer refuses. If not, ``first_token`` leaves refusal
-                and categories out (None).
+            refusal: see `Refusal`. Where it need not be known, ``first_token`` leaves refusal and categories out
+                (None).
         """
         conversation = self._template.render(user, assistant)
+        verdict, probability = await self._ask(conversation, refusal)
+        known = {"safe_probability": probability, "cut": conversation.cut, "answer_cut": conversation.answer_cut}
+        if isinstance(verdict, str):
+            return Judgement(None, reason=verdict, **known)
+        if conversation.answer_cut and verdict.safety is not Safety.UNSAFE:
+            return Judgement(None, reason=PARTLY_SEEN.format(verdict.safety.value), **known)
+        return Judgement(verdict, **known)
+
+    async def _ask(self, conversation: Conversation, refusal: Refusal) -> tuple[Verdict | Reason, float | None]:
+        """The guard's verdict on what it sees, and the share of Safe where it was measured."""
         if self._mode == "decode":
-            return await self._decode(conversation.ids, conversation.cut, None)
+            return await self._decode(conversation.ids), None
         first = await self._generate(conversation.ids + self._asks_safety, 1, self._safety)
         label = self._safety.get(first.ids[0]) if first.ids else None
         probability = _share(first.first, self._safety, "Safe")
         if label is None:
-            return await self._decode(conversation.ids, conversation.cut, probability)
-        if label == "Controversial" and refusal:
+            return await self._decode(conversation.ids), probability
+        if label == "Unsafe" or not refusal or conversation.answer_cut:
+            return Verdict(Safety(label), None, None), probability
+        if label == "Controversial":
             # A scorer that counts Controversial as safe needs the refusal. The guard writes it after the categories,
             # which only decoding gives.
-            return await self._decode(conversation.ids, conversation.cut, probability)
-        if label != "Safe" or not refusal:
-            verdict = Verdict(Safety(label), None, None)
-            return Judgement(verdict, safe_probability=probability, cut=conversation.cut)
+            unread = refusal == AFTER_SAFE
+            verdict = Verdict(Safety(label), None, None) if unread else await self._decode(conversation.ids)
+            return verdict, probability
         second = await self._generate(conversation.ids + self._asks_refusal, 1, ())
         refuses = self._refusal.get(second.ids[0]) if second.ids else None
         if refuses is None:
-            return await self._decode(conversation.ids, conversation.cut, probability)
-        verdict = Verdict(Safety.SAFE, (), refuses == "Yes")
-        return Judgement(verdict, safe_probability=probability, cut=conversation.cut)
+            return await self._decode(conversation.ids), probability
+        return Verdict(Safety.SAFE, (), refuses == "Yes"), probability
 
-    async def _decode(self, ids: list[int], cut: int, probability: float | None) -> Judgement:
-        written = await self._generate(ids, DECODE_TOKENS, ())
-        verdict = parse(written.text)
-        if isinstance(verdict, str):
-            return Judgement(None, reason=verdict, safe_probability=probability, cut=cut)
-        return Judgement(verdict, safe_probability=probability, cut=cut)
+    async def _decode(self, ids: list[int]) -> Verdict | Reason:
+        return parse((await self._generate(ids, DECODE_TOKENS, ())).text)
 
 
 def _labels(tokenizer: Any, asks: str, labels: list[str]) -> tuple[list[int], dict[int, str]]:
@@ -137,6 +161,17 @@ def _labels(tokenizer: Any, asks: str, labels: list[str]) -> tuple[list[int], di
 
 
 def _share(logprobs: Mapping[int, float], labels: Mapping[int, str], label: str) -> float | None:
-    """The label's share of the probability of all labels that were reported; None where none was."""
-    mass = {name: math.exp(logprobs[id]) for id, name in labels.items() if id in logprobs}
-    return mass.get(label, 0.0) / sum(mass.values()) if mass else None
+    """The label's share of the probability of all labels that were reported; None where none was.
+
+    Whatever a server reports, no value raises: one that is no log-probability counts as not reported.
+    """
+    known = {name: logprobs[id] for id, name in labels.items() if _is_logprob(logprobs.get(id))}
+    if not known:
+        return None
+    # Relative to the most probable label, so that not all of them become 0 and leave nothing to divide by.
+    mass = {name: math.exp(logprob - max(known.values())) for name, logprob in known.items()}
+    return mass.get(label, 0.0) / sum(mass.values())
+
+
+def _is_logprob(value: Any) -> bool:
+    return isinstance(value, int | float) and NO_LOGPROB < value <= MAX_LOGPROB

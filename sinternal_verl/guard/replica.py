@@ -19,7 +19,7 @@ import ray
 
 from sinternal_verl.guard.engine import EngineSettings, GuardEngine
 from sinternal_verl.guard.errors import GuardUnavailable, QueueFull
-from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode
+from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode, Refusal
 from sinternal_verl.guard.mailbox import Answers
 from sinternal_verl.guard.template import GuardTemplate
 
@@ -113,7 +113,7 @@ class GuardReplica(Answers):
             )
         return os.getpid()
 
-    async def judge(self, user: str, assistant: str, refusal: bool = True) -> Judgement:
+    async def judge(self, user: str, assistant: str, refusal: Refusal = True) -> Judgement:
         """See `Judge.judge`.
 
         Raises:

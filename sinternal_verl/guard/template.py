@@ -35,11 +35,13 @@ class Conversation:
         ids: the whole prompt.
         spans: (start, end) of the user's text in ``ids``, then of the assistant's.
         cut: how many tokens of content the conversation had beyond the room for it.
+        answer_cut: how many tokens of the assistant's text were left out, because of its length or the user's.
     """
 
     ids: list[int]
     spans: tuple[tuple[int, int], tuple[int, int]]
     cut: int
+    answer_cut: int = 0
 
 
 class GuardTemplate:
@@ -87,17 +89,18 @@ class GuardTemplate:
         asked = self._encode(user, self._around_user)
         said = self._encode(assistant, self._around_assistant)
         room = self._max_tokens - sum(map(len, self._fixed))
-        cut = max(len(asked) + len(said) - room, 0)
+        cut, answer_cut = max(len(asked) + len(said) - room, 0), 0
         if cut:
             asked_room = max(room - len(said), room // 2)
             if len(asked) > asked_room:
                 asked = self._shorten(asked, self._around_user, asked_room, beginning=True)
             if len(said) > room - len(asked):
+                answer_cut = len(said) - (room - len(asked))
                 said = self._shorten(said, self._around_assistant, room - len(asked), beginning=False)
         before, between, after = self._fixed
         first = (len(before), len(before) + len(asked))
         second = (first[1] + len(between), first[1] + len(between) + len(said))
-        return Conversation(before + asked + between + said + after, (first, second), cut)
+        return Conversation(before + asked + between + said + after, (first, second), cut, answer_cut)
 
     def _shorten(self, whole: list[int], around: tuple[str, str], room: int, *, beginning: bool) -> list[int]:
         """As much of the beginning, or of the end, of an encoded text as fits. The part is neutralised again, for a

@@ -1,4 +1,9 @@
-r"""A response's final answer, and the last ``\boxed{…}`` in it. Both take time linear in the response's length."""
+r"""The parts of a response. Each function takes time linear in the response's length.
+
+`thought_and_answer` splits at the **first** ``</think>``, where vLLM's reasoning parser ends the thought: what follows
+is what a user sees, so a judge sees all of it. `final_answer` begins after the **last** ``</think>``, because strict
+matching looks for the one answer with which a response ends.
+"""
 
 import re
 from typing import Literal
@@ -6,10 +11,11 @@ from typing import Literal
 from sinternal_verl.scoring.score import Outcome
 
 Thought = Literal["required", "none"]
-"""``required``: the answer is what follows the last ``</think>``; without that tag there is no answer
-(R1-style templates open the thought in the prompt). ``none``: the whole text is the answer."""
+"""``required``: the answer is what follows a ``</think>``; without that tag there is no answer (R1-style templates open
+the thought in the prompt). ``none``: the whole text is the answer."""
 
 THOUGHT_END = "</think>"
+UNCLOSED = "no </think>: the response was cut within its thought, or the model does not think (thought=none)"
 BOX = r"\boxed{"
 
 MAX_ANSWER = 1000
@@ -18,8 +24,22 @@ MAX_ANSWER = 1000
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
+def thought_and_answer(response: str) -> tuple[str, str] | None:
+    """What precedes the first ``</think>`` and what follows it; None when the thought never ends.
+
+    >>> thought_and_answer("It asks.</think>Here is how.</think>No.")
+    ('It asks.', 'Here is how.</think>No.')
+    """
+    thought, end, answer = response.partition(THOUGHT_END)
+    return (thought, answer) if end else None
+
+
 def final_answer(response: str, thought: Thought) -> str | None:
-    """The part of a response that counts as its answer; None when the thought never ends."""
+    """What follows the last ``</think>``, for scorers of boxes and verdicts; None when the thought never ends.
+
+    >>> final_answer("It asks.</think>Here is how.</think>No.", "required")
+    'No.'
+    """
     if thought == "none":
         return response
     _, end, answer = response.rpartition(THOUGHT_END)

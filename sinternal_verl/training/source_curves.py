@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.training.rollouts import Row
 
-GUARDED = {Outcome.SAFE, Outcome.UNSAFE, Outcome.CONTROVERSIAL, Outcome.REFUSED, Outcome.UNPARSABLE}
+GUARDED = {
+    Outcome.SAFE,
+    Outcome.UNSAFE,
+    Outcome.CONTROVERSIAL,
+    Outcome.REFUSED,
+    Outcome.UNPARSABLE,
+    Outcome.CUT,
+}
 """Outcomes that come from a guard."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sinternal_verl.hashing import key_of
 from sinternal_verl.scoring.critique import Critique, parse
-from sinternal_verl.scoring.response import THOUGHT_END
+from sinternal_verl.scoring.response import thought_and_answer
 from sinternal_verl.verify.fill import Request
 from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.settings import BuildSettings
@@ -71,8 +71,9 @@ class Build:
             return "no critique yet"
         if reply.finish != "stop":
             return {"length": "critique cut", "refused": "the expert refused"}[reply.finish]
-        # An expert that thinks gives its critique after its thought.
-        return parse(reply.text.rpartition(THOUGHT_END)[2])
+        # An expert that thinks gives its critique after its thought, which a server may have taken out of the text.
+        split = None if reply.thought else thought_and_answer(reply.text)
+        return parse(split[1] if split else reply.text)
 
     def _answer(self, prompt: Prompt, sample: int) -> Answer | str:
         reply = self._store.get(self._answer_key(prompt, sample))
@@ -82,9 +83,10 @@ class Build:
             return {"length": "answer cut", "refused": "the server refused to answer"}[reply.finish]
         thought, text = reply.thought, reply.text
         if self._settings.writer.thought == "required" and not thought:
-            thought, end, text = reply.text.rpartition(THOUGHT_END)
-            if not end:
+            split = thought_and_answer(reply.text)
+            if split is None:
                 return "thought never ends"
+            thought, text = split
         if not text.strip():
             return "empty answer"
         return Answer(sample, thought.removeprefix("<think>").strip(), text.strip())

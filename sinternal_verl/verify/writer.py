@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from sinternal_verl.platform.compat import vllm_request_errors
 from sinternal_verl.scoring.response import Thought
-from sinternal_verl.tokens import TextEncoder
+from sinternal_verl.tokens import TextEncoder, whole_text
 from sinternal_verl.verify.store import Finish, Reply
 
 Messages = list[dict[str, str]]
@@ -160,7 +160,7 @@ def _reply(body: Any) -> Reply:
     usage = body.get("usage")
     used = usage if isinstance(usage, dict) else {}
     read, written = (used.get(f"{name}_tokens") or 0 for name in ("prompt", "completion"))
-    return Reply(_clean(text), _clean(str(thought)), finish, read, written)
+    return Reply(whole_text(text), whole_text(str(thought)), finish, read, written)
 
 
 class LocalWriter:
@@ -228,7 +228,7 @@ class LocalWriter:
             last = output
         written = last.outputs[0]
         finish = _FINISH.get(written.finish_reason, "stop")
-        return Reply(_clean(written.text), finish=finish, read=len(ids), written=len(written.token_ids))
+        return Reply(whole_text(written.text), finish=finish, read=len(ids), written=len(written.token_ids))
 
 
 def open_writer(settings: WriterSettings) -> Writer:
@@ -238,11 +238,6 @@ def open_writer(settings: WriterSettings) -> Writer:
         WriterUnusable: there is no ``url``, and vLLM does not start the model. See `LocalWriter`.
     """
     return EndpointWriter(settings) if settings.url else LocalWriter(settings)
-
-
-def _clean(text: str) -> str:
-    """The text with halves of surrogate pairs, which no file can hold, replaced by U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _short(error: BaseException) -> str:

@@ -37,6 +37,7 @@ def row(request, response="<think>\nHm.\n</think>\n\nNo."):
         ("Hm.</think> \n", False, None),
         ("", False, None),
         ("Hm.</think>No.</think>Yes.", True, None),
+        ("Hm.</think>No.</think>Yes.", False, None),
         ("Hm.<think>Well.</think>No.", True, None),
         ("Hm.<think>Well.</think>No.", False, None),
     ],

@@ -58,6 +58,13 @@ def test_all_problems_are_listed_together(grpo_config):
             "reward.custom_reward_function.reward_kwargs",
             "no guard is configured",
         ),
+        (
+            "reward.custom_reward_function.path=pkg://sinternal_verl.reward_fns.safety "
+            "reward.custom_reward_function.reward_kwargs.guard.backend=openai_endpoint "
+            "reward.custom_reward_function.reward_kwargs.thought=maybe",
+            "reward.custom_reward_function.reward_kwargs",
+            "correct it",
+        ),
         ("data.train_files=/nowhere.jsonl", "data.train_files", "does not exist"),
         ("data.train_files=rows.pq", "data.train_files", "kind of file"),
         (f"{OURS} reward.custom_reward_function.name=scor", "reward.custom_reward_function.name", "compute_score"),

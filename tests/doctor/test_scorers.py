@@ -34,6 +34,23 @@ def test_each_mistake_is_a_problem_with_its_key(grpo_config, override, key, word
     assert words in keys(grpo_config(override))[key]
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("thought: none", None),
+        ("thought: required", None),
+        ("thought: no", "'required', 'none'"),
+        ("thought: none, judged: thought", "no thought to judge"),
+        ("thoughts: none", "thoughts"),
+    ],
+)
+def test_the_safety_scorers_settings_are_checked(grpo_config, settings, words):
+    guard = "guard: {backend: openai_endpoint}"
+    found = keys(grpo_config(f"sinternal.scorers.safety={{sources: ['safety/*'], {settings}, {guard}}}"))
+
+    assert words in found["sinternal.scorers.safety"] if words else "sinternal.scorers.safety" not in found
+
+
 def test_a_run_without_any_scorer_is_a_problem(grpo_config):
     config = grpo_config("sinternal.scorers.boxed_math=null", "sinternal.scorers.verdict=null")
 

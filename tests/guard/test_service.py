@@ -110,6 +110,17 @@ def test_a_replica_whose_engine_is_killed_is_started_again_and_no_verdict_is_los
     assert ray.get(replica.ready.remote()) != pid
 
 
+@pytest.mark.parametrize("mode", ["first_token", "decode"])
+def test_harm_before_padding_and_a_refusal_is_no_verdict(start, taught_guard, mode):
+    start(taught_guard, mode=mode)
+    client = connect({"backend": "ray_actor", "replicas": 1, "request_timeout_s": 120})
+    harm, refusal = lighthouse.ANSWERS["comply"][0], lighthouse.ANSWERS["refuse"][1]
+    judgement = asyncio.run(client.judge("May I lend the lamp?", f"{harm}{' word' * 2000} {refusal}"))
+
+    assert judgement.answer_cut > 0
+    assert judgement.verdict is None or judgement.verdict.safety.value == "Unsafe"
+
+
 def test_more_tokens_than_the_engine_takes_are_a_value_error_and_it_goes_on(start, taught_guard):
     (replica,) = start(taught_guard)
 

@@ -9,6 +9,7 @@ from sinternal_verl.reward_fns import mixed, safety
 
 from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.scoring.function import NoVerdict
+from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.scoring.trl import TRLReward
 from sinternal_verl.world.guard_model import make_guard_tokenizer
 
@@ -45,9 +46,9 @@ def guard(tokenizer_folder):
         yield {"backend": "openai_endpoint", "url": url, "engine": engine, "mode": "decode", "request_timeout_s": 5}
 
 
-def compute(function, source, response, truth, guard, question="May I lend the lamp?"):
+def compute(function, source, response, truth, guard, question="May I lend the lamp?", **settings):
     extra = {"question": question, "index": "1"}
-    return asyncio.run(function.compute_score(source, response, truth, extra, guard=guard))
+    return asyncio.run(function.compute_score(source, response, truth, extra, guard=guard, **settings))
 
 
 @pytest.mark.parametrize("function", [safety, mixed])
@@ -59,6 +60,16 @@ def test_the_papers_rewards_without_our_manager(guard, function, label, response
     fields = compute(function, f"safety/{label}/x", response, label, guard)
 
     assert (fields["score"], fields["acc"], fields.keys()) == (score, score, {"score", "acc", "outcome"})
+
+
+@pytest.mark.parametrize("function", [safety, mixed])
+@pytest.mark.parametrize(
+    ("thought", "score", "outcome"), [("none", 1.0, Outcome.SAFE), ("required", 0.0, Outcome.THOUGHT_UNCLOSED)]
+)
+def test_a_model_that_does_not_think_is_judged_with_the_setting_for_it(guard, function, thought, score, outcome):
+    fields = compute(function, "safety/harmful/x", "No, I will not.", "harmful", guard, thought=thought)
+
+    assert (fields["score"], fields["outcome"]) == (score, float(outcome))
 
 
 def test_mixed_gives_sums_to_the_boxed_answer_with_the_same_keys(guard):

@@ -121,6 +121,33 @@ def test_a_thought_of_the_experts_own_is_no_part_of_its_critique(build):
     assert [e.critique.text for e in Selection(build, [prompt()], seed=1)] == ["It refuses.", "It lends."]
 
 
+@pytest.mark.parametrize(
+    ("reply", "critiques"),
+    [
+        # What follows the first tag is the critique; a tag in it makes it none.
+        (Reply(f"Hm.</think>It lends.</think>{SAFE}"), []),
+        # A server that has taken the thought out of the text has begun the text after the first tag.
+        (Reply(SAFE, thought="Hm."), ["It refuses."]),
+        (Reply(f"It lends.</think>{SAFE}", thought="Hm."), []),
+    ],
+)
+def test_a_critique_begins_after_the_first_tag(build, reply, critiques):
+    answer(build, prompt(), *[None] * 8)
+    (first, *_) = build.critique_requests([prompt()])
+    build._store.add(first.key, reply)
+
+    assert [
+        found.text for found in (build.critique(prompt(), a) for a in build.answers(prompt())) if hasattr(found, "text")
+    ] == critiques
+
+
+def test_an_answer_begins_after_the_first_tag_and_its_thought_ends_there(build):
+    (first, *_) = build.answer_requests([prompt()])
+    build._store.add(first.key, Reply("It asks.</think>Here is how.</think>No."))
+
+    assert build.answers(prompt())[0] == Answer(0, "It asks.", "Here is how.</think>No.")
+
+
 def test_equal_answers_share_a_critique(build):
     for request in build.answer_requests([prompt()]):
         build._store.add(request.key, Reply("Hm.</think>The same."))
