@@ -21,8 +21,8 @@ FIRST_LIMIT = 16
 TIME_SHARE = 1 / 8
 """The share of its time limit that an admitted request takes on average: requests differ in length."""
 
-SMOOTHING = 0.1
-"""The weight of one answer in the measured rate."""
+MEMORY = 1 / 4
+"""The measured rate is that of the last so many time limits: older answers count less and less."""
 
 MAX_SILENCE = 2.0
 """A request stops waiting when nothing was answered for so many time limits."""
@@ -42,7 +42,7 @@ class Window:
         limit: its width, by what was measured.
         inside, waiting: requests that are worked on, and that wait.
         answered: how many were answered so far.
-        per_second: answers per second while all places are taken, as measured; None before the first answer.
+        per_second: answers per second while it has any request, as measured; None before the first answer.
     """
 
     def __init__(self, most: int, max_held: int | None = None) -> None:
@@ -51,8 +51,9 @@ class Window:
         self.inside = self.waiting = self.answered = 0
         self.per_second: float | None = None
         self._queue: deque[asyncio.Future[None]] = deque()
-        self._answered_at = self._summed_at = time.monotonic()
-        self._summed = 0.0
+        self._answered_at = self._busy_since = self._measured_at = time.monotonic()
+        # Answers, and the seconds in which it had any request, both fading away.
+        self._answers = self._busy_s = 0.0
 
     @asynccontextmanager
     async def place(self, within_s: float) -> AsyncIterator[None]:
@@ -66,18 +67,16 @@ class Window:
             TimeoutError: nothing was answered for `MAX_SILENCE` time limits.
         """
         await self._enter(within_s)
-        started, summed = time.monotonic(), self._sum()
         try:
             yield
         except (TimeoutError, asyncio.TimeoutError):
-            self._measure(started, summed, within_s)
+            self._measure(0, within_s)
             raise
         else:
             self.answered += 1
             self._answered_at = time.monotonic()
-            self._measure(started, summed, within_s)
+            self._measure(1, within_s)
         finally:
-            self._sum()
             self.inside -= 1
             self._admit()
 
@@ -86,8 +85,7 @@ class Window:
         if self.inside + self.waiting >= self._max_held:
             raise self._refusal()
         if not self._queue and self.inside < self.limit:
-            self._sum()
-            self.inside += 1
+            self._take_place()
             return
         asked, turn = time.monotonic(), asyncio.get_running_loop().create_future()
         self._queue.append(turn)
@@ -111,22 +109,22 @@ class Window:
         while self._queue and (self._queue[0].done() or self.inside < self.limit):
             turn = self._queue.popleft()
             if not turn.done():
-                self._sum()
-                self.inside += 1
+                self._take_place()
                 turn.set_result(None)
 
-    def _sum(self) -> float:
-        """The requests inside, summed up over time until now."""
-        now = time.monotonic()
-        self._summed += self.inside * (now - self._summed_at)
-        self._summed_at = now
-        return self._summed
+    def _take_place(self) -> None:
+        if not self.inside:
+            self._busy_since = time.monotonic()
+        self.inside += 1
 
-    def _measure(self, started: float, summed: float, within_s: float) -> None:
-        """Set the limit anew: requests at a time over seconds of each are answers per second (Little's law)."""
-        took = max(time.monotonic() - started, 1e-6)
-        rate = (self._sum() - summed) / took / took
-        self.per_second = rate if self.per_second is None else self.per_second + SMOOTHING * (rate - self.per_second)
+    def _measure(self, answers: int, within_s: float) -> None:
+        """Count what came back, and set the limit anew."""
+        now = time.monotonic()
+        fades = math.exp((self._measured_at - now) / (MEMORY * within_s))
+        self._answers = self._answers * fades + answers
+        self._busy_s = self._busy_s * fades + now - max(self._busy_since, self._measured_at)
+        self._measured_at = now
+        self.per_second = self._answers / max(self._busy_s, 1e-6)
         self.limit = max(1, min(self._most, int(self.per_second * TIME_SHARE * within_s)))
 
     def _refusal(self) -> QueueFull:

@@ -93,11 +93,7 @@ class Scoring:
     async def _run(self, bound: BoundScorer, sample: Sample, clock: SampleClock) -> Score:
         if not bound.is_async and not bound.blocking:
             return bound.call(sample)
-        if len(self._left_behind) >= MAX_LEFT_BEHIND:
-            raise TooManyHang(
-                f"{len(self._left_behind)} calls of scorers still run in this process after their limit of "
-                f"{self._timeout_s:g} s, so no more are begun; a scorer that may hang belongs into a process of its own"
-            )
+        self._check_left_behind()
         has_thread = asyncio.Event()
         with timed(clock):
             call = bound.call(sample) if bound.is_async else self._in_a_slot(bound.call, sample, has_thread)
@@ -120,6 +116,7 @@ class Scoring:
 
     async def _in_a_slot(self, call: Callable[[Sample], Score], sample: Sample, has_thread: asyncio.Event) -> Score:
         async with self._slots:
+            self._check_left_behind()  # meanwhile those before it may have hung
             has_thread.set()
             ends = _in_thread(call, sample)
             try:
@@ -130,6 +127,13 @@ class Scoring:
         if isinstance(result, Exception):
             raise result
         return result
+
+    def _check_left_behind(self) -> None:
+        if len(self._left_behind) >= MAX_LEFT_BEHIND:
+            raise TooManyHang(
+                f"{len(self._left_behind)} calls of scorers still run in this process after their limit of "
+                f"{self._timeout_s:g} s, so no more are begun; a scorer that may hang belongs into a process of its own"
+            )
 
     def _leave_behind(self, call: asyncio.Future) -> None:
         self._left_behind.add(call)
