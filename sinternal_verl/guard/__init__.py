@@ -6,7 +6,10 @@
 ``verdict``   reads what the guard generated, only when it is exactly one answer
 ``judge``     from a conversation to a judgement, by one forward pass or by decoding
 ``engine``    vLLM's engine behind a judge
+``clock``     the time limit of a sample, which stands still while it waits for the guard
+``window``    how many requests are worked on at a time, and who waits
 ``mailbox``   sends many calls to a Ray actor as one
+``throughput`` how fast a guard is, and how many replicas a run needs
 ``replica``   judges as Ray actors, which the trainer starts
 ``client``    a reward worker asks the replicas
 ``endpoint``  a reward worker asks a server over HTTP

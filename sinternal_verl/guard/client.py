@@ -1,11 +1,14 @@
 """How a reward worker asks the guard's replicas: it finds them by name, chooses by load, and waits for a bounded time.
 
-A request goes to the replica that has the fewest of this client's requests. A replica that dies or refuses
-is left alone for a moment, and the request goes to another one, until the deadline. Where there are several
-replicas, a single try may take half of the time, so that no verdict is lost to a replica that hangs.
+A request goes to the replica that has the fewest of this client's requests. Its time limit begins when the replica
+admits it; until then it waits for its turn (`sinternal_verl.guard.window`). A replica that dies, refuses or hangs is
+left alone for a moment, and the request goes to another one. Where there are several replicas, a single try may take
+half of the time limit, so that no verdict is lost to a replica that hangs. A request fails when its time limit is used
+up, and when the guard has answered nothing for `MAX_SILENCE` time limits.
 """
 
 import asyncio
+import math
 import random
 import time
 from itertools import chain
@@ -13,10 +16,12 @@ from typing import Any
 
 import ray
 
+from sinternal_verl.guard.clock import clock_of_this_sample
 from sinternal_verl.guard.errors import GuardUnavailable, QueueFull
 from sinternal_verl.guard.judge import Generated, Judgement, Refusal
 from sinternal_verl.guard.mailbox import MAX_CALLS, Mailbox
 from sinternal_verl.guard.replica import NAME
+from sinternal_verl.guard.window import MAX_SILENCE
 
 HEALTH_TIMEOUT_S = 5.0
 """How long a replica has to say that it works."""
@@ -30,7 +35,7 @@ class ReplicaClient:
 
     Args:
         replicas: their actor handles.
-        timeout_s: deadline of one request.
+        timeout_s: seconds that one request may take after a replica has admitted it.
         max_calls: see `Mailbox`.
 
     Raises:
@@ -47,6 +52,7 @@ class ReplicaClient:
         # Otherwise all clients that ask seldom would ask the first replica.
         self._first = random.randrange(len(replicas))
         self._rests_until = [0.0] * len(replicas)
+        self._answered_at = [-math.inf] * len(replicas)
 
     @classmethod
     def look_up(cls, replicas: int, timeout_s: float = 60.0, max_calls: int = MAX_CALLS) -> "ReplicaClient":
@@ -94,28 +100,41 @@ class ReplicaClient:
         """Do nothing: the replicas belong to the trainer."""
 
     async def _ask(self, method: str, *arguments: Any) -> Any:
-        deadline, last = time.monotonic() + self._timeout_s, "none answered"
-        timed_out = False
-        while (left := deadline - time.monotonic()) > 0:
-            number = self._least_loaded()
-            self._outstanding[number] += 1
-            try:
-                return await self._replicas[number].ask(method, *arguments, within_s=min(left, self._try_s))
-            except (TimeoutError, asyncio.TimeoutError):
-                timed_out, last = True, f"replica {number} did not answer within {min(left, self._try_s):.3g} s"
-            except ray.exceptions.RayActorError as error:
-                last = f"replica {number} died: {str(error).splitlines()[-1]}"
-            except QueueFull as error:
-                last = f"replica {number} is full: {str(error).splitlines()[-1]}"
-            finally:
-                self._outstanding[number] -= 1
-            now = time.monotonic()
-            self._rests_until[number] = now + RETRY_REPLICA_S
-            # No wait while some replica has not failed; once all have, wait until one may be asked again.
-            await asyncio.sleep(max(min(min(self._rests_until), deadline) - now, 0))
-        if timed_out:
-            raise TimeoutError(f"no verdict within {self._timeout_s:g} s: {last}")
-        raise GuardUnavailable(f"no verdict within {self._timeout_s:g} s: {last}")
+        clock = clock_of_this_sample()
+        with clock.at_the_guard():
+            left, last, asked = min(self._timeout_s, clock.left_s), "", time.monotonic()
+            while left > 0:
+                number, started, within_s = self._least_loaded(), time.monotonic(), min(left, self._try_s)
+                self._outstanding[number] += 1
+                rest_s = RETRY_REPLICA_S
+                try:
+                    result = await self._replicas[number].ask(method, *arguments, within_s=within_s)
+                    self._answered_at[number] = time.monotonic()
+                    return result
+                except (TimeoutError, asyncio.TimeoutError) as error:
+                    left -= within_s
+                    last = f"replica {number} did not answer within {within_s:.3g} s" + (
+                        f": {error}" * bool(str(error))
+                    )
+                    if self._answered_at[number] < started:
+                        rest_s = within_s  # it answered no other request either
+                except ray.exceptions.RayActorError as error:
+                    last = f"replica {number} died: {str(error).splitlines()[-1]}"
+                except QueueFull as error:
+                    last = f"replica {number} is full: {str(error).splitlines()[-1]}"
+                    rest_s = max(RETRY_REPLICA_S, error.retry_s)
+                    self._answered_at[number] = max(self._answered_at[number], time.monotonic() - error.silent_s)
+                finally:
+                    self._outstanding[number] -= 1
+                now = time.monotonic()
+                self._rests_until[number] = now + rest_s
+                silent_until = max(asked, *self._answered_at) + MAX_SILENCE * self._timeout_s
+                if left > 0 and now >= silent_until:
+                    raise GuardUnavailable(f"no verdict within {MAX_SILENCE * self._timeout_s:g} s: {last}")
+                if left > 0:
+                    # No wait while some replica has not failed; once all have, wait until one may be asked again.
+                    await asyncio.sleep(max(min(min(self._rests_until), silent_until) - now, 0))
+        raise TimeoutError(f"no verdict within {self._timeout_s:g} s: {last}")
 
     def _least_loaded(self) -> int:
         now = time.monotonic()

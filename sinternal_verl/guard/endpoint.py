@@ -6,6 +6,7 @@ chat completions the server would take control tokens in a policy's text for its
 
 import asyncio
 import json
+import time
 from collections.abc import Collection, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import aiohttp
 
 from sinternal_verl.guard.api_key import headers_of, hide, read_key
+from sinternal_verl.guard.clock import clock_of_this_sample, wait_within
 from sinternal_verl.guard.errors import GuardUnavailable, Refused
 from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode, Refusal
 from sinternal_verl.guard.template import GuardTemplate
+from sinternal_verl.guard.window import Window
 from sinternal_verl.tokens import whole_text
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 5.0
@@ -23,6 +26,9 @@ MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 5.0
 
 TOP_LOGPROBS = 5
 """How many alternatives of a single token are asked for; OpenAI's own limit."""
+
+MAX_IN_FLIGHT = 256
+"""The most judgements that this process asks of the server at a time; the others wait, and their time stands still."""
 
 _failures: ContextVar[list[str]] = ContextVar("failures")
 """The failed tries of one judgement, for the message at its deadline."""
@@ -37,7 +43,7 @@ class EndpointClient:
         tokenizer: the guard's own.
         max_model_len: the guard's context in tokens.
         mode: ``decode`` works everywhere; ``first_token`` asks for two answers of one token.
-        timeout_s: deadline of one judgement, retries included.
+        timeout_s: seconds that one judgement may take, retries included, once this process has a place for it.
         api_key: sent with each request; None sends none. No message shows it.
     """
 
@@ -57,6 +63,8 @@ class EndpointClient:
         self._judge = Judge(template, tokenizer, self._generate, mode)
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._window = Window(MAX_IN_FLIGHT)
+        self._last_failure = ""
 
     @classmethod
     def from_config(cls, guard: Mapping[str, Any]) -> "EndpointClient":
@@ -84,12 +92,23 @@ class EndpointClient:
         """See `Backend.judge`."""
         failures: list[str] = []
         _failures.set(failures)
+        self._meet_loop()
+        clock, limit_s, started = clock_of_this_sample(), self._timeout_s, None
         try:
-            return await asyncio.wait_for(self._judge.judge(user, assistant, refusal), self._timeout_s)
-        except asyncio.TimeoutError as error:
-            late = f"{self._url} gave no verdict within {self._timeout_s:g} s"
-            if failures:
-                raise GuardUnavailable(f"{late}; its last failure: {failures[-1]}") from error
+            with clock.at_the_guard():
+                limit_s = min(limit_s, clock.left_s)
+                async with self._window.place(limit_s):
+                    started = time.monotonic()
+                    try:
+                        return await wait_within(self._judge.judge(user, assistant, refusal), limit_s)
+                    finally:
+                        clock.serve(time.monotonic() - started)
+        except (TimeoutError, asyncio.TimeoutError) as error:  # one class from Python 3.11 on
+            late = f"{self._url} gave no verdict within {limit_s:.3g} s" + (f": {error}" * (started is None))
+            # One that only waited was held up by the failures of others.
+            if failures or (started is None and self._last_failure):
+                last = failures[-1] if failures else self._last_failure
+                raise GuardUnavailable(f"{late}; its last failure: {last}") from error
             raise TimeoutError(late) from error
 
     async def close(self) -> None:
@@ -106,23 +125,29 @@ class EndpointClient:
         while True:
             try:
                 text, likely = await self._post(body)
+                self._last_failure = ""
                 spelt = {tuple(self._ids(word)): value for word, value in likely.items()}
                 return Generated(self._ids(text), text, {one[0]: spelt[one] for one in spelt if len(one) == 1})
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, _Busy) as error:
-                _failures.get().append(f"{type(error).__name__}: {error}")
+                self._last_failure = f"{type(error).__name__}: {error}"
+                _failures.get().append(self._last_failure)
             await asyncio.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE_S)
+
+    def _meet_loop(self) -> None:
+        """A session and a window belong to one event loop; begin anew in another."""
+        if self._loop is not (loop := asyncio.get_running_loop()):
+            self._loop, self._session, self._window = loop, None, Window(MAX_IN_FLIGHT)
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False)
 
     async def _post(self, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """The text, and what the server gives as log-probabilities of its first token's alternatives."""
-        loop = asyncio.get_running_loop()
-        if self._session is None or self._loop is not loop:
-            # No limit on connections: requests queue in the server.
+        if self._session is None:
+            # No limit on connections: the window sets it.
             connector, headers = aiohttp.TCPConnector(limit=0), headers_of(self._api_key)
-            self._session, self._loop = aiohttp.ClientSession(connector=connector, headers=headers), loop
+            self._session = aiohttp.ClientSession(connector=connector, headers=headers)
         limit = aiohttp.ClientTimeout(total=self._timeout_s)
         async with self._session.post(f"{self._url}/completions", json=body, timeout=limit) as response:
             if response.status == 429 or response.status >= 500:

@@ -7,6 +7,8 @@
 ``UnreadableVerdict``               the guard answered, and its answer is no verdict
 """
 
+import math
+
 
 class GuardUnavailable(RuntimeError):
     """The guard did not start, or answered with failures only."""
@@ -51,7 +53,14 @@ class TemplateError(ValueError):
 
 
 class QueueFull(RuntimeError):
-    """The replica has as many requests as it may hold; another replica may have room."""
+    """The replica has as many requests as it may hold; another replica may have room.
+
+    Attributes:
+        retry_s: after how many seconds it may have room again.
+        silent_s: for how many seconds it has answered nothing.
+    """
+
+    retry_s, silent_s = 0.0, math.inf
 
 
 class CallFailed(RuntimeError):

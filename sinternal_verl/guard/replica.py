@@ -18,10 +18,12 @@ from typing import Any
 import ray
 
 from sinternal_verl.guard.engine import EngineSettings, GuardEngine
-from sinternal_verl.guard.errors import GuardUnavailable, QueueFull
+from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode, Refusal
 from sinternal_verl.guard.mailbox import Answers
 from sinternal_verl.guard.template import GuardTemplate
+from sinternal_verl.guard.throughput import measure
+from sinternal_verl.guard.window import Window
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class GuardSettings:
         num_gpus: GPUs of one replica. With a fraction several replicas share a GPU that the trainer does not
             hold; with 0 they run on the CPU.
         num_cpus: logical CPUs of one replica.
-        max_queue: requests a replica holds before it refuses more.
+        max_queue: requests a replica holds, admitted and waiting ones, before it refuses more.
         start_timeout_s: how long to wait until all replicas are ready.
         require_verdict: whether a replica must give a verdict to be ready; False is for a guard of random weights.
     """
@@ -91,8 +93,11 @@ class GuardReplica(Answers):
         template = GuardTemplate(tokenizer, settings.engine.max_model_len - DECODE_TOKENS)
         self._engine = GuardEngine(settings.engine)
         self._judge = Judge(template, tokenizer, self._engine, settings.mode)
-        self._max_queue, self._outstanding = settings.max_queue, 0
         self._settings = settings
+        # Twice the engine's batch: while it computes one, the next is ready.
+        self._most = 2 * settings.engine.max_num_seqs
+        self.window = Window(self._most, settings.max_queue)
+        self._per_second: float | None = None
         if self._reconstructed:
             logger.error("this guard replica replaces one that died")
 
@@ -111,24 +116,25 @@ class GuardReplica(Answers):
                 f"of {len(judgements)} harmless conversations a verdict ({judgements[0].reason}); give a "
                 "Qwen3Guard-Gen model, or sinternal.guard.require_verdict=false to measure with random weights"
             )
+        if self._per_second is None:
+            self._per_second = await measure(self._judge.judge, self._most)
         return os.getpid()
 
-    async def judge(self, user: str, assistant: str, refusal: Refusal = True) -> Judgement:
-        """See `Judge.judge`.
+    async def verdicts_per_second(self) -> float | None:
+        """What `ready` measured; None before it."""
+        return self._per_second
 
-        Raises:
-            QueueFull: the replica holds ``max_queue`` requests.
-        """
-        return await self._bounded(self._judge.judge(user, assistant, refusal))
+    async def judge(self, user: str, assistant: str, refusal: Refusal = True) -> Judgement:
+        """See `Judge.judge`."""
+        return await self._watched(self._judge.judge(user, assistant, refusal))
 
     async def generate(self, ids: list[int], tokens: int) -> Generated:
         """Continue token ids as they are, for `sinternal_verl.guard.http`.
 
         Raises:
-            QueueFull: as above.
             ValueError: the engine does not take so many tokens.
         """
-        return await self._bounded(self._engine(ids, tokens))
+        return await self._watched(self._engine(ids, tokens))
 
     async def works(self) -> None:
         """Return when the engine works; the caller has the time limit. See `GuardEngine.works`."""
@@ -140,20 +146,14 @@ class GuardReplica(Answers):
             logger.exception(ENGINE_DIED)
             os._exit(1)
 
-    async def _bounded(self, request: Coroutine[Any, Any, Any]) -> Any:
+    async def _watched(self, request: Coroutine[Any, Any, Any]) -> Any:
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        if self._outstanding >= self._max_queue:
-            request.close()
-            raise QueueFull(f"{self._outstanding} requests wait; sinternal.guard.max_queue={self._max_queue}")
-        self._outstanding += 1
         try:
             return await request
         except EngineDeadError:
             logger.exception(ENGINE_DIED)
             os._exit(1)
-        finally:
-            self._outstanding -= 1
 
 
 def start_guard(

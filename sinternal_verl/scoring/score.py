@@ -68,9 +68,13 @@ UNSCORED = frozenset(
 """Outcomes that are no verdict on the response."""
 
 
-GUARD_NUMBERS = {"cut": 0.0, "safe_probability": math.nan}
+GUARD_TIMES = {"guard_wait_s": math.nan, "guard_s": math.nan, "guard_at": math.nan}
+"""Seconds that a sample waited for its turn at the guard, seconds that the guard took for it, and when it let it go, in
+seconds since the epoch; `sinternal_verl.scoring.run` adds them, also where there is no verdict."""
+
+GUARD_NUMBERS = {"cut": 0.0, "safe_probability": math.nan, **GUARD_TIMES}
 """What a guard reports besides its verdict, with the values for samples that it does not judge: the number of tokens
-of the conversation that it did not see, and Safe's share of its labels' probability."""
+of the conversation that it did not see, Safe's share of its labels' probability, and `GUARD_TIMES`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@
 ``light_handles``        handles of the rollout servers that are read without importing vLLM
 ``pools``                reserves the trainer's GPUs before the guard starts
 ``reward_workers``       has Ray restart a reward worker that died
+``frozen``               ends a reward worker whose event loop stands still
 ``manager``              the reward manager: every sample gets exactly one score
 ``waiting``              polls for rollouts often, and ends the run when nothing moves
 ``queue``, ``rollouts``  the rollouts of a step, read from TransferQueue
 ``failures``             what rows without a score do to training
 ``trainer``              verl's trainers with the above
 ``source_curves``        the metrics of a step for each data source
+``guard_curves``         the metrics of a step for the guard
 ``metrics_file``         one file of metrics for all starts of a run
 ``watchdog``             ends a run whose worker died
 ``loader_state``         checks that a resume has as many data loader workers as its checkpoint

@@ -5,6 +5,7 @@ A restarted worker keeps its handle, so the agent loops notice nothing. Ray repe
 had when it died.
 """
 
+import asyncio
 import logging
 
 import ray
@@ -13,6 +14,8 @@ from verl import DataProto
 from verl.experimental.reward_loop import RewardLoopManager, RewardLoopWorker
 
 from sinternal_verl.guard.errors import GuardUnavailable
+from sinternal_verl.scoring.run import DEFAULT_TIMEOUT_S
+from sinternal_verl.training.frozen import end_when_frozen
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,8 @@ class RestartingRewardWorker(RewardLoopWorker):
 
     def __init__(self, config: DictConfig, reward_router_address: str | None = None) -> None:
         super().__init__(config, reward_router_address)
+        self._limit_s = OmegaConf.select(config, "sinternal.score_timeout_s", default=DEFAULT_TIMEOUT_S)
+        self._heartbeat: asyncio.Task | None = None
         if ray.get_runtime_context().was_current_actor_reconstructed:
             logger.error("this reward worker replaces one that died; its samples are scored again")
 
@@ -48,6 +53,8 @@ class RestartingRewardWorker(RewardLoopWorker):
     async def compute_score(self, data: DataProto) -> dict:
         """As verl's, except with ``guard=verl_router``: there verl would take the guard for a classifier and
         ask it without the manager, so this asks the manager."""
+        # The event loop of an actor runs by now; in its constructor it may not.
+        self._heartbeat = self._heartbeat or asyncio.create_task(end_when_frozen(self._limit_s))
         if OmegaConf.select(self.config, "sinternal.guard.backend") == "verl_router":
             return await self.reward_manager.run_single(data)
         return await super().compute_score(data)

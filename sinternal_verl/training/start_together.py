@@ -17,12 +17,16 @@ from omegaconf import DictConfig, OmegaConf
 from verl.experimental.agent_loop import AgentLoopManager
 
 from sinternal_verl.guard.replica import GuardSettings, StartingGuard, guard_settings
+from sinternal_verl.guard.throughput import describe
 from sinternal_verl.runs.start import SayWhenLogged, say_up, say_when_up
 from sinternal_verl.training.agent_workers import can_start_early, start_early
 from sinternal_verl.training.by_value import send_by_value
 from sinternal_verl.training.light_handles import send_light_handles
 from sinternal_verl.training.pools import reserve_when_created
 from sinternal_verl.training.reward_workers import RewardWorkers
+
+ANSWER_TIMEOUT_S = 60.0
+"""How long a replica that is ready may take to say how fast it is."""
 
 LOGGER = "verl.trainer.ppo.v1.trainer_base"
 LOGGED = {"actor and ref model engine initialized": "training worker"}
@@ -84,6 +88,13 @@ class StartTogether:
     def _start_guard(self) -> None:
         self._starting_guard = StartingGuard(self._guard_settings, say_up)
 
+    def _say_how_fast(self, replicas: list[ray.actor.ActorHandle]) -> None:
+        """Print what the guard does, and how many replicas the rollouts of a step need."""
+        rollouts = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
+        # They were ready a moment ago, and this only reads a number.
+        per_second = ray.get([replica.verdicts_per_second.remote() for replica in replicas], timeout=ANSWER_TIMEOUT_S)
+        print(describe([each for each in per_second if each], rollouts), flush=True)
+
     def _start_reward_workers(self, *arguments: Any) -> RewardWorkers:
         workers = RewardWorkers(*arguments)
         say_when_up("reward workers", workers.actors)
@@ -101,6 +112,7 @@ class StartTogether:
             say_when_up("agent loop", workers)
         if self._starting_guard:
             self._guard = self._starting_guard.wait()
+            self._say_how_fast(self._guard)
         if self._reward_workers:
             self._reward_workers.wait()
         super().fit(agent_loop_manager)

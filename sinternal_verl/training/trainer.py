@@ -36,6 +36,7 @@ from sinternal_verl.runs.start import say_up
 from sinternal_verl.runs.tracking import FlushTensorBoard, write_beside
 from sinternal_verl.scoring.score import GUARD_NUMBERS
 from sinternal_verl.training.failures import FailurePolicy
+from sinternal_verl.training.guard_curves import GuardCurves
 from sinternal_verl.training.loader_state import check_workers
 from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
 from sinternal_verl.training.queue import read_rows, write_fields
@@ -66,6 +67,7 @@ class SInternalMixin(StartTogether):
         settings = OmegaConf.select(config, "sinternal.failures", default={})
         self._failures = FailurePolicy(**settings)
         self._curves, self._held_out_curves = SourceCurves("train"), SourceCurves("val")
+        self._guard_curves = GuardCurves()
         self._source_key = config.data.get("reward_fn_key", "data_source")
         self._order: dict[str, int] = {}
         self._submitted = 0
@@ -180,7 +182,7 @@ class SInternalMixin(StartTogether):
 
     def _compute_metrics(self, batch: KVBatchMeta, metrics: dict, timing_raw: dict, **step) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, **step)
-        metrics |= self._curves.step(self._rows)
+        metrics |= self._curves.step(self._rows) | self._guard_curves.step(self._rows)
         metrics |= {
             "training/failures/missing": self._missing,
             "training/failures/unscored": sum(not row.scored for row in self._rows),

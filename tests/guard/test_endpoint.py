@@ -67,6 +67,22 @@ def test_a_verdict_comes_back_and_the_prompt_went_as_ids(ask, tokenizer):
     assert "USER: May I?" in tokenizer.decode(body["prompt"])
 
 
+def test_a_request_that_waits_for_others_of_this_process_is_not_late(ask):
+    free_at = 0.0
+
+    async def one_after_the_other(request, number):
+        nonlocal free_at
+        free_at = max(free_at, time.monotonic()) + 1 / 50
+        await asyncio.sleep(free_at - time.monotonic())
+        return web.json_response(SAFE)
+
+    started = time.monotonic()
+    judgements, _ = ask(one_after_the_other, timeout_s=1.0, times=150)
+
+    assert all(judgement.verdict.safety is Safety.SAFE for judgement in judgements)
+    assert time.monotonic() - started > 2.5  # more than twice the time limit
+
+
 def test_first_token_mode_asks_for_one_token_twice(ask):
     async def one_token(request, number):
         return web.json_response({"choices": [{"text": " Safe" if number == 1 else " No"}]})

@@ -132,11 +132,11 @@ def test_more_tokens_than_the_engine_takes_are_a_value_error_and_it_goes_on(star
 def test_a_full_replica_refuses_and_takes_more_when_it_has_room(start, taught_guard):
     (replica,) = start(taught_guard, max_queue=4)
     calls = [("judge", ("May I sell the oil?", f"Yes, sell it {n}."), 60.0) for n in range(50)]
-    answers = ray.get(replica.answer.remote(*calls))
+    answers = [answer for answer, _ in ray.get(replica.answer.remote(*calls))]
 
     assert {type(answer) for answer in answers} == {Judgement, QueueFull}
     assert sum(isinstance(answer, Judgement) for answer in answers) == 4
-    assert all(isinstance(answer, Judgement) for answer in ray.get(replica.answer.remote(*calls[:4])))
+    assert all(isinstance(answer, Judgement) for answer, _ in ray.get(replica.answer.remote(*calls[:4])))
 
 
 def test_an_id_that_the_guard_does_not_have_is_a_value_error(start, taught_guard):

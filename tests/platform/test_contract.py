@@ -47,6 +47,8 @@ SYMBOLS = [
     ("verl.workers.rollout.replica", "RolloutReplicaRegistry.register", "light_handles.py registers its replica"),
     ("verl.workers.rollout.vllm_rollout.vllm_async_server", "vLLMHttpServer", "light_handles.py hands calls to it"),
     ("ray.cloudpickle", "register_pickle_by_value", "by_value.py sends classes with it"),
+    ("asyncio.tasks", "_unregister_task", "run.py takes a call that ignores its cancellation off asyncio.run's list"),
+    ("faulthandler", "dump_traceback_later", "frozen.py ends a reward worker that stands still with it"),
     ("hydra.experimental.callback", "Callback.on_job_start", "recipes run the checks from it"),
     ("hydra.experimental.callback", "Callback.on_job_end", "a run says how it ended from it"),
     ("hydra.core.utils", "JobReturn._return_value", "a run's ending quotes the exception it holds"),

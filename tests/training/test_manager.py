@@ -14,7 +14,7 @@ from sinternal_verl.scoring.registry import ScorerError
 from sinternal_verl.scoring.score import Outcome, Score
 
 RIGHT = "7+8=15, carry 1.\n</think>\n\n\\boxed{85}"
-KEYS = {"score", "outcome", "scored", "cut", "safe_probability"}
+KEYS = {"score", "outcome", "scored", "cut", "safe_probability", "guard_wait_s", "guard_s", "guard_at"}
 
 
 @pytest.fixture(scope="module")
