@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import try_to_load_from_cache
 from transformers import GenerationConfig, PretrainedConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 from verl.utils.fs import copy_to_local
 
 logger = logging.getLogger(__name__)
@@ -19,8 +21,8 @@ logger = logging.getLogger(__name__)
 def end_tokens(model: str | None, tokenizer: Any) -> frozenset[int]:
     """The ids at which the model's responses end, padding included.
 
-    The files are read from this machine where they are on it. Otherwise they are asked for once, where the tokenizer
-    came from. Without them the tokenizer's own tokens are all there is.
+    A folder is only read. A hub id is looked up in the hub's cache, and the hub is asked for the generation config only
+    where the cache does not tell whether there is one: another process may still be fetching the model.
 
     Args:
         model: folder or hub id, ``actor_rollout_ref.model.path``.
@@ -32,21 +34,19 @@ def end_tokens(model: str | None, tokenizer: Any) -> frozenset[int]:
 
 
 def _of_model(path: str) -> set[int]:
-    for local in (True,) if Path(path).is_dir() else (True, False):
-        try:
-            return _ids(GenerationConfig.from_pretrained(path, local_files_only=local).eos_token_id)
-        except (OSError, ValueError):  # not there, or nothing that can be read
-            pass
-        try:
-            config, _ = PretrainedConfig.get_config_dict(path, local_files_only=local)
-        except (OSError, ValueError):
-            continue
-        if config:
-            text = config.get("text_config")
-            inner = text.get("eos_token_id") if isinstance(text, Mapping) else None
-            return _ids(config.get("eos_token_id")) | _ids(inner)
-    logger.warning("no end tokens are known of %s but the tokenizer's: its configuration cannot be read", path)
-    return set()
+    try:
+        known = Path(path).is_dir() or try_to_load_from_cache(path, GENERATION_CONFIG_NAME) is not None
+        return _ids(GenerationConfig.from_pretrained(path, local_files_only=known).eos_token_id)
+    except (OSError, ValueError):  # there is none, or none that can be read
+        pass
+    try:
+        config, _ = PretrainedConfig.get_config_dict(path, local_files_only=True)
+    except (OSError, ValueError):
+        config = {}
+    if not config:
+        logger.warning("no end tokens are known of %s but the tokenizer's: its configuration cannot be read", path)
+    text = config.get("text_config")
+    return _ids(config.get("eos_token_id")) | _ids(text.get("eos_token_id") if isinstance(text, Mapping) else None)
 
 
 def _ids(ids: Any) -> set[int]:

@@ -137,8 +137,8 @@ class FailurePolicy:
         }
         if dead and self.min_share > 0:
             raise TooManyFailures(
-                f"at the first validation nothing of a source has a score: {_account(dead)}. {NEXT_STEP} "
-                "(sinternal.failures.min_share=0 goes on without)"
+                f"at the first validation nothing of a source has a score: {_account(dead)}. The log above shows the "
+                "cause. Mend it and start again, or give sinternal.failures.min_share=0 to go on without"
             )
 
     def _over_recent(self, source: str, step: Tally) -> Tally:

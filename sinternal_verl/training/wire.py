@@ -90,8 +90,7 @@ def to_wire(score: Score, sample: Sample, length: int, *, validation: bool, dump
         if name == VOTE:
             if validation and value is not None:
                 wire[VOTE] = _vote(value)
-            elif not validation:
-                others[VOTE] = value
+            others[name] = value
         elif name not in GUARD_NUMBERS and (name in OWN_NAMES or name in VERLS_NAMES):
             _warn_of_name(name)
             others[name] = value
