@@ -176,10 +176,10 @@ def test_a_dump_has_the_advantage_of_what_was_learned_from_and_none_of_what_was_
     trainer._shutdown_dump_executor()
     rows = {row["uid"]: row for row in map(json.loads, (tmp_path / "1.jsonl").read_text().splitlines())}
 
+    learned = {key: row["advantage"] for key, row in rows.items() if row["advantage"] is not None}
     assert len(rows) == 12
-    assert {key: row["advantage"] for key, row in rows.items() if row["advantage"] is not None} == pytest.approx(
-        left.advantages, abs=1e-4
-    )
+    # Of the batch the padding is no rollout.
+    assert learned == pytest.approx({key: left.advantages[key] for key in rows.keys() & left.advantages.keys()})
     assert all((row["advantage"] is None) == row["set_aside"] for row in rows.values())
 
 
