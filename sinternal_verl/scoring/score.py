@@ -75,7 +75,7 @@ class Sample:
 
     Attributes:
         source: the row's ``data_source``.
-        response: what the model wrote, with its special tokens but without the end-of-text token.
+        response: what the model wrote, with its special tokens but without those that end it.
         ground_truth: the row's ``reward_model.ground_truth``; None when the row has none.
         prompt: the row's messages, each ``{"role": ..., "content": ...}``.
         extra: the row's ``extra_info``.

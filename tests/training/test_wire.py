@@ -119,3 +119,20 @@ def test_a_users_function_and_a_scorer_class_are_filtered_alike():
     for validation in (False, True):
         found = [to_wire(score, SAMPLE, 9, validation=validation, dumped=True) for score in (of_function, of_class)]
         assert found[0] == found[1]
+
+
+def test_every_column_of_a_rollout_is_a_name_of_verls():
+    """Where a reward model stands beside the trainer, verl writes extras among the columns of the batch."""
+    from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
+
+    output = AgentLoopOutput(
+        prompt_ids=[1],
+        response_ids=[2],
+        response_mask=[1],
+        response_logprobs=[0.0],
+        reward_score=1.0,
+        num_turns=2,
+        metrics=AgentLoopMetrics(),
+    )
+
+    assert set(output.as_dict()) <= VERLS_NAMES
