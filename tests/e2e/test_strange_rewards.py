@@ -113,7 +113,7 @@ def test_both_dumps_are_strict_json_of_the_same_keys_and_hold_the_rest(strange):
 def test_a_dead_judge_beside_one_that_scores_ends_the_run_at_the_first_validation(world, tmp_path):
     (tmp_path / "dead.py").write_text(DEAD)
     dead = "+sinternal.scorers.dead={path: dead.py, sources: ['safety/*']}"
-    done = run(tmp_path, world, "~sinternal.scorers.safety", dead)
+    done = run(tmp_path, world, dead)
     ending = done.stderr[done.stderr.rindex("sinternal_verl: the run failed at step 0") :]
 
     assert done.returncode == 1
