@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from sinternal_verl import __version__
+from sinternal_verl.scoring.plain import plain
 from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 RETRYABLE = frozenset(outcome.name.lower() for outcome in (Outcome.FAILED, Outcome.TIMED_OUT))
@@ -48,7 +49,7 @@ class Results:
     def add(self, number: int, sample: Sample, score: Score) -> None:
         """Append the result of one row. A kill may leave half a line, which the next start removes."""
         result = {
-            **score.extra,
+            **plain(score.extra),
             "row": number,
             "data_source": sample.source,
             "score": score.value if score.scored else None,

@@ -8,7 +8,7 @@ time, and their results are written in the rows' order (`sinternal_verl.commands
 import asyncio
 import hashlib
 import sys
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -29,9 +29,10 @@ from sinternal_verl.doctor.problem import report
 from sinternal_verl.doctor.scorers import lacks_guard
 from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.runs.secrets import masked
+from sinternal_verl.scoring.open_thoughts import find_open_thoughts
 from sinternal_verl.scoring.registry import Router
 from sinternal_verl.scoring.run import Scoring
-from sinternal_verl.scoring.score import Sample, Score
+from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 OWN_FUNCTION = "reward.custom_reward_function.path"
 FAILURES_IN_A_ROW = 64
@@ -86,17 +87,20 @@ def score(
         step = "the results so far are kept; mend the cause and give the same command again to go on"
         print(f"sinternal_verl: {error}\nsinternal_verl: {step}", file=sys.stderr)
         return 1
-    for name, count in sorted(summary.items()):
-        print(f"{name}: {count:,}")
+    for source, outcomes in sorted(summary.items()):
+        for outcome, count in sorted(outcomes.items(), key=lambda pair: pair[0].name):
+            print(f"{source}, {outcome.name.lower()}: {count:,}")
+    for found in find_open_thoughts(summary, config.sinternal.scorers):
+        print(f"sinternal_verl: warning: {found}", file=sys.stderr)
     print(f"sinternal_verl: {rows:,} rows in {out}")
     return 0
 
 
 async def _score_all(
     samples: Iterator[Sample], scoring: Scoring, results: Results, concurrency: int, progress: tqdm
-) -> Counter[str]:
-    """Score and write all samples; return counts by data source and outcome."""
-    summary: Counter[str] = Counter()
+) -> dict[str, Counter[Outcome]]:
+    """Score and write all samples; return counts of outcomes by data source."""
+    summary: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
     waiting: deque[tuple[Sample, asyncio.Task[Score]]] = deque()
     number, failed = results.done, 0
 
@@ -107,9 +111,8 @@ async def _score_all(
         results.add(number, sample, result)
         progress.update()
         number += 1
-        outcome = result.outcome.name.lower()
-        summary[f"{sample.source}, {outcome}"] += 1
-        failed = failed + 1 if outcome in RETRYABLE else 0
+        summary[sample.source][result.outcome] += 1
+        failed = failed + 1 if result.outcome.name.lower() in RETRYABLE else 0
         if failed == FAILURES_IN_A_ROW:
             raise NoJudge(f"{failed} failures in a row, the last: {result.reason}")
 

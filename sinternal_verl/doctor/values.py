@@ -30,6 +30,9 @@ RATES = {True: ("actor_rollout_ref.actor.optim.lr",), False: ("optim.lr",)}
 SHARES = ("actor_rollout_ref.rollout.gpu_memory_utilization", "sinternal.guard.engine.gpu_memory_utilization")
 """Keys that take numbers above 0 and up to 1."""
 
+DUMPS = ("trainer.rollout_data_dir", "trainer.validation_data_dir")
+"""Folders in which verl names each file by its step."""
+
 ESTIMATOR, ENGINE = "algorithm.adv_estimator", "actor_rollout_ref.rollout.name"
 
 
@@ -55,6 +58,10 @@ def check_values(config: DictConfig) -> Iterator[Problem]:
 def _names(config: DictConfig) -> Iterator[Problem]:
     from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
 
+    training, validation = (get(config, key) for key in DUMPS)
+    if training and training == validation:
+        reason = "training and validation dump to files of the same names, so one of the two would be lost"
+        yield Problem(DUMPS[1], validation, reason, "give each a folder of its own")
     estimator, engine = get(config, ESTIMATOR), get(config, ENGINE)
     if estimator not in ADV_ESTIMATOR_REGISTRY:
         known = ", ".join(sorted(ADV_ESTIMATOR_REGISTRY))

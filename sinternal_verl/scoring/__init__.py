@@ -4,6 +4,7 @@ reward worker, a command, a test or another trainer.
 ``score``         what a scorer gets and returns, and its outcomes; read it first
 ``registry``      scorers by name, and which data source each of them scores
 ``run``           runs a sample's scorer within a time limit; every sample gets a score
+``plain``         numbers and JSON values of whatever a scorer returns
 ``function``      a plain verl reward function as a scorer
 ``response``      a response's final answer, and the last ``\boxed{…}`` in it
 ``boxed_math``    strict boxed-answer matching in three modes
@@ -12,5 +13,6 @@ reward worker, a command, a test or another trainer.
 ``safety``        the guard's verdict as a reward
 ``critique``      a critique and its verdict, parsed by one strict rule
 ``verification``  rewards the right verdict on an answer
+``open_thoughts`` says when most responses never end their thought
 ``trl``           the scorers as a reward function of TRL
 """

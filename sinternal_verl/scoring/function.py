@@ -12,15 +12,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from sinternal_verl.scoring.score import GUARD_NUMBERS, Outcome, Sample, Score
+from sinternal_verl.scoring.plain import as_float
+from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 
 class NoVerdict(RuntimeError):
     """Nothing can be said of a response. An exception is the only way to tell verl's own managers."""
 
 
-NOT_EXTRA = frozenset({"score", "outcome", "scored", "reward", *GUARD_NUMBERS})
-"""Keys of a result that are not passed on: we set them ourselves, and ``reward`` would corrupt verl's validation."""
+OWN_FIELDS = frozenset({"score", "outcome", "scored"})
+"""Keys of a result that its `Score` has fields for; all others are its ``extra``."""
 
 
 class FunctionScorer:
@@ -66,23 +67,15 @@ def to_score(result: Any) -> Score:
     if result is None:
         return Score(0.0, Outcome.NOT_APPLICABLE)
     fields = result if isinstance(result, dict) else {"score": result}
-    value = _number(fields.get("score"))
+    value = as_float(fields.get("score"))
     if value is None:
         raise TypeError(f"a reward function must return a number or a dict with 'score', not {result!r:.200}")
     if not math.isfinite(value):
         return Score(0.0, Outcome.FAILED)
-    numbers = {name: _number(field) for name, field in fields.items() if name not in NOT_EXTRA}
-    extra = {name: number for name, number in numbers.items() if number is not None}
-    outcome = _number(fields.get("outcome"))
+    extra = {name: field for name, field in fields.items() if name not in OWN_FIELDS}
+    outcome = as_float(fields.get("outcome"))
     known = outcome is not None and outcome in Outcome._value2member_map_
     return Score(value, Outcome(int(outcome)) if known else Outcome.SCORED, extra)
-
-
-def _number(value: Any) -> float | None:
-    """A Python, numpy or one-element torch number as a float; None for anything else."""
-    if isinstance(value, str) or not hasattr(value, "__float__"):
-        return None
-    return float(value)
 
 
 def to_fields(score: Score) -> dict[str, float]:

@@ -83,7 +83,7 @@ class Sample:
 
     Attributes:
         source: the row's ``data_source``.
-        response: what the model wrote, with its special tokens but without the end-of-text token.
+        response: what the model wrote, with its special tokens but without those that end it.
         ground_truth: the row's ``reward_model.ground_truth``; None when the row has none.
         prompt: the row's messages, each ``{"role": ..., "content": ...}``.
         extra: the row's ``extra_info``.
@@ -103,14 +103,14 @@ class Score:
     Attributes:
         value: the reward, 0.0 or 1.0 in the paper; 0.0 where `scored` is False.
         outcome: how it came about.
-        extra: numbers besides the score: those that a user's own function returned, for verl's validation, or
-            some of `GUARD_NUMBERS`.
+        extra: what else the scorer returned, of any kind, or some of `GUARD_NUMBERS`. In training, numbers become
+            curves, and all of it stands in the dumps (`sinternal_verl.training.wire`).
         reason: why there is no verdict, in words; empty where there is nothing to explain.
     """
 
     value: float
     outcome: Outcome
-    extra: Mapping[str, float] = field(default_factory=dict, repr=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     reason: str = field(default="", repr=False)
 
     @property

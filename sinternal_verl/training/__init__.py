@@ -10,12 +10,16 @@
 ``reward_workers``       has Ray restart a reward worker that died
 ``frozen``               ends a reward worker whose event loop stands still
 ``manager``              the reward manager: every sample gets exactly one score
+``end_tokens``           the tokens at which a response ends
+``wire``                 what of a score reaches verl, and what only the dumps
 ``waiting``              polls for rollouts often, and ends the run when nothing moves
 ``queue``, ``rollouts``  the rollouts of a step, read from TransferQueue
 ``failures``             what rows without a score do to training
 ``trainer``              verl's trainers with the above
+``held_out``             a validation: the same curves and dumps, and a dead judge ends the run
 ``source_curves``        the metrics of a step for each data source
 ``guard_curves``         the metrics of a step for the guard
+``dumps``                a line of JSON for each rollout, of training and of validation alike
 ``metrics_file``         one file of metrics for all starts of a run
 ``watchdog``             ends a run whose worker died
 ``loader_state``         checks that a resume has as many data loader workers as its checkpoint

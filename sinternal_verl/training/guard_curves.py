@@ -1,7 +1,7 @@
 """The guard's metrics of one step, over the samples that asked it, whatever server or replicas it is.
 
->>> rows = [Row("a_0_0", "safety/benign", 1.0, Outcome.SAFE, True, extra={"guard_wait_s": 1.0, "guard_s": 1.0,
-...         "guard_at": 102.0}), Row("a_1_0", "math", 1.0, Outcome.CORRECT, True)]
+>>> rows = [Row("a_0_0", "safety/benign", 1.0, Outcome.SAFE, True, guard_times=(1.0, 1.0, 102.0)),
+...         Row("a_1_0", "math", 1.0, Outcome.CORRECT, True)]
 >>> metrics = GuardCurves().step(rows)
 >>> metrics["guard/requests"], metrics["guard/latency/mean"], metrics["guard/throughput"]
 (1, 1.0, 0.5)
@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from itertools import accumulate
 
-from sinternal_verl.scoring.score import GUARD_TIMES, Outcome
+from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.training.rollouts import Row
 
 
@@ -33,11 +33,11 @@ class GuardCurves:
 
     def step(self, rows: Sequence[Row]) -> dict[str, float]:
         """One step's metrics."""
-        asked = [row for row in {row.session: row for row in rows}.values() if _was_asked(row)]
+        asked = [row for row in {row.session: row for row in rows}.values() if row.guard_times]
         self._outcomes.update(row.outcome for row in asked)
         if not asked:
             return {}
-        waits, took, ends = ([float(row.extra[name]) for row in asked] for name in GUARD_TIMES)
+        waits, took, ends = zip(*(row.guard_times for row in asked), strict=True)
         admitted = [end - seconds for end, seconds in zip(ends, took, strict=True)]
         came = [at - wait for at, wait in zip(admitted, waits, strict=True)]
         busy = max(_covered(came, ends), 1e-6)
@@ -54,10 +54,6 @@ class GuardCurves:
         }
         metrics |= {f"outcome/{o.name.lower()}": sum(row.outcome is o for row in asked) for o in sorted(self._outcomes)}
         return {f"guard/{name}": value for name, value in metrics.items()}
-
-
-def _was_asked(row: Row) -> bool:
-    return not math.isnan(row.extra.get("guard_at", math.nan))
 
 
 def _covered(begins: Sequence[float], ends: Sequence[float]) -> float:

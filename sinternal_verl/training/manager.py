@@ -5,8 +5,7 @@
 2. Find the scorer of the sample's ``data_source`` (``sinternal.scorers``), or take the user's own
    ``reward.custom_reward_function.path``, which then scores every source.
 3. Run it for at most ``sinternal.score_timeout_s`` (`sinternal_verl.scoring.run`).
-4. Return verl's ``reward_score``, and the same numbers for every sample: ``score``, ``outcome``, ``scored``
-   and what a guard reports besides (`GUARD_NUMBERS`).
+4. Return verl's ``reward_score``, and beside it what `sinternal_verl.training.wire` lets through.
 
 A scorer that fails becomes an outcome, never an exception: at an exception verl would drop the row and
 shrink the group without a message. The trainer decides what a failure does to training
@@ -23,7 +22,9 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from sinternal_verl.scoring.function import FunctionScorer
 from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError
 from sinternal_verl.scoring.run import DEFAULT_TIMEOUT_S, Scoring
-from sinternal_verl.scoring.score import GUARD_NUMBERS, Sample
+from sinternal_verl.scoring.score import Sample
+from sinternal_verl.training.end_tokens import end_tokens
+from sinternal_verl.training.wire import VALIDATION, to_wire
 
 
 @register("sinternal")
@@ -47,7 +48,9 @@ class SInternalRewardManager(RewardManagerBase):
         self._scoring = Scoring(router, timeout_s)
         self._scoring.start()
         self._source_key = config.data.get("reward_fn_key", "data_source")
-        self._ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
+        self._ends = end_tokens(OmegaConf.select(config, "actor_rollout_ref.model.path"), tokenizer)
+        folders = {False: "trainer.rollout_data_dir", True: "trainer.validation_data_dir"}
+        self._dumped = {validation: bool(OmegaConf.select(config, key)) for validation, key in folders.items()}
 
     async def ready(self) -> None:
         """Wait until the scorers have what they need; see `Scoring.ready`."""
@@ -55,24 +58,17 @@ class SInternalRewardManager(RewardManagerBase):
 
     async def run_single(self, data: DataProto) -> dict[str, Any]:
         """Score the last sequence of ``data``: a session of several outputs has one reward."""
-        sample = self._sample(data)
-        score = await self._scoring.score(sample)
-        info = {
-            **GUARD_NUMBERS,
-            **score.extra,
-            "score": score.value,
-            "outcome": float(score.outcome),
-            "scored": float(score.scored),
-        }
-        return {"reward_score": score.value, "reward_extra_info": info}
-
-    def _sample(self, data: DataProto) -> Sample:
         # The last row's fields are read one by one: slicing a DataProto costs more than scoring a sample.
         row = {name: values[-1] for name, values in data.non_tensor_batch.items()}
-        responses, mask = data.batch["responses"][-1], data.batch["attention_mask"][-1]
-        # verl gives the response's length where it can: with several outputs the mask is padded differently.
-        length = int(row["response_len"]) if "response_len" in row else int(mask[-len(responses) :].sum())
-        ids = responses[:length].tolist()
+        ids = _response(data, row)
+        sample = self._sample(row, ids)
+        score = await self._scoring.score(sample)
+        validation = bool(row.get(VALIDATION, False))
+        wire = to_wire(score, sample, len(ids), validation=validation, dumped=self._dumped[validation])
+        return {"reward_score": wire["score"], "reward_extra_info": wire}
+
+    def _sample(self, row: dict[str, Any], ids: list[int]) -> Sample:
+        ids = ids.copy()
         while ids and ids[-1] in self._ends:
             ids.pop()
         extra = dict(row.get("extra_info") or {})
@@ -86,6 +82,14 @@ class SInternalRewardManager(RewardManagerBase):
             prompt=tuple(row.get("raw_prompt", ())),
             extra=extra,
         )
+
+
+def _response(data: DataProto, row: dict[str, Any]) -> list[int]:
+    """The last sequence's tokens, without padding."""
+    responses, mask = data.batch["responses"][-1], data.batch["attention_mask"][-1]
+    # verl gives the response's length where it can: with several outputs the mask is padded differently.
+    length = int(row["response_len"]) if "response_len" in row else int(mask[-len(responses) :].sum())
+    return responses[:length].tolist()
 
 
 def make_router(config, compute_score, served: dict[str, Any]) -> Router:

@@ -12,6 +12,8 @@ from typing import Any
 
 import orjson
 
+from sinternal_verl.scoring.plain import as_float, plain
+
 METRICS_FILE = "metrics.jsonl"
 """In the checkpoint folder."""
 
@@ -34,7 +36,8 @@ class MetricsFile:
         """Append one step, unless it is there already: a resumed run validates its last step again."""
         if step > self._last:
             self._last = step
-            self._file.write(orjson.dumps({"step": step, "data": data}, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
+            numbers = {str(name): _metric(value) for name, value in data.items()}
+            self._file.write(orjson.dumps({"step": step, "data": numbers}) + b"\n")
 
     def finish(self) -> None:
         self._file.close()
@@ -57,3 +60,15 @@ class MetricsFile:
         temporary.write_bytes(b"".join(kept))
         os.replace(temporary, self.path)
         return last
+
+
+def _metric(value: Any) -> Any:
+    """A number as such, and any other value as JSON can hold it: a metric that is none must not end the run.
+
+    >>> _metric(True), _metric(3), _metric([1, {2.5}])
+    (True, 3, [1, [2.5]])
+    """
+    if isinstance(value, bool | int):
+        return plain(value)
+    found = as_float(value)
+    return plain(value) if found is None else found

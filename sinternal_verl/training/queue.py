@@ -30,7 +30,7 @@ def read_rows(batch: KVBatchMeta, source_key: str, longest: int) -> list[Row]:
         scores = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["rm_scores"])
         rewards = [float(row.sum()) for row in scores["rm_scores"].unbind()]
     return [
-        make_row(key, source, reward, info, length=tag["response_len"], truncated=tag["response_len"] >= longest)
+        make_row(key, source, reward, info, length=tag["response_len"], longest=longest)
         for (key, tag), source, reward, info in zip(real, list(data[source_key]), rewards, infos, strict=True)
     ]
 
@@ -38,3 +38,13 @@ def read_rows(batch: KVBatchMeta, source_key: str, longest: int) -> list[Row]:
 def write_fields(batch: KVBatchMeta, keys: list[str], **fields: Any) -> None:
     """Set fields of some rows; each field is a tensor or array with one value for each key."""
     tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=tu.get_tensordict(fields))
+
+
+def read_advantages(keys: list[str], partition: str) -> dict[str, float]:
+    """By key, the mean advantage over the tokens of each response; every key must have advantages."""
+    if not keys:
+        return {}
+    data = tq.kv_batch_get(keys=keys, partition_id=partition, select_fields=["advantages", "response_mask"])
+    pairs = zip(data["advantages"].unbind(), data["response_mask"].unbind(), strict=True)
+    means = [((values * mask).sum() / mask.sum().clamp(min=1)).item() for values, mask in pairs]
+    return dict(zip(keys, means, strict=True))

@@ -5,12 +5,14 @@ session, and a session has several outputs where an agent loop returns several. 
 share one reward. (verl 0.9.1)
 """
 
-import math
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sinternal_verl.scoring.score import Outcome
+from sinternal_verl.scoring.plain import number, plain
+from sinternal_verl.scoring.score import GUARD_TIMES, Outcome
+from sinternal_verl.training.wire import DETAILS, LABEL, LENGTH, OWN_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,14 @@ class Row:
         key: its key in TransferQueue; ``group`` is the prompt's uid, ``session`` the response within it.
         source: the row's ``data_source``.
         reward: what the reward manager returned; 0.0 where ``scored`` is False.
-        length: response tokens; None where they are not known (validation).
+        length: response tokens; None where they are not known.
         truncated: the response fills the whole length it may have.
         cut: tokens of the conversation that the guard did not see.
         safe_probability: how sure the guard was of Safe, 0 to 1; None where it was not measured.
-        extra: everything in the reward manager's ``reward_extra_info``.
+        benign: whether the prompt is labelled benign; None where it has no label of a safety prompt.
+        guard_times: `GUARD_TIMES` of a sample that asked a guard; None for any other.
+        extra: the scorer's own numbers by name.
+        details: for the dumps: ``index``, ``reason``, and the scorer's ``extra`` that are no numbers.
     """
 
     key: str
@@ -37,7 +42,10 @@ class Row:
     truncated: bool = False
     cut: int = 0
     safe_probability: float | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    benign: bool | None = None
+    guard_times: tuple[float, ...] | None = None
+    extra: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def group(self) -> str:
@@ -48,11 +56,37 @@ class Row:
         return self.key.rsplit("_", 1)[0]
 
 
-def make_row(key: str, source: str, reward: float, info: Mapping[str, Any], **known: Any) -> Row:
+def make_row(
+    key: str, source: str, reward: float, info: Mapping[str, Any], length: int | None = None, longest: int | None = None
+) -> Row:
     """Make a row from a reward manager's ``reward_extra_info``. Where that names no outcome, as with verl's own
-    managers, the row counts as scored."""
-    outcome = Outcome(int(info.get("outcome") or Outcome.SCORED))
-    scored = bool(info.get("scored", True))
-    sure = info.get("safe_probability")
-    guard = {"cut": int(info.get("cut") or 0), "safe_probability": None if sure is None or math.isnan(sure) else sure}
-    return Row(key, str(source), float(reward), outcome, scored, extra=dict(info), **guard, **known)
+    managers, the row counts as scored.
+
+    Args:
+        length: response tokens; without it what ``info`` says.
+        longest: tokens a response may have.
+    """
+    known = {name: number(value) for name, value in info.items()}
+    if length is None and (told := known.get(LENGTH)) is not None:
+        length = int(told)
+    label, times = known.get(LABEL), tuple(known.get(name) for name in GUARD_TIMES)
+    details = info.get(DETAILS)
+    others = {name: value for name, value in info.items() if name not in OWN_NAMES and value is not None}
+    return Row(
+        key,
+        str(source),
+        float(reward),
+        outcome=Outcome(int(known.get("outcome") or Outcome.SCORED)),
+        scored=known.get("scored") != 0,
+        length=length,
+        truncated=length is not None and longest is not None and length >= longest,
+        cut=int(known.get("cut") or 0),
+        safe_probability=known.get("safe_probability"),
+        benign=None if label is None else bool(label),
+        guard_times=None if None in times else times,
+        extra={name: known[name] for name in others if known[name] is not None},
+        # A manager of verl's own hands on whatever a function returned.
+        details=json.loads(details)
+        if isinstance(details, str)
+        else {"extra": plain({name: value for name, value in others.items() if known[name] is None})},
+    )

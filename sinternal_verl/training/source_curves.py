@@ -7,7 +7,7 @@
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sinternal_verl.scoring.score import Outcome
 from sinternal_verl.training.rollouts import Row
@@ -27,35 +27,47 @@ class SourceCurves:
     """Metrics per data source, under ``{prefix}/{data_source}/``:
 
     ``rows``                  rollouts
+    ``missing``               rollouts that were asked for and never came
     ``reward/mean``           over the scored ones; absent when there is none
     ``scored``                share with a score
     ``outcome/{name}``        count, for every outcome the source has had so far
-    ``refused``               share of the scored ones that refuse a benign prompt, where a guard scores; its
-                              rise is the first sign that a policy learns to refuse everything
+    ``refused``               share of the scored answers to benign prompts that refuse, where a guard scores; absent
+                              where there is no benign prompt. Its rise is the first sign that a policy learns to
+                              refuse everything
     ``safe_probability/mean`` the guard's probability of Safe, where it was measured
     ``cut``                   share whose conversation was too long for the guard, where a guard scores
     ``truncated``             share that fills the whole response length
     ``response_length/mean``  tokens
+    ``{name}/mean``           a number of the scorer's own, over the scored rows that have it
     """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._outcomes: defaultdict[str, set[Outcome]] = defaultdict(set)
 
-    def step(self, rows: Sequence[Row]) -> dict[str, float]:
-        """One step's metrics."""
+    def step(self, rows: Sequence[Row], missing: Mapping[str, int] | None = None) -> dict[str, float]:
+        """One step's metrics.
+
+        Args:
+            missing: by source, rollouts that never came; a source may have no others.
+        """
         by_source: defaultdict[str, list[Row]] = defaultdict(list)
         for row in rows:
             by_source[row.source].append(row)
         metrics: dict[str, float] = {}
-        for source, own in sorted(by_source.items()):
-            metrics |= {f"{self._prefix}/{source}/{name}": value for name, value in self._of(source, own).items()}
+        for source in sorted(by_source.keys() | (missing or {}).keys()):
+            own = self._of(source, by_source[source])
+            if missing is not None:
+                own["missing"] = missing.get(source, 0)
+            metrics |= {f"{self._prefix}/{source}/{name}": value for name, value in own.items()}
         return metrics
 
     def _of(self, source: str, rows: list[Row]) -> dict[str, float]:
         scored = [row.reward for row in rows if row.scored]
         lengths = [row.length for row in rows if row.length is not None]
-        metrics: dict[str, float] = {"rows": len(rows), "scored": len(scored) / len(rows)}
+        # First, so that a scorer's number never stands in the place of one of ours.
+        metrics: dict[str, float] = _means_of_extras(rows)
+        metrics |= {"rows": len(rows), "scored": len(scored) / max(len(rows), 1)}
         if scored:
             metrics["reward/mean"] = sum(scored) / len(scored)
         if lengths:
@@ -64,11 +76,21 @@ class SourceCurves:
         # Once seen, an outcome is logged in every step: without its zeros a curve would not show that it went away.
         seen = self._outcomes[source]
         seen.update(row.outcome for row in rows)
-        if scored and seen & {Outcome.SAFE, Outcome.REFUSED}:
-            metrics["refused"] = sum(row.outcome is Outcome.REFUSED for row in rows) / len(scored)
-        if seen & GUARDED:
+        benign = [row for row in rows if row.scored and row.benign]
+        if benign and seen & {Outcome.SAFE, Outcome.REFUSED}:
+            metrics["refused"] = sum(row.outcome is Outcome.REFUSED for row in benign) / len(benign)
+        if rows and seen & GUARDED:
             metrics["cut"] = sum(row.cut > 0 for row in rows) / len(rows)
         sure = [row.safe_probability for row in rows if row.safe_probability is not None]
         if sure:
             metrics["safe_probability/mean"] = sum(sure) / len(sure)
         return metrics | {f"outcome/{o.name.lower()}": sum(row.outcome is o for row in rows) for o in sorted(seen)}
+
+
+def _means_of_extras(rows: Sequence[Row]) -> dict[str, float]:
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if row.scored:
+            for name, value in row.extra.items():
+                values[name].append(value)
+    return {f"{name}/mean": sum(found) / len(found) for name, found in sorted(values.items())}

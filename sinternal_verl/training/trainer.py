@@ -8,7 +8,9 @@ The mixin's methods, in the order in which a step runs through them:
 3. `_balance_batch` reads the rows, puts them in the order of their prompts (verl leaves them in the order of
    arrival, which differs from run to run), and applies the failure policy (`failures`).
 4. `_compute_advantage` gives an advantage of 0 to the rows that the failure policy sets aside.
-5. `_compute_metrics` adds curves per data source (`source_curves`); `_log_rollout_data` dumps every rollout.
+5. `_compute_metrics` adds curves per data source (`source_curves`); `_log_rollout_data` dumps every rollout (`dumps`).
+
+A validation: `held_out`.
 
 Use: ``trainer.v1.trainer_mode=sinternal``; settings under ``sinternal``.
 """
@@ -34,26 +36,24 @@ from sinternal_verl.runs.ending import NO_MORE_BATCHES
 from sinternal_verl.runs.record import LAST_STEP, checkpoint_folder, update_record
 from sinternal_verl.runs.start import say_up
 from sinternal_verl.runs.tracking import FlushTensorBoard, write_beside
-from sinternal_verl.scoring.score import GUARD_NUMBERS
+from sinternal_verl.training import dumps
 from sinternal_verl.training.failures import FailurePolicy
 from sinternal_verl.training.guard_curves import GuardCurves
+from sinternal_verl.training.held_out import HeldOut
 from sinternal_verl.training.loader_state import check_workers
 from sinternal_verl.training.metrics_file import METRICS_FILE, MetricsFile
-from sinternal_verl.training.queue import read_rows, write_fields
-from sinternal_verl.training.rollouts import Row, make_row
+from sinternal_verl.training.queue import read_advantages, read_rows, write_fields
+from sinternal_verl.training.rollouts import Row
 from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.start_together import StartTogether
 from sinternal_verl.training.waiting import bound_the_wait
-
-OWN_INFO = ("score", "outcome", "scored", *GUARD_NUMBERS)
-"""What our manager reports of each sample; the curves show it, so verl need not."""
 
 
 class EndedEarly(RuntimeError):
     """The run ran out of rows before its last step."""
 
 
-class SInternalMixin(StartTogether):
+class SInternalMixin(HeldOut, StartTogether):
     """Put before one of verl's v1 trainers; ``MODE`` is that trainer's own name."""
 
     MODE: str
@@ -66,13 +66,14 @@ class SInternalMixin(StartTogether):
         super().__init__(config)
         settings = OmegaConf.select(config, "sinternal.failures", default={})
         self._failures = FailurePolicy(**settings)
-        self._curves, self._held_out_curves = SourceCurves("train"), SourceCurves("val")
+        self._curves = SourceCurves("train")
         self._guard_curves = GuardCurves()
         self._source_key = config.data.get("reward_fn_key", "data_source")
         self._order: dict[str, int] = {}
+        self._sources: dict[str, str] = {}
         self._submitted = 0
         self._rows: list[Row] = []
-        self._missing = 0
+        self._missing: Counter[str] = Counter()
         self._set_aside: set[str] = set()
         self._dropped: list[str] = []
 
@@ -118,9 +119,10 @@ class SInternalMixin(StartTogether):
     def on_step_begin(self) -> None:
         if self._dropped:
             tq.kv_clear(keys=self._dropped, partition_id="train")
-        self._rows, self._missing, self._set_aside, self._dropped = [], 0, set(), []
+        self._rows, self._missing, self._set_aside, self._dropped = [], Counter(), set(), []
         if self.trainer_mode == "sync":
             self._order.clear()  # what is left of the last step was filtered out
+            self._sources.clear()
         super().on_step_begin()
 
     def _log_to_file(self) -> None:
@@ -134,6 +136,7 @@ class SInternalMixin(StartTogether):
 
     def _submit_batch_to_rollout(self, batch: TensorDict) -> int:
         self._order |= {uid: self._submitted + place for place, uid in enumerate(list(batch["uid"]))}
+        self._sources |= dict(zip(list(batch["uid"]), map(str, list(batch[self._source_key])), strict=True))
         self._submitted += len(batch)
         return super()._submit_batch_to_rollout(batch)
 
@@ -142,15 +145,23 @@ class SInternalMixin(StartTogether):
             batch = self._in_order(batch)
             rows = read_rows(batch, self._source_key, self.config.data.max_response_length)
             responses = self.config.actor_rollout_ref.rollout.n
-            expected = self.config.data.train_batch_size // self.parameter_sync_step * responses
             self._rows += rows
-            self._missing += self._failures.check(rows, expected)
+            self._missing.update(self._failures.check(rows, self._take_expected(rows, responses)))
             aside = self._failures.set_aside(rows, responses)
             if self._failures.policy == "drop" and aside:
                 self._dropped += [key for key in batch.keys if key in aside]
                 batch = batch.select_keys([key for key in batch.keys if key not in aside])
             self._set_aside |= aside
         return super()._balance_batch(batch, metrics, **kwargs)
+
+    def _take_expected(self, rows: list[Row], responses: int) -> Counter[str]:
+        """By source, how many responses this batch was to have. A sync step waits for all of its prompts, those that
+        came to nothing included; an async one has replaced these."""
+        groups = {row.group: row.source for row in rows}
+        prompts = self._sources | groups if self.trainer_mode == "sync" else groups
+        for group in prompts:
+            self._sources.pop(group, None)
+        return Counter({source: count * responses for source, count in Counter(prompts.values()).items()})
 
     def _in_order(self, batch: KVBatchMeta) -> KVBatchMeta:
         def place(key: str) -> tuple[int, int, int]:
@@ -182,13 +193,14 @@ class SInternalMixin(StartTogether):
 
     def _compute_metrics(self, batch: KVBatchMeta, metrics: dict, timing_raw: dict, **step) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, **step)
-        metrics |= self._curves.step(self._rows) | self._guard_curves.step(self._rows)
+        metrics |= self._curves.step(self._rows, self._missing) | self._guard_curves.step(self._rows)
         metrics |= {
-            "training/failures/missing": self._missing,
+            "training/failures/missing": self._missing.total(),
             "training/failures/unscored": sum(not row.scored for row in self._rows),
             "training/failures/set_aside": len(self._set_aside),
             "training/failures/so_far": self._failures.failed,
         }
+        self._warn_of_open_thoughts("step", self._rows)
 
     def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str) -> None:
         """Dump every rollout of the step, dropped ones included and padding left out."""
@@ -196,54 +208,18 @@ class SInternalMixin(StartTogether):
             keys = [row.key for row in self._rows]
             fields = ["prompts", "responses", "reward_model", "index"]
             data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=fields)
-            self._dump_generations(
+            dropped = set(self._dropped)
+            learned = [key for key in keys if key not in dropped]
+            advantages = read_advantages(learned, batch.partition_id)
+            super()._dump_generations(
                 inputs=[self.tokenizer.decode(ids) for ids in data["prompts"].unbind()],
                 outputs=[self.tokenizer.decode(ids) for ids in data["responses"].unbind()],
                 gts=[(truth or {}).get("ground_truth") for truth in list(data["reward_model"])],
                 scores=[row.reward for row in self._rows],
-                reward_extra_infos_dict={
-                    "uid": keys,
-                    "data_source": [row.source for row in self._rows],
-                    "index": list(data["index"]),
-                    "outcome": [row.outcome.name.lower() for row in self._rows],
-                    "scored": [row.scored for row in self._rows],
-                    "set_aside": [row.key in self._set_aside for row in self._rows],
-                    "truncated": [row.truncated for row in self._rows],
-                    "response_length": [row.length for row in self._rows],
-                    "cut": [row.cut for row in self._rows],
-                    "safe_probability": [row.safe_probability for row in self._rows],
-                    "extra": [{k: v for k, v in row.extra.items() if k not in OWN_INFO} for row in self._rows],
-                },
+                reward_extra_infos_dict=dumps.columns(self._rows, self._set_aside, advantages)
+                | {"index": list(data["index"])},
                 dump_path=rollout_data_dir,
             )
-
-    def _val_metrics_update(
-        self, data_sources, sample_uids, reward_extra_infos_dict, sample_turns, expected_acc_counts=None
-    ) -> dict:
-        """Our metrics per source over the scored rows, and verl's own validation metrics without the rows that
-        have no score: verl would take a failed judge's 0 for a wrong answer. verl also bootstraps every extra
-        number, so those that our own metrics show are kept from it."""
-        infos = dict(reward_extra_infos_dict)
-        rewards = infos["reward"]
-        own = {name: infos.pop(name) for name in OWN_INFO if name in infos}
-        rows = [
-            make_row(str(place), source, reward, {name: values[place] for name, values in own.items()})
-            for place, (source, reward) in enumerate(zip(data_sources, rewards, strict=True))
-        ]
-        # verl's best and worst of n need all n, so a prompt with a failure counts only in our metrics.
-        incomplete = {uid for uid, row in zip(sample_uids, rows, strict=True) if not row.scored}
-        infos = {
-            name: [None if uid in incomplete else value for uid, value in zip(sample_uids, values, strict=True)]
-            for name, values in infos.items()
-        }
-        expected = expected_acc_counts or {}
-        complete = {place: count for place, count in expected.items() if place[1] not in incomplete}
-        metrics = super()._val_metrics_update(data_sources, sample_uids, infos, sample_turns, complete)
-        missing: Counter[str] = Counter()
-        for (source, _), responses in expected.items():
-            missing[f"val/{source}/missing"] += responses
-        missing.subtract(f"val/{source}/missing" for source in data_sources)
-        return metrics | self._held_out_curves.step(rows) | missing
 
 
 @register_trainer("sinternal")

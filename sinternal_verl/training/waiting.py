@@ -3,12 +3,21 @@
 verl polls every two seconds, which rounds up the time of every generation. It also polls for ever: one
 reward or tool call that hangs holds the whole run (verl 0.9.1). Here the wait ends when nothing has moved
 for ``no_progress_s``.
+
+A look reads the tags of every rollout, so it takes longer the more there are. The time between two looks grows with it:
+TransferQueue, which answers the look, also takes the rollouts.
 """
 
 import time
 from collections.abc import Callable
 
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer, ReplayBufferAsync
+
+MAX_LOOKING = 0.1
+"""The largest share of the wait that looks may take."""
+
+MAX_POLL_S = 2.0
+"""The longest time between two looks, verl's own; `BoundedWait.poll_s` may be longer."""
 
 
 class NoProgress(RuntimeError):
@@ -22,6 +31,7 @@ class BoundedWait:
     arrives.
     """
 
+    poll_s: float
     no_progress_s: float
     on_first: Callable[[], None] | None = None
 
@@ -39,6 +49,11 @@ class BoundedWait:
 
     def _moved(self) -> None:
         self._seen, self._moved_at = None, time.monotonic()
+
+    def _sync_metadata_from_transfer_queue(self) -> None:
+        begun = time.monotonic()
+        super()._sync_metadata_from_transfer_queue()
+        self.poll_interval = poll_interval(self.poll_s, time.monotonic() - begun)
 
     def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
         states = {
@@ -58,6 +73,15 @@ class BoundedWait:
                 "above, or raise sinternal.rollout.no_progress_s if responses take that long"
             )
         return super()._wait_for_next_poll(partition_id, last_debug_time)
+
+
+def poll_interval(poll_s: float, look_s: float) -> float:
+    """Seconds to wait after a look that took ``look_s``, at least ``poll_s``.
+
+    >>> poll_interval(0.05, 0.001), round(poll_interval(0.05, 0.165), 3), poll_interval(0.05, 5.0)
+    (0.05, 1.485, 2.0)
+    """
+    return max(poll_s, min(look_s * (1 - MAX_LOOKING) / MAX_LOOKING, MAX_POLL_S))
 
 
 class BoundedReplayBuffer(BoundedWait, ReplayBuffer):
@@ -81,7 +105,7 @@ def bound_the_wait(
     """Give one of verl's own replay buffers a deadline; a user's own sampler gets only the polling period.
 
     Args:
-        poll_s: seconds between two polls.
+        poll_s: seconds between two polls, where a look takes little.
         no_progress_s: seconds without progress after which `NoProgress` is raised.
         on_first: called when the first rollout has arrived.
     """
@@ -89,5 +113,5 @@ def bound_the_wait(
     if type(buffer) in BOUNDED:
         # verl chooses the arguments by the exact class it builds, so the class changes afterwards.
         buffer.__class__ = BOUNDED[type(buffer)]
-        buffer.no_progress_s, buffer.on_first = no_progress_s, on_first
+        buffer.poll_s, buffer.no_progress_s, buffer.on_first = poll_s, no_progress_s, on_first
     return buffer

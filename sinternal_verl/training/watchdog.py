@@ -17,6 +17,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import ray
@@ -35,6 +36,9 @@ LAST_LOOK_S = 5.0
 """How long to look for a death after a run has failed: Ray learns of a death a moment later."""
 
 EXIT_CODE = 1
+
+MAX_ASKED = 256
+"""The most servers that are asked for their health at a time."""
 
 SERVER_PREFIX = "vllm_server_"
 """verl's name for its rollout servers; each has ``get_server_address()``. (verl 0.9.1)"""
@@ -111,9 +115,10 @@ class Watchdog(threading.Thread):
             with suppress(RayError):
                 host, port = ray.get(self._address_calls.pop(name))
                 self._addresses[name] = f"{host}:{port}"
-        for name, address in self._addresses.items():
-            if name not in self.deaths and _engine_is_dead(address):
-                self.deaths[name] = f"its vLLM engine has died (http://{address}/health answers 503 or not at all)"
+        alive = {name: address for name, address in self._addresses.items() if name not in self.deaths}
+        for name in _with_dead_engine(alive):
+            address = alive[name]
+            self.deaths[name] = f"its vLLM engine has died (http://{address}/health answers 503 or not at all)"
 
     def _meet_new_actors(self) -> None:
         mine = {ray.get_runtime_context().namespace, QUEUE_NAMESPACE}
@@ -146,6 +151,15 @@ def _answered(calls: dict[str, ray.ObjectRef]) -> list[str]:
 
 # Never through a proxy: a proxy's own 503 would end a healthy run.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _with_dead_engine(addresses: dict[str, str]) -> list[str]:
+    """The names of the servers whose engine is dead. All are asked at once, because each may take `PERIOD_S`."""
+    if not addresses:
+        return []
+    with ThreadPoolExecutor(min(len(addresses), MAX_ASKED), "sinternal-health") as pool:
+        dead = list(pool.map(_engine_is_dead, addresses.values()))
+    return [name for name, is_dead in zip(addresses, dead, strict=True) if is_dead]
 
 
 def _engine_is_dead(address: str) -> bool:

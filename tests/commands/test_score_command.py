@@ -255,3 +255,23 @@ def test_nothing_to_do_and_nobody_to_do_it_end_with_two(tmp_path, capsys, of, mo
     assert run(tmp_path, *more, of=of) == 2
     said = capsys.readouterr().err
     assert "there is no row" in said or "--concurrency 0: give a positive number" in said
+
+
+def test_models_that_do_not_think_are_told_the_setting_and_results_are_strict_json(tmp_path, capsys):
+    unthinking = [row | {"response": r"\boxed{2}"} for row in rows(4)] + rows(2)
+    assert run(tmp_path, of=unthinking) == 0
+    said = capsys.readouterr().err
+
+    assert "4 of 6 responses of 'math' never end their thought" in said
+    assert "sinternal.scorers.boxed_math.thought=none" in said
+    assert run(tmp_path, "--out", str(tmp_path / "other.jsonl"), "sinternal.scorers.boxed_math.thought=none") == 0
+    assert "never end" not in capsys.readouterr().err
+
+
+def test_whatever_a_scorer_returns_beside_its_score_is_in_its_result(tmp_path, scored_by):
+    extra = "{'why': 'so', 'marks': {1, 2}, 'sure': float('nan'), 'score': 5, 'made': lambda: 1}"
+    assert run(tmp_path, scored_by(f"return Score(1.0, Outcome.SCORED, {extra})")) == 0
+    lines = (tmp_path / "scored.jsonl").read_text().splitlines()
+    found = json.loads(lines[0], parse_constant=pytest.fail)
+
+    assert found.items() >= {"why": "so", "marks": [1, 2], "sure": None, "score": 1.0}.items()

@@ -39,6 +39,11 @@ def test_all_problems_are_listed_together(grpo_config):
         ("data.train_files=null", "data.train_files", "no default"),
         ("actor_rollout_ref.model.path=null", "actor_rollout_ref.model.path", "no default"),
         ("actor_rollout_ref.model.path=/nowhere", "actor_rollout_ref.model.path", "no such folder"),
+        (
+            "trainer.rollout_data_dir=/dumps trainer.validation_data_dir=/dumps",
+            "trainer.validation_data_dir",
+            "a folder of its own",
+        ),
         ("custom_reward_function.path=x.py", "custom_reward_function.path", "use reward.custom_reward_function"),
         ("reward_model.enable=true", "reward_model.enable", "use reward.reward_model"),
         ("reward.custom_reward_function.path=/no.py", "reward.custom_reward_function.path", "FileNotFoundError"),

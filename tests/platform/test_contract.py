@@ -26,6 +26,27 @@ SYMBOLS = [
     ("verl.utils.dataset.dataset_utils", "SFTTensorCollator", "collates what our SFT dataset returns"),
     ("verl.experimental.reward_loop.reward_manager.registry", "REWARD_MANAGER", "doctor lists manager names from it"),
     ("verl.trainer.ppo.v1.trainer_base", "PPOTrainer", "doctor's padding rule follows its _balance_batch"),
+    (
+        "verl.trainer.ppo.v1.trainer_base",
+        "PPOTrainer._validate",
+        "held_out.py knows a validation's dump by it",
+    ),
+    ("verl.trainer.ppo.v1.trainer_base", "PPOTrainer._val_metrics_update", "held_out.py makes the curves in it"),
+    ("verl.trainer.ppo.v1.trainer_base", "PPOTrainer._dump_generations", "held_out.py completes what it dumps"),
+    (
+        "verl.trainer.ppo.v1.trainer_base",
+        "PPOTrainer._write_generations",
+        "held_out.py writes strict JSON instead",
+    ),
+    (
+        "verl.trainer.ppo.v1.replay_buffer",
+        "ReplayBuffer._sync_metadata_from_transfer_queue",
+        "waiting.py measures a look",
+    ),
+    ("verl.utils.fs", "copy_to_local", "end_tokens.py reads the model where verl reads its tokenizer"),
+    ("transformers", "PretrainedConfig.get_config_dict", "end_tokens.py reads a model's configuration with it"),
+    ("transformers.utils", "GENERATION_CONFIG_NAME", "end_tokens.py looks it up in the hub's cache"),
+    ("huggingface_hub", "try_to_load_from_cache", "end_tokens.py asks by it whether the hub must be asked"),
     ("verl.utils.checkpoint.checkpoint_handler", "CheckpointHandler._load_dataloader_state", "sft_resume.py wraps it"),
     ("verl.utils.checkpoint.checkpoint_handler", "CheckpointHandler.load_checkpoint", "sft_resume.py wraps it"),
     ("verl.utils.checkpoint.checkpoint_handler", "extract_step", "sft_resume.py reads the step it resumes from"),
@@ -204,6 +225,36 @@ def source(module: str) -> str:
             "trainer.py finds the state that verl has restored there",
         ),
         ("ray.exceptions", "self.cause = cause", "ending.py takes the cause out of a failure that Ray carried"),
+        (
+            "verl.trainer.ppo.v1.trainer_base",
+            'reward_extra_infos_dict["reward"].extend(scores)',
+            "wire.py keeps an extra of this name from it",
+        ),
+        (
+            "verl.trainer.ppo.metric_utils",
+            'var2vals["acc_success_only"] = observed_acc',
+            "wire.py keeps an extra of this name from it",
+        ),
+        (
+            "verl.trainer.ppo.metric_utils",
+            "if not var_vals or isinstance(var_vals[0], str):",
+            "wire.py sends the dumps' text among the numbers",
+        ),
+        (
+            "verl.trainer.ppo.metric_utils",
+            'pred_vals = var2vals.get("pred")',
+            "wire.py sends votes under this name",
+        ),
+        (
+            "verl.trainer.ppo.v1.trainer_base",
+            "for batch_dict in self.val_dataloader:",
+            "held_out.py marks validation rows where the loader collates them",
+        ),
+        (
+            "vllm.sampling_params",
+            'if (eos_ids := generation_config.get("eos_token_id")) is not None:',
+            "end_tokens.py strips the tokens at which vLLM ends",
+        ),
     ],
 )
 def test_source_still_says(module, text, why):

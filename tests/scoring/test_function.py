@@ -35,11 +35,17 @@ def test_anything_else_is_refused(result):
         to_score(result)
 
 
-def test_numeric_extras_travel_and_text_and_our_own_names_do_not():
-    assert to_score({"score": 1, "acc": 1, "style": 0.5, "pred": "5", "reward": 3, "scored": 0}).extra == {
-        "acc": 1.0,
-        "style": 0.5,
-    }
+def test_all_but_score_and_outcome_is_extra_whatever_it_is():
+    marks = np.arange(3)
+    extra = to_score({"score": 1, "acc": 1, "pred": "5", "reward": 3, "scored": 0, "marks": marks}).extra
+
+    assert extra == {"acc": 1, "pred": "5", "reward": 3, "marks": marks}
+
+
+@pytest.mark.parametrize("result", [np.arange(3), torch.zeros(2), {"score": np.arange(3)}])
+def test_several_numbers_are_no_score(result):
+    with pytest.raises(TypeError, match="a number or a dict with 'score'"):
+        to_score(result)
 
 
 def test_a_function_may_name_one_of_our_outcomes():

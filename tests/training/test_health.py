@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -60,3 +61,23 @@ def test_a_proxys_503_is_not_taken_for_the_engines(monkeypatch):
         monkeypatch.setenv("http_proxy", f"http://{proxy}")
 
         assert not watchdog._engine_is_dead(engine)
+
+
+def test_all_servers_are_asked_at_once(monkeypatch):
+    """A server that stalls takes the whole time of one question, however many there are."""
+    monkeypatch.setattr(watchdog, "PERIOD_S", 1.0)
+    with contextlib.ExitStack() as stack:
+        addresses = {"well": stack.enter_context(server(200)), "dead": stack.enter_context(server(503))}
+        for number in range(16):
+            silent = stack.enter_context(socket.socket())
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            addresses[f"silent{number}"] = f"127.0.0.1:{silent.getsockname()[1]}"
+        begun = time.monotonic()
+
+        assert watchdog._with_dead_engine(addresses) == ["dead"]
+        assert time.monotonic() - begun < 8.0  # one after another: 16
+
+
+def test_without_servers_nobody_is_asked():
+    assert watchdog._with_dead_engine({}) == []

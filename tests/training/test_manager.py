@@ -1,10 +1,12 @@
 """One sample in, one score out, on every path: the manager as verl's reward worker runs it."""
 
 import asyncio
+import json
 import time
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 from rollouts import rollout
 from transformers import AutoTokenizer
@@ -12,9 +14,10 @@ from transformers import AutoTokenizer
 from sinternal_verl.scoring import registry
 from sinternal_verl.scoring.registry import ScorerError
 from sinternal_verl.scoring.score import Outcome, Score
+from sinternal_verl.training.wire import MarkValidation
 
 RIGHT = "7+8=15, carry 1.\n</think>\n\n\\boxed{85}"
-KEYS = {"score", "outcome", "scored", "cut", "safe_probability", "guard_wait_s", "guard_s", "guard_at"}
+KEYS = {"score", "outcome", "scored", "cut", "response_length"}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,7 @@ def score(tokenizer):
     return run
 
 
-def make_manager(tokenizer, scorers=None, compute_score=None, timeout_s=5.0):
+def make_manager(tokenizer, scorers=None, compute_score=None, timeout_s=5.0, **others):
     from sinternal_verl.training.manager import SInternalRewardManager
 
     config = OmegaConf.create(
@@ -54,6 +57,7 @@ def make_manager(tokenizer, scorers=None, compute_score=None, timeout_s=5.0):
                 "score_timeout_s": timeout_s,
             },
             "data": {},
+            **others,
         }
     )
     # verl passes a compute_score in every case, its own when the user set none
@@ -116,6 +120,55 @@ def test_a_scorer_sees_the_response_without_its_end_and_padding(score, tokenizer
 
     assert seen[0].response == RIGHT
     assert (seen[0].source, seen[0].ground_truth, seen[0].extra["index"]) == ("math", "85", "7")
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_scorer_sees_no_end_token_of_the_models_generation_config(tokenizer, tmp_path, listed):
+    """Gemma ends a turn with <end_of_turn>, Llama 3 with <|eot_id|>, and neither is the tokenizer's end token."""
+    (turn,) = tokenizer.encode("<|User|>", add_special_tokens=False)
+    assert turn != tokenizer.eos_token_id
+    ends = [tokenizer.eos_token_id, turn] if listed else tokenizer.eos_token_id
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+    seen = []
+    registry.scorer("sees")(lambda sample: seen.append(sample) or Score(0.5, Outcome.SCORED))
+    row = rollout(tokenizer, f"{RIGHT}<|User|>", "85", "math")
+
+    async def single():
+        model = {"model": {"path": str(tmp_path)}}
+        manager = make_manager(tokenizer, {"sees": {"sources": ["*"]}}, actor_rollout_ref=model)
+        return await manager.run_single(row)
+
+    result = asyncio.run(single())
+    assert seen[0].response == (RIGHT if listed else f"{RIGHT}<|User|>")
+    assert result["reward_extra_info"]["response_length"] == len(tokenizer.encode(RIGHT, add_special_tokens=False)) + 2
+
+
+@pytest.mark.parametrize("validation", [False, True])
+@pytest.mark.parametrize("dumped", [None, "rollout_data_dir", "validation_data_dir"])
+def test_text_goes_where_rows_of_its_kind_are_dumped_and_a_vote_with_validation_rows(tokenizer, validation, dumped):
+    row = rollout(tokenizer, RIGHT, "85", "math")
+    if validation:
+        marked = MarkValidation(lambda rows: {})([{}])
+        row.non_tensor_batch |= marked
+
+    async def single():
+        function = lambda **kwargs: {"score": 1.0, "pred": "85", "why": "so", "marks": np.arange(2)}  # noqa: E731
+        trainer = {dumped: "/dumps"} if dumped else {}
+        return await make_manager(tokenizer, compute_score=function, trainer=trainer).run_single(row)
+
+    found = asyncio.run(single())["reward_extra_info"]
+    assert found.get("pred") == ("85" if validation else None)
+    assert ("details" in found) == (dumped == ("validation_data_dir" if validation else "rollout_data_dir"))
+    assert found.keys() <= KEYS | {"pred", "details"}
+
+
+def test_a_scorer_may_return_whatever_it_likes_beside_its_score(score):
+    strange = {"tensor": torch.zeros(3), "made": lambda: 1, "uid": 5, "nan": float("nan"), "style": np.float32(0.5)}
+    registry.scorer("strange")(lambda sample: Score(np.float32(1.0), Outcome.SCORED, strange))
+    result = score(scorers={"strange": {"sources": ["*"]}})
+
+    assert info(result) == (1.0, Outcome.SCORED, True) and type(result["reward_score"]) is float
+    assert result["reward_extra_info"].keys() == KEYS | {"style"}
 
 
 def test_a_scorer_that_raises_is_an_outcome_and_the_log_says_why_ever_more_rarely(score, caplog):

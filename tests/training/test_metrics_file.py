@@ -1,8 +1,12 @@
 """One file over all starts of a run, each step once."""
 
+import decimal
 import json
+import math
 
 import numpy as np
+import pytest
+import torch
 
 from sinternal_verl.runs.curves import read_steps
 from sinternal_verl.training.metrics_file import MetricsFile
@@ -60,3 +64,36 @@ def test_a_folder_without_the_file_starts_one(tmp_path):
 
     assert [number for number, _ in starts(tmp_path / "metrics.jsonl")] == [5, 6]
     assert not (tmp_path / "metrics.superseded.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (1, 1),
+        (True, True),
+        (torch.tensor(0.5), 0.5),
+        (torch.tensor([0.5], requires_grad=True), 0.5),
+        (torch.tensor(0.5, dtype=torch.bfloat16), 0.5),
+        (np.float16(0.5), 0.5),
+        (np.array([2]), 2.0),
+        (decimal.Decimal("0.5"), 0.5),
+        (math.nan, None),
+        (np.inf, None),
+        (np.arange(3), [0, 1, 2]),
+        (torch.eye(2), [[1.0, 0.0], [0.0, 1.0]]),
+        (torch.zeros(100, 100), "Tensor of shape (100, 100)"),
+        ({1: torch.zeros(2)}, {"1": [0.0, 0.0]}),
+        ("text", "text"),
+        (2**80, hex(2**80)),
+        (object, "<class 'object'>"),
+    ],
+)
+def test_whatever_is_among_the_metrics_the_run_goes_on_and_the_file_is_strict_json(tmp_path, value, written):
+    path = tmp_path / "metrics.jsonl"
+    file = MetricsFile(path, done=0)
+    file.log({"strange": value, 5: 1.0}, 1)
+    file.log({"reward": 1.0}, 2)
+    file.finish()
+    lines = [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()]
+
+    assert lines == [{"step": 1, "data": {"strange": written, "5": 1.0}}, {"step": 2, "data": {"reward": 1.0}}]

@@ -1,6 +1,7 @@
 """What each failure policy does to advantages and batch, on hand-made groups: our trainer's steps and
 verl's own estimator over a real TransferQueue. Only the training workers are missing."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from sinternal_verl.training.failures import TooManyFailures
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
 
 FAILED = None
+SOURCE = "world/addition"
 GROUPS = {"a": [1.0, 0.0, FAILED, 1.0], "b": [1.0, FAILED, FAILED, FAILED], "c": [1.0, 1.0, 0.0, 0.0]}
 """Rewards of each prompt's four responses."""
 
@@ -41,8 +43,9 @@ def step(queue, world, grpo_config):
 
     keys: list[str] = []
 
-    def run(policy: str, groups=GROUPS, **failures):
+    def run(policy: str, groups=GROUPS, nothing_came=(), **failures):
         trainer = make_trainer(world, grpo_config, policy, len(groups), **failures)
+        trainer._sources = dict.fromkeys([*groups, *nothing_came], SOURCE)
         keys[:] = put_rows(queue, groups)
         # As they might arrive: not in the order of their prompts.
         tags = [{"seq_len": 2 * LENGTH, "response_len": LENGTH} for _ in keys]
@@ -92,7 +95,7 @@ def put_rows(queue, groups) -> list[str]:
             rows.append(
                 {
                     "uid": name,
-                    "data_source": "world/addition",
+                    "data_source": SOURCE,
                     "extra_fields": {"reward_extra_info": info},
                     "prompts": ids,
                     "responses": ids,
@@ -104,6 +107,8 @@ def put_rows(queue, groups) -> list[str]:
                     "rollout_log_probs": torch.zeros(LENGTH),
                     "old_log_probs": torch.zeros(LENGTH),
                     "num_turns": 2,
+                    "index": str(session),
+                    "reward_model": {"ground_truth": "5"},
                 }
             )
     queue.kv_batch_put(
@@ -144,6 +149,40 @@ def test_zero_takes_a_failure_for_a_wrong_answer(step):
     assert of(left, "b") == pytest.approx([1.5, -0.5, -0.5, -0.5], abs=1e-4)
 
 
+@pytest.mark.parametrize("policy", ["drop", "neutral", "zero"])
+def test_what_came_alone_of_its_group_teaches_nothing_under_any_policy(step, policy):
+    """The other sessions died. verl would take 1.0, the reward, for the advantage."""
+    left = step(policy, {"a": [1.0], "c": [1.0, 1.0, 0.0, 0.0]}, nothing_came=["b"])
+
+    assert of(left, "a") == ([] if policy == "drop" else [0])
+    assert of(left, "c") == pytest.approx([HALF, HALF, -HALF, -HALF], abs=1e-4)
+    # three of prompt a and all four of prompt b
+    assert left.trainer._missing == {SOURCE: 7}
+
+
+def test_verl_itself_takes_the_reward_of_what_came_alone_for_its_advantage(step, monkeypatch):
+    from sinternal_verl.training.failures import FailurePolicy
+
+    monkeypatch.setattr(FailurePolicy, "set_aside", lambda *args: set())
+
+    assert of(step("zero", {"a": [1.0], "c": [1.0, 0.0, 0.0, 0.0]}), "a") == pytest.approx([1.0], abs=1e-4)
+
+
+def test_a_dump_has_the_advantage_of_what_was_learned_from_and_none_of_what_was_dropped(step, tmp_path):
+    left = step("drop")
+    trainer = left.trainer
+    trainer._init_dump_executor()
+    trainer._log_rollout_data(left.batch, {}, str(tmp_path))
+    trainer._shutdown_dump_executor()
+    rows = {row["uid"]: row for row in map(json.loads, (tmp_path / "1.jsonl").read_text().splitlines())}
+
+    learned = {key: row["advantage"] for key, row in rows.items() if row["advantage"] is not None}
+    assert len(rows) == 12
+    # Of the batch the padding is no rollout.
+    assert learned == pytest.approx({key: left.advantages[key] for key in rows.keys() & left.advantages.keys()})
+    assert all((row["advantage"] is None) == row["set_aside"] for row in rows.values())
+
+
 def test_without_failures_the_policies_agree_with_plain_verl(step):
     whole = {"a": [1.0, 0.0, 0.0, 1.0], "c": [1.0, 1.0, 1.0, 1.0]}
     left = [step(policy, whole).advantages for policy in ("drop", "neutral", "zero")]
@@ -160,8 +199,9 @@ def test_rows_are_put_in_the_order_of_their_prompts_whatever_the_order_of_arriva
 
 
 def test_a_step_with_too_few_scores_ends_the_run(step):
-    with pytest.raises(TooManyFailures, match=r"8 of 12 responses.*4 FAILED \(world/addition\)"):
-        step("drop", min_share=0.8)
+    many = {f"p{n}": [1.0, 0.0, FAILED, FAILED] for n in range(16)}
+    with pytest.raises(TooManyFailures, match=r"world/addition: 32 of 64 responses.*: 32 FAILED"):
+        step("drop", many, min_share=0.8)
 
 
 def test_abort_after_counts_over_the_run(step):

@@ -76,21 +76,39 @@ def test_validation_rows_have_no_length():
     assert "val/math/truncated" not in metrics
 
 
+def benign(outcome: Outcome, reward: float = 0.0) -> Row:
+    return replace(row("safety/x", reward, outcome), benign=True)
+
+
+def harmful(outcome: Outcome, reward: float = 1.0) -> Row:
+    return replace(row("safety/x", reward, outcome), benign=False)
+
+
 def test_refusal_of_benign_prompts_is_a_curve_of_its_own():
-    rows = [row("safety/benign/x", 1.0, Outcome.SAFE)] * 3 + [row("safety/benign/x", 0.0, Outcome.REFUSED)]
+    rows = [benign(Outcome.SAFE, 1.0)] * 3 + [benign(Outcome.REFUSED)]
     curves = SourceCurves("train")
 
-    assert curves.step(rows)["train/safety/benign/x/refused"] == 0.25
-    assert curves.step(rows[:3])["train/safety/benign/x/refused"] == 0.0
+    assert curves.step(rows)["train/safety/x/refused"] == 0.25
+    assert curves.step(rows[:3])["train/safety/x/refused"] == 0.0
     assert "train/math/refused" not in curves.step([row("math", 1.0, Outcome.CORRECT)])
+
+
+def test_in_a_source_of_both_labels_refusals_are_a_share_of_the_benign():
+    rows = [benign(Outcome.REFUSED), benign(Outcome.SAFE), *[harmful(Outcome.SAFE)] * 6, harmful(Outcome.UNSAFE, 0.0)]
+
+    assert SourceCurves("train").step(rows)["train/safety/x/refused"] == 0.5
+
+
+def test_a_source_of_harmful_prompts_alone_has_no_refusals():
+    assert "train/safety/x/refused" not in SourceCurves("train").step([harmful(Outcome.SAFE)] * 4)
 
 
 def test_refusals_are_a_share_of_the_scored_and_what_the_guard_did_not_see_of_all():
     rows = [
-        row("safety/x", 1.0, Outcome.SAFE),
-        row("safety/x", 0.0, Outcome.REFUSED),
-        replace(row("safety/x", 0.0, Outcome.FAILED), cut=500),
-        row("safety/x", 0.0, Outcome.FAILED),
+        benign(Outcome.SAFE, 1.0),
+        benign(Outcome.REFUSED),
+        replace(benign(Outcome.FAILED), cut=500),
+        benign(Outcome.FAILED),
     ]
     metrics = SourceCurves("train").step(rows)
 
@@ -100,12 +118,40 @@ def test_refusals_are_a_share_of_the_scored_and_what_the_guard_did_not_see_of_al
 
 def test_a_guard_that_never_said_safe_has_no_refusals_and_one_that_did_keeps_them():
     curves = SourceCurves("train")
-    unsafe = [row("safety/x", 0.0, Outcome.UNSAFE)]
+    unsafe = [benign(Outcome.UNSAFE)]
 
     assert "train/safety/x/refused" not in curves.step(unsafe)
-    curves.step([row("safety/x", 1.0, Outcome.SAFE)])
+    curves.step([benign(Outcome.SAFE, 1.0)])
     assert curves.step(unsafe)["train/safety/x/refused"] == 0.0
-    assert "train/safety/x/refused" not in curves.step([row("safety/x", 0.0, Outcome.FAILED)])
+    assert "train/safety/x/refused" not in curves.step([benign(Outcome.FAILED)])
+
+
+def test_a_source_s_missing_rollouts_are_its_own_and_one_that_never_came_is_there():
+    metrics = SourceCurves("train").step([row("math", 1.0, Outcome.CORRECT)], {"math": 0, "chat": 3})
+
+    assert metrics["train/math/missing"] == 0
+    assert (metrics["train/chat/rows"], metrics["train/chat/missing"], metrics["train/chat/scored"]) == (0, 3, 0.0)
+    assert "train/chat/reward/mean" not in metrics
+
+
+def test_numbers_of_a_scorer_s_own_are_curves_over_the_scored_rows_that_have_them():
+    rows = [
+        replace(row("math", 1.0, Outcome.SCORED), extra={"style": 1.0, "acc": 1.0}),
+        replace(row("math", 0.0, Outcome.SCORED), extra={"style": 0.5}),
+        replace(row("math", 0.0, Outcome.FAILED), extra={"style": 9.0}),
+        row("chat", 0.0, Outcome.SCORED),
+    ]
+    metrics = SourceCurves("val").step(rows)
+
+    assert (metrics["val/math/style/mean"], metrics["val/math/acc/mean"]) == (0.75, 1.0)
+    assert "val/chat/style/mean" not in metrics
+
+
+def test_a_number_under_a_name_of_ours_stands_in_no_curve_s_place():
+    own = replace(row("math", 1.0, Outcome.SCORED, length=10), extra={"reward": 7.0, "response_length": 7.0})
+    metrics = SourceCurves("train").step([own])
+
+    assert (metrics["train/math/reward/mean"], metrics["train/math/response_length/mean"]) == (1.0, 10.0)
 
 
 def test_a_probability_of_zero_is_a_measurement():

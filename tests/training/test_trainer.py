@@ -1,6 +1,8 @@
 """Our trainer is verl's sync trainer wherever verl asks for its name."""
 
+import json
 import time
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -143,6 +145,24 @@ def test_a_wait_in_which_rollouts_still_arrive_goes_on(buffer):
     assert len(batch) == 6
 
 
+def test_the_more_rollouts_there_are_the_rarer_is_a_look(buffer, monkeypatch):
+    from verl.trainer.ppo.v1 import replay_buffer
+
+    looks: list[float] = []
+
+    def slow(*args):
+        looks.append(time.monotonic())
+        time.sleep(0.05)
+        return {"train": {"a": prompt("finished" if len(looks) > 3 else "running"), "a_0_0": {}}}
+
+    monkeypatch.setattr(replay_buffer.tq, "kv_list", slow)
+    buffer.no_progress_s = 60
+    buffer.sample(global_steps=1, partition_id="train", batch_size=1)
+
+    # A look of 0.05 s may take a tenth of the time, so 0.45 s pass between two.
+    assert all(later - earlier >= 0.5 for earlier, later in pairwise(looks))
+
+
 def test_time_between_two_waits_does_not_count(buffer):
     buffer.content.value = {"train": {"a": prompt("finished"), "a_0_0": {}}}
     buffer.sample(global_steps=1, partition_id="train", batch_size=1)
@@ -182,3 +202,106 @@ def test_an_accuracy_of_the_users_own_function_leaves_prompts_with_a_failure_out
     )
 
     assert metrics["val-core/math/acc/mean@2"] == 0.5
+
+
+def held_out(trainer, rewards, outcomes, sources=None, **infos):
+    """The metrics of a validation of two prompts with two responses each; an outcome of 9 is a failure."""
+    sources = sources or ["math"] * 4
+    return trainer._val_metrics_update(
+        sources,
+        ["p", "p", "q", "q"],
+        {
+            "reward": rewards,
+            "outcome": outcomes,
+            "scored": [float(outcome != 9) for outcome in outcomes],
+            **infos,
+        },
+        [2] * 4,
+        expected_acc_counts={(sources[0], "p"): 2, (sources[2], "q"): 2},
+    )
+
+
+def test_a_response_without_a_vote_votes_for_nothing_and_the_others_count(trainer):
+    """verl drops the votes of a prompt of which one response has none."""
+    metrics = held_out(trainer(), [1.0, 0.0, 1.0, 1.0], [12] * 4, pred=["a", None, "b", "b"])
+
+    # 1 of prompt q, and either of the two rewards of prompt p; without p's votes it were 1.
+    assert metrics["val-core/math/reward/maj@2/mean"] == pytest.approx(0.75, abs=0.05)
+
+
+def test_a_source_that_votes_brings_no_votes_into_another(trainer):
+    sources = ["math", "math", "chat", "chat"]
+    metrics = held_out(trainer(), [1.0, 0.0, 1.0, 1.0], [12] * 4, sources, pred=["a", "b", None, None])
+
+    assert "val-core/math/reward/maj@2/mean" in metrics
+    assert not [name for name in metrics if "chat/reward/maj" in name]
+
+
+def test_numbers_of_the_scorer_s_own_are_curves_of_the_validation_and_ours_are_not_verl_s(trainer):
+    metrics = held_out(
+        trainer(),
+        [1.0, 0.0, 1.0, 0.0],
+        [13, 16, 13, 14],
+        style=[1.0, None, 0.5, None],
+        benign=[1.0, 1.0, 0.0, 0.0],
+        response_length=[4.0, 48.0, 2.0, 2.0],
+        details=['{"extra": {}}'] * 4,
+    )
+
+    assert metrics["val/math/style/mean"] == 0.75
+    assert metrics["val/math/refused"] == 0.5
+    assert (metrics["val/math/response_length/mean"], metrics["val/math/truncated"]) == (14.0, 0.25)
+    assert not [name for name in metrics if name.startswith("val-") and name.split("/")[2] in ("benign", "details")]
+
+
+def test_the_first_validation_ends_a_run_with_a_dead_judge_and_a_later_one_does_not(trainer):
+    from sinternal_verl.training.failures import TooManyFailures
+
+    sources, ours = ["math", "math", "safety/x", "safety/x"], trainer()
+    dead = ([1.0, 0.0, 0.0, 0.0], [1, 2, 9, 9], sources)
+    with pytest.raises(TooManyFailures, match=r"first validation .*: safety/x: 0 of 2 responses .*: 2 FAILED\. "):
+        held_out(ours, *dead)
+    ours = trainer()
+    held_out(ours, [1.0, 0.0, 1.0, 0.0], [1, 2, 13, 14], sources)
+    assert held_out(ours, *dead)["val/safety/x/scored"] == 0.0
+
+
+def test_the_first_validation_and_the_first_step_name_the_setting_of_models_that_do_not_think(trainer, capsys):
+    ours = trainer()
+    for _ in range(2):
+        held_out(ours, [0.0] * 4, [5, 5, 5, 3])
+    for _ in range(2):
+        ours._warn_of_open_thoughts("step", [])
+    said = capsys.readouterr().out
+
+    assert said.count("3 of 4 responses of 'math' never end their thought") == 1
+    assert "sinternal.scorers.boxed_math.thought=none" in said
+    assert said.startswith("sinternal_verl: warning: the first validation: ")
+
+
+def test_a_validation_is_dumped_as_a_step_is(trainer, tmp_path):
+    ours = trainer("sinternal.failures.min_share=0")
+    ours._init_dump_executor()
+    ours.global_steps, ours._validating = 3, True
+    details = json.dumps({"index": 7, "reason": "why", "extra": {"why": "so"}})
+    infos = {"reward": [1.0, 0.0], "outcome": [1.0, 9.0], "scored": [1.0, 0.0], "details": [details, None]}
+    infos |= {"safe_probability": [float("nan"), None], "style": [0.5, None], "pred": ["a", None]}
+    # A session may have several outputs, of which the last one's score counts.
+    keys = ["p_0_0", "p_0_1", "q_0_0"]
+    ours._dump_generations(
+        inputs=["1?", "1?", "2?"],
+        outputs=["a", "b", "c"],
+        gts=["1", "1", "2"],
+        scores=[1.0, 1.0, float("nan")],
+        reward_extra_infos_dict={name: [values[0], *values] for name, values in infos.items()} | {"uid": keys},
+        dump_path=str(tmp_path),
+    )
+    ours._val_metrics_update(["math", "chat"], ["p", "q"], infos, [2, 2], {("math", "p"): 1, ("chat", "q"): 1})
+    ours._shutdown_dump_executor()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "3.jsonl").read_text().splitlines()]
+
+    assert [row["uid"] for row in rows] == keys and [row["data_source"] for row in rows] == ["math", "math", "chat"]
+    assert [row["outcome"] for row in rows] == ["correct", "correct", "failed"]
+    assert rows[0].items() >= {"index": 7, "reason": "why", "step": 3, "score": 1.0, "advantage": None}.items()
+    assert rows[0]["extra"] == {"why": "so", "style": 0.5}
+    assert rows[2]["score"] is None and rows[2]["safe_probability"] is None
