@@ -22,6 +22,9 @@ from sinternal_verl.scoring.units import is_safe_without_text, unit
 MAX_DIGITS = 300
 """The most digits of a number that is written in lowest terms."""
 
+MAX_NAME = 8
+"""The most items of a name and its equals sign: letters, an index, primes and arguments."""
+
 MAX_UNIT = 8
 """The most items of a unit: words, powers and a slash."""
 
@@ -73,21 +76,26 @@ def canonical(answer: str) -> Canonical:
     if answer.isdigit() and answer.isascii():
         number = answer.lstrip("0") or "0"
         return Canonical(number, number)
+    if plain := _PLAIN.fullmatch(answer):  # what the rest would make of it, sooner
+        number = _of_plain(plain)
+        return Canonical(number, number)
     try:
         items = read(answer)
     except Unreadable:
         return Canonical("".join(answer.split()), "")
     if items and items[-1][-1] == ".":  # a full stop
         items[-1:] = [items[-1][:-1]] if len(items[-1]) > 1 else []
-    whole = _lowest_terms(_join(items))
-    value, currency, measured, name = items, "", "", ""
-    if "$" in whole or "€" in whole or "£" in whole:
+    if not items:
+        return Canonical("", "")
+    value, currency, measured, behind, name = items, "", "", "", ""
+    if not _CURRENCIES.isdisjoint(items):
         value, currency = _without_currency(value)
     if value and _may_belong_to_unit(value, len(value) - 1):
-        value, measured = _without_unit(value)
-    if "=" in whole or "∈" in whole:
+        value, measured, behind = _without_unit(value)
+    if not _RELATIONS.isdisjoint(items):
         value, name = _without_name(value)
-    body = whole if value is items else _lowest_terms(_join(value))
+    body = _lowest_terms(_join(value))
+    whole = f"{currency}{name}{body}{behind}"
     if body[:1] == "(" and (choice := _CHOICE.fullmatch(body)):
         body = choice[1]
     if currency and measured:
@@ -95,10 +103,24 @@ def canonical(answer: str) -> Canonical:
     return Canonical(whole, body, currency + measured, name)
 
 
+_PLAIN = re.compile(r"(-?)(?:([0-9]+)|\\[dt]?frac\{([0-9]{1,9})\}\{([0-9]{1,9})\})")
+
+
+def _of_plain(plain: re.Match[str]) -> str:
+    sign, integer, above, below = plain.groups()
+    if integer:
+        integer = integer.lstrip("0")
+        return sign + integer if integer else "0"
+    top, bottom = int(above), int(below)
+    return _ratio(-top if sign else top, bottom) if bottom else f"{sign}\\frac{{{above}}}{{{below}}}"
+
+
 _CHOICE = re.compile(r"\(([A-J])\)")
 
 # A letter, points such as AB or a word of a \text{…}; with an index, primes and arguments.
-_NAME = re.compile(rf"(?:∠?[A-Z]{{1,4}}|[^\W\d_]|{WORD}[A-Za-z]{{1,12}})(?:_\{{[^{{}}]*\}})?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?")
+_NAME = re.compile(
+    rf"(?:∠?[A-Z]{{1,4}}|[^\W\d_]|{WORD}[A-Za-z]{{1,12}})(?:_\{{[^{{}}]*\}})?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
+)
 _RELATIONS = frozenset("=∈<>≤≥≠≈≡⇒→")
 
 _CURRENCIES = frozenset("$€£")
@@ -111,29 +133,32 @@ def _join(items: list[str]) -> str:
 
 def _without_currency(items: list[str]) -> tuple[list[str], str]:
     """The items without the sign of a currency that stands first, or behind a sign or a name's ``=``."""
-    for number, item in enumerate(items):
-        if item in _CURRENCIES:
-            if number + 1 < len(items) and (number == 0 or items[number - 1] in _SIGNS):
-                return items[:number] + items[number + 1 :], item
-            break
+    for number, item in enumerate(items[:-1]):
+        if item in _CURRENCIES and (number == 0 or items[number - 1] in _SIGNS):
+            return items[:number] + items[number + 1 :], item
     return items, ""
 
 
 def _without_name(items: list[str]) -> tuple[list[str], str]:
     """The items without a short name and ``=`` or ``∈`` before the value, and these."""
-    relations = _RELATIONS.intersection(items)
-    if len(relations) == 1 and relations <= {"=", "∈"}:
-        number = items.index(*relations)
-        value = items[number + 1 :]
-        # B=C has no value, it is a relation of two names.
-        relates = len(value) == 0 or (len(value) == 1 and value[0].isascii() and value[0].strip(WORD).isalpha())
-        if not relates and items.count(items[number]) == 1 and _NAME.fullmatch("".join(items[:number])):
-            return value, _join(items[: number + 1])
+    relation = "=" if "=" in items else "∈"
+    if relation not in items:
+        return items, ""
+    number = items.index(relation)
+    value = items[number + 1 :]
+    if not value or not 0 < number < MAX_NAME or not _RELATIONS.isdisjoint(value):
+        return items, ""
+    # B=C has no value, it is a relation of two names.
+    if len(value) == 1 and value[0].isascii() and value[0].strip(WORD).isalpha():
+        return items, ""
+    name = "".join(items[:number])
+    if len(name) == 1 and name.isalpha() or _NAME.fullmatch(name):
+        return value, name.replace(WORD, "") + relation
     return items, ""
 
 
-def _without_unit(items: list[str]) -> tuple[list[str], str]:
-    """The items without the unit at their end, and its name."""
+def _without_unit(items: list[str]) -> tuple[list[str], str, str]:
+    """The items without the unit at their end, its one name, and how it is written."""
     start = len(items)
     while start > max(0, len(items) - MAX_UNIT) and _may_belong_to_unit(items, start - 1):
         start -= 1
@@ -141,16 +166,17 @@ def _without_unit(items: list[str]) -> tuple[list[str], str]:
         if items[number][0] in "^/·" or _is_word(items[number - 1]):
             continue  # a unit begins with its name, and "no solutions" has no value
         if name := unit(" ".join(items[number:])):
-            return items[:number], name
-    return items, ""
+            return items[:number], name, _join(items[number:])
+    return items, "", ""
 
 
 def _may_belong_to_unit(items: list[str], number: int) -> bool:
     item = items[number]
-    if item[0] == WORD or item in _UNIT_SYMBOLS or item[:2] == "^{":
+    first = item[0]
+    if first == WORD or first in _UNIT_SYMBOLS:
         return True
-    if not item.isalpha():
-        return False
+    if first == "^" or not item.isalpha():
+        return first == "^"
     if len(item) == 1:  # a variable, except in km/h
         return number > 1 and items[number - 1] == "/" and len(items[number - 2]) > 1
     return is_safe_without_text(item)
@@ -163,7 +189,7 @@ def _is_word(item: str) -> bool:
 _UNIT_SYMBOLS = frozenset("°%$€£¢/·")
 
 _NUMBER = (
-    r"(?:([0-9]+)(?: ([0-9]+)/([0-9]+)|\\frac\{([0-9]+)\}\{([0-9]+)\})"  # a mixed number
+    r"(?:([0-9]+)(?: ([0-9]+)/([0-9]+)| ?\\frac\{([0-9]+)\}\{([0-9]+)\})"  # a mixed number
     r"|\\frac\{(-?[0-9]+)\}\{(-?[0-9]+)\}|([0-9]+)/([0-9]+)|([0-9]+)\.([0-9]+)|0)"
 )
 _OPENS = r"(\[{,;:=<>|&⏎≤≥≠≈≡∈∉∪∩∖→⇒±∓⦃⟨⟦"
@@ -179,6 +205,8 @@ _SLASH = re.compile(
 
 def _lowest_terms(text: str) -> str:
     """Each number that stands alone as an integer or a fraction in lowest terms; other fractions by ``\\frac``."""
+    if plain := _PLAIN.fullmatch(text):
+        return _of_plain(plain)
     if "+" in text:
         text = _PLUS.sub("", text)
     if "/" in text:
@@ -213,10 +241,13 @@ def _value(match: re.Match[str]) -> str:
         above, below = 0, 1
     if below == 0 or (sign is None and above * below < 0):
         return match[0]
-    divisor = gcd(above, below) * (1 if below > 0 else -1)
-    above, below = above // divisor, below // divisor
-    if sign:
-        above = -above
-    if below == 1:
-        return str(above)
-    return f"-\\frac{{{-above}}}{{{below}}}" if above < 0 else f"\\frac{{{above}}}{{{below}}}"
+    return _ratio(-above if sign else above, below)
+
+
+def _ratio(top: int, bottom: int) -> str:
+    """A fraction in lowest terms; ``bottom`` is not 0."""
+    divisor = gcd(top, bottom) if bottom > 0 else -gcd(top, bottom)
+    top, bottom = top // divisor, bottom // divisor
+    if bottom == 1:
+        return str(top)
+    return f"-\\frac{{{-top}}}{{{bottom}}}" if top < 0 else f"\\frac{{{top}}}{{{bottom}}}"

@@ -117,24 +117,29 @@ _UNSEEN = (
 
 _SPACES = ", ; : > quad qquad enspace enskip thinspace medspace thickspace space nobreakspace hfill"
 
-FUNCTIONS = frozenset(
+_FUNCTIONS = (
     "sin cos tan cot sec csc arcsin arccos arctan arccot sinh cosh tanh coth log ln lg exp lim max min sup inf gcd lcm "
-    "det dim ker deg arg mod Pr".split()
+    "det dim ker deg arg mod Pr"
 )
+FUNCTIONS = frozenset(_FUNCTIONS.split())
 """Names that are set upright, with a backslash, by ``\\operatorname`` or by ``\\mathrm``."""
 
-ONE_ARGUMENT = {"sqrt": "√"} | {
-    name: name
-    for name in "overline underline vec hat bar widehat widetilde tilde dot ddot check acute grave overrightarrow overleftarrow "
-    "overleftrightarrow underbrace overbrace mathbb mathcal mathfrak mathscr pmod cancel".split()
-}
-"""What each is called in the canonical form."""
+_FRACTIONS = "frac dfrac tfrac cfrac nicefrac sfrac"
+_BINOMIALS = "binom dbinom tbinom"
+_ACCENTS = (
+    "overline underline vec hat bar widehat widetilde tilde dot ddot check acute grave overrightarrow overleftarrow "
+    "overleftrightarrow underbrace overbrace mathbb mathcal mathfrak mathscr pmod cancel"
+)
+_UNSEEN_ARGUMENT = "color textcolor hspace vspace hphantom vphantom phantom mspace label"
 
-TWO_ARGUMENTS = {name: "frac" for name in "frac dfrac tfrac cfrac nicefrac sfrac".split()} | {
-    name: "binom" for name in "binom dbinom tbinom".split()
+COMMANDS: dict[str, tuple[str, int]] = {
+    **{"\\" + name: ("frac", 2) for name in _FRACTIONS.split()},
+    **{"\\" + name: ("binom", 2) for name in _BINOMIALS.split()},
+    **{"\\" + name: (name, 1) for name in _ACCENTS.split()},
+    **{"\\" + name: ("", 1) for name in _UNSEEN_ARGUMENT.split()},
+    **{"\\sqrt": ("√", 1), "^": ("^", 1), "_": ("_", 1)},
 }
-UNSEEN_ARGUMENT = frozenset("color textcolor hspace vspace hphantom vphantom phantom mspace label".split())
-"""Commands whose first argument is not seen."""
+"""What a command with arguments is called in the canonical form, and how many it takes; "" where it is not seen."""
 
 SYMBOLS: dict[str, str] = {
     **{"\\" + name: symbol for symbol, names in _NAMES.items() for name in names.split()},
@@ -187,7 +192,9 @@ _CHARACTERS = _Characters(
         {"⩽": "≤", "≦": "≤", "⩾": "≥", "≧": "≥", "∶": ":", "∣": "|", "′": "'", "’": "'", "″": "''", "⁄": "/", "∕": "/"}
     )
     | str.maketrans({"º": "°", "˚": "°", "⟶": "→", "\\": "\\", "∆": "Δ", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int "})
-    | str.maketrans({"ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}"})
+    | str.maketrans(
+        {"ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}"}
+    )
     | str.maketrans({"。": ".", "、": ",", "…": "...", "⋯": "...", "ø": "∅", "⌀": "∅", "∥": "‖"})
 )
 

@@ -12,13 +12,11 @@ One pass over the tokens with a stack of open groups, without recursion: linear,
 import re
 
 from sinternal_verl.scoring.symbols import (
+    COMMANDS,
     FUNCTIONS,
     GAP,
-    ONE_ARGUMENT,
     ROW,
     SYMBOLS,
-    TWO_ARGUMENTS,
-    UNSEEN_ARGUMENT,
     ascii_spelling,
 )
 
@@ -43,7 +41,7 @@ _TOKEN = re.compile(
     r"|[1-9][0-9]{0,2}(?:\s[0-9]{3})+(?![0-9]|\s*/|\s+[0-9])(?:\.[0-9]+)?"
     r"|[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?"
     r"|[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+"
-    r"|[A-Za-z]+|\{(?:[0-9]+|[A-Za-z])\}|<=|>=|\.{2,}|\S"  # a group of one number or letter is one token
+    r"|[A-Za-z]+|\{(?:[1-9][0-9]*|[0A-Za-z])\}|<=|>=|\.{2,}|\S"  # a group of one number or letter is one token
 )
 _PLAIN_COMMAS = re.compile(r"[0-9]+(?:,[0-9]{3})+(?:\.[0-9]+)?")
 _NO_DIGIT = re.compile(r"[^0-9.]+")
@@ -52,9 +50,10 @@ _PIECES = re.compile(r"[A-Za-z][A-Za-z.\s/]*|[^A-Za-z]+")
 _SPACES = re.compile(r"\s+")
 _NUMERIC = frozenset("0123456789.")
 
+_KNOWN: dict[str, str | tuple[str, int]] = SYMBOLS | COMMANDS
 _FENCES = {"p": "()", "b": "[]", "B": "⦃⦄", "v": "||", "V": "‖‖"}
 _MATRIX = re.compile(r"([pbBvV]?)(?:small)?matrix|()array")
-_DISPLAYS = frozenset("math displaymath equation align aligned gather gathered split multline".split())
+_DISPLAYS = ("math", "displaymath", "equation", "align", "aligned", "gather", "gathered", "split", "multline")
 _FRACTIONS = {"over": "frac", "choose": "binom"}
 
 
@@ -99,6 +98,8 @@ class _Group:
 
 
 class _Reader:
+    __slots__ = ("_gap", "_items", "_stack", "_tokens")
+
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens  # the next one is the last
         self._items: list[str] = []
@@ -106,17 +107,18 @@ class _Reader:
         self._gap = -1  # number of items before the last space
 
     def read(self) -> list[str]:
-        tokens, items, stack = self._tokens, self._items, self._stack
+        tokens, items, stack, known = self._tokens, self._items, self._stack, _KNOWN
         while tokens:
             token = tokens.pop()
-            seen = SYMBOLS.get(token)
+            seen = known.get(token)
             if seen is None:
-                if token.isalpha() and stack[-1].__class__ is _Group:
+                free = stack[-1].__class__ is _Group
+                if free and (token.isalpha() or (token.isdigit() and token[0] != "0" and not items)):
                     items.append(token)
-                    continue
-                self._read(token)
-                if len(stack) > MAX_DEPTH:
-                    raise Unreadable("too deep")
+                else:
+                    self._read(token)
+            elif seen.__class__ is tuple:
+                self._expect(*seen)
             elif seen == GAP:
                 self._gap = len(items)
             elif seen:
@@ -134,8 +136,6 @@ class _Reader:
             self._number(token)
         elif first == "\\":
             self._command(token)
-        elif first in "^_":
-            self._expect(first, 1)
         elif first in "{}[]":
             self._bracket(token)
         elif token.isalpha():  # an argument is one letter
@@ -175,6 +175,11 @@ class _Reader:
         """The first item of the innermost argument."""
         return next(frame.start for frame in reversed(self._stack) if frame.__class__ is _Group and frame.kind)
 
+    def _open(self, frame: _Command | _Group) -> None:
+        self._stack.append(frame)
+        if len(self._stack) > MAX_DEPTH:
+            raise Unreadable("too much is open")
+
     def _expect(self, name: str, wanted: int) -> None:
         """Begin a command; most find their arguments at once, the others wait."""
         if self._waiting and name in "^_":
@@ -191,7 +196,7 @@ class _Reader:
             else:
                 break
         if len(arguments) < wanted:
-            self._stack.append(_Command(name, wanted, arguments))
+            self._open(_Command(name, wanted, arguments))
         elif spelled := _spell(name, arguments):
             self._add(spelled)
 
@@ -201,20 +206,26 @@ class _Reader:
             self._tokens += reversed(_TOKEN.findall(token[1:]))
             return
         items = self._items
-        if "," in token and _PLAIN_COMMAS.fullmatch(token):
-            if "," in self._tokens or "," in items or self._in_brackets():
-                self._tokens += reversed(re.split("(,)", token))
-                return
+        if "," in token and _PLAIN_COMMAS.fullmatch(token) and self._in_list():
+            self._tokens += reversed(re.split("(,)", token))
+            return
         number = token if token.isdigit() else _NO_DIGIT.sub("", token)
         if items and items[-1][-1] in _NUMERIC and len(items) > self._floor():
-            if self._gap != len(items) and items[-1].isdigit() and number.isdigit():
+            group = self._stack[-1]
+            if group.start == len(items):  # 1{2\over3} is no 12\over3
+                items.append(GAP)
+                group.start += 1
+            elif self._gap != len(items) and items[-1].isdigit() and number.isdigit():
                 number = items.pop() + number
             else:
                 items.append(GAP)
         # A zero behind a comma may be one of decimals: 1,05 is not 1,5.
         items.append(number if items and items[-1] == "," and number.isdigit() else _without_zeros(number))
 
-    def _in_brackets(self) -> bool:
+    def _in_list(self) -> bool:
+        """Whether other commas or brackets say that a comma separates members, not thousands."""
+        if "," in self._tokens or "," in self._items:
+            return True
         return sum(map(self._items.count, "([⦃⟨⟦")) > sum(map(self._items.count, ")]⦄⟩⟧"))
 
     def _command(self, token: str) -> None:
@@ -223,12 +234,6 @@ class _Reader:
             self._add(token)
         elif name[-1] == "}":
             self._braced(name)
-        elif name in TWO_ARGUMENTS:
-            self._expect(TWO_ARGUMENTS[name], 2)
-        elif name in ONE_ARGUMENT:
-            self._expect(ONE_ARGUMENT[name], 1)
-        elif name in UNSEEN_ARGUMENT:
-            self._expect("", 1)
         elif name in _FRACTIONS:
             group = self._stack[-1]
             if self._waiting or group.fraction:
@@ -252,7 +257,7 @@ class _Reader:
         while self._tokens and self._tokens[-1][0] == "{":
             group = self._tokens.pop()
             if group == "{":
-                self._stack.append(_Group("kept", len(self._items)))
+                self._open(_Group("kept", len(self._items)))
                 return
             self._items.append(group)
 
@@ -297,14 +302,14 @@ class _Reader:
     def _bracket(self, token: str) -> None:
         top, start = self._stack[-1], len(self._items)
         if token == "{":
-            self._stack.append(_Group("argument" if self._waiting else "", start))
+            self._open(_Group("argument" if self._waiting else "", start))
         elif token[0] == "{":
             if self._waiting:
                 self._give(token[1:-1])
             else:
                 self._tokens.append(token[1:-1])
         elif token == "[" and self._waiting and top.name == "√" and not top.arguments:
-            self._stack.append(_Group("degree", start))
+            self._open(_Group("degree", start))
         elif token == "]" and not self._waiting and top.kind == "degree":
             degree = self._close()
             self._stack[-1].name = "√" if degree in ("", "2") else f"√[{degree}]"
