@@ -16,6 +16,7 @@ from math import gcd
 from typing import NamedTuple
 
 from sinternal_verl.scoring.response import MAX_ANSWER
+from sinternal_verl.scoring.symbols import CLOSES, OPENS
 from sinternal_verl.scoring.tex import WORD, Unreadable, read
 from sinternal_verl.scoring.units import is_safe_without_text, unit
 
@@ -57,6 +58,8 @@ def same(one: str, other: str) -> bool:
     """
     if one == other:
         return True
+    if len(one) > MAX_ANSWER or len(other) > MAX_ANSWER:
+        return one.strip() == other.strip()
     first, second = canonical(one), canonical(other)
     if first.whole == second.whole:
         return first.whole != ""
@@ -67,7 +70,7 @@ def same(one: str, other: str) -> bool:
     )
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def canonical(answer: str) -> Canonical:
     """An answer in one spelling. Never raises, whatever the string; its time is linear in the length."""
     if len(answer) > MAX_ANSWER:
@@ -192,14 +195,12 @@ _NUMBER = (
     r"(?:([0-9]+)(?: ([0-9]+)/([0-9]+)| ?\\frac\{([0-9]+)\}\{([0-9]+)\})"  # a mixed number
     r"|\\frac\{(-?[0-9]+)\}\{(-?[0-9]+)\}|([0-9]+)/([0-9]+)|([0-9]+)\.([0-9]+)|0)"
 )
-_OPENS = r"(\[{,;:=<>|&⏎≤≥≠≈≡∈∉∪∩∖→⇒±∓⦃⟨⟦"
-_CLOSES = r")\]},;:=<>|&⏎≤≥≠≈≡∈∉∪∩∖→⇒±∓⦄⟩⟧"
-_ALONE = re.compile(rf"(?:(?<![^{_OPENS}])(-?)|(?<=[+-])){_NUMBER}(?![^{_CLOSES}+\-])")
-_PLUS = re.compile(rf"(?<![^{_OPENS}])\+(?=[^{_CLOSES}+\-])")
-_MINUS_ABOVE = re.compile(rf"(?<![^{_OPENS}])\\frac\{{-([^{{}}+\-±∓]*(?:\{{[^{{}}]*\}}[^{{}}+\-±∓]*)*)\}}")
+_ALONE = re.compile(rf"(?:(?<![^{OPENS}])(-?)|(?<=[+-])){_NUMBER}(?![^{CLOSES}+\-])")
+_PLUS = re.compile(rf"(?<![^{OPENS}])\+(?=[^{CLOSES}+\-])")
+_MINUS_ABOVE = re.compile(rf"(?<![^{OPENS}])\\frac\{{-([^{{}}+\-±∓]*(?:\{{[^{{}}]*\}}[^{{}}+\-±∓]*)*)\}}")
 _ATOM = r"(?:[0-9]+|[^\W\d_]|√\{[^{}]*\})"
 _SLASH = re.compile(
-    rf"(?<![^{_OPENS}+\-])(?:\(([^(),]*)\)|((?:{_ATOM}|[_^]\{{[^{{}}]*\}})+))/({_ATOM}|\(([^(),]*)\))(?![^{_CLOSES}+\-])"
+    rf"(?<![^{OPENS}+\-])(?:\(([^(),]*)\)|((?:{_ATOM}|[_^]\{{[^{{}}]*\}})+))/({_ATOM}|\(([^(),]*)\))(?![^{CLOSES}+\-])"
 )
 
 

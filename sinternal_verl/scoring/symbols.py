@@ -10,6 +10,12 @@ GAP = " "
 """What a space between two numbers becomes; elsewhere a space means nothing."""
 
 ROW = "⏎"
+"""What ends a row of a matrix."""
+
+_BETWEEN = r",;:=<>|&⏎≤≥≠≈≡∈∉∪∩∖→⇒±∓"
+OPENS = r"(\[{⦃⟨⟦" + _BETWEEN
+CLOSES = r")\]}⦄⟩⟧" + _BETWEEN
+"""What may stand before and behind a value that stands alone, for the brackets of a regular expression."""
 
 _NAMES = {
     "≤": "le leq leqslant leqq",

@@ -118,7 +118,8 @@ for _line in _NAMES.strip().splitlines():
     _UNITS |= dict.fromkeys([_unit, *_names.split()], _unit)
 _UNITS |= {"mph": "mi/h", "kph": "km/h", "kmph": "km/h"}
 
-_UNSAFE_WITHOUT_TEXT = frozenset("deg gm in mi mg oz pt qt yd ms mol hr sec gal rad dm ton day cup lap man".split())
+_UNSAFE = "deg gm in mi mg oz pt qt yd ms mol hr sec gal rad dm kph gms kgs Pa Hz kJ kW kPa mL ml eur usd gbp"
+_UNSAFE_WITHOUT_TEXT = frozenset(_UNSAFE.split())
 """Short names that would as well be a product of variables, where no ``\\text`` says that they are words."""
 
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
