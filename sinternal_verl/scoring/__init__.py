@@ -9,6 +9,7 @@ reward worker, a command, a test or another trainer.
 ``boxed_math``    strict boxed-answer matching in three modes
 ``latex``         decides whether two answers are the same, written differently
 ``tex``           reads an answer as TeX does, into tokens and arguments
+``tex_tokens``    cuts an answer into TeX's tokens
 ``symbols``       one character for each symbol, by LaTeX's names and by Unicode
 ``units``         the units that may follow a value
 ``symbolic``      Math-Verify in processes with a deadline

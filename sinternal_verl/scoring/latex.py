@@ -16,9 +16,9 @@ from math import gcd
 from typing import NamedTuple
 
 from sinternal_verl.scoring.response import MAX_ANSWER
-from sinternal_verl.scoring.symbols import CLOSES, OPENS
+from sinternal_verl.scoring.symbols import CLOSES, OPENS, ROW
 from sinternal_verl.scoring.tex import WORD, Unreadable, read
-from sinternal_verl.scoring.units import is_safe_without_text, unit
+from sinternal_verl.scoring.units import may_be_bare, unit
 
 MAX_DIGITS = 300
 """The most digits of a number that is written in lowest terms."""
@@ -86,6 +86,8 @@ def canonical(answer: str) -> Canonical:
         items = read(answer)
     except Unreadable:
         return Canonical("".join(answer.split()), "")
+    while items and items[-1] == ROW:
+        items.pop()
     if items and items[-1][-1] == ".":  # a full stop
         items[-1:] = [items[-1][:-1]] if len(items[-1]) > 1 else []
     if not items:
@@ -126,7 +128,7 @@ _NAME = re.compile(
 )
 _RELATIONS = frozenset("=∈<>≤≥≠≈≡⇒→")
 
-_CURRENCIES = frozenset("$€£")
+_CURRENCIES = frozenset("$€£¥₹")
 _SIGNS = frozenset("+-=")
 
 
@@ -155,7 +157,7 @@ def _without_name(items: list[str]) -> tuple[list[str], str]:
     if len(value) == 1 and value[0].isascii() and value[0].strip(WORD).isalpha():
         return items, ""
     name = "".join(items[:number])
-    if len(name) == 1 and name.isalpha() or _NAME.fullmatch(name):
+    if (len(name) == 1 and name.isalpha()) or _NAME.fullmatch(name):
         return value, name.replace(WORD, "") + relation
     return items, ""
 
@@ -182,14 +184,14 @@ def _may_belong_to_unit(items: list[str], number: int) -> bool:
         return first == "^"
     if len(item) == 1:  # a variable, except in km/h
         return number > 1 and items[number - 1] == "/" and len(items[number - 2]) > 1
-    return is_safe_without_text(item)
+    return may_be_bare(item)
 
 
 def _is_word(item: str) -> bool:
     return item[0] == WORD or (len(item) > 1 and item.isalpha())
 
 
-_UNIT_SYMBOLS = frozenset("°%$€£¢/·")
+_UNIT_SYMBOLS = frozenset("°%$€£¥₹¢/·")
 
 _NUMBER = (
     r"(?:([0-9]+)(?: ([0-9]+)/([0-9]+)| ?\\frac\{([0-9]+)\}\{([0-9]+)\})"  # a mixed number

@@ -42,6 +42,7 @@ _NAMES = {
     "∞": "infty",
     "→": "to rightarrow longrightarrow",
     "⇒": "implies Rightarrow Longrightarrow",
+    "⇔": "iff Leftrightarrow Longleftrightarrow",
     "∠": "angle",
     "△": "triangle",
     "…": "dots ldots cdots dotsc dotsb dotso",
@@ -66,6 +67,7 @@ _NAMES = {
     "%": "% textpercent",
     "€": "euro texteuro",
     "£": "pounds textsterling",
+    "¥": "yen textyen",
     "&": "&",
     ":": "colon",
     ROW: "\\ cr newline tabularnewline",
@@ -132,16 +134,25 @@ FUNCTIONS = frozenset(_FUNCTIONS.split())
 
 _FRACTIONS = "frac dfrac tfrac cfrac nicefrac sfrac"
 _BINOMIALS = "binom dbinom tbinom"
-_ACCENTS = (
-    "overline underline vec hat bar widehat widetilde tilde dot ddot check acute grave overrightarrow overleftarrow "
-    "overleftrightarrow underbrace overbrace mathbb mathcal mathfrak mathscr pmod cancel"
-)
+_ACCENTS = {
+    "overline": "overline bar",
+    "vec": "vec overrightarrow",
+    "hat": "hat widehat",
+    "tilde": "tilde widetilde",
+    "mathbb": "mathbb Bbb",
+} | {
+    name: name
+    for name in [
+        *["underline", "dot", "ddot", "check", "acute", "grave", "overleftarrow", "overleftrightarrow"],
+        *["underbrace", "overbrace", "mathcal", "mathfrak", "mathscr", "pmod", "cancel"],
+    ]
+}
 _UNSEEN_ARGUMENT = "color textcolor hspace vspace hphantom vphantom phantom mspace label"
 
 COMMANDS: dict[str, tuple[str, int]] = {
     **{"\\" + name: ("frac", 2) for name in _FRACTIONS.split()},
     **{"\\" + name: ("binom", 2) for name in _BINOMIALS.split()},
-    **{"\\" + name: (name, 1) for name in _ACCENTS.split()},
+    **{"\\" + name: (accent, 1) for accent, names in _ACCENTS.items() for name in names.split()},
     **{"\\" + name: ("", 1) for name in _UNSEEN_ARGUMENT.split()},
     **{"\\sqrt": ("√", 1), "^": ("^", 1), "_": ("_", 1)},
 }

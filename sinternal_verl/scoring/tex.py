@@ -11,14 +11,8 @@ One pass over the tokens with a stack of open groups, without recursion: linear,
 
 import re
 
-from sinternal_verl.scoring.symbols import (
-    COMMANDS,
-    FUNCTIONS,
-    GAP,
-    ROW,
-    SYMBOLS,
-    ascii_spelling,
-)
+from sinternal_verl.scoring.symbols import COMMANDS, FUNCTIONS, GAP, ROW, SYMBOLS
+from sinternal_verl.scoring.tex_tokens import digits, has_plain_commas, tokenize, tokens_of_text, without_zeros
 
 WORD = "\x02"
 """Stands before each word of a ``\\text{…}``."""
@@ -26,27 +20,7 @@ WORD = "\x02"
 MAX_DEPTH = 64
 """The most groups and commands that may be open at a time. No answer has more than a few."""
 
-_TOKEN = re.compile(
-    r"(?<=[0-9])\s+(?=[0-9])"  # a space between two numbers
-    r"|\\(?:begin|end)\s*\{[^{}\\$]*\}"
-    r"|\\(?:text|mbox|hbox|mathrm|textrm|textnormal|textup|textbf|textit|textsf|emph|mathit|operatorname\*?)"
-    r"\s*\{[^{}\\$]*\}"
-    r"|\\(?:mathbf|boldsymbol|bm|pmb)\s*(?:\{\s*[a-z]\s*\}|[a-z](?![A-Za-z]))"  # a bold letter is a vector
-    r"|\\not\s*(?:=|\\in(?![A-Za-z]))"
-    r"|\\\\\s*\[\s*-?[0-9.]+\s*[a-z]{2}\s*\]"  # a row break with a distance
-    r"|\\[A-Za-z]+|\\[\s\S]"
-    # Thousands: with a separator that makes no list, with spaces, or with plain commas. None begins with 0.
-    r"|[1-9][0-9]{0,2}(?:\s*(?:\{\s*,\s*\}|,\s*(?:\\!\s*)+|(?:\\!\s*)+|\\,|\\thinspace|~)\s*[0-9]{3})+(?![0-9])"
-    r"(?:\.[0-9]+)?"
-    r"|[1-9][0-9]{0,2}(?:\s[0-9]{3})+(?![0-9]|\s*/|\s+[0-9])(?:\.[0-9]+)?"
-    r"|[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?"
-    r"|[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+"
-    r"|[A-Za-z]+|\{(?:[1-9][0-9]*|[0A-Za-z])\}|<=|>=|\.{2,}|\S"  # a group of one number or letter is one token
-)
-_PLAIN_COMMAS = re.compile(r"[0-9]+(?:,[0-9]{3})+(?:\.[0-9]+)?")
-_NO_DIGIT = re.compile(r"[^0-9.]+")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z.\s/]*")
-_PIECES = re.compile(r"[A-Za-z][A-Za-z.\s/]*|[^A-Za-z]+")
 _SPACES = re.compile(r"\s+")
 _NUMERIC = frozenset("0123456789.")
 
@@ -70,13 +44,7 @@ def read(text: str) -> list[str]:
     Raises:
         Unreadable
     """
-    if not text.isascii():
-        text = ascii_spelling(text)
-    tokens = _TOKEN.findall(text)
-    if "$" in text and tokens.count("$") % 2:
-        tokens[tokens.index("$")] = r"\$"  # a single one is a currency, no border of mathematics
-    tokens.reverse()
-    return _Reader(tokens).read()
+    return _Reader(tokenize(text)[::-1]).read()
 
 
 class _Command:
@@ -203,13 +171,13 @@ class _Reader:
     def _number(self, token: str) -> None:
         if self._waiting:
             self._give(token[0])
-            self._tokens += reversed(_TOKEN.findall(token[1:]))
+            self._tokens += reversed(tokenize(token[1:]))
             return
         items = self._items
-        if "," in token and _PLAIN_COMMAS.fullmatch(token) and self._in_list():
+        if has_plain_commas(token) and self._in_list():
             self._tokens += reversed(re.split("(,)", token))
             return
-        number = token if token.isdigit() else _NO_DIGIT.sub("", token)
+        number = digits(token)
         if items and items[-1][-1] in _NUMERIC and len(items) > self._floor():
             group = self._stack[-1]
             if group.start == len(items):  # 1{2\over3} is no 12\over3
@@ -220,7 +188,7 @@ class _Reader:
             else:
                 items.append(GAP)
         # A zero behind a comma may be one of decimals: 1,05 is not 1,5.
-        items.append(number if items and items[-1] == "," and number.isdigit() else _without_zeros(number))
+        items.append(number if items and items[-1] == "," and number.isdigit() else without_zeros(number))
 
     def _in_list(self) -> bool:
         """Whether other commas or brackets say that a comma separates members, not thousands."""
@@ -242,6 +210,8 @@ class _Reader:
             del self._items[group.start :]
         elif name[0] == "\\":
             self._add(ROW)
+        elif name[-1] == ".":
+            return
         elif name[:3] == "not" and name[-1] in "=n" and (known := SYMBOLS.get(_SPACES.sub("", token))):
             self._add(known)
         elif name[-1:] in "abcdefghijklmnopqrstuvwxyz" and name.startswith(_BOLD) and not name.isalpha():
@@ -276,8 +246,7 @@ class _Reader:
             self._add(WORD + WORD.join(content.split()))
         else:
             self._tokens.append("}")
-            for piece in reversed(_PIECES.findall(content)):
-                self._tokens += [rf"\text{{{piece}}}"] if piece[0].isalpha() else reversed(_TOKEN.findall(piece))
+            self._tokens += reversed(tokens_of_text(content))
             self._tokens.append("{")
 
     def _environment(self, command: str, name: str) -> None:
@@ -352,12 +321,3 @@ def _spell(name: str, arguments: list[str]) -> str:
         return ""
     braced = "".join(f"{{{argument}}}" for argument in arguments)
     return name + braced if name[0] in "_√" else f"\\{name}{braced}"
-
-
-def _without_zeros(number: str) -> str:
-    """A number without the zeros that mean nothing."""
-    if number[0] not in "0." and "." not in number:
-        return number
-    whole, _, decimals = number.partition(".")
-    whole, decimals = whole.lstrip("0") or "0", decimals.rstrip("0")
-    return f"{whole}.{decimals}" if decimals else whole

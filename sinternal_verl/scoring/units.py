@@ -8,10 +8,12 @@ _NAMES = """
 °C: celsius
 °F: fahrenheit
 %: percent pct percents percentage
-$: dollar dollars usd bucks
+$: dollar dollars usd USD bucks
 ¢: cent cents
-€: euro euros eur
-£: sterling gbp
+€: euro euros eur EUR
+£: sterling gbp GBP
+¥: yen
+₹: rupee rupees
 rad: radian radians rads
 mm: millimeter millimeters millimetre millimetres
 cm: centimeter centimeters centimetre centimetres cms
@@ -50,81 +52,86 @@ kW: kilowatt kilowatts
 Pa: pascal pascals
 kPa: kilopascal kilopascals
 V: volt volts
-K: kelvin kelvins
+kelvin: kelvins
 mol: mole moles
 acre: acres
+hectare: hectares
+amp: amps ampere amperes
+ohm: ohms Ω
+coulomb: coulombs
+tesla: teslas
+eV: electronvolt electronvolts
+keV:
+MeV:
+GeV:
+erg: ergs
+atm: atmospheres
+cal: calorie calories
+kcal: kilocalorie kilocalories
+nm: nanometer nanometers
+μm: micrometer micrometers micron microns
+Å: angstrom angstroms
+parsec: parsecs
+rpm:
+revolution: revolutions
+bit: bits
+byte: bytes
+MB: megabyte megabytes
+GB: gigabyte gigabytes
 knot: knots
-unit: units
-way: ways
 person: people persons
 man: men
 woman: women
 child: children
-student: students
-teacher: teachers
-boy: boys
-girl: girls
-player: players
-member: members
-friend: friends
-voter: voters
-worker: workers
-point: points pts
-digit: digits
-step: steps
-time: times
-page: pages
-book: books
-game: games
-team: teams
-vote: votes
-ticket: tickets
-marble: marbles
-card: cards
-coin: coins
-apple: apples
-orange: oranges
-egg: eggs
-cookie: cookies
 candy: candies
-flower: flowers
-tree: trees
-car: cars
-block: blocks
-tile: tiles
-diagonal: diagonals
-edge: edges
-vertex: vertices
-solution: solutions
-integer: integers
-combination: combinations
-arrangement: arrangements
 possibility: possibilities
-outcome: outcomes
-path: paths
-committee: committees
-subset: subsets
-divisor: divisors
-term: terms
-meal: meals
-lap: laps
-item: items
-piece: pieces
+match: matches
+class: classes
+vertex: vertices
+point: points pts
+"""
+
+# Each also with an s.
+_COUNTED = """
+apple arrangement bird block book bottle boy cake car card cat chicken coin column combination committee
+cookie cow diagonal digit divisor dog edge egg flip flower friend game girl goal horse integer item lap marble
+meal member move orange outcome page path pen pencil piece pizza player problem question rabbit roll round row
+seat shirt slice solution stamp step student subset teacher team term ticket tile time toy tree trip turn unit
+vote voter way worker
 """
 
 _UNITS: dict[str, str] = {}
 for _line in _NAMES.strip().splitlines():
-    _unit, _, _names = _line.partition(": ")
+    _unit, _, _names = _line.partition(":")
     _UNITS |= dict.fromkeys([_unit, *_names.split()], _unit)
+_UNITS |= {noun + ending: noun for noun in _COUNTED.split() for ending in ("", "s")}
 _UNITS |= {"mph": "mi/h", "kph": "km/h", "kmph": "km/h"}
 
-_UNSAFE = "deg gm in mi mg oz pt qt yd ms mol hr sec gal rad dm kph gms kgs Pa Hz kJ kW kPa mL ml eur usd gbp"
-_UNSAFE_WITHOUT_TEXT = frozenset(_UNSAFE.split())
-"""Short names that would as well be a product of variables, where no ``\\text`` says that they are words."""
+_SHORT = {
+    "mm",
+    "cm",
+    "km",
+    "kg",
+    "ft",
+    "lb",
+    "lbs",
+    "sec",
+    "min",
+    "mins",
+    "hrs",
+    "mph",
+    "kph",
+    "USD",
+    "EUR",
+    "sq",
+    "per",
+}
+"""The names of less than four letters that are read as units also outside of ``\\text``. Others, as ``in`` and ``mg``,
+would there as well be products of variables."""
 
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _POWERS_BEHIND = {"squared": 2, "cubed": 3}
-_PART = re.compile(r"\^\{(-?[0-9])\}|°[CF]|[^\W\d_]+|[°%$€£¢/·]")
+_PART = re.compile(r"\^\{(-?[0-9])\}|°[CF]|[^\W\d_]+|[°%$€£¥₹¢/·]")
 _CELSIUS = re.compile(r"(?:°|degrees?)[\s\x02]*([CF])(?:elsius|ahrenheit)?(?![a-z])", re.IGNORECASE)
 
 
@@ -174,6 +181,6 @@ def unit(phrase: str) -> str | None:
     return " ".join(name if power == 1 else f"{name}^{power}" for name, power in sorted(powers.items()))
 
 
-def is_safe_without_text(name: str) -> bool:
-    """Whether a run of letters is the name of a unit, or belongs to one, also outside of ``\\text{…}``."""
-    return name not in _UNSAFE_WITHOUT_TEXT
+def may_be_bare(name: str) -> bool:
+    """Whether a run of letters may belong to a unit also where no ``\\text`` says that it is a word."""
+    return len(name) > 3 or name in _SHORT
