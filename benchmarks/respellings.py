@@ -31,7 +31,8 @@ UNITS = {"degrees": r"^\circ", "cm^2": r"\text{ square centimeters}"}
 
 def thousands(separator: str) -> Rule:
     return where(
-        r"-?[0-9]{4,}", lambda answer: re.sub(r"(?<=[0-9])(?=([0-9]{3})+$)", separator.replace("\\", r"\\"), answer)
+        r"-?[1-9][0-9]{3,}",
+        lambda answer: re.sub(r"(?<=[0-9])(?=([0-9]{3})+$)", separator.replace("\\", r"\\"), answer),
     )
 
 
@@ -208,7 +209,7 @@ SPELLINGS: dict[str, dict[str, Rule]] = {
         "double dollars": around("$$", "$$"),
         "inline": around(r"\(", r"\)"),
         "display": around(r"\[", r"\]"),
-        "full stop": around("", "."),
+        "full stop": lambda answer: answer if answer[-1] == "." else answer + ".",
         "full stop behind dollars": around("$", "$."),
         "spaced dollars": around("$ ", " $"),
         "left and right": lambda answer: (
@@ -218,7 +219,7 @@ SPELLINGS: dict[str, dict[str, Rule]] = {
         ),
         "no left and right": sub(r"\\(left|right) ?", ""),
         "big": lambda answer: (
-            re.sub(r"([()\[\]])", r"\\big\1", answer) if "\\left" not in answer and "text" not in answer else answer
+            re.sub(r"([()\[\]])", r"\\big\1", answer) if not re.search("left|text|√", answer) else answer
         ),
         "sized sets": sub(r"\\([{}])", lambda match: ("\\left\\" if match[1] == "{" else "\\right\\") + match[1]),
     },

@@ -97,7 +97,7 @@ def test_no_more_workers_than_there_may_be_and_no_endless_wait(monkeypatch):
     thread.start()
     while pool._idle:
         time.sleep(0.01)
-    with pytest.raises(TimeoutError, match="none of 1 Math-Verify workers was free within 0.5 s"):
+    with pytest.raises(TimeoutError, match=r"none of 1 Math-Verify workers was free within 0\.5 s"):
         pool.ask("1", "2", 5.0)
     thread.join(30)
     assert not thread.is_alive()
