@@ -397,7 +397,7 @@ respell = st.sampled_from(
         lambda text: f"${text}$",
         lambda text: f"${text}$.",
         lambda text: rf"\({text}\)",
-        lambda text: text if "." in text else rf"{text}\text{{ cm}}",
+        lambda text: text if "." in text else rf"{text}\mathrm{{~cm}}",
     ]
 )
 digits = st.text("0123456789", min_size=1, max_size=1)
