@@ -9,7 +9,11 @@ reward worker, a command, a test or another trainer.
 ``response``      a response's final answer, and the last ``\boxed{…}`` in it
 ``boxed_math``    strict boxed-answer matching in three modes
 ``latex``         decides whether two answers are the same, written differently
-``symbolic``      Math-Verify in a process with a deadline
+``tex``           reads an answer as TeX does, into tokens and arguments
+``tex_tokens``    cuts an answer into TeX's tokens
+``symbols``       one character for each symbol, by LaTeX's names and by Unicode
+``units``         the units that may follow a value
+``symbolic``      Math-Verify in processes with a deadline
 ``safety``        the guard's verdict as a reward
 ``critique``      a critique and its verdict, parsed by one strict rule
 ``verification``  rewards the right verdict on an answer

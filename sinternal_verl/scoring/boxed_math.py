@@ -13,7 +13,8 @@ from sinternal_verl.scoring.score import Outcome, Sample, Score
 
 Mode = Literal["literal", "normalized", "symbolic"]
 """``literal``: the strings are equal. ``normalized``: they are the same answer, written differently (`latex`).
-``symbolic``: Math-Verify finds them equal, in a process that is ended at its deadline; slow, for evaluation."""
+``symbolic``: they are normalized the same, or Math-Verify finds them equal, in a process that is ended at its
+deadline; slow, for evaluation. What it cannot finish is a mismatch, with a reason."""
 
 
 def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Thought = "required") -> Score:
@@ -34,6 +35,7 @@ def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Th
     Raises:
         ValueError: there is no such ``mode`` or ``thought``.
         ImportError: ``mode="symbolic"`` and Math-Verify is not installed; the message says what to type.
+        RuntimeError, TimeoutError: ``mode="symbolic"`` and no worker starts or is free.
     """
     if mode not in MODES or thought not in THOUGHTS:
         raise ValueError(f"mode={mode!r}, thought={thought!r}: choose of {MODES} and {THOUGHTS}")
@@ -48,14 +50,15 @@ def score_boxed(response: str, gold: str, mode: Mode = "normalized", thought: Th
     gold = gold.strip()
     if box == gold:
         return _CORRECT
-    if mode == "normalized":
-        return _CORRECT if same(box, gold) else _MISMATCH
+    if mode != "literal" and same(box, gold):
+        return _CORRECT
     if mode == "symbolic":
         from sinternal_verl.scoring.symbolic import equal
 
         outcome = equal(box, gold)
-        reason = f"Math-Verify did not answer in time, or died: {box:.80}" if outcome is Outcome.TIMED_OUT else ""
-        return Score(float(outcome is Outcome.CORRECT), outcome, reason=reason)
+        if outcome is Outcome.TIMED_OUT:  # what cannot be shown to be right is wrong, and stays in the mean
+            return Score(0.0, Outcome.MISMATCH, reason=f"Math-Verify did not finish, or died: {box:.80}")
+        return Score(float(outcome is Outcome.CORRECT), outcome)
     return _MISMATCH
 
 

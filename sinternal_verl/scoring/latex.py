@@ -1,119 +1,256 @@
 r"""Finds whether two answers are the same, written differently. Different answers never become equal.
 
-An answer is a number, a number with a unit, or anything else:
+An answer is read as TeX reads it (`tex`), and each symbol gets one spelling (`symbols`). In what comes of it
 
-1. **Numbers** compare by exact value: ``0.25``, ``1/4``, ``\frac14`` and ``\dfrac{1}{4}``; ``033``;
-   ``1,000``, ``1{,}000`` and ``1\,000``. A sign is part of the value.
-2. **Units** (degree, percent, dollar, ``\text{ cm}``) may be left out, but two that are given must agree.
-3. **Anything else** compares as text, after its LaTeX is brought to one spelling: ``\dfrac``, ``\left``,
-   spacing, braces around a single character. Signs, exponents, bases, order and brackets stay.
-
-Every pattern takes linear time, and inputs are bounded by `response.MAX_ANSWER`.
+1. **Numbers** that stand alone, also within a list, a matrix or an argument, are written in lowest terms: ``0.25``,
+   ``1/4``, ``\frac14`` and ``\frac{2}{8}`` are one number, and so are ``1\frac12`` and ``1.5``. ``1,000`` is a
+   thousand where no other comma stands.
+2. **A unit** behind the value (`units`) or a currency before it may be left out, but two that are given must agree.
+3. **A short name** and an equals sign before the value may be left out, but two names that are given must agree.
+4. **All else** must be equal: signs, exponents, bases, order and brackets.
 """
 
 import re
-from fractions import Fraction
 from functools import lru_cache
+from math import gcd
+from typing import NamedTuple
 
-_NUMBER = re.compile(
-    r"(?P<sign>[-+]?)"
-    r"(?:(?P<whole>\d+|\d{1,3}(?:,\d{3})+)?(?P<decimals>\.\d+)?"
-    r"|(?P<left>\d+)/(?P<right>\d+)"
-    r"|\\frac\{(?P<top>[-+]?\d+)\}\{(?P<bottom>[-+]?\d+)\})"
-)
+from sinternal_verl.scoring.response import MAX_ANSWER
+from sinternal_verl.scoring.symbols import CLOSES, OPENS, ROW
+from sinternal_verl.scoring.tex import WORD, Unreadable, read
+from sinternal_verl.scoring.units import may_be_bare, unit
 
-_WITH_UNIT = re.compile(
-    r"(?P<currency>\\?\$)?"
-    r"(?P<number>[-+]?(?:[\d.,]+|\d+/\d+|\\frac\{[-+]?\d+\}\{[-+]?\d+\}))"
-    r"(?P<unit>\^\{?\\circ\}?|\\degree|°|\\?%|\\text\{ ?[A-Za-z][A-Za-z/. ]+\}(?:\^\{?\d\}?)?)?"
-)
+MAX_DIGITS = 300
+"""The most digits of a number that is written in lowest terms."""
 
-# A comma with space behind it separates answers, not thousands.
-_LIST = re.compile(r",(?:\s|~|\\[ ,;:]|\\q?quad)")
+MAX_NAME = 8
+"""The most items of a name and its equals sign: letters, an index, primes and arguments."""
 
-# Words behind a number that are no unit: they make it another number.
-_NO_UNIT = re.compile(
-    r"\b(?:hundred|thousand|[mbtr]?illion|[mb]illion|dozen|base|mod|or|and|to|pi|more|less)s?\b", re.IGNORECASE
-)
-
-# Rules of spelling, applied in this order. Spacing stays one space until the end, so that no rule joins two digits.
-_SPELLING = (
-    (re.compile(r"\\[dtc]frac(?![A-Za-z])"), r"\\frac"),
-    (re.compile(r"\\(?:left|right)\s*\."), ""),
-    (re.compile(r"\\(?:left|right|[Bb]igg?[lrm]?)(?![A-Za-z])"), ""),
-    (re.compile(r"\\(?:mathrm|textrm|textnormal|mbox|textup)(?=\s*\{)"), r"\\text"),
-    (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,|\\!)(?=\d{3}(?!\d))"), ""),
-    (re.compile(r"\\(?:[,;:!> ]|quad(?![A-Za-z])|qquad(?![A-Za-z]))|~|\s+"), " "),
-    (re.compile(r"\\(leq|geq|neq)(?![A-Za-z])"), lambda match: "\\" + match.group(1)[:-1]),
-    (re.compile(r"\\frac ?(\d) ?(\d)"), r"\\frac{\1}{\2}"),
-    (re.compile(r"\\frac ?(\d) ?\{"), r"\\frac{\1}{"),
-    (re.compile(r"\\sqrt ?(\d)"), r"\\sqrt{\1}"),
-    (re.compile(r"([\^_]) ?\{ ?([A-Za-z0-9]) ?\}"), r"\1\2"),
-    (re.compile(r"(?<=[A-Za-z]) +(?=[A-Za-z])|(?<=\d) +(?=\d)"), "\x00"),
-    (re.compile(" +"), ""),
-    (re.compile("\x00"), " "),
-)
+MAX_UNIT = 8
+"""The most items of a unit: words, powers and a slash."""
 
 
-@lru_cache(maxsize=65536)
-def canonical(answer: str) -> tuple[str | Fraction, str]:
-    """``(body, unit)``: the number's exact value or the text in one spelling, and its unit or ``""``.
+class Canonical(NamedTuple):
+    """An answer in one spelling.
 
-    `same` compares these pairs. Never raises, whatever the string.
+    Attributes:
+        whole: all of it.
+        body: the value, without unit and name; empty where there is none.
+        unit: the unit's one name, or "".
+        name: what stands before the equals sign, with that sign, or "".
     """
-    text = answer.strip()
-    if text.isascii() and text.isdigit():
-        return Fraction(int(text)) if len(text) < 300 else text.lstrip("0"), ""
-    for pattern, spelling in _SPELLING:
-        text = pattern.sub(spelling, text)
-    text = _bare(text)
-    measured = _WITH_UNIT.fullmatch(text)
-    if measured and not ("," in measured["number"] and _LIST.search(answer)):
-        value = _value(measured["number"])
-        if value is not None:
-            unit = measured["unit"] or measured["currency"] or ""
-            if _NO_UNIT.search(unit):
-                return text, ""
-            return value, _UNITS.get(unit, unit.replace(" ", ""))
-    return text, ""
+
+    whole: str
+    body: str
+    unit: str = ""
+    name: str = ""
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two answers are one answer, written differently."""
+    r"""Whether two answers are one answer, written differently. Never raises, whatever the strings.
+
+    >>> same(r"\frac{270}7\text{ degrees}", r"\dfrac{270}{7}^\circ"), same(r"x \le 5", r"x\leqslant5")
+    (True, True)
+    >>> same("(1,2)", "[1,2]"), same(r"5\text{ cm}", r"5\text{ m}"), same("x=5", "y=5")
+    (False, False, False)
+
+    Strings longer than `MAX_ANSWER` are no answers and must be equal as they are.
+    """
     if one == other:
         return True
-    (body, unit), (other_body, other_unit) = canonical(one), canonical(other)
-    return body == other_body and (unit == other_unit or not unit or not other_unit)
+    if len(one) > MAX_ANSWER or len(other) > MAX_ANSWER:
+        return one.strip() == other.strip()
+    first, second = canonical(one), canonical(other)
+    if first.whole == second.whole:
+        return first.whole != ""
+    return (
+        first.body == second.body != ""
+        and (first.unit == second.unit or not first.unit or not second.unit)
+        and (first.name == second.name or not first.name or not second.name)
+    )
 
 
-_UNITS = {r"^\circ": "°", r"^{\circ}": "°", r"\degree": "°", r"\%": "%", r"\$": "$"}
+@lru_cache(maxsize=16384)
+def canonical(answer: str) -> Canonical:
+    """An answer in one spelling. Never raises, whatever the string; its time is linear in the length."""
+    if len(answer) > MAX_ANSWER:
+        return Canonical(answer, "")
+    answer = answer.strip()
+    if answer.isdigit() and answer.isascii():
+        number = answer.lstrip("0") or "0"
+        return Canonical(number, number)
+    if plain := _PLAIN.fullmatch(answer):  # what the rest would make of it, sooner
+        number = _of_plain(plain)
+        return Canonical(number, number)
+    try:
+        items = read(answer)
+    except Unreadable:
+        return Canonical("".join(answer.split()), "")
+    while items and items[-1] == ROW:
+        items.pop()
+    if items and items[-1][-1] == ".":  # a full stop
+        items[-1:] = [items[-1][:-1]] if len(items[-1]) > 1 else []
+    if not items:
+        return Canonical("", "")
+    value, currency, measured, behind, name = items, "", "", "", ""
+    if not _CURRENCIES.isdisjoint(items):
+        value, currency = _without_currency(value)
+    if value and _may_belong_to_unit(value, len(value) - 1):
+        value, measured, behind = _without_unit(value)
+    if not _RELATIONS.isdisjoint(items):
+        value, name = _without_name(value)
+    body = _lowest_terms(_join(value))
+    whole = f"{currency}{name}{body}{behind}"
+    if body[:1] == "(" and (choice := _CHOICE.fullmatch(body)):
+        body = choice[1]
+    if currency and measured:
+        currency = "" if currency == measured else currency + " "
+    return Canonical(whole, body, currency + measured, name)
 
 
-def _bare(text: str) -> str:
-    """The text without math delimiters, a full stop at its end, or a ``\\text{…}`` around all of it."""
-    if len(text) > 1 and text[0] == text[-1] == "$":
-        text = text[1:-1]
-    if text.endswith(".") and not text.endswith(".."):
-        text = text[:-1]
-    if text.startswith(r"\text{") and text.endswith("}") and text.find("}") == len(text) - 1:
-        text = text[len(r"\text{") : -1].strip()
-    return text
+_PLAIN = re.compile(r"(-?)(?:([0-9]+)|\\[dt]?frac\{([0-9]{1,9})\}\{([0-9]{1,9})\})")
 
 
-def _value(number: str) -> Fraction | None:
-    match = _NUMBER.fullmatch(number)
-    if match is None or len(number) > 300:
-        return None
-    if match["left"]:
-        top, bottom = int(match["left"]), int(match["right"])
-    elif match["top"]:
-        top, bottom = int(match["top"]), int(match["bottom"])
-    elif match["whole"] or match["decimals"]:
-        digits = (match["whole"] or "0").replace(",", "") + (match["decimals"] or "")
-        value = Fraction(digits)
-        return -value if match["sign"] == "-" else value
+def _of_plain(plain: re.Match[str]) -> str:
+    sign, integer, above, below = plain.groups()
+    if integer:
+        integer = integer.lstrip("0")
+        return sign + integer if integer else "0"
+    top, bottom = int(above), int(below)
+    return _ratio(-top if sign else top, bottom) if bottom else f"{sign}\\frac{{{above}}}{{{below}}}"
+
+
+_CHOICE = re.compile(r"\(([A-J])\)")
+
+# A letter, points such as AB or a word of a \text{…}; with an index, primes and arguments.
+_NAME = re.compile(
+    rf"(?:∠?[A-Z]{{1,4}}|[^\W\d_]|{WORD}[A-Za-z]{{1,12}})(?:_\{{[^{{}}]*\}})?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
+)
+_RELATIONS = frozenset("=∈<>≤≥≠≈≡⇒→")
+
+_CURRENCIES = frozenset("$€£¥₹")
+_SIGNS = frozenset("+-=")
+
+
+def _join(items: list[str]) -> str:
+    return "".join(items).replace(WORD, "")
+
+
+def _without_currency(items: list[str]) -> tuple[list[str], str]:
+    """The items without the sign of a currency that stands first, or behind a sign or a name's ``=``."""
+    for number, item in enumerate(items[:-1]):
+        if item in _CURRENCIES and (number == 0 or items[number - 1] in _SIGNS):
+            return items[:number] + items[number + 1 :], item
+    return items, ""
+
+
+def _without_name(items: list[str]) -> tuple[list[str], str]:
+    """The items without a short name and ``=`` or ``∈`` before the value, and these."""
+    relation = "=" if "=" in items else "∈"
+    if relation not in items:
+        return items, ""
+    number = items.index(relation)
+    value = items[number + 1 :]
+    if not value or not 0 < number < MAX_NAME or not _RELATIONS.isdisjoint(value):
+        return items, ""
+    # B=C has no value, it is a relation of two names.
+    if len(value) == 1 and value[0].isascii() and value[0].strip(WORD).isalpha():
+        return items, ""
+    name = "".join(items[:number])
+    if (len(name) == 1 and name.isalpha()) or _NAME.fullmatch(name):
+        return value, name.replace(WORD, "") + relation
+    return items, ""
+
+
+def _without_unit(items: list[str]) -> tuple[list[str], str, str]:
+    """The items without the unit at their end, its one name, and how it is written."""
+    start = len(items)
+    while start > max(0, len(items) - MAX_UNIT) and _may_belong_to_unit(items, start - 1):
+        start -= 1
+    for number in range(max(start, 1), len(items)):
+        if items[number][0] in "^/·" or _is_word(items[number - 1]):
+            continue  # a unit begins with its name, and "no solutions" has no value
+        if name := unit(" ".join(items[number:])):
+            return items[:number], name, _join(items[number:])
+    return items, "", ""
+
+
+def _may_belong_to_unit(items: list[str], number: int) -> bool:
+    item = items[number]
+    first = item[0]
+    if first == WORD or first in _UNIT_SYMBOLS:
+        return True
+    if first == "^" or not item.isalpha():
+        return first == "^"
+    if len(item) == 1:  # a variable, except in km/h
+        return number > 1 and items[number - 1] == "/" and len(items[number - 2]) > 1
+    return may_be_bare(item)
+
+
+def _is_word(item: str) -> bool:
+    return item[0] == WORD or (len(item) > 1 and item.isalpha())
+
+
+_UNIT_SYMBOLS = frozenset("°%$€£¥₹¢/·")
+
+_NUMBER = (
+    r"(?:([0-9]+)(?: ([0-9]+)/([0-9]+)| ?\\frac\{([0-9]+)\}\{([0-9]+)\})"  # a mixed number
+    r"|\\frac\{(-?[0-9]+)\}\{(-?[0-9]+)\}|([0-9]+)/([0-9]+)|([0-9]+)\.([0-9]+)|0)"
+)
+_ALONE = re.compile(rf"(?:(?<![^{OPENS}])(-?)|(?<=[+-])){_NUMBER}(?![^{CLOSES}+\-])")
+_PLUS = re.compile(rf"(?<![^{OPENS}])\+(?=[^{CLOSES}+\-])")
+_MINUS_ABOVE = re.compile(rf"(?<![^{OPENS}])\\frac\{{-([^{{}}+\-±∓]*(?:\{{[^{{}}]*\}}[^{{}}+\-±∓]*)*)\}}")
+_ATOM = r"(?:[0-9]+|[^\W\d_]|√\{[^{}]*\})"
+_SLASH = re.compile(
+    rf"(?<![^{OPENS}+\-])(?:\(([^(),]*)\)|((?:{_ATOM}|[_^]\{{[^{{}}]*\}})+))/({_ATOM}|\(([^(),]*)\))(?![^{CLOSES}+\-])"
+)
+
+
+def _lowest_terms(text: str) -> str:
+    """Each number that stands alone as an integer or a fraction in lowest terms; other fractions by ``\\frac``."""
+    if plain := _PLAIN.fullmatch(text):
+        return _of_plain(plain)
+    if "+" in text:
+        text = _PLUS.sub("", text)
+    if "/" in text:
+        text = _ALONE.sub(_value, text)
+        if "/" in text:
+            text = _SLASH.sub(_fraction, text)
+    elif "\\frac" in text or "." in text or "-0" in text:
+        text = _ALONE.sub(_value, text)
+    return _MINUS_ABOVE.sub(r"-\\frac{\1}", text) if "\\frac{-" in text else text
+
+
+def _fraction(match: re.Match[str]) -> str:
+    top, bottom = match[1] or match[2], match[4] or match[3]
+    return f"\\frac{{{top}}}{{{bottom}}}" if top else match[0]
+
+
+def _value(match: re.Match[str]) -> str:
+    sign, whole, top, bottom, over, under, numerator, denominator, left, right, integer, decimals = match.groups()
+    if len(match[0]) > MAX_DIGITS:
+        return match[0]
+    if whole:
+        below = int(bottom or under)
+        above = int(top or over)
+        if above >= below:
+            return match[0]
+        above += int(whole) * below
+    elif decimals:
+        above, below = int(integer + decimals), 10 ** len(decimals)
+    elif numerator or left:
+        above, below = int(numerator or left), int(denominator or right)
     else:
-        return None
-    if bottom == 0:
-        return None
-    return Fraction(-top if match["sign"] == "-" else top, bottom)
+        above, below = 0, 1
+    if below == 0 or (sign is None and above * below < 0):
+        return match[0]
+    return _ratio(-above if sign else above, below)
+
+
+def _ratio(top: int, bottom: int) -> str:
+    """A fraction in lowest terms; ``bottom`` is not 0."""
+    divisor = gcd(top, bottom) if bottom > 0 else -gcd(top, bottom)
+    top, bottom = top // divisor, bottom // divisor
+    if bottom == 1:
+        return str(top)
+    return f"-\\frac{{{-top}}}{{{bottom}}}" if top < 0 else f"\\frac{{{top}}}{{{bottom}}}"

@@ -16,12 +16,13 @@ the thought in the prompt). ``none``: the whole text is the answer."""
 
 THOUGHT_END = "</think>"
 UNCLOSED = "no </think>: the response was cut within its thought, or the model does not think (thought=none)"
-BOX = r"\boxed{"
+BOX, BRACED_BOX = r"\boxed", r"\boxed{"
 
 MAX_ANSWER = 1000
 """The most characters that a box may hold. The longest of MATH-500's answers has 53."""
 
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+# TeX skips blanks behind a command, and one line end: a second would end the paragraph.
+_SPACED_BOX = re.compile(r"\\boxed[ \t]*(?:\r?\n[ \t]*)?\{")
 
 
 def thought_and_answer(response: str) -> tuple[str, str] | None:
@@ -47,27 +48,28 @@ def final_answer(response: str, thought: Thought) -> str | None:
 
 
 def last_box(text: str) -> str | Outcome:
-    r"""The content of the last ``\boxed{…}``; escaped braces (``\{``, ``\}``) do not count.
+    r"""The content of the last ``\boxed{…}``, also with a blank before its brace; escaped braces do not count.
 
     Returns:
         The stripped content, or why there is none: ``NO_BOX``, ``UNCLOSED`` (also when an earlier box
         is complete) or ``TOO_LONG``.
     """
     start = text.rfind(BOX)
-    if start < 0:
-        return Outcome.NO_BOX
-    start += len(BOX)
+    if text.startswith(BRACED_BOX, start):
+        start += len(BRACED_BOX)
+    else:
+        start = max((box.end() for box in _SPACED_BOX.finditer(text)), default=-1) if start >= 0 else -1
+        if start < 0:
+            return Outcome.NO_BOX
     window = text[start : start + MAX_ANSWER + 1]
     end = window.find("}")
     if end >= 0 and "{" not in window[:end] and "\\" not in window[:end]:
         return window[:end].strip()
-    depth = 1
-    for token in _BRACE.finditer(window):
-        character = token.group()
-        if character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-            if depth == 0:
-                return window[: token.start()].strip()
+    masked = window.replace(r"\\", "  ").replace(r"\{", "  ").replace(r"\}", "  ")
+    depth, position = 1, 0
+    while (end := masked.find("}", position)) >= 0:
+        depth += masked.count("{", position, end) - 1
+        if depth == 0:
+            return window[:end].strip()
+        position = end + 1
     return Outcome.TOO_LONG if len(window) > MAX_ANSWER else Outcome.UNCLOSED

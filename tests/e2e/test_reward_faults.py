@@ -206,12 +206,12 @@ def test_a_guard_that_writes_garbage_gives_no_verdict(workers, configure, tokeni
     assert "UNPARSABLE, 1 so far: " in logs()
 
 
-def test_a_sum_that_hangs_math_verify_is_a_timeout_and_stops_no_other(workers, configure, tokenizer):
+def test_a_sum_that_hangs_math_verify_is_a_mismatch_and_stops_no_other(workers, configure, tokenizer):
     config = configure("none", "sinternal.scorers.boxed_math.mode=symbolic")
     tower = rollout(tokenizer, r"</think>\boxed{9^{9^{9^{9}}}}", "3", "world/addition")
     rows = [tower, *(rollout(tokenizer, r"</think>\boxed{x+x}", "2x", "world/addition") for _ in range(4))]
     found, curves = score(workers(config), rows)
 
-    assert [row.outcome for row in found] == [Outcome.TIMED_OUT] + 4 * [Outcome.CORRECT]
-    assert curves["train/world/addition/outcome/timed_out"] == 1
-    assert "TIMED_OUT, 1 so far: Math-Verify" in logs()
+    assert [row.outcome for row in found] == [Outcome.MISMATCH] + 4 * [Outcome.CORRECT]
+    assert curves["train/world/addition/scored"] == 1 and curves["train/world/addition/outcome/mismatch"] == 1
+    assert "Math-Verify did not finish within 5 s, 1 so far: 9^" in logs()

@@ -23,6 +23,9 @@ from sinternal_verl.scoring.score import Outcome, Score
         r"one</think>two</think>\boxed{85}",
         r"</think>Answer: 4, no: \boxed{85}",
         r"</think>\boxed 4 or \boxed{85}",
+        r"</think>\boxed{4} so \boxed {85}",
+        "</think>\\boxed{4} so \\boxed\n {85}",
+        r"</think>\boxed{85} and \boxed 4",
         r"</think>\boxed{85}" + " and on" * 500,
     ],
 )
@@ -106,6 +109,11 @@ PATHOLOGICAL = [
     r"</think>\boxed{" + "1 " * 499 + "}",
     r"</think>\boxed{" + "^{" * 300 + "}" * 301,
     r"</think>\boxed{" + r"\left" * 190 + "}",
+    r"</think>" + r"\boxed " * 14_000,
+    r"</think>" + r"\boxed {" * 12_500,
+    r"</think>\boxed{" + "½" * 990 + "}",
+    r"</think>\boxed{" + "1,000" * 190 + "}",
+    r"</think>\boxed{" + "{1\\over" * 120 + "}" * 121,
     "<think>" + "a" * 100_000,
 ]
 

@@ -66,7 +66,7 @@ def parts(grpo_config, monkeypatch):
             seen.append("verl")
             self.reward_loop_manager = SimpleNamespace(reward_router_address="router")
 
-        verl = mode.__mro__[3]
+        verl = next(each for each in mode.__mro__ if each.__module__.startswith("verl."))
         monkeypatch.setattr(verl, "_setup", verls, raising=False)
         monkeypatch.setattr(verl, "_init_resource_pool_mgr", lambda self: setattr(self, "resource_pool_manager", pools))
         monkeypatch.setattr(ours, "StartingGuard", lambda *_: seen.append("guard") or True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sinternal_verl.scoring.function import to_score
-from sinternal_verl.scoring.score import Outcome, Sample, Score
+from sinternal_verl.scoring.score import GUARD_NUMBERS, Outcome, Sample, Score
 from sinternal_verl.training import wire
 from sinternal_verl.training.wire import DETAILS, MAX_DETAILS, OWN_NAMES, VERLS_NAMES, to_wire
 
@@ -50,7 +50,7 @@ def test_nothing_else_travels_where_nothing_is_dumped(validation):
     assert numbers_of(STRANGE, validation=validation) == {}
 
 
-@pytest.mark.parametrize("name", sorted(VERLS_NAMES | OWN_NAMES - {"cut", "safe_probability"}))
+@pytest.mark.parametrize("name", sorted(VERLS_NAMES | OWN_NAMES - set(GUARD_NUMBERS)))
 def test_no_extra_takes_a_name_of_verls_or_ours(name, caplog):
     wire._warned.clear()
     plain = sent({}, dumped=True)
