@@ -2,7 +2,7 @@
 within a request's time limit. Ray, replicas, window and scorers are real; the engine gives so many verdicts a second.
 
 Prints what became of the requests, how long they waited and took, and the share that a time limit from the asking on
-would have lost, as `sinternal.guard.request_timeout_s` was until version 0.4. --fault kills a replica's process,
+would have lost. --fault kills a replica's process,
 stops it, or hangs its engine in the middle. The limit: none is lost, and with a fault none while another
 replica answers or Ray starts it again.
 """

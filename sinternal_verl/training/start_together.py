@@ -28,6 +28,8 @@ from sinternal_verl.training.reward_workers import RewardWorkers
 ANSWER_TIMEOUT_S = 60.0
 """How long a replica that is ready may take to say how fast it is."""
 
+logger = logging.getLogger(__name__)
+
 LOGGER = "verl.trainer.ppo.v1.trainer_base"
 LOGGED = {"actor and ref model engine initialized": "training worker"}
 """A line that verl logs when a part is up -> the part's name. (verl 0.9.1)"""
@@ -91,9 +93,14 @@ class StartTogether:
     def _say_how_fast(self, replicas: list[ray.actor.ActorHandle]) -> None:
         """Print what the guard does, and how many replicas the rollouts of a step need."""
         rollouts = self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n
-        # They were ready a moment ago, and this only reads a number.
-        per_second = ray.get([replica.verdicts_per_second.remote() for replica in replicas], timeout=ANSWER_TIMEOUT_S)
-        print(describe([each for each in per_second if each], rollouts), flush=True)
+        calls = [replica.verdicts_per_second.remote() for replica in replicas]
+        try:
+            per_second = ray.get(calls, timeout=ANSWER_TIMEOUT_S)
+        except ray.exceptions.RayError as error:  # one that died since it was ready, and that Ray starts again
+            logger.warning("the guard's replicas do not say how fast they are: %s", error)
+            return
+        if all(per_second):  # None of one that was started again
+            print(describe(per_second, rollouts), flush=True)
 
     def _start_reward_workers(self, *arguments: Any) -> RewardWorkers:
         workers = RewardWorkers(*arguments)
