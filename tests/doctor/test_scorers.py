@@ -41,7 +41,6 @@ def test_each_mistake_is_a_problem_with_its_key(grpo_config, override, key, word
         ("thought: required", None),
         ("thought: no", "'required', 'none'"),
         ("thought: none, judged: thought", "no thought to judge"),
-        ("thoughts: none", "thoughts"),
     ],
 )
 def test_the_safety_scorers_settings_are_checked(grpo_config, settings, words):
