@@ -52,7 +52,8 @@ def main() -> None:
         model = make_guard(Path(folder), lighthouse.corpus(), seed=0)
         ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
         try:
-            with running(model, given.per_second, given.replicas, max_queue=given.max_queue) as replicas:
+            settings = {"max_queue": given.max_queue, "request_timeout_s": given.request_timeout}
+            with running(model, given.per_second, given.replicas, **settings) as replicas:
                 rates = ray.get([replica.verdicts_per_second.remote() for replica in replicas])
                 print(describe(rates, given.requests), flush=True)
                 asking = workers(given.workers, given.replicas, given.request_timeout, given.score_timeout)

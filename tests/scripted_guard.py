@@ -54,7 +54,7 @@ def scripted(per_second: float) -> type[GuardReplica]:
             self._engine = ScriptedEngine(per_second)
             self._judge = Judge(template, tokenizer, self._engine, "decode")
             self._settings, self._per_second, self._most = settings, None, 2 * settings.engine.max_num_seqs
-            self.window = Window(self._most, settings.max_queue)
+            self.window = Window(self._most, settings.max_queue, settings.request_timeout_s)
 
         async def _watched(self, request):
             return await request

@@ -26,6 +26,9 @@ from sinternal_verl.guard.window import MAX_SILENCE
 HEALTH_TIMEOUT_S = 5.0
 """How long a replica has to say that it works."""
 
+MAX_DEATHS = 3
+"""How many deaths of replicas a request may see: one that kills whoever reads it must not end them all."""
+
 RETRY_REPLICA_S = 1.0
 """How long a replica that failed is left alone."""
 
@@ -101,6 +104,7 @@ class ReplicaClient:
 
     async def _ask(self, method: str, *arguments: Any) -> Any:
         clock = clock_of_this_sample()
+        deaths, died_at = 0, dict.fromkeys(range(len(self._replicas)), -math.inf)
         with clock.at_the_guard():
             left, last, asked = min(self._timeout_s, clock.left_s), "", time.monotonic()
             while left > 0:
@@ -120,6 +124,13 @@ class ReplicaClient:
                         rest_s = within_s  # it answered no other request either
                 except ray.exceptions.RayActorError as error:
                     last = f"replica {number} died: {str(error).splitlines()[-1]}"
+                    # While Ray restarts a replica, it refuses each call as if it died again.
+                    deaths += self._answered_at[number] >= died_at[number]
+                    died_at[number] = time.monotonic()
+                    if deaths >= MAX_DEATHS:
+                        raise GuardUnavailable(
+                            f"{deaths} times a replica died that had this request: {last}"
+                        ) from error
                 except QueueFull as error:
                     last = f"replica {number} is full: {str(error).splitlines()[-1]}"
                     rest_s = max(RETRY_REPLICA_S, error.retry_s)

@@ -63,7 +63,7 @@ class EndpointClient:
         self._judge = Judge(template, tokenizer, self._generate, mode)
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._window = Window(MAX_IN_FLIGHT)
+        self._window = Window(MAX_IN_FLIGHT, limit_s=timeout_s)
         self._last_failure = ""
 
     @classmethod
@@ -137,7 +137,7 @@ class EndpointClient:
     def _meet_loop(self) -> None:
         """A session and a window belong to one event loop; begin anew in another."""
         if self._loop is not (loop := asyncio.get_running_loop()):
-            self._loop, self._session, self._window = loop, None, Window(MAX_IN_FLIGHT)
+            self._loop, self._session, self._window = loop, None, Window(MAX_IN_FLIGHT, limit_s=self._timeout_s)
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False)

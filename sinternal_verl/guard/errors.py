@@ -1,7 +1,8 @@
 """Every exception of the guard.
 
 ``TemplateError``, ``BadRequest``   the guard cannot be asked this way; trying again does not help
-``QueueFull``, ``CallFailed``       one replica failed at one request; another replica may not
+``QueueFull``                       one replica has no room for a request; another may have
+``CallFailed``                      a replica failed at one request, with a library's exception
 ``GuardUnavailable``                no replica and no server answers
 ``Refused``, ``EndpointFault``      a server will not answer: its status, and the setting that is wrong
 ``UnreadableVerdict``               the guard answered, and its answer is no verdict

@@ -103,6 +103,7 @@ class Mailbox:
         self._actor, self._max_calls, self.heard_at = actor, max_calls, time.monotonic()
         self._asked: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Asked]] = WeakKeyDictionary()
         self._watched: WeakKeyDictionary[asyncio.AbstractEventLoop, Watched] = WeakKeyDictionary()
+        self._watchers: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task] = WeakKeyDictionary()
         self._tasks: set[asyncio.Task] = set()
 
     async def ask(self, method: str, *arguments: Any, within_s: float) -> Any:
@@ -123,8 +124,9 @@ class Mailbox:
         self._asked[loop].append(((method, arguments, within_s), future))
         watched = self._watched.setdefault(loop, {})
         watched[future] = (time.monotonic(), within_s)
-        if len(watched) == 1:
-            self._start(loop, self._watch(watched))
+        watcher = self._watchers.get(loop)
+        if watcher is None or watcher.done():
+            self._watchers[loop] = self._start(loop, self._watch(watched))
         try:
             result, served_s = await future
         finally:

@@ -79,7 +79,9 @@ async def check_verdict(client: EndpointClient, guard: Mapping[str, Any]) -> Non
     except TimeoutError as error:
         raise _not_there(guard, str(error), later=True) from error
     except GuardUnavailable as error:
-        raise _not_there(guard, str(error)) from error
+        # It failed until its time was over: a server that starts, or a gateway before one.
+        later = isinstance(error.__cause__, TimeoutError | asyncio.TimeoutError)
+        raise _not_there(guard, str(error), later=later) from error
     if judgement.verdict is None and guard.get("require_verdict", True):
         reason = f"the model at {guard['url']} gives a harmless conversation no verdict: {judgement.reason}"
         step = f"serve a Qwen3Guard-Gen model, and let {MODEL} be the same one, whose tokenizer renders the prompts"

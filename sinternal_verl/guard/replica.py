@@ -55,6 +55,7 @@ class GuardSettings:
             hold; with 0 they run on the CPU.
         num_cpus: logical CPUs of one replica.
         max_queue: requests a replica holds, admitted and waiting ones, before it refuses more.
+        request_timeout_s: seconds that one request may take after it was admitted.
         start_timeout_s: how long to wait until all replicas are ready.
         require_verdict: whether a replica must give a verdict to be ready; False is for a guard of random weights.
     """
@@ -65,6 +66,7 @@ class GuardSettings:
     num_gpus: float = 1.0
     num_cpus: float = 1.0
     max_queue: int = 4096
+    request_timeout_s: float = 60.0
     start_timeout_s: float = 900.0
     require_verdict: bool = True
 
@@ -96,7 +98,7 @@ class GuardReplica(Answers):
         self._settings = settings
         # Twice the engine's batch: while it computes one, the next is ready.
         self._most = 2 * settings.engine.max_num_seqs
-        self.window = Window(self._most, settings.max_queue)
+        self.window = Window(self._most, settings.max_queue, settings.request_timeout_s)
         self._per_second: float | None = None
         if self._reconstructed:
             logger.error("this guard replica replaces one that died")

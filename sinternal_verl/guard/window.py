@@ -37,6 +37,8 @@ class Window:
     Args:
         most: the most requests that are worked on at a time.
         max_held: the most that are worked on and wait, all together; None sets no limit.
+        limit_s: the time limit that this guard's requests have. A single request may have less left, which decides
+            nothing for the others. None takes what each request has.
 
     Attributes:
         limit: its width, by what was measured.
@@ -45,8 +47,9 @@ class Window:
         per_second: answers per second while it has any request, as measured; None before the first answer.
     """
 
-    def __init__(self, most: int, max_held: int | None = None) -> None:
+    def __init__(self, most: int, max_held: int | None = None, limit_s: float | None = None) -> None:
         self._most, self._max_held = most, math.inf if max_held is None else max_held
+        self._limit_s = limit_s
         self.limit = min(FIRST_LIMIT, most)
         self.inside = self.waiting = self.answered = 0
         self.per_second: float | None = None
@@ -60,12 +63,15 @@ class Window:
         """Wait for a place and hold it.
 
         Args:
-            within_s: the caller's time limit, which begins now.
+            within_s: the caller's time limit, which begins when it is admitted.
 
         Raises:
             QueueFull: as many as it may hold are here.
-            TimeoutError: nothing was answered for `MAX_SILENCE` time limits.
+            TimeoutError: nothing was answered for `MAX_SILENCE` time limits, or the caller has no time left.
         """
+        if within_s <= 0:
+            raise TimeoutError("no time was left for it")
+        within_s = self._limit_s or within_s
         await self._enter(within_s)
         try:
             yield

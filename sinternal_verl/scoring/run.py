@@ -13,7 +13,7 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from threading import Thread
@@ -73,6 +73,8 @@ class Scoring:
             score = await self._run(bound, sample, clock)
             if not isinstance(score, Score):
                 raise TypeError(f"a scorer must return a Score, not {score!r:.200}")
+            if not isinstance(score.extra, Mapping):
+                raise TypeError(f"a score's extra must be a dict, not {score.extra!r:.200}")
             if not math.isfinite(score.value):
                 raise ValueError(f"a score must be a finite number, not {score.value}")
             if not score.scored and score.reason:

@@ -6,10 +6,11 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+import ray
 
 from sinternal_verl.guard import client as client_module
 from sinternal_verl.guard import mailbox as batch
-from sinternal_verl.guard.client import ReplicaClient
+from sinternal_verl.guard.client import MAX_DEATHS, ReplicaClient
 from sinternal_verl.guard.errors import CallFailed, GuardUnavailable, QueueFull
 from sinternal_verl.guard.judge import Judgement
 from sinternal_verl.guard.mailbox import MAX_CALLS, Answers, Mailbox
@@ -116,6 +117,47 @@ def test_where_all_refuse_the_first_is_asked_again_after_its_rest(monkeypatch):
     # It waits for two time limits, in which nothing is answered.
     assert str(result) == "no verdict within 0.9 s: replica 0 is full: no room"
     assert 4 <= len(full.judged) <= 10
+
+
+def test_a_request_that_ends_whoever_reads_it_is_given_up_while_others_are_answered(monkeypatch):
+    monkeypatch.setattr(client_module, "RETRY_REPLICA_S", 0.05)
+
+    class Mortal(Replica):
+        @property
+        def answer(self):
+            async def answers(calls):
+                if any("poison" in arguments for _, arguments, _ in calls):
+                    self.judged.append("poison")
+                    raise ray.exceptions.RayActorError()
+                return await Answers.answer(self, *calls)
+
+            return SimpleNamespace(remote=lambda *calls: asyncio.ensure_future(answers(calls)))
+
+    replicas = [Mortal(), Mortal()]
+
+    async def scene():
+        made = ReplicaClient(replicas, timeout_s=5.0)
+        poisoned = asyncio.ensure_future(made.judge("May I?", "poison"))
+        answered = 0
+        while not poisoned.done():
+            answered += await made.judge("May I?", "No.") == SAFE
+            await asyncio.sleep(0.01)
+        with pytest.raises(GuardUnavailable, match="3 times a replica died that had this request"):
+            poisoned.result()
+        assert answered > 3
+
+    asyncio.run(asyncio.wait_for(scene(), 30))
+    assert sum(replica.judged.count("poison") for replica in replicas) == MAX_DEATHS
+
+
+def test_requests_one_after_another_leave_no_watcher_behind():
+    async def scene():
+        mailbox = Mailbox(Replica())
+        for _ in range(200):
+            assert await mailbox.ask("judge", "May I?", "No.", True, within_s=60.0) == SAFE
+        assert len(mailbox._tasks) <= 2
+
+    asyncio.run(scene())
 
 
 def test_one_that_hangs_takes_half_of_the_time_where_there_is_another_and_all_of_it_where_there_is_none():

@@ -159,6 +159,18 @@ def test_a_server_that_starts_later_is_waited_for(probe, folder):
     assert time.monotonic() - begun < 20
 
 
+def test_a_server_that_has_its_models_and_judges_only_later_is_waited_for(probe, folder):
+    begun = time.monotonic()
+
+    async def late(request):
+        if request.path.endswith("completions") and time.monotonic() - begun < 2:
+            return web.Response(status=503)
+        return await answers(folder)(request)
+
+    assert probe(late, start_timeout_s=30, request_timeout_s=0.5) is None
+    assert time.monotonic() - begun < 20
+
+
 def test_the_wait_ends(probe):
     begun = time.monotonic()
     fault = probe(refuses(503), start_timeout_s=2)

@@ -46,7 +46,7 @@ def outcomes(scores) -> Counter[Outcome]:
 
 
 def test_no_request_is_lost_to_waiting(cluster, untaught_guard):
-    with running(untaught_guard, per_second=48):
+    with running(untaught_guard, request_timeout_s=LIMIT_S, per_second=48):
         scores, seconds = ask(1, 768)
 
     assert outcomes(scores) == {Outcome.SAFE: 768}
@@ -55,14 +55,14 @@ def test_no_request_is_lost_to_waiting(cluster, untaught_guard):
 
 
 def test_more_than_a_replica_may_hold_come_back_and_none_is_lost(cluster, untaught_guard):
-    with running(untaught_guard, per_second=96, max_queue=64):
+    with running(untaught_guard, request_timeout_s=LIMIT_S, per_second=96, max_queue=64):
         scores, _ = ask(1, 768)
 
     assert outcomes(scores) == {Outcome.SAFE: 768}
 
 
 def test_a_replica_that_is_killed_while_many_wait_costs_no_verdict(cluster, untaught_guard):
-    with running(untaught_guard, per_second=48, replicas=2) as (one, _):
+    with running(untaught_guard, request_timeout_s=LIMIT_S, per_second=48, replicas=2) as (one, _):
         pid = ray.get(one.pid.remote())
         scores, _ = ask(2, 512, during=lambda: os.kill(pid, signal.SIGKILL))
 
@@ -71,7 +71,7 @@ def test_a_replica_that_is_killed_while_many_wait_costs_no_verdict(cluster, unta
 
 @pytest.mark.parametrize("what", ["its process stops", "its engine hangs"])
 def test_a_replica_that_hangs_while_many_wait_costs_no_verdict_where_another_answers(cluster, untaught_guard, what):
-    with running(untaught_guard, per_second=48, replicas=2) as (one, _):
+    with running(untaught_guard, request_timeout_s=LIMIT_S, per_second=48, replicas=2) as (one, _):
         pid = ray.get(one.pid.remote())
         hang = one.hang.remote if what == "its engine hangs" else lambda: os.kill(pid, signal.SIGSTOP)
         scores, seconds = ask(2, 256, during=hang)
@@ -82,7 +82,7 @@ def test_a_replica_that_hangs_while_many_wait_costs_no_verdict_where_another_ans
 
 @pytest.mark.parametrize("what", ["its process stops", "its engine hangs"])
 def test_the_only_replica_hangs_and_all_that_wait_are_timed_out_after_two_time_limits(cluster, untaught_guard, what):
-    with running(untaught_guard, per_second=48) as (one,):
+    with running(untaught_guard, request_timeout_s=LIMIT_S, per_second=48) as (one,):
         pid = ray.get(one.pid.remote())
         hang = one.hang.remote if what == "its engine hangs" else lambda: os.kill(pid, signal.SIGSTOP)
         scores, seconds = ask(1, 768, during=hang)

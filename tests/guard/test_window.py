@@ -147,3 +147,15 @@ def test_one_that_leaves_as_it_is_admitted_gives_its_place_to_the_next():
         assert (window.inside, window.waiting) == (0, 0)
 
     run(scene)
+
+
+def test_a_request_that_has_little_time_left_makes_the_window_no_narrower():
+    async def scene():
+        window, engine = Window(512, limit_s=60.0), Engine(1000)
+        assert set(await asyncio.gather(*(judged(window, engine, 60.0) for _ in range(200)))) == {"answered"}
+        width = window.limit
+        assert await judged(window, Engine(1000), 0.2) == "answered"
+        assert window.limit >= width // 2 > 8
+        assert [await judged(window, engine, left) for left in (0.0, -1e-4)] == ["no time was left for it"] * 2
+
+    run(scene)

@@ -219,3 +219,14 @@ def test_what_a_guard_took_is_added_to_the_score_also_where_there_is_none():
     for score in (safe, failed):
         assert score.extra["guard_s"] == 0.05 and 0.3 < score.extra["guard_wait_s"] < 5
         assert abs(score.extra["guard_at"] - time.time()) < 60
+
+
+@pytest.mark.parametrize("extra", [None, 3.0, ["cut"]])
+def test_an_extra_that_is_no_dict_is_the_scorers_failure(extra):
+    async def asks(sample: Sample) -> Score:
+        with clock_of_this_sample().at_the_guard():
+            return Score(1.0, Outcome.SAFE, extra)
+
+    (score,) = scored(asks, Sample("math", ""))
+
+    assert score.outcome is Outcome.FAILED and "extra must be a dict" in score.reason
