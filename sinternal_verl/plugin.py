@@ -6,6 +6,7 @@ everything heavy is imported only when verl imports its own counterpart.
 """
 
 import importlib
+import os
 import sys
 from types import ModuleType
 
@@ -44,6 +45,15 @@ def refuse_a_recipe_hydra_cannot_find() -> None:
             raise SystemExit(2) from error
 
 
+def keep_warnings() -> None:
+    """Let warnings be logged in processes that import vLLM's server.
+
+    A package that the server imports sets the root logger to this level, by default ERROR, and with it every logger
+    without a level of its own, ours included. (model_hosting_container_standards, by vLLM 0.24 and 0.27)
+    """
+    os.environ.setdefault("SAGEMAKER_CONTAINER_LOG_LEVEL", os.environ.get("LOG_LEVEL", "WARNING"))
+
+
 def register_when_imported() -> None:
     """Add our reward manager, agent loop and trainers to verl's registries, and mend how its SFT main resumes and how
     it loads the user's files, each once verl has imported its own module."""
@@ -64,6 +74,7 @@ def _importer(name: str):
 
 
 refuse_a_recipe_hydra_cannot_find()
+keep_warnings()
 register_resolvers()
 register_cpu_platform()
 register_when_imported()
