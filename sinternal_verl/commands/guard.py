@@ -62,7 +62,7 @@ def serve(
     if guard.get("backend") != "ray_actor":
         print(f"sinternal_verl: guard={guard.get('backend')} has no replicas to serve; take ray_actor", file=sys.stderr)
         return 2
-    if problems := find_guard_problems(config):
+    if problems := find_guard_problems(config, scores=False):
         print(report(problems), file=sys.stderr)
         return 2
     try:

@@ -38,14 +38,18 @@ def compose_guard(overrides: Sequence[str], guard: str = "none") -> DictConfig:
     return config
 
 
-def find_guard_problems(config: DictConfig) -> list[Problem]:
+def find_guard_problems(config: DictConfig, scores: bool = True) -> list[Problem]:
     """The problems of keys and times under ``sinternal``, and those that `check_guard` finds. ``guard=verl_router`` is
-    one, because only a trainer can start it."""
+    one, because only a trainer can start it.
+
+    Args:
+        scores: whether the command scores samples.
+    """
     backend = config.sinternal.guard.get("backend")
     if backend == "verl_router":
         step = "choose guard=ray_actor or guard=openai_endpoint"
         return [Problem("sinternal.guard.backend", backend, "only a training run starts verl's servers", step)]
-    return problems_of([*check_settings(config), *check_guard(config)])
+    return problems_of([*check_settings(config, scores), *check_guard(config)])
 
 
 @contextmanager

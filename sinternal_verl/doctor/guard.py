@@ -27,6 +27,8 @@ def check_guard(config: DictConfig) -> Iterator[Finding]:
     if backend not in BACKENDS:
         yield Problem("sinternal.guard.backend", backend, "there is no such backend", f"choose {' or '.join(BACKENDS)}")
         return
+    if not isinstance(OmegaConf.select(config, "sinternal.guard.engine"), DictConfig):
+        return  # `settings` tells of it
     find = {"ray_actor": _placement, "openai_endpoint": _endpoint, "verl_router": _served_by_verl}[backend]
     yield from find(config)
     mode = get(config, "trainer.v1.trainer_mode", "")

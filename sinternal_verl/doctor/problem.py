@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sinternal_verl.runs.secrets import masked
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -12,7 +14,7 @@ class Finding:
 
     Attributes:
         key: the Hydra key, environment variable or file it is about.
-        value: the offending value, shown as it is; None shows nothing.
+        value: the offending value, shown as it is but for secrets; None shows nothing.
         reason: what is wrong, a sentence without a full stop.
         next_step: what the user can type or change.
     """
@@ -23,7 +25,7 @@ class Finding:
     next_step: str
 
     def __str__(self) -> str:
-        head = self.key if self.value is None else f"{self.key} = {self.value}"
+        head = self.key if self.value is None else f"{self.key} = {masked(self.key, self.value)}"
         return f"{head}\n     {self.reason}\n     -> {self.next_step}"
 
 

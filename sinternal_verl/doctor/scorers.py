@@ -51,7 +51,7 @@ def check_scorers(config: DictConfig) -> Iterator[Finding]:
         yield _problem(error)
         return
     if not entries:
-        step = "add +sinternal.scorers.boxed_math.sources=['*']"
+        step = "leave sinternal.scorers out, or add +sinternal.scorers.boxed_math.sources=['*']"
         yield Problem("sinternal.scorers", "null", "no scorer is configured", step)
     elif len(bound) == len(entries):
         yield from _sources(config, router, entries)

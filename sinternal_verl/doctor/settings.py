@@ -21,31 +21,43 @@ from sinternal_verl.doctor.problem import Problem
 
 ROOT = "sinternal"
 GUARD, SCORERS = f"{ROOT}.guard", f"{ROOT}.scorers"
+BACKEND = f"{GUARD}.backend"
 REQUEST, SAMPLE = f"{GUARD}.request_timeout_s", f"{ROOT}.score_timeout_s"
 SECONDS = "_s"
 """Every time limit's key ends with it."""
 
 
-def check_settings(config: DictConfig) -> Iterator[Problem]:
-    """Check keys and times under ``sinternal``; a configuration without our recipe has nothing to check."""
+def check_settings(config: DictConfig, scores: bool = True) -> Iterator[Problem]:
+    """Check keys and times under ``sinternal``; a configuration without our recipe has nothing to check.
+
+    Args:
+        scores: whether samples are scored, so that `SAMPLE` is read.
+    """
     node = config.get(ROOT)
     if node is None:
         return
-    keys = known_keys()
+    keys = known_keys(_backend(config))
     for key, raw in _leaves(node):
-        # The names of scorers are the user's.
-        if key.startswith(f"{SCORERS}."):
+        # The names of scorers are the user's. `check_scorers` asks for one where it is needed.
+        if key.startswith(f"{SCORERS}.") or (key == SCORERS and not raw):
             continue
-        if key not in keys:
+        if any(known.startswith(f"{key}.") for known in keys):
+            yield from _node(key, raw)
+        elif key not in keys:
             yield Problem(key, raw, "there is no such key, and nothing would read it", _right_key(key, keys))
         elif key.endswith(SECONDS):
             yield from _time(key, OmegaConf.select(config, key), keys[key])
-    yield from _order(config)
+    if scores:
+        yield from _order(config)
 
 
 @cache
-def known_keys() -> dict[str, list[Any]]:
-    """Every key under ``sinternal`` that something reads, with the defaults that our files and dataclasses give it."""
+def known_keys(backend: str | None = None) -> dict[str, list[Any]]:
+    """Every key under ``sinternal`` that something reads, with the defaults that our files and dataclasses give it.
+
+    Args:
+        backend: the guard's; the files of other guards give no defaults then.
+    """
     from sinternal_verl.guard.engine import EngineSettings
     from sinternal_verl.guard.replica import GuardSettings
 
@@ -53,9 +65,31 @@ def known_keys() -> dict[str, list[Any]]:
     for settings, node in ((GuardSettings, GUARD), (EngineSettings, f"{GUARD}.engine")):
         keys |= {f"{node}.{field.name}": [field.default] for field in dataclasses.fields(settings)}
     for file in (file for folder in recipes.__path__ for file in sorted(Path(folder).rglob("*.yaml"))):
-        for key, raw in _leaves(OmegaConf.load(file).get(ROOT, {})):
-            keys.setdefault(key, []).append(raw)
+        recipe = OmegaConf.load(file)
+        # A 0 may have a meaning for one guard alone.
+        of_another = backend and (OmegaConf.select(recipe, BACKEND) or backend) != backend
+        for key, raw in _leaves(recipe.get(ROOT, {})):
+            defaults = keys.setdefault(key, [])
+            if not of_another:
+                defaults.append(raw)
     return keys
+
+
+def _backend(config: DictConfig) -> str | None:
+    guard = OmegaConf.select(config, GUARD)
+    return guard.get("backend") if isinstance(guard, DictConfig) else None
+
+
+def _node(key: str, raw: Any) -> Iterator[Problem]:
+    """A value in the place of settings. An empty node takes nothing away that has a default."""
+    if raw == {}:
+        return
+    step = f"leave {key} out, or give the settings below it"
+    if key == GUARD:
+        step = "choose a guard without the prefix: guard=none, ray_actor, openai_endpoint or verl_router"
+    yield Problem(
+        key, "null" if raw is None else raw, "settings stand below this key, and it has no value itself", step
+    )
 
 
 def _leaves(node: DictConfig, prefix: str = ROOT) -> Iterator[tuple[str, Any]]:
@@ -101,6 +135,6 @@ def _is_time(value: Any) -> bool:
 def _order(config: DictConfig) -> Iterator[Problem]:
     """A guard's limit is within its sample's: else the sample ends before its guard has given up."""
     request, sample = get(config, REQUEST), get(config, SAMPLE)
-    if get(config, f"{GUARD}.backend") and _is_time(request) and _is_time(sample) and request > sample:
+    if _backend(config) and _is_time(request) and _is_time(sample) and request > sample:
         reason = f"more than {SAMPLE}={sample:g}, after which a sample is given up whatever its guard does"
         yield Problem(REQUEST, request, reason, f"{SAMPLE}={request:g} or more, or a shorter time here")

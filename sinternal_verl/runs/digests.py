@@ -42,6 +42,14 @@ def digest_of(value: str) -> str | None:
     return _commit(value) if _HUB_ID.fullmatch(value) and not os.path.exists(path) else None
 
 
+def digest_of_target(value: str) -> str | None:
+    """The digest of the user's module that ``module.attribute`` names, and the attribute: two functions of one file
+    are two."""
+    module, _, attribute = value.rpartition(".")
+    found = _of_module(module) if module else None
+    return found and f"{attribute} of {found}"
+
+
 def _of_module(name: str) -> str | None:
     if name.startswith(OURS):
         return None

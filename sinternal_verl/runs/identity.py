@@ -17,8 +17,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sinternal_verl.config import FSDP, get, is_ppo, strategy_key
-from sinternal_verl.runs.digests import digest_of
-from sinternal_verl.runs.secrets import masked
+from sinternal_verl.runs.digests import digest_of, digest_of_target
+from sinternal_verl.runs.secrets import masked, secrets_of
 
 PROCESSES = "processes"
 """The number of training processes, by which FSDP names its files: nodes and GPUs count as their product."""
@@ -38,10 +38,12 @@ FREE = (
     "*.trace.*",
     "*.prometheus.*",
     "*.disable_log_stats",
+    "*.moe_load_balance_metrics_interval",
     # How often it saves and validates, how long it trains, and whether it resumes.
     "trainer.save_freq",
     "trainer.test_freq",
     "trainer.val_before_train",
+    "trainer.val_only",
     "trainer.max_*ckpt_to_keep",
     "trainer.esi_redundant_time",
     "trainer.checkpoint_callback_class",
@@ -60,6 +62,8 @@ FREE = (
     "actor_rollout_ref.rollout.n_gpus_per_node",
     "actor_rollout_ref.rollout.agent.num_workers",
     "reward.num_workers",
+    "data.filter_overlong_prompts_workers",
+    "*.use_shm",
     "ray_kwargs.*",
     "transfer_queue.*",
     "*.nccl_timeout",
@@ -79,15 +83,20 @@ FREE = (
     "sinternal.guard.engine.enable_prefix_caching",
     "sinternal.guard.engine.block_size",
     "sinternal.guard.engine.enforce_eager",
+    "sinternal.guard.engine.dtype",
     # Limits of time, names of environment variables, and what is for the start alone.
     "sinternal.guard.*_s",
     "sinternal.rollout.*_s",
     "sinternal.score_timeout_s",
     "*.api_key_env",
+    "sinternal.guard.require_verdict",
     "sinternal.checks",
     "sinternal.accept_changes",
 )
 """Keys that may change between two starts of a run."""
+
+SCORER_TARGET = "sinternal.scorers.*._target_"
+"""Keys whose value is the dotted name of a user's scorer. verl's own ``_target_`` name its classes."""
 
 MAX_CHARACTERS = 160
 """How much of a long value is shown."""
@@ -141,9 +150,11 @@ def identity_of(config: DictConfig, versions: dict[str, str | None]) -> Identity
     Raises:
         omegaconf.errors.OmegaConfBaseException: a value cannot be resolved.
     """
-    values = {key: value for key, value in _values(config) if _counts(config, key)}
-    values = {key: value for key, value in values.items() if value is not None and masked(key, value) == value}
-    digests = {key: found for key, value in values.items() if (found := _digests(value))}
+    every = dict(_values(config))
+    secrets = secrets_of(every)
+    values = {key: value for key, value in every.items() if value is not None and _counts(config, key)}
+    values = {key: value for key, value in values.items() if masked(key, value, secrets) == value}
+    digests = {key: found for key, value in values.items() if (found := _digests(key, value))}
     if processes := _processes(config):
         values[PROCESSES] = processes
     return Identity(values, digests, {"verl": versions.get("verl"), "recipes": _recipes()})
@@ -220,9 +231,10 @@ def _counts(config: DictConfig, key: str) -> bool:
     return not any(fnmatchcase(key, free) for free in FREE)
 
 
-def _digests(value: Any) -> list[str]:
+def _digests(key: str, value: Any) -> list[str]:
     paths = value if isinstance(value, list) else [value]
-    found = [digest_of(path) if isinstance(path, str) and path else None for path in paths]
+    find = digest_of_target if fnmatchcase(key, SCORER_TARGET) else digest_of
+    found = [find(path) if isinstance(path, str) and path else None for path in paths]
     return found if found and all(found) else []
 
 

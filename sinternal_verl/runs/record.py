@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.config import get
 from sinternal_verl.runs.identity import compare, identity_of, recorded_identity
-from sinternal_verl.runs.secrets import masked
+from sinternal_verl.runs.secrets import masked, secrets_of
 
 TRACKER = "latest_checkpointed_iteration.txt"
 """verl's own file, which holds the step of the last whole checkpoint. (verl 0.9.1)"""
@@ -103,7 +103,9 @@ def write_configuration(file: Path, config: DictConfig) -> None:
     """
     own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     plain = OmegaConf.to_container(own, resolve=True)
-    file.write_text(OmegaConf.to_yaml(OmegaConf.create({key: masked(key, value) for key, value in plain.items()})))
+    secrets = secrets_of(plain)
+    shown = {key: masked(key, value, secrets) for key, value in plain.items()}
+    file.write_text(OmegaConf.to_yaml(OmegaConf.create(shown)))
 
 
 def last_checkpoint(folder: Path) -> int | None:

@@ -28,6 +28,7 @@ from types import ModuleType
 from typing import Any
 
 from sinternal_verl import user_code
+from sinternal_verl.runs.secrets import masked
 from sinternal_verl.scoring.score import Outcome, Sample, Score  # noqa: F401 (the example's)
 
 Scorer = Callable[..., Score | Awaitable[Score]]
@@ -48,10 +49,11 @@ class ScorerError(ValueError):
 
     Attributes:
         key: the key below ``sinternal.scorers``.
-        value, reason, next_step: as in `sinternal_verl.doctor.problem.Problem`.
+        value, reason, next_step: as in `sinternal_verl.doctor.problem.Problem`; the value is without secrets.
     """
 
     def __init__(self, key: str, value: Any, reason: str, next_step: str) -> None:
+        value = masked(f"sinternal.scorers.{key}", value)
         super().__init__(f"sinternal.scorers.{key} = {value}: {reason}; {next_step}")
         self.key, self.value, self.reason, self.next_step = key, value, reason, next_step
 

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from sinternal_verl.config import compose_config
 from sinternal_verl.doctor.checkpoints import RECORD, TRACKER, check_checkpoints, write_record
 from sinternal_verl.doctor.problem import Note, Problem
 from sinternal_verl.runs import identity
@@ -114,6 +115,12 @@ def test_a_change_of_an_sft_run_is_shown_by_its_key(sft_config, started, word, s
         "trainer.experiment_name=another",
         "trainer.save_freq=3",
         "trainer.test_freq=-1",
+        "trainer.val_only=true",
+        "data.filter_overlong_prompts_workers=4",
+        "actor_rollout_ref.model.use_shm=true",
+        "actor_rollout_ref.rollout.moe_load_balance_metrics_interval=10",
+        "sinternal.guard.require_verdict=false",
+        "sinternal.guard.engine.dtype=bfloat16",
         "trainer.total_epochs=9",
         "trainer.total_training_steps=90",
         "trainer.max_actor_ckpt_to_keep=5",
@@ -134,6 +141,19 @@ def test_what_may_change_is_no_word(grpo_config, started, word):
     started(grpo_config())
 
     assert list(check_checkpoints(grpo_config(word))) == []
+
+
+@pytest.mark.parametrize("after", ["ray_actor", "verl_router", "openai_endpoint"])
+@pytest.mark.parametrize("before", ["ray_actor", "verl_router", "openai_endpoint"])
+def test_the_guard_may_stand_elsewhere(before, after):
+    """Its place alone is no change; the number of training processes is held still here."""
+    configs = [
+        compose_config(["+recipe=sinternal_grpo", f"guard={guard}", "trainer.n_gpus_per_node=4"])
+        for guard in (before, after)
+    ]
+    identities = [identity.identity_of(config, {}) for config in configs]
+
+    assert identity.compare(*identities, configs[1]) == ([], [])
 
 
 def test_a_value_that_follows_from_another_is_not_shown(grpo_config, started):
@@ -189,6 +209,21 @@ class TestWhatIsNamed:
         (tmp_path / "my_installed_reward.py").write_text(REWARD + "# edited\n")
 
         assert "other content in pkg://my_installed_reward" in found(grpo_config(word))
+
+    @pytest.mark.parametrize("package", ["", "my_package_of_scorers."])
+    def test_a_scorers_target_counts_by_its_modules_file(self, grpo_config, started, tmp_path, monkeypatch, package):
+        monkeypatch.syspath_prepend(tmp_path)
+        name = f"{package}my_target_{len(package)}"
+        file = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(REWARD)
+        key = "sinternal.scorers.mine._target_"
+        started(grpo_config(f"{key}={name}.compute_score"))
+        assert list(check_checkpoints(grpo_config(f"{key}={name}.compute_score"))) == []
+        assert f"{key}: {name}.compute_score -> {name}.other" in found(grpo_config(f"{key}={name}.other"))
+        file.write_text(REWARD + "# edited\n")
+
+        assert f"{key}: other content in {name}.compute_score" in found(grpo_config(f"{key}={name}.compute_score"))
 
     def test_a_model_that_was_moved_is_the_same_and_one_that_was_trained_is_another(
         self, grpo_config, started, world, tmp_path

@@ -6,8 +6,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from sinternal_verl.commands.doctor import doctor
+from sinternal_verl.commands.guard import compose_served
 from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems
 from sinternal_verl.config import compose_config
+from sinternal_verl.doctor.scorers import check_scorers
 from sinternal_verl.doctor.settings import check_settings, known_keys
 from sinternal_verl.verify.settings import compose_build, find_problems
 
@@ -89,9 +91,58 @@ def test_names_of_scorers_are_the_users(found):
 @pytest.mark.parametrize("key", sorted(key for key in known_keys() if key.endswith("_s")))
 @pytest.mark.parametrize("value", ["0", "-1", "nan", ".inf", "soon", "true", "null", "'60'"])
 def test_an_impossible_time_is_named(found, key, value):
-    if {"null": None, "0": 0}.get(value, "") in known_keys()[key]:
+    if {"null": None, "0": 0}.get(value, "") in known_keys("ray_actor")[key]:
         pytest.skip("a default of this time, which has a meaning")
     assert "a finite number above 0" in found(f"{key}={value}")[key]
+
+
+@pytest.mark.parametrize(("guard", "wrong"), [("ray_actor", True), ("verl_router", True), ("openai_endpoint", False)])
+def test_no_wait_for_the_start_is_for_a_server_alone(found, guard, wrong):
+    assert ("sinternal.guard.start_timeout_s" in found("sinternal.guard.start_timeout_s=0", guard=guard)) == wrong
+
+
+@pytest.mark.parametrize("value", ["null", "ray_actor", "3"])
+@pytest.mark.parametrize(
+    ("key", "step"),
+    [
+        ("sinternal.guard", "guard=none, ray_actor, openai_endpoint or verl_router"),
+        ("sinternal.failures", "leave sinternal.failures out"),
+        ("sinternal.rollout", "leave sinternal.rollout out"),
+        ("sinternal.guard.engine", "leave sinternal.guard.engine out"),
+    ],
+)
+def test_a_value_in_the_place_of_settings_is_named(found, key, step, value):
+    said = found(f"{key}={value}")
+
+    assert step in said[key] and "settings stand below this key" in said[key] and "no such key" not in said[key]
+
+
+def test_no_scorers_are_left_to_the_check_of_scorers(found, grpo_config):
+    assert found("sinternal.scorers=null") == {}
+    none = grpo_config("sinternal.scorers=null")
+    own = grpo_config("sinternal.scorers=null", "reward.custom_reward_function.path=examples/my_reward.py")
+
+    assert [(problem.key, problem.reason) for problem in check_scorers(none)] == [
+        ("sinternal.scorers", "no scorer is configured")
+    ]
+    assert [*check_settings(own), *check_scorers(own)] == []
+
+
+@pytest.mark.parametrize("plus", ["", "+"])
+def test_doctor_shows_no_secret_under_an_unknown_key(plus, capsys):
+    words = [f"{plus}sinternal.guard.api_key=sk-abc", "+sinternal.scorers.boxed_math.api_key=sk-def"]
+
+    assert doctor(["+recipe=sinternal_grpo_cpu", *words]) == 2
+    shown = "".join(capsys.readouterr())
+    assert "sinternal.guard.api_key = ***" in shown and "sk-" not in shown
+
+
+def test_a_served_guard_scores_nothing_so_no_samples_limit_bounds_it():
+    config = compose_served(["hardware=cpu", "sinternal.guard.request_timeout_s=300"])
+    key = "sinternal.guard.request_timeout_s"
+
+    assert key in [problem.key for problem in find_guard_problems(config)]
+    assert key not in [problem.key for problem in find_guard_problems(config, scores=False)]
 
 
 @pytest.mark.parametrize(

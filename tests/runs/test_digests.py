@@ -3,7 +3,7 @@
 import pytest
 
 from sinternal_verl.runs import digests
-from sinternal_verl.runs.digests import digest_of
+from sinternal_verl.runs.digests import digest_of, digest_of_target
 
 
 @pytest.fixture
@@ -74,3 +74,22 @@ def test_a_hub_id_is_its_commit_in_the_cache(tmp_path, monkeypatch):
 def test_modules_of_installed_versions_need_no_digest():
     assert digest_of("pkg://sinternal_verl.data.sft") is None and digest_of("pkg://verl.utils.reward_score") is None
     assert digest_of("pkg://json.decoder") is not None and digest_of("pkg://no.such.module") is None
+
+
+def test_a_target_is_its_module_and_its_attribute():
+    assert digest_of_target("json.decoder.JSONDecoder") == f"JSONDecoder of {digest_of('pkg://json.decoder')}"
+    assert digest_of_target("json.decoder.scanstring") != digest_of_target("json.decoder.JSONDecoder")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "sinternal_verl.scoring.boxed_math.BoxedMath",
+        "verl.utils.reward_score.default_compute_score",
+        "no.such.f",
+        "f",
+        "",
+    ],
+)
+def test_of_our_modules_and_of_none_there_is_no_digest(target):
+    assert digest_of_target(target) is None

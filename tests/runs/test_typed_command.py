@@ -19,6 +19,28 @@ def test_the_command_can_be_pasted(word):
     assert shlex.split(shown) == command
 
 
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        (
+            "+ray_kwargs.ray_init.runtime_env.env_vars.GUARD_KEY=sk-1",
+            "+ray_kwargs.ray_init.runtime_env.env_vars.GUARD_KEY=***",
+        ),
+        ("+sinternal.scorers.mine={sources: [a], headers: {x-api-key: sk-1}}", "+sinternal.scorers.mine=***"),
+        ("+sinternal.scorers.mine={sources: [a], limit: 3}", None),
+        ("+sinternal.scorers.mine.api_key=${oc.env:MY_KEY}", None),
+        ("sinternal.guard.url=http://me:pw@host/v1", "sinternal.guard.url=http://***@host/v1"),
+        ("--nproc={2", None),
+        ("data.reward_fn_key=source", None),
+    ],
+)
+def test_a_secret_is_not_shown(word, shown):
+    command = [sys.executable, "-c", SHOW, word]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+
+    assert shlex.split(found) == [*command[:-1], shown or word]
+
+
 def test_under_torchrun_it_is_torchruns():
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SHOW!r}, 'of a rank'])"
     command = [sys.executable, "-c", parent, "it's typed"]
