@@ -5,13 +5,14 @@ file is continued where these agree. Failures at the end of the file are scored 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from sinternal_verl import __version__
 from sinternal_verl.scoring.plain import plain
-from sinternal_verl.scoring.score import Outcome, Sample, Score
+from sinternal_verl.scoring.score import GUARD_TIMES, Outcome, Sample, Score
 
 RETRYABLE = frozenset(outcome.name.lower() for outcome in (Outcome.FAILED, Outcome.TIMED_OUT))
 """Outcomes that another try may change."""
@@ -47,9 +48,11 @@ class Results:
         return self
 
     def add(self, number: int, sample: Sample, score: Score) -> None:
-        """Append the result of one row. A kill may leave half a line, which the next start removes."""
+        """Append the result of one row, without `GUARD_TIMES`: two runs with equal verdicts make equal files. A kill
+        may leave half a line, which the next start removes."""
+        extra = score.extra if isinstance(score.extra, Mapping) else {"extra": score.extra}
         result = {
-            **plain(score.extra),
+            **plain({name: value for name, value in extra.items() if name not in GUARD_TIMES}),
             "row": number,
             "data_source": sample.source,
             "score": score.value if score.scored else None,

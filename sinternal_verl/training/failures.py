@@ -8,7 +8,8 @@ not move the policy unless the user says so.
 ``zero``     a failure counts as reward 0. Of a group of which a single response came, its advantage is 0.
 
 Under each policy the run ends when too few rows of a source have a score. verl itself would train on the few rows
-it still gets, or wait. A source whose judge is dead would not show among others that are scored.
+it still gets, or wait. A source whose judge is dead would not show among others that are scored. A response that the
+user's function does not score, `Outcome.NOT_APPLICABLE`, is no failure: nothing is judged by it.
 """
 
 from collections import Counter, defaultdict, deque
@@ -27,8 +28,14 @@ MIN_ROWS = 64
 
 ALL = "all sources"
 MISSING = "never came"
-NEXT_STEP = (
-    "The log above shows the cause. Mend it and give the same command again: the run resumes from its last checkpoint"
+MIN_SHARE = "sinternal.failures.min_share"
+THE_LOG = "The log above shows the cause."
+RESUMES = f"{THE_LOG} Mend it and give the same command again: the run resumes from its last checkpoint"
+WITH_CHECKPOINT = "where the folder holds a checkpoint, add 'sinternal.accept_changes=[{}]'"
+"""For a key that counts in the run's identity (`sinternal_verl.runs.identity`)."""
+TOO_LONG = (
+    "Most failures of {} are responses that are too long for the guard. Raise sinternal.guard.engine.max_model_len or "
+    f"lower data.max_response_length; {WITH_CHECKPOINT.format('the changed key')}"
 )
 
 
@@ -38,18 +45,33 @@ class TooManyFailures(RuntimeError):
 
 @dataclass
 class Tally:
-    """Rows of a source: how many were asked for, how many have a score, and what became of the others, by name."""
+    """Responses of a source.
+
+    Attributes:
+        expected: how many should have a score: those that were asked for, without ``unjudged``.
+        scored: how many have one.
+        failed: what became of the others, by name.
+        unjudged: how many the user's function does not score.
+    """
 
     expected: int = 0
     scored: int = 0
     failed: Counter[str] = field(default_factory=Counter)
+    unjudged: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(self.expected + other.expected, self.scored + other.scored, self.failed + other.failed)
+        return Tally(
+            self.expected + other.expected,
+            self.scored + other.scored,
+            self.failed + other.failed,
+            self.unjudged + other.unjudged,
+        )
 
     def __str__(self) -> str:
-        failed = ", ".join(f"{count} {name}" for name, count in sorted(self.failed.items())) or "none failed"
-        return f"{self.scored} of {self.expected} responses have a score: {failed}"
+        others = [f"{count} {name}" for name, count in sorted(self.failed.items())]
+        if self.unjudged:
+            others.append(f"{self.unjudged} {Outcome.NOT_APPLICABLE.name}, which do not count")
+        return f"{self.scored} of {self.expected} responses have a score: {', '.join(others) or 'none failed'}"
 
 
 @dataclass
@@ -62,7 +84,7 @@ class FailurePolicy:
             over the last steps in which at least `MIN_ROWS` of them were expected, and over all sources alike.
         abort_after: number of responses without a score, counted from this start of the run, at which the
             run ends; None sets no limit.
-        failed: responses without a score so far, missing ones included.
+        failed: responses without a score so far, missing ones included and those that need none left out.
     """
 
     policy: Policy = "drop"
@@ -99,7 +121,7 @@ class FailurePolicy:
         step = sum(tallies.values(), Tally())
         self.failed += sum(step.failed.values())
         if not step.scored:
-            raise TooManyFailures(f"no response of this step has a score: {_account(tallies)}. {NEXT_STEP}")
+            raise TooManyFailures(f"no response of this step has a score: {_account(tallies)}. {_next_step(tallies)}")
         too_few = {}
         for source, own in {ALL: step, **tallies}.items():
             recent = self._over_recent(source, own)
@@ -109,8 +131,7 @@ class FailurePolicy:
             # What is wrong with all sources is said of each where that is known.
             named = {source: of for source, of in too_few.items() if source != ALL} or too_few
             raise TooManyFailures(
-                f"too few responses have a score, sinternal.failures.min_share={self.min_share}: {_account(named)}. "
-                f"{NEXT_STEP}"
+                f"too few responses have a score, {MIN_SHARE}={self.min_share}: {_account(named)}. {_next_step(named)}"
             )
         if self.abort_after is not None and self.failed >= self.abort_after:
             raise TooManyFailures(
@@ -121,7 +142,7 @@ class FailurePolicy:
 
     def check_held_out(self, rows: Sequence[Row], expected: Mapping[str, int]) -> None:
         """After the first validation, end the run where nothing of a source is scored: its judge is dead, and training
-        would go on without it. ``min_share=0`` allows it, and so does a function that returns None for the source.
+        would go on without it. ``min_share=0`` allows it.
 
         Args:
             rows, expected: as for `check`.
@@ -129,20 +150,18 @@ class FailurePolicy:
         Raises:
             TooManyFailures: nothing of a source has a score.
         """
-        unwanted = Outcome.NOT_APPLICABLE.name
-        dead = {
-            source: own
-            for source, own in tally(rows, expected).items()
-            if own.expected and not own.scored and set(own.failed) - {unwanted}
-        }
+        dead = {source: own for source, own in tally(rows, expected).items() if own.expected and not own.scored}
         if dead and self.min_share > 0:
             raise TooManyFailures(
-                f"at the first validation nothing of a source has a score: {_account(dead)}. The log above shows the "
-                "cause. Mend it and start again, or give sinternal.failures.min_share=0 to go on without"
+                f"at the first validation nothing of a source has a score: {_account(dead)}. "
+                f"{_next_step(dead, f'{THE_LOG} Mend it and start again')}. Or give {MIN_SHARE}=0 to go on without; "
+                f"{WITH_CHECKPOINT.format(MIN_SHARE)}"
             )
 
     def _over_recent(self, source: str, step: Tally) -> Tally:
         """The tally of the fewest last steps in which at least `MIN_ROWS` rows were expected."""
+        if not step.expected:
+            return step
         steps = self._recent[source]
         steps.append(step)
         expected = sum(each.expected for each in steps)
@@ -182,16 +201,26 @@ def tally(rows: Sequence[Row], expected: Mapping[str, int]) -> dict[str, Tally]:
         came[row.source] += 1
         if row.scored:
             own.scored += 1
+        elif row.outcome is Outcome.NOT_APPLICABLE:
+            own.unjudged += 1
         else:
             own.failed[row.outcome.name] += 1
     for source, own in tallies.items():
         if (missing := own.expected - came[source]) > 0:
             own.failed[MISSING] = missing
-        own.expected = max(own.expected, came[source])
+        own.expected = max(own.expected, came[source]) - own.unjudged
     return tallies
 
 
 def _account(tallies: Mapping[str, Tally]) -> str:
     """What failed, in words: ``math: 4 of 8 responses have a score: 3 FAILED, 1 never came``."""
-    shown = {source: own for source, own in tallies.items() if own.failed} or tallies
+    shown = {source: own for source, own in tallies.items() if own.failed or own.unjudged} or tallies
     return "; ".join(f"{source}: {own}" for source, own in sorted(shown.items()))
+
+
+def _next_step(tallies: Mapping[str, Tally], otherwise: str = RESUMES) -> str:
+    """What to change where most failures of a source are `Outcome.CUT`, which no log explains, and ``otherwise``."""
+    failed = {source: own.failed for source, own in sorted(tallies.items()) if own.failed}
+    cut = [source for source, names in failed.items() if 2 * names[Outcome.CUT.name] > names.total()]
+    steps = [otherwise] if len(cut) < len(failed) or not cut else []
+    return ". ".join([*steps, *([TOO_LONG.format(", ".join(cut))] if cut else [])])

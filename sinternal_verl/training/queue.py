@@ -7,6 +7,7 @@ from transfer_queue import KVBatchMeta
 from verl.utils import tensordict_utils as tu
 
 from sinternal_verl.training.rollouts import Row, make_row
+from sinternal_verl.training.wire import is_ours
 
 
 def read_rows(batch: KVBatchMeta, source_key: str, longest: int) -> list[Row]:
@@ -23,10 +24,11 @@ def read_rows(batch: KVBatchMeta, source_key: str, longest: int) -> list[Row]:
     keys = [key for key, _ in real]
     data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["extra_fields", source_key])
     infos = [dict((fields or {}).get("reward_extra_info") or {}) for fields in list(data["extra_fields"])]
-    if all("score" in info for info in infos):
+    if all(is_ours(info) for info in infos):
         rewards = [info["score"] for info in infos]
     else:
-        # verl's own managers return only a number, which verl writes to the response's last token.
+        # verl writes a reward to the response's last token. A "score" of a user's function need not be the reward:
+        # verl's dapo manager adds a penalty to it.
         scores = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["rm_scores"])
         rewards = [float(row.sum()) for row in scores["rm_scores"].unbind()]
     return [

@@ -12,7 +12,7 @@ from typing import Any
 
 from sinternal_verl.scoring.plain import number, plain
 from sinternal_verl.scoring.score import GUARD_TIMES, Outcome
-from sinternal_verl.training.wire import DETAILS, LABEL, LENGTH, OWN_NAMES
+from sinternal_verl.training.wire import DETAILS, LABEL, LENGTH, OUTCOMES, OWN_NAMES, is_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +59,23 @@ class Row:
 def make_row(
     key: str, source: str, reward: float, info: Mapping[str, Any], length: int | None = None, longest: int | None = None
 ) -> Row:
-    """Make a row from a reward manager's ``reward_extra_info``. Where that names no outcome, as with verl's own
-    managers, the row counts as scored.
+    """Make a row from a reward manager's ``reward_extra_info``. Where it is not ours (`is_ours`), as with verl's own
+    managers, the row counts as scored, and all of ``info`` is extra, whatever its names are. Apart from that are
+    ``score``, and ``outcome`` where it is one of ours, as our plain reward functions return it.
 
     Args:
         length: response tokens; without it what ``info`` says.
         longest: tokens a response may have.
     """
-    known = {name: number(value) for name, value in info.items()}
-    if length is None and (told := known.get(LENGTH)) is not None:
-        length = int(told)
+    told = {"score", "outcome"} if number(info.get("outcome")) in OUTCOMES else {"score"}
+    own = {name: info.get(name) for name in (OWN_NAMES if is_ours(info) else told)}
+    known = {name: number(value) for name, value in own.items()}
+    if length is None and (counted := known.get(LENGTH)) is not None:
+        length = int(counted)
     label, times = known.get(LABEL), tuple(known.get(name) for name in GUARD_TIMES)
-    details = info.get(DETAILS)
-    others = {name: value for name, value in info.items() if name not in OWN_NAMES and value is not None}
+    others = {str(name): value for name, value in info.items() if name not in own and value is not None}
+    numbers = {name: found for name, value in others.items() if (found := number(value)) is not None}
+    details = own.get(DETAILS)
     return Row(
         key,
         str(source),
@@ -84,9 +88,8 @@ def make_row(
         safe_probability=known.get("safe_probability"),
         benign=None if label is None else bool(label),
         guard_times=None if None in times else times,
-        extra={name: known[name] for name in others if known[name] is not None},
-        # A manager of verl's own hands on whatever a function returned.
+        extra=numbers,
         details=json.loads(details)
         if isinstance(details, str)
-        else {"extra": plain({name: value for name, value in others.items() if known[name] is None})},
+        else {"extra": plain({name: value for name, value in others.items() if name not in numbers})},
     )

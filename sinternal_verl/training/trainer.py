@@ -48,6 +48,9 @@ from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.start_together import StartTogether
 from sinternal_verl.training.waiting import bound_the_wait
 
+ROLLOUT_N = "__rollout_n__"
+"""verl's column of a prompt that asks for another number of responses than ``rollout.n``. (verl 0.9.1)"""
+
 
 class EndedEarly(RuntimeError):
     """The run ran out of rows before its last step."""
@@ -71,6 +74,7 @@ class SInternalMixin(HeldOut, StartTogether):
         self._source_key = config.data.get("reward_fn_key", "data_source")
         self._order: dict[str, int] = {}
         self._sources: dict[str, str] = {}
+        self._asked: dict[str, int] = {}
         self._submitted = 0
         self._rows: list[Row] = []
         self._missing: Counter[str] = Counter()
@@ -123,6 +127,7 @@ class SInternalMixin(HeldOut, StartTogether):
         if self.trainer_mode == "sync":
             self._order.clear()  # what is left of the last step was filtered out
             self._sources.clear()
+            self._asked.clear()
         super().on_step_begin()
 
     def _log_to_file(self) -> None:
@@ -137,6 +142,8 @@ class SInternalMixin(HeldOut, StartTogether):
     def _submit_batch_to_rollout(self, batch: TensorDict) -> int:
         self._order |= {uid: self._submitted + place for place, uid in enumerate(list(batch["uid"]))}
         self._sources |= dict(zip(list(batch["uid"]), map(str, list(batch[self._source_key])), strict=True))
+        if ROLLOUT_N in batch:
+            self._asked |= dict(zip(list(batch["uid"]), map(int, list(batch[ROLLOUT_N])), strict=True))
         self._submitted += len(batch)
         return super()._submit_batch_to_rollout(batch)
 
@@ -159,9 +166,11 @@ class SInternalMixin(HeldOut, StartTogether):
         came to nothing included; an async one has replaced these."""
         groups = {row.group: row.source for row in rows}
         prompts = self._sources | groups if self.trainer_mode == "sync" else groups
-        for group in prompts:
+        expected: Counter[str] = Counter()
+        for group, source in prompts.items():
             self._sources.pop(group, None)
-        return Counter({source: count * responses for source, count in Counter(prompts.values()).items()})
+            expected[source] += self._asked.pop(group, responses)
+        return expected
 
     def _in_order(self, batch: KVBatchMeta) -> KVBatchMeta:
         def place(key: str) -> tuple[int, int, int]:

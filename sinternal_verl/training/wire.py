@@ -19,7 +19,7 @@ import numpy as np
 
 from sinternal_verl.scoring.plain import number, plain
 from sinternal_verl.scoring.safety import BENIGN, HARMFUL
-from sinternal_verl.scoring.score import GUARD_NUMBERS, Sample, Score
+from sinternal_verl.scoring.score import GUARD_NUMBERS, UNSCORED, Outcome, Sample, Score
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ LENGTH = "response_length"
 LABEL = "benign"
 
 OWN_NAMES = frozenset({"score", "outcome", "scored", LABEL, LENGTH, DETAILS, *GUARD_NUMBERS})
+
+OUTCOMES = frozenset(Outcome)
 
 VERLS_NAMES = frozenset(
     {
@@ -101,6 +103,19 @@ def to_wire(score: Score, sample: Sample, length: int, *, validation: bool, dump
     if dumped:
         wire[DETAILS] = _details(sample.extra.get("index"), score.reason, others)
     return wire
+
+
+def is_ours(info: Mapping[str, Any]) -> bool:
+    """Whether `to_wire` made this ``reward_extra_info``. It always writes ``outcome``, ``scored`` and
+    ``response_length``, and they agree. verl's own managers hand on whatever a function returned, under any name.
+
+    >>> is_ours({"outcome": 9.0, "scored": 0.0, "response_length": 5.0}), is_ours({"outcome": 0.5, "acc": 1.0})
+    (True, False)
+    """
+    outcome, scored, length = (number(info.get(name)) for name in ("outcome", "scored", LENGTH))
+    if outcome not in OUTCOMES or length is None or length < 0 or not length.is_integer():
+        return False
+    return scored == (outcome not in UNSCORED)
 
 
 def _vote(value: Any) -> str:

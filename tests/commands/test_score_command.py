@@ -12,7 +12,7 @@ from sinternal_verl.commands import score as command
 from sinternal_verl.commands.results import Results, ResultsError
 from sinternal_verl.commands.running_guard import compose_guard
 from sinternal_verl.scoring import registry
-from sinternal_verl.scoring.score import Outcome, Sample, Score
+from sinternal_verl.scoring.score import GUARD_TIMES, Outcome, Sample, Score
 
 RIGHT, WRONG = r"1+1=2.</think> \boxed{2}", r"1+1=3.</think> \boxed{3}"
 
@@ -166,7 +166,7 @@ def scored_by(tmp_path, monkeypatch):
     def make(body: str) -> str:
         (tmp_path / "mine.py").write_text(
             "from sinternal_verl.scoring.registry import scorer\n"
-            "from sinternal_verl.scoring.score import Outcome, Sample, Score\n"
+            "from sinternal_verl.scoring.score import GUARD_TIMES, Outcome, Sample, Score\n"
             f"@scorer('mine')\ndef mine(sample):\n    {body}\n"
         )
         return f"+sinternal.scorers.mine={{path: {tmp_path / 'mine.py'}, sources: [math]}}"
@@ -275,3 +275,24 @@ def test_whatever_a_scorer_returns_beside_its_score_is_in_its_result(tmp_path, s
     found = json.loads(lines[0], parse_constant=pytest.fail)
 
     assert found.items() >= {"why": "so", "marks": [1, 2], "sure": None, "score": 1.0}.items()
+
+
+def test_two_runs_with_equal_verdicts_make_equal_files_whatever_time_the_guard_took(tmp_path, scored_by):
+    body = (
+        "import time; times = dict(guard_wait_s=time.time(), guard_s=time.time(), guard_at=time.time());"
+        " return Score(1.0, Outcome.SAFE, {'safe_probability': 0.5, **times})"
+    )
+    written = []
+    for name in ("first.jsonl", "second.jsonl"):
+        assert run(tmp_path, scored_by(body), "--out", str(tmp_path / name)) == 0
+        written.append((tmp_path / name).read_text())
+
+    assert written[0] == written[1]
+    first = json.loads(written[0].splitlines()[0])
+    assert first["safe_probability"] == 0.5 and not first.keys() & GUARD_TIMES.keys()
+
+
+@pytest.mark.parametrize(("extra", "shown"), [("'why'", "why"), ("[1, 2]", [1, 2]), ("None", None)])
+def test_an_extra_that_has_no_names_is_named_so(tmp_path, scored_by, extra, shown):
+    assert run(tmp_path, scored_by(f"return Score(1.0, Outcome.SCORED, {extra})")) == 0
+    assert [result["extra"] for result in results(tmp_path)] == [shown] * 5

@@ -129,6 +129,11 @@ def source(module: str) -> str:
             "the watchdog knows servers by this name",
         ),
         (
+            "verl.trainer.ppo.v1.agent_loop_tq",
+            'prompt.pop("__rollout_n__", config.n',
+            "trainer.py expects as many responses of a prompt as its column says",
+        ),
+        (
             "verl.workers.config.model",
             'self.override_config.get("attn_implementation", "flash_attention_2")',
             "doctor asks for flash-attn by this rule",

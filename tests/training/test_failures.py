@@ -2,14 +2,21 @@
 
 import json
 import math
+import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from sinternal_verl.reward_fns.boxed_math import compute_score
 
-from sinternal_verl.scoring.score import Outcome
+from sinternal_verl.doctor.checkpoints import ACCEPT
+from sinternal_verl.runs.identity import Change, accepted_by
+from sinternal_verl.scoring.score import UNSCORED, Outcome, Sample, Score
 from sinternal_verl.training.failures import MIN_ROWS, FailurePolicy, TooManyFailures
 from sinternal_verl.training.rollouts import Row, make_row
+from sinternal_verl.training.source_curves import SourceCurves
+from sinternal_verl.training.wire import to_wire
 
 
 def rows(**groups: str) -> list[Row]:
@@ -173,6 +180,86 @@ def test_what_failed_is_said_by_outcome_and_source():
         FailurePolicy("drop").check(failed, {"math": 2, "chat": 1})
 
 
+class TestNotApplicable:
+    """A function that returns None for a source on purpose."""
+
+    def none(self, count, source="chat"):
+        return many(0, count, source, Outcome.NOT_APPLICABLE)
+
+    def test_a_source_that_is_not_scored_never_ends_the_run(self):
+        policy = FailurePolicy(min_share=1, abort_after=1)
+        for _ in range(3):
+            assert policy.check([*many(64), *self.none(200)], {"math": 64, "chat": 200}) == {"math": 0, "chat": 0}
+        assert policy.failed == 0 and not policy._recent["chat"]
+
+    def test_of_a_source_that_is_scored_in_part_only_the_others_are_judged(self):
+        expected = {"chat": 164}
+        FailurePolicy().check([*many(32, 32, "chat"), *renamed(self.none(100))], expected)
+        with pytest.raises(TooManyFailures) as raised:
+            FailurePolicy().check([*many(31, 33, "chat"), *renamed(self.none(100))], expected)
+        words = "chat: 31 of 64 responses have a score: 33 FAILED, 100 NOT_APPLICABLE, which do not count. "
+        assert words in str(raised.value)
+
+    def test_those_that_never_came_are_still_failures(self):
+        with pytest.raises(TooManyFailures, match=r"chat: 0 of 64 responses have a score: 64 never came, 36 NOT_APPL"):
+            FailurePolicy().check([*many(64), *self.none(36)], {"math": 64, "chat": 100})
+
+    def test_a_step_of_nothing_else_ends_the_run_since_it_teaches_nothing(self):
+        with pytest.raises(TooManyFailures, match=r"no response of this step has a score: chat: 0 of 0 .*: 8 NOT_APPL"):
+            FailurePolicy(min_share=0).check(self.none(8), {"chat": 8})
+
+
+def renamed(rows: list[Row]) -> list[Row]:
+    """The same rows as responses of other prompts."""
+    return [replace(row, key=f"other{row.key}") for row in rows]
+
+
+class TestCut:
+    """Where the guard saw only a part of the answers, the log shows no cause: two settings are named."""
+
+    SETTINGS = (
+        "Most failures of safety/x are responses that are too long for the guard. Raise "
+        "sinternal.guard.engine.max_model_len or lower data.max_response_length; where the folder holds a checkpoint, "
+        "add 'sinternal.accept_changes=[the changed key]'"
+    )
+
+    def said(self, rows, check="check"):
+        expected = Counter(row.source for row in rows)
+        with pytest.raises(TooManyFailures) as raised:
+            getattr(FailurePolicy(), check)(rows, expected)
+        return str(raised.value)
+
+    def test_by_the_share(self):
+        cut = many(20, 44, "safety/x", Outcome.CUT)
+        said = self.said([*many(64), *cut])
+        assert said.endswith(f": 44 CUT. {self.SETTINGS}") and "The log" not in said
+
+    def test_in_a_step_without_a_score(self):
+        said = self.said(many(0, 8, "safety/x", Outcome.CUT))
+        assert said.endswith(f": 8 CUT. {self.SETTINGS}")
+
+    def test_at_the_first_validation(self):
+        said = self.said([*many(4), *many(0, 4, "safety/x", Outcome.CUT)], "check_held_out")
+        assert f": 4 CUT. {self.SETTINGS}. Or give sinternal.failures.min_share=0 to go on without" in said
+        assert "The log" not in said
+
+    def test_other_failures_are_in_the_log_too(self):
+        said = self.said([*many(0, 8), *many(0, 8, "safety/x", Outcome.CUT)])
+        assert "The log above shows the cause. Mend it and" in said and said.endswith(self.SETTINGS)
+
+    def test_half_is_not_most(self):
+        said = self.said([*many(0, 4, "s", Outcome.CUT), *renamed(many(0, 4, "s"))])
+        assert "max_model_len" not in said and "The log above shows the cause. Mend it and" in said
+
+
+def test_where_no_share_is_asked_for_none_is_named():
+    with pytest.raises(TooManyFailures) as raised:
+        FailurePolicy(min_share=0).check(many(0, 32), {"math": 32})
+    said = str(raised.value)
+    assert said.startswith("no response of this step has a score: math: 0 of 32 responses have a score: 32 FAILED. ")
+    assert "min_share" not in said
+
+
 class TestFirstValidation:
     def check(self, rows, **settings):
         FailurePolicy(**settings).check_held_out(rows, Counter({"math": 8, "safety/x": 4}))
@@ -199,6 +286,17 @@ class TestFirstValidation:
 
     def test_a_source_that_a_function_does_not_score_is_no_dead_judge(self):
         self.check([*many(8), *many(0, 4, "safety/x", Outcome.NOT_APPLICABLE)])
+
+    def test_the_way_to_go_on_holds_in_a_folder_with_a_checkpoint_too(self):
+        """`min_share` counts in the run's identity."""
+        with pytest.raises(TooManyFailures) as raised:
+            self.check([*many(8), *many(0, 4, "safety/x")])
+        said = str(raised.value)
+        assert ". The log above shows the cause. Mend it and start again. Or give " in said
+        settings = dict(re.findall(r"(sinternal\.[\w.]+)=(\S*[\w\]])", said))
+        change = Change("sinternal.failures.min_share", 0.5, 0)
+        assert settings == {change.key: "0", ACCEPT: f"[{change.key}]"}
+        assert accepted_by(change, settings[ACCEPT].strip("[]").split(","))
 
     def test_the_user_may_go_on_without(self):
         self.check([*many(8), *many(0, 4, "safety/x")], min_share=0)
@@ -231,10 +329,69 @@ def test_a_manager_that_names_no_outcome_has_scored_its_row():
     assert row.extra == {"acc": 1.0} and row.details == {"extra": {"why": "so", "marks": [0, 1]}}
 
 
+@pytest.mark.parametrize(
+    ("info", "numbers", "others"),
+    [
+        ({"details": "wrong sign"}, {}, {"details": "wrong sign"}),
+        ({"details": '"x"'}, {}, {"details": '"x"'}),
+        ({"details": {"sign": -1}, "pred": "5"}, {}, {"details": {"sign": -1}, "pred": "5"}),
+        ({"outcome": 0.5, "acc": True}, {"outcome": 0.5, "acc": 1.0}, {}),
+        ({"outcome": 99.0}, {"outcome": 99.0}, {}),
+        ({"outcome": "wrong"}, {}, {"outcome": "wrong"}),
+        ({"scored": 0, "cut": 7, "benign": 0}, {"scored": 0.0, "cut": 7.0, "benign": 0.0}, {}),
+        ({"cut": "no", "safe_probability": 5, 3: 1}, {"safe_probability": 5.0, "3": 1.0}, {"cut": "no"}),
+        ({"guard_s": 1, "guard_wait_s": 2, "guard_at": 3}, {"guard_s": 1.0, "guard_wait_s": 2.0, "guard_at": 3.0}, {}),
+    ],
+)
+def test_our_names_in_a_dict_of_a_users_function_are_extras_like_others(info, numbers, others):
+    """verl's own managers hand on every key."""
+    row = make_row("a_0_0", "math", 1.0, {"score": 1.0, **info})
+
+    assert row == Row("a_0_0", "math", 1.0, Outcome.SCORED, True, extra=numbers, details={"extra": others})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        {"scored": 0.0},
+        {"scored": 0.0, "response_length": 2.5},
+        {"scored": 0.0, "response_length": -1},
+        {"scored": 1.0, "response_length": 9.0},
+        {"scored": 0.5, "response_length": 9.0},
+    ],
+)
+def test_of_names_that_are_not_all_ours_only_the_outcome_is_told(other):
+    """Our plain reward functions return it beside verl's managers; it never says that there is no score."""
+    row = make_row("a_0_0", "math", 1.0, {"score": 1.0, "outcome": 9.0, **other})
+
+    assert row == Row("a_0_0", "math", 1.0, Outcome.FAILED, True, extra=other, details={"extra": {}})
+
+
+def test_our_plain_function_beside_verls_manager():
+    row = make_row("a_0_0", "math", 1.0, compute_score("any", r"</think> \boxed{85}", "85"))
+
+    assert row == Row("a_0_0", "math", 1.0, Outcome.CORRECT, True, extra={"acc": 1.0}, details={"extra": {}})
+
+
+def test_numbers_under_names_that_are_no_text_are_curves_beside_others():
+    row = make_row("a_0_0", "math", 1.0, {"score": 1.0, "acc": 0.5, 3: 1})
+
+    assert SourceCurves("train").step([row]).items() >= {"train/math/3/mean": 1.0, "train/math/acc/mean": 0.5}.items()
+
+
+def test_whatever_we_send_is_known_as_ours():
+    sample = Sample("math", "text", "5")
+    for outcome in Outcome:
+        sent = to_wire(Score(0.5, outcome), sample, 0, validation=False, dumped=False)
+        row = make_row("a_0_0", "math", 0.5, sent)
+        assert (row.outcome, row.scored, row.length, row.extra) == (outcome, outcome not in UNSCORED, 0, {})
+
+
 def test_a_row_holds_what_its_manager_says():
     details = json.dumps({"index": 3, "reason": "", "extra": {"why": "so"}})
     info = {"outcome": 16.0, "scored": 1.0, "cut": 7.0, "safe_probability": 0.75, "acc": 0.0, "details": details}
-    row = make_row("a_0_0", "safety/x", 0.5, info | {"benign": 1.0}, length=20, longest=20)
+    row = make_row("a_0_0", "safety/x", 0.5, info | {"benign": 1.0, "response_length": 20.0}, length=20, longest=20)
 
     assert row == Row(
         "a_0_0",
@@ -254,13 +411,13 @@ def test_a_row_holds_what_its_manager_says():
 
 def test_a_failure_is_no_score_and_its_placeholders_are_no_measurements():
     info = {"outcome": 9, "scored": 0.0, "cut": 0.0, "safe_probability": math.nan, "benign": None}
-    row = make_row("a_0_0", "math", 0.0, info)
+    row = make_row("a_0_0", "math", 0.0, info | {"response_length": 5.0})
 
-    assert row == Row("a_0_0", "math", 0.0, Outcome.FAILED, False, details={"extra": {}})
+    assert row == Row("a_0_0", "math", 0.0, Outcome.FAILED, False, 5, details={"extra": {}})
 
 
 def test_a_validation_row_has_the_length_that_the_worker_counted():
-    row = make_row("a_0_0", "math", 0.0, {"response_length": 16.0}, longest=16)
+    row = make_row("a_0_0", "math", 0.0, {"outcome": 2.0, "scored": 1.0, "response_length": 16.0}, longest=16)
 
     assert (row.length, row.truncated) == (16, True)
     assert not make_row("a_0_0", "math", 0.0, {}, longest=16).truncated

@@ -10,14 +10,16 @@ from sinternal_verl.training.rollouts import Row, make_row
 
 
 def row(number, came, wait, took, outcome=Outcome.SAFE, source="safety/benign", output=0) -> Row:
-    info = {"outcome": outcome, "scored": outcome is Outcome.SAFE}
+    info = {"outcome": outcome, "scored": outcome is Outcome.SAFE, "response_length": 9.0}
     info |= {"guard_wait_s": wait, "guard_s": took, "guard_at": came + wait + took}
     return make_row(f"p{number}_0_{output}", source, 1.0, info)
 
 
 def math_row(number) -> Row:
     unasked = {"guard_wait_s": math.nan, "guard_s": math.nan, "guard_at": math.nan}
-    return make_row(f"m{number}_0_0", "math", 1.0, {"outcome": Outcome.CORRECT, **unasked})
+    return make_row(
+        f"m{number}_0_0", "math", 1.0, {"outcome": Outcome.CORRECT, "scored": 1.0, "response_length": 9.0, **unasked}
+    )
 
 
 def test_times_queue_and_throughput_of_a_guard_that_answers_one_after_the_other():

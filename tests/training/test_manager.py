@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 from sinternal_verl.scoring import registry
 from sinternal_verl.scoring.registry import ScorerError
 from sinternal_verl.scoring.score import Outcome, Score
+from sinternal_verl.training.rollouts import make_row
 from sinternal_verl.training.wire import MarkValidation
 
 RIGHT = "7+8=15, carry 1.\n</think>\n\n\\boxed{85}"
@@ -314,3 +315,23 @@ def test_of_verls_router_the_scorers_learn_the_address_and_the_run_s_configurati
 
     assert found["safety"]["guard"] == guard | {"url": "http://10.0.0.1:4000/v1"}
     assert config.sinternal.guard.url is None
+
+
+@pytest.mark.parametrize("name", ["naive", "dapo"])
+def test_verls_own_managers_hand_on_all_of_a_dict_and_its_row_takes_any_of_it(tokenizer, name):
+    from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls
+
+    returned = {"score": 1.0, "details": "wrong sign", "outcome": 0.5, "scored": 0, "benign": "yes", "acc": True}
+    config = OmegaConf.create({"reward": {}})
+
+    async def single():
+        manager = get_reward_manager_cls(name)(config, tokenizer, lambda **given: returned)
+        return await manager.run_single(rollout(tokenizer, RIGHT, "85", "math"))
+
+    result = asyncio.run(single())
+    row = make_row("a_0_0", "math", result["reward_score"], result["reward_extra_info"])
+
+    assert result["reward_extra_info"] == returned
+    assert (row.reward, row.outcome, row.scored, row.benign) == (1.0, Outcome.SCORED, True, None)
+    assert row.extra == {"outcome": 0.5, "scored": 0.0, "acc": 1.0}
+    assert row.details == {"extra": {"details": "wrong sign", "benign": "yes"}}

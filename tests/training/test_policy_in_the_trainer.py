@@ -4,6 +4,7 @@ verl's own estimator over a real TransferQueue. Only the training workers are mi
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoTokenizer
@@ -91,6 +92,7 @@ def put_rows(queue, groups) -> list[str]:
             keys.append(f"{name}_{session}_0")
             score, outcome = (0.0, Outcome.FAILED) if reward is FAILED else (reward, Outcome.CORRECT)
             info = {"score": score, "outcome": float(outcome), "scored": float(reward is not FAILED)}
+            info["response_length"] = float(LENGTH)
             ids = torch.arange(LENGTH)
             rows.append(
                 {
@@ -207,3 +209,21 @@ def test_a_step_with_too_few_scores_ends_the_run(step):
 def test_abort_after_counts_over_the_run(step):
     with pytest.raises(TooManyFailures, match=r"4 responses of this run have no score"):
         step("drop", abort_after=4)
+
+
+def test_a_score_of_a_users_function_is_not_taken_for_the_reward(queue):
+    """verl's dapo manager adds its penalty to the reward alone."""
+    from transfer_queue import KVBatchMeta
+
+    from sinternal_verl.training.queue import read_rows, write_fields
+
+    keys = put_rows(queue, {"a": [1.0, 0.0]})
+    batch = KVBatchMeta(keys=keys, tags=[{"response_len": LENGTH} for _ in keys], partition_id="train")
+    assert [row.reward for row in read_rows(batch, "data_source", LENGTH)] == [1.0, 0.0]
+    info = {"reward_extra_info": {"score": 5.0, "outcome": 0.5}}
+    write_fields(batch, keys, extra_fields=np.array([info, info], dtype=object))
+    rows = read_rows(batch, "data_source", LENGTH)
+    queue.kv_clear(keys=keys, partition_id="train")
+
+    assert [row.reward for row in rows] == [1.0, 0.0]
+    assert [row.extra for row in rows] == [{"outcome": 0.5}] * 2

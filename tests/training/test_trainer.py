@@ -6,7 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
 
 @pytest.fixture
@@ -170,6 +172,47 @@ def test_time_between_two_waits_does_not_count(buffer):
     buffer.sample(global_steps=2, partition_id="train", batch_size=1)
 
 
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, lambda counts: np.array(counts, dtype=object)])
+def test_a_prompt_that_asks_for_fewer_responses_misses_none(trainer, monkeypatch, kind):
+    """verl's workers take the number from the prompt's column `__rollout_n__` where there is one."""
+    from verl.utils import tensordict_utils as tu
+
+    from sinternal_verl.training.trainer import PPOTrainerSync
+
+    ours = trainer("actor_rollout_ref.rollout.n=4")
+    monkeypatch.setattr(PPOTrainerSync, "_submit_batch_to_rollout", lambda self, batch: len(batch))
+
+    def submit(uids, **columns):
+        names = {"uid": uids, "data_source": ["math" if uid < "c" else "chat" for uid in uids]}
+        columns |= {name: np.array(values, dtype=object) for name, values in names.items()}
+        ours._submit_batch_to_rollout(tu.get_tensordict(columns))
+
+    submit(["a", "b", "c"], __rollout_n__=kind([2, 3, 5]))
+    assert ours._take_expected([], 4) == {"math": 5, "chat": 5}
+    submit(["a", "c"])
+    assert ours._take_expected([], 4) == {"math": 4, "chat": 4}
+
+
+def test_a_validation_of_verls_own_manager_takes_any_name(trainer):
+    """Its rows have no length and count as scored; what verl's metrics cannot average is kept from them."""
+    infos = {
+        "score": [1.0, 0.0, 1.0, 1.0],
+        "details": ["wrong sign", '"x"', {"a": 1}, None],
+        "outcome": [0.5, 99.0, None, "no"],
+        "scored": [0.0, 0.0, 1.0, None],
+        "benign": [1.0, 1.0, 0.0, 0.0],
+    }
+    columns = {"reward": infos["score"], **infos}
+    metrics = trainer()._val_metrics_update(
+        ["math"] * 4, ["p", "p", "q", "q"], columns, [2] * 4, {("math", "p"): 2, ("math", "q"): 2}
+    )
+
+    assert (metrics["val/math/scored"], metrics["val/math/outcome/scored"]) == (1.0, 4)
+    assert (metrics["val/math/benign/mean"], metrics["val/math/outcome/mean"]) == (0.5, 49.75)
+    assert metrics["val-core/math/reward/mean@2"] == 0.75
+    assert "val/math/refused" not in metrics and "val/math/response_length/mean" not in metrics
+
+
 def test_validation_counts_no_failure_as_a_wrong_answer(trainer):
     ours = trainer()
     metrics = ours._val_metrics_update(
@@ -180,6 +223,7 @@ def test_validation_counts_no_failure_as_a_wrong_answer(trainer):
             "score": [1.0, 0.0, 0.0, 1.0],
             "outcome": [1, 9, 2, 1],
             "scored": [1, 0, 1, 1],
+            "response_length": [9.0] * 4,
         },
         [2] * 4,
         expected_acc_counts={("math", "p"): 2, ("math", "q"): 2, ("math", "r"): 2},
@@ -196,7 +240,13 @@ def test_an_accuracy_of_the_users_own_function_leaves_prompts_with_a_failure_out
     metrics = trainer()._val_metrics_update(
         ["math"] * 4,
         ["p", "p", "q", "q"],
-        {"reward": [1.0, 0.0, 0.0, 1.0], "acc": [1.0, 0.0, 0.0, 1.0], "outcome": [1, 9, 2, 1], "scored": [1, 0, 1, 1]},
+        {
+            "reward": [1.0, 0.0, 0.0, 1.0],
+            "acc": [1.0, 0.0, 0.0, 1.0],
+            "outcome": [1, 9, 2, 1],
+            "scored": [1, 0, 1, 1],
+            "response_length": [9.0] * 4,
+        },
         [2] * 4,
         expected_acc_counts={("math", "p"): 2, ("math", "q"): 2},
     )
@@ -214,6 +264,7 @@ def held_out(trainer, rewards, outcomes, sources=None, **infos):
             "reward": rewards,
             "outcome": outcomes,
             "scored": [float(outcome != 9) for outcome in outcomes],
+            "response_length": [9.0] * 4,
             **infos,
         },
         [2] * 4,
@@ -285,6 +336,7 @@ def test_a_validation_is_dumped_as_a_step_is(trainer, tmp_path):
     ours.global_steps, ours._validating = 3, True
     details = json.dumps({"index": 7, "reason": "why", "extra": {"why": "so"}})
     infos = {"reward": [1.0, 0.0], "outcome": [1.0, 9.0], "scored": [1.0, 0.0], "details": [details, None]}
+    infos["response_length"] = [9.0, 9.0]
     infos |= {"safe_probability": [float("nan"), None], "style": [0.5, None], "pred": ["a", None]}
     # A session may have several outputs, of which the last one's score counts.
     keys = ["p_0_0", "p_0_1", "q_0_0"]
