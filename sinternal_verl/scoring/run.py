@@ -66,15 +66,14 @@ class Scoring:
         if clock.answered_at is None:
             return score
         times = {"guard_wait_s": clock.waited_s, "guard_s": clock.served_s, "guard_at": clock.answered_at}
-        return replace(score, extra={**score.extra, **times})
+        extra = score.extra if isinstance(score.extra, Mapping) else {"extra": score.extra}
+        return replace(score, extra={**extra, **times})
 
     async def _outcome(self, bound: BoundScorer, sample: Sample, clock: SampleClock) -> Score:
         try:
             score = await self._run(bound, sample, clock)
             if not isinstance(score, Score):
                 raise TypeError(f"a scorer must return a Score, not {score!r:.200}")
-            if not isinstance(score.extra, Mapping):
-                raise TypeError(f"a score's extra must be a dict, not {score.extra!r:.200}")
             if not math.isfinite(score.value):
                 raise ValueError(f"a score must be a finite number, not {score.value}")
             if not score.scored and score.reason:
