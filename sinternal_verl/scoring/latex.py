@@ -200,9 +200,11 @@ _NUMBER = (
 _ALONE = re.compile(rf"(?:(?<![^{OPENS}])(-?)|(?<=[+-])){_NUMBER}(?![^{CLOSES}+\-])")
 _PLUS = re.compile(rf"(?<![^{OPENS}])\+(?=[^{CLOSES}+\-])")
 _MINUS_ABOVE = re.compile(rf"(?<![^{OPENS}])\\frac\{{-([^{{}}+\-±∓]*(?:\{{[^{{}}]*\}}[^{{}}+\-±∓]*)*)\}}")
-_ATOM = r"(?:[0-9]+|[^\W\d_]|√\{[^{}]*\})"
+# A run of atoms takes a digit at a time: with [0-9]+ a run of digits could be cut in exponentially many ways.
+_ATOM = r"[0-9]|[^\W\d_]|√\{[^{}]*\}"
 _SLASH = re.compile(
-    rf"(?<![^{OPENS}+\-])(?:\(([^(),]*)\)|((?:{_ATOM}|[_^]\{{[^{{}}]*\}})+))/({_ATOM}|\(([^(),]*)\))(?![^{CLOSES}+\-])"
+    rf"(?<![^{OPENS}+\-])(?:\(([^(),]*)\)|((?:{_ATOM}|[_^]\{{[^{{}}]*\}})+))"
+    rf"/([0-9]+|{_ATOM}|\(([^(),]*)\))(?![^{CLOSES}+\-])"
 )
 
 

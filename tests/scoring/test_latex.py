@@ -480,6 +480,16 @@ def test_no_string_raises_and_both_directions_agree(one, other):
     assert same(one, one) and canonical(one) == canonical(one)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("tail", ["/1/1", "/2x", "!/2", "x+1/a", ".5/a", "/(a", "/", r"\text{cm}/\text{cm}/"])
+@pytest.mark.parametrize("run", ["1", "a", "²", "x^2", "√2", "123 ", "1,000", "(a/", r"\frac{-1}{2}", "0", "1.0", "|+"])
+def test_the_time_for_long_runs_beside_a_slash_is_bounded(run, tail):
+    """A pattern that can cut a run in many ways takes exponential time where nothing matches in the end."""
+    text = (run * 1000)[: 1000 - len(tail)] + tail
+
+    assert not same(text, "5") and not same("x" + text, "5") and not same("(a/" + text[3:], "5")
+
+
 @given(numbers, numbers)
 def test_a_list_of_two_is_no_number(one, other):
     for comma in [", ", r",\,", r",\;", ",~", r",\ ", ",{}", r",\quad "]:
