@@ -197,9 +197,21 @@ _NUMBER = (
     r"(?:([0-9]+)(?: ([0-9]+)/([0-9]+)| ?\\frac\{([0-9]+)\}\{([0-9]+)\})"  # a mixed number
     r"|\\frac\{(-?[0-9]+)\}\{(-?[0-9]+)\}|([0-9]+)/([0-9]+)|([0-9]+)\.([0-9]+)|0)"
 )
-_ALONE = re.compile(rf"(?:(?<![^{OPENS}])(-?)|(?<=[+-])){_NUMBER}(?![^{CLOSES}+\-])")
-_PLUS = re.compile(rf"(?<![^{OPENS}])\+(?=[^{CLOSES}+\-])")
-_MINUS_ABOVE = re.compile(rf"(?<![^{OPENS}])\\frac\{{-([^{{}}+\-±∓]*(?:\{{[^{{}}]*\}}[^{{}}+\-±∓]*)*)\}}")
+# Where a value begins. A bar opens where another value would begin, or behind a sign; elsewhere it closes.
+_OPENS = OPENS.replace("|", "")
+_BEGIN = rf"(?:(?<![^{_OPENS}])|(?<=[{_OPENS}+\-]\|)|(?<=\A\|))"
+_ALONE = re.compile(rf"(?:{_BEGIN}(-?)|(?<=[+-])){_NUMBER}(?![^{CLOSES}+\-])")
+_PLUS = re.compile(rf"{_BEGIN}\+(?=[^{CLOSES}+\-])")
+_GROUP = r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
+_MINUS_ABOVE = re.compile(
+    rf"{_BEGIN}\\frac\{{-([^{{}}+\-±∓]*(?:\{{[^{{}}]*\}}[^{{}}+\-±∓]*)*)\}}(?={_GROUP}(?![\^_!']))"
+)
+# Zeros mean nothing before a number that begins a value. Behind a comma or a colon they may: 1,05 and 3:05. So they may
+# in a part that repeats: 0.(03).
+_ZEROS = re.compile(r"(?<![^+\-(\[{⦃⟨⟦=<>&⏎≤≥≠≈≡∈∉∪∩∖→⇒±∓])(?<!line\{)(?<![0-9.]\()0+(?=[0-9])")
+_NO_INTEGER = re.compile(rf"(?<![^{OPENS}+\-·×])\.(?=[0-9]|\\overline|\\dot)")
+# Those behind decimals mean nothing where the number ends.
+_DECIMALS = re.compile(r"(?<![0-9.])([0-9]+)\.([0-9]*+)(?![ .(…]|\\(?:over|under)line|\\dot)")
 # A run of atoms takes a digit at a time: with [0-9]+ a run of digits could be cut in exponentially many ways.
 _ATOM = r"[0-9]|[^\W\d_]|√\{[^{}]*\}"
 _SLASH = re.compile(
@@ -212,6 +224,10 @@ def _lowest_terms(text: str) -> str:
     """Each number that stands alone as an integer or a fraction in lowest terms; other fractions by ``\\frac``."""
     if plain := _PLAIN.fullmatch(text):
         return _of_plain(plain)
+    if "0" in text:
+        text = _ZEROS.sub("", text)
+    if "." in text:
+        text = _DECIMALS.sub(_without_zeros, _NO_INTEGER.sub("0.", text))
     if "+" in text:
         text = _PLUS.sub("", text)
     if "/" in text:
@@ -221,6 +237,11 @@ def _lowest_terms(text: str) -> str:
     elif "\\frac" in text or "." in text or "-0" in text:
         text = _ALONE.sub(_value, text)
     return _MINUS_ABOVE.sub(r"-\\frac{\1}", text) if "\\frac{-" in text else text
+
+
+def _without_zeros(match: re.Match[str]) -> str:
+    decimals = match[2].rstrip("0")
+    return f"{match[1]}.{decimals}" if decimals else match[1]
 
 
 def _fraction(match: re.Match[str]) -> str:

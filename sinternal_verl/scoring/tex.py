@@ -12,7 +12,7 @@ One pass over the tokens with a stack of open groups, without recursion: linear,
 import re
 
 from sinternal_verl.scoring.symbols import COMMANDS, FUNCTIONS, GAP, ROW, SYMBOLS
-from sinternal_verl.scoring.tex_tokens import digits, has_plain_commas, tokenize, tokens_of_text, without_zeros
+from sinternal_verl.scoring.tex_tokens import digits, has_plain_commas, tokenize, tokens_of_text
 
 WORD = "\x02"
 """Stands before each word of a ``\\text{…}``."""
@@ -81,7 +81,7 @@ class _Reader:
             seen = known.get(token)
             if seen is None:
                 free = stack[-1].__class__ is _Group
-                if free and (token.isalpha() or (token.isdigit() and token[0] != "0" and not items)):
+                if free and (token.isalpha() or (token.isdigit() and not items)):
                     items.append(token)
                 else:
                     self._read(token)
@@ -183,12 +183,11 @@ class _Reader:
             if group.start == len(items):  # 1{2\over3} is no 12\over3
                 items.append(GAP)
                 group.start += 1
-            elif self._gap != len(items) and items[-1].isdigit() and number.isdigit():
+            elif self._gap != len(items) and items[-1].removesuffix(".").isdigit() and number.isdigit():
                 number = items.pop() + number
             else:
                 items.append(GAP)
-        # A zero behind a comma may be one of decimals: 1,05 is not 1,5.
-        items.append(number if items and items[-1] == "," and number.isdigit() else without_zeros(number))
+        items.append(number)
 
     def _in_list(self) -> bool:
         """Whether other commas or brackets say that a comma separates members, not thousands."""

@@ -8,7 +8,7 @@ import re
 from sinternal_verl.scoring.symbols import ascii_spelling
 
 _TOKEN = re.compile(
-    r"(?<=[0-9])\s+(?=[0-9])"  # a space between two numbers
+    r"(?<=[0-9.])\s+(?=[0-9])"  # a space between two numbers
     r"|\\(?:begin|end)\s*\{[^{}\\$]*\}"
     r"|\\(?:text|mbox|hbox|mathrm|textrm|textnormal|textup|textbf|textit|textsf|emph|mathit|operatorname\*?)"
     r"\s*\{(?:[^{}\\]|\\[^A-Za-z{}]|\{[^{}\\]*\})*\}"
@@ -64,12 +64,3 @@ def has_plain_commas(number: str) -> bool:
 def digits(number: str) -> str:
     """A number without what separates its thousands."""
     return number if number.isdigit() else _NO_DIGIT.sub("", number)
-
-
-def without_zeros(number: str) -> str:
-    """A number without the zeros that mean nothing."""
-    if number[0] not in "0." and "." not in number:
-        return number
-    whole, _, decimals = number.partition(".")
-    whole, decimals = whole.lstrip("0") or "0", decimals.rstrip("0")
-    return f"{whole}.{decimals}" if decimals else whole
