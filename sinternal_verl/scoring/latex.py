@@ -18,7 +18,7 @@ from typing import NamedTuple
 from sinternal_verl.scoring.response import MAX_ANSWER
 from sinternal_verl.scoring.symbols import CLOSES, OPENS, ROW
 from sinternal_verl.scoring.tex import WORD, Unreadable, read
-from sinternal_verl.scoring.units import may_be_bare, unit
+from sinternal_verl.scoring.units import PARTS, may_be_bare, unit
 
 MAX_DIGITS = 300
 """The most digits of a number that is written in lowest terms."""
@@ -92,6 +92,8 @@ def canonical(answer: str) -> Canonical:
         items[-1:] = [items[-1][:-1]] if len(items[-1]) > 1 else []
     if not items:
         return Canonical("", "")
+    if items[-1] in _UNITS_OF_FUNCTIONS and len(items) > 1:
+        items[-1] = _UNITS_OF_FUNCTIONS[items[-1]]
     value, currency, measured, behind, name = items, "", "", "", ""
     if not _CURRENCIES.isdisjoint(items):
         value, currency = _without_currency(value)
@@ -130,6 +132,9 @@ _RELATIONS = frozenset("=∈<>≤≥≠≈≡⇒→")
 
 _CURRENCIES = frozenset("$€£¥₹")
 _SIGNS = frozenset("+-=")
+
+# With no argument behind them these are no functions.
+_UNITS_OF_FUNCTIONS = {"\\min ": WORD + "min", "\\deg ": WORD + "deg"}
 
 
 def _join(items: list[str]) -> str:
@@ -171,8 +176,28 @@ def _without_unit(items: list[str]) -> tuple[list[str], str, str]:
         if items[number][0] in "^/·" or _is_word(items[number - 1]):
             continue  # a unit begins with its name, and "no solutions" has no value
         if name := unit(" ".join(items[number:])):
-            return items[:number], name, _join(items[number:])
+            if name in PARTS and _is_compound(items[:number]):
+                return [*items[:number], name], "", ""
+            # The words keep their borders: "m s" is no "ms".
+            return items[:number], name, _BORDER.sub(" ", "".join(items[number:])).replace(WORD, "")
     return items, "", ""
+
+
+def _is_compound(items: list[str]) -> bool:
+    """Whether the last member of a list or relation is more than one number, so that a ``°`` or ``%`` behind it
+    belongs to a part of it only, as in ``1-50%`` and ``\\sin 30°``."""
+    depth, compound, before = 0, False, "="
+    for item in items:
+        depth += (item in _OPENING) - (item in _CLOSING)
+        if depth == 0:
+            if item in _ENDS or item[1:] in ("and", "or"):
+                compound = False
+            elif item in _JOINS:
+                compound = compound or before not in _ENDS
+            elif item[0] == WORD or (item[0] == "\\" and item[-1] == " "):
+                compound = True
+        before = item
+    return compound
 
 
 def _may_belong_to_unit(items: list[str], number: int) -> bool:
@@ -191,7 +216,11 @@ def _is_word(item: str) -> bool:
     return item[0] == WORD or (len(item) > 1 and item.isalpha())
 
 
+_BORDER = re.compile(rf"(?<=[A-Za-z.]){WORD}")
 _UNIT_SYMBOLS = frozenset("°%$€£¥₹¢/·")
+_OPENING, _CLOSING = frozenset("([⦃⟨⟦"), frozenset(")]⦄⟩⟧")
+_ENDS = _RELATIONS | frozenset(",;:")
+_JOINS = frozenset("+-±∓·×÷")
 
 _NUMBER = (
     r"(?:([0-9]+)(?: ([0-9]+)/([0-9]+)| ?\\frac\{([0-9]+)\}\{([0-9]+)\})"  # a mixed number
@@ -212,10 +241,12 @@ _ZEROS = re.compile(r"(?<![^+\-(\[{⦃⟨⟦=<>&⏎≤≥≠≈≡∈∉∪∩�
 _NO_INTEGER = re.compile(rf"(?<![^{OPENS}+\-·×])\.(?=[0-9]|\\overline|\\dot)")
 # Those behind decimals mean nothing where the number ends.
 _DECIMALS = re.compile(r"(?<![0-9.])([0-9]+)\.([0-9]*+)(?![ .(…]|\\(?:over|under)line|\\dot)")
+# Between numbers it is no product of vectors.
+_TIMES = re.compile(r"(?<=[0-9}])×(?=[0-9√π]|\\frac)")
 # A run of atoms takes a digit at a time: with [0-9]+ a run of digits could be cut in exponentially many ways.
 _ATOM = r"[0-9]|[^\W\d_]|√\{[^{}]*\}"
 _SLASH = re.compile(
-    rf"(?<![^{OPENS}+\-])(?:\(([^(),]*)\)|((?:{_ATOM}|[_^]\{{[^{{}}]*\}})+))"
+    rf"(?<![^{OPENS}+\-])(?:\(([^(),]*)\)|((?:{_ATOM}|[_^]\{{[^{{}}]*\}}|\([^(),]*\)|[!'])+))"
     rf"/([0-9]+|{_ATOM}|\(([^(),]*)\))(?![^{CLOSES}+\-])"
 )
 
@@ -228,6 +259,8 @@ def _lowest_terms(text: str) -> str:
         text = _ZEROS.sub("", text)
     if "." in text:
         text = _DECIMALS.sub(_without_zeros, _NO_INTEGER.sub("0.", text))
+    if "×" in text:
+        text = _TIMES.sub("·", text)
     if "+" in text:
         text = _PLUS.sub("", text)
     if "/" in text:

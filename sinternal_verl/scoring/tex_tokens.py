@@ -17,10 +17,12 @@ _TOKEN = re.compile(
     r"|\\not\s*(?:=|\\in(?![A-Za-z]))"
     r"|\\\\\s*\[\s*-?[0-9.]+\s*[a-z]{2}\s*\]"  # a row break with a distance
     r"|\\[A-Za-z]+|\\[\s\S]"
-    # Thousands: with a separator that makes no list, with spaces, or with plain commas. None begins with 0.
-    r"|[1-9][0-9]{0,2}(?:\s*(?:\{\s*,\s*\}|,\s*(?:\\!\s*)+|(?:\\!\s*)+|\\,|\\thinspace|~)\s*[0-9]{3})+(?![0-9])"
-    r"(?:\.[0-9]+)?"
-    r"|[1-9][0-9]{0,2}(?:\s[0-9]{3})+(?![0-9]|\s*/|\s+[0-9])(?:\.[0-9]+)?"
+    # Thousands: with a separator that makes no list, with spaces, or with plain commas. None begins with 0. A number
+    # with spaces before a slash may be a mixed one: 2\,125/250.
+    r"|[1-9][0-9]{0,2}(?:\s*(?:\{\s*,(?:\s*\\!)*\s*\}(?:\s*\\!)*|\{\{,\}\}|,(?:\s*\{?\\!\}?)+|\\!(?:\s*\\!)*)\s*[0-9]{3})+"
+    r"(?![0-9])(?:\.[0-9]+)?"
+    r"|[1-9][0-9]{0,2}(?:(?:\s|\s*(?:\\,|\\thinspace|~)\s*)[0-9]{3})+"
+    r"(?![0-9]|\s*/|\s+[0-9]|\s*(?:\\,|~)\s*[0-9])(?:\.[0-9]+)?"
     r"|[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?"
     r"|[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+"
     r"|[A-Za-z]+|\{(?:[1-9][0-9]*|[0A-Za-z])\}|<=|>=|\.{2,}|\S"  # a group of one number or letter is one token

@@ -129,6 +129,9 @@ _SHORT = {
 """The names of less than four letters that are read as units also outside of ``\\text``. Others, as ``in`` and ``mg``,
 would there as well be products of variables."""
 
+PARTS = frozenset("°%")
+"""These are parts of a whole, not units that can be multiplied: 30° N is a direction."""
+
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _POWERS_BEHIND = {"squared": 2, "cubed": 3}
 _PART = re.compile(r"\^\{(-?[0-9])\}|°[CF]|[^\W\d_]+|[°%$€£¥₹¢/·]")
@@ -177,6 +180,9 @@ def unit(phrase: str) -> str | None:
                 powers[factor] = powers.get(factor, 0) + sign * factor_sign * power
             last, power = name, 1
     if not powers or power != 1:
+        return None
+    above = [name for name, power in powers.items() for _ in range(power)]
+    if len(above) > 1 and not PARTS.isdisjoint(above):
         return None
     return " ".join(name if power == 1 else f"{name}^{power}" for name, power in sorted(powers.items()))
 
