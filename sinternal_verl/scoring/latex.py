@@ -12,16 +12,13 @@ An answer is read as TeX reads it (`tex`), and each symbol gets one spelling (`s
 
 import re
 from functools import lru_cache
-from math import gcd
 from typing import NamedTuple
 
+from sinternal_verl.scoring.lowest_terms import PLAIN, lowest_terms, of_plain
 from sinternal_verl.scoring.response import MAX_ANSWER
-from sinternal_verl.scoring.symbols import CLOSES, OPENS, ROW
+from sinternal_verl.scoring.symbols import JOINS, ROW
 from sinternal_verl.scoring.tex import WORD, Unreadable, read
 from sinternal_verl.scoring.units import PARTS, may_be_bare, unit
-
-MAX_DIGITS = 300
-"""The most digits of a number that is written in lowest terms."""
 
 MAX_NAME = 8
 """The most items of a name and its equals sign: letters, an index, primes and arguments."""
@@ -79,8 +76,8 @@ def canonical(answer: str) -> Canonical:
     if answer.isdigit() and answer.isascii():
         number = answer.lstrip("0") or "0"
         return Canonical(number, number)
-    if plain := _PLAIN.fullmatch(answer):  # what the rest would make of it, sooner
-        number = _of_plain(plain)
+    if plain := PLAIN.fullmatch(answer):  # what the rest would make of it, sooner
+        number = of_plain(plain)
         return Canonical(number, number)
     try:
         items = read(answer)
@@ -101,25 +98,13 @@ def canonical(answer: str) -> Canonical:
         value, measured, behind = _without_unit(value)
     if not _RELATIONS.isdisjoint(items):
         value, name = _without_name(value)
-    body = _lowest_terms(_join(value))
+    body = lowest_terms(_join(value))
     whole = f"{currency}{name}{body}{behind}"
     if body[:1] == "(" and (choice := _CHOICE.fullmatch(body)):
         body = choice[1]
     if currency and measured:
         currency = "" if currency == measured else currency + " "
     return Canonical(whole, body, currency + measured, name)
-
-
-_PLAIN = re.compile(r"(-?)(?:([0-9]+)|\\[dt]?frac\{([0-9]{1,9})\}\{([0-9]{1,9})\})")
-
-
-def _of_plain(plain: re.Match[str]) -> str:
-    sign, integer, above, below = plain.groups()
-    if integer:
-        integer = integer.lstrip("0")
-        return sign + integer if integer else "0"
-    top, bottom = int(above), int(below)
-    return _ratio(-top if sign else top, bottom) if bottom else f"{sign}\\frac{{{above}}}{{{below}}}"
 
 
 _CHOICE = re.compile(r"\(([A-J])\)")
@@ -192,7 +177,7 @@ def _is_compound(items: list[str]) -> bool:
         if depth == 0:
             if item in _ENDS or item[1:] in ("and", "or"):
                 compound = False
-            elif item in _JOINS:
+            elif item in JOINS:
                 compound = compound or before not in _ENDS
             elif item[0] == WORD or (item[0] == "\\" and item[-1] == " "):
                 compound = True
@@ -220,93 +205,3 @@ _BORDER = re.compile(rf"(?<=[A-Za-z.]){WORD}")
 _UNIT_SYMBOLS = frozenset("°%$€£¥₹¢/·")
 _OPENING, _CLOSING = frozenset("([⦃⟨⟦"), frozenset(")]⦄⟩⟧")
 _ENDS = _RELATIONS | frozenset(",;:")
-_JOINS = frozenset("+-±∓·×÷")
-
-_NUMBER = (
-    r"(?:([0-9]+)(?: ([0-9]+)/([0-9]+)| ?\\frac\{([0-9]+)\}\{([0-9]+)\})"  # a mixed number
-    r"|\\frac\{(-?[0-9]+)\}\{(-?[0-9]+)\}|([0-9]+)/([0-9]+)|([0-9]+)\.([0-9]+)|0)"
-)
-# Where a value begins. A bar opens where another value would begin, or behind a sign; elsewhere it closes.
-_OPENS = OPENS.replace("|", "")
-_BEGIN = rf"(?:(?<![^{_OPENS}])|(?<=[{_OPENS}+\-]\|)|(?<=\A\|))"
-_ALONE = re.compile(rf"(?:{_BEGIN}(-?)|(?<=[+-])){_NUMBER}(?![^{CLOSES}+\-])")
-_PLUS = re.compile(rf"{_BEGIN}\+(?=[^{CLOSES}+\-])")
-_GROUP = r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
-_MINUS_ABOVE = re.compile(
-    rf"{_BEGIN}\\frac\{{-([^{{}}+\-±∓]*(?:\{{[^{{}}]*\}}[^{{}}+\-±∓]*)*)\}}(?={_GROUP}(?![\^_!']))"
-)
-# Zeros mean nothing before a number that begins a value. Behind a comma or a colon they may: 1,05 and 3:05. So they may
-# in a part that repeats: 0.(03).
-_ZEROS = re.compile(r"(?<![^+\-(\[{⦃⟨⟦=<>&⏎≤≥≠≈≡∈∉∪∩∖→⇒±∓])(?<!line\{)(?<![0-9.]\()0+(?=[0-9])")
-_NO_INTEGER = re.compile(rf"(?<![^{OPENS}+\-·×])\.(?=[0-9]|\\overline|\\dot)")
-# Those behind decimals mean nothing where the number ends.
-_DECIMALS = re.compile(r"(?<![0-9.])([0-9]+)\.([0-9]*+)(?![ .(…]|\\(?:over|under)line|\\dot)")
-# Between numbers it is no product of vectors.
-_TIMES = re.compile(r"(?<=[0-9}])×(?=[0-9√π]|\\frac)")
-# A run of atoms takes a digit at a time: with [0-9]+ a run of digits could be cut in exponentially many ways.
-_ATOM = r"[0-9]|[^\W\d_]|√\{[^{}]*\}"
-_SLASH = re.compile(
-    rf"(?<![^{OPENS}+\-])(?:\(([^(),]*)\)|((?:{_ATOM}|[_^]\{{[^{{}}]*\}}|\([^(),]*\)|[!'])+))"
-    rf"/([0-9]+|{_ATOM}|\(([^(),]*)\))(?![^{CLOSES}+\-])"
-)
-
-
-def _lowest_terms(text: str) -> str:
-    """Each number that stands alone as an integer or a fraction in lowest terms; other fractions by ``\\frac``."""
-    if plain := _PLAIN.fullmatch(text):
-        return _of_plain(plain)
-    if "0" in text:
-        text = _ZEROS.sub("", text)
-    if "." in text:
-        text = _DECIMALS.sub(_without_zeros, _NO_INTEGER.sub("0.", text))
-    if "×" in text:
-        text = _TIMES.sub("·", text)
-    if "+" in text:
-        text = _PLUS.sub("", text)
-    if "/" in text:
-        text = _ALONE.sub(_value, text)
-        if "/" in text:
-            text = _SLASH.sub(_fraction, text)
-    elif "\\frac" in text or "." in text or "-0" in text:
-        text = _ALONE.sub(_value, text)
-    return _MINUS_ABOVE.sub(r"-\\frac{\1}", text) if "\\frac{-" in text else text
-
-
-def _without_zeros(match: re.Match[str]) -> str:
-    decimals = match[2].rstrip("0")
-    return f"{match[1]}.{decimals}" if decimals else match[1]
-
-
-def _fraction(match: re.Match[str]) -> str:
-    top, bottom = match[1] or match[2], match[4] or match[3]
-    return f"\\frac{{{top}}}{{{bottom}}}" if top else match[0]
-
-
-def _value(match: re.Match[str]) -> str:
-    sign, whole, top, bottom, over, under, numerator, denominator, left, right, integer, decimals = match.groups()
-    if len(match[0]) > MAX_DIGITS:
-        return match[0]
-    if whole:
-        below = int(bottom or under)
-        above = int(top or over)
-        if above >= below:
-            return match[0]
-        above += int(whole) * below
-    elif decimals:
-        above, below = int(integer + decimals), 10 ** len(decimals)
-    elif numerator or left:
-        above, below = int(numerator or left), int(denominator or right)
-    else:
-        above, below = 0, 1
-    if below == 0 or (sign is None and above * below < 0):
-        return match[0]
-    return _ratio(-above if sign else above, below)
-
-
-def _ratio(top: int, bottom: int) -> str:
-    """A fraction in lowest terms; ``bottom`` is not 0."""
-    divisor = gcd(top, bottom) if bottom > 0 else -gcd(top, bottom)
-    top, bottom = top // divisor, bottom // divisor
-    if bottom == 1:
-        return str(top)
-    return f"-\\frac{{{-top}}}{{{bottom}}}" if top < 0 else f"\\frac{{{top}}}{{{bottom}}}"
