@@ -100,18 +100,23 @@ def canonical(answer: str) -> Canonical:
         value, name = _without_name(value)
     body = lowest_terms(_join(value))
     whole = f"{currency}{name}{body}{behind}"
-    if body[:1] == "(" and (choice := _CHOICE.fullmatch(body)):
-        body = choice[1]
+    if body[:1] == "(":
+        if choice := _CHOICE.fullmatch(body):
+            body = choice[1]
+        elif number := _IN_A_BASE.fullmatch(body):
+            body = number[1] + number[2]
     if currency and measured:
         currency = "" if currency == measured else currency + " "
     return Canonical(whole, body, currency + measured, name)
 
 
 _CHOICE = re.compile(r"\(([A-J])\)")
+_IN_A_BASE = re.compile(r"\(([0-9]+)\)(_\{[0-9]+\})")
 
 # A letter, points such as AB or a word of a \text{…}; with an index, primes and arguments.
 _NAME = re.compile(
     rf"(?:∠?[A-Z]{{1,4}}|[^\W\d_]|{WORD}[A-Za-z]{{1,12}})(?:_\{{[^{{}}]*\}})?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
+    r"|\([A-Za-z](?:,[A-Za-z])+\)"  # a point: (x,y)
 )
 _RELATIONS = frozenset("=∈<>≤≥≠≈≡⇒→")
 

@@ -154,7 +154,7 @@ _ACCENTS = {
         *["underbrace", "overbrace", "mathcal", "mathfrak", "mathscr", "pmod", "cancel"],
     ]
 }
-_UNSEEN_ARGUMENT = "color textcolor hspace vspace hphantom vphantom phantom mspace label"
+_UNSEEN_ARGUMENT = "color textcolor hspace hspace* vspace vspace* hphantom vphantom phantom mspace label"
 
 COMMANDS: dict[str, tuple[str, int]] = {
     **{"\\" + name: ("frac", 2) for name in _FRACTIONS.split()},

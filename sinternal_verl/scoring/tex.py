@@ -153,6 +153,8 @@ class _Reader:
         if self._waiting and name in "^_":
             raise Unreadable("an argument is missing")
         tokens, arguments = self._tokens, []
+        if not name and tokens and tokens[-1] == "[":  # \color[rgb]{1,0,0}
+            self._skip_option()
         while tokens and len(arguments) < wanted:
             token = tokens[-1]
             if token[0] == "{" and len(token) > 1:
@@ -167,6 +169,13 @@ class _Reader:
             self._open(_Command(name, wanted, arguments))
         elif spelled := _spell(name, arguments):
             self._add(spelled)
+
+    def _skip_option(self) -> None:
+        """Leave out what stands in brackets before the arguments."""
+        while self._tokens:
+            if self._tokens.pop() == "]":
+                return
+        raise Unreadable("a bracket is missing")
 
     def _number(self, token: str) -> None:
         if self._waiting:
@@ -234,7 +243,7 @@ class _Reader:
         command, _, content = name[:-1].partition("{")
         command, content = command.rstrip(), content.replace("~", GAP).strip()
         if command in ("begin", "end"):
-            self._environment(command, content.rstrip("*"))
+            self._environment(command, content.rstrip("*"), content[-1:] == "*")
         elif command in _BOLD:
             self._add(f"\\mathbf{{{content}}}")
         elif content in FUNCTIONS:
@@ -248,7 +257,7 @@ class _Reader:
             self._tokens += reversed(tokens_of_text(content))
             self._tokens.append("{")
 
-    def _environment(self, command: str, name: str) -> None:
+    def _environment(self, command: str, name: str, starred: bool) -> None:
         r"""The borders of an environment: ``pmatrix`` is a ``matrix`` in parentheses, and so may an ``array`` be."""
         if name in _DISPLAYS:
             return
@@ -256,9 +265,13 @@ class _Reader:
             raise Unreadable(name)
         matrix = _MATRIX.fullmatch(name)
         fences = _FENCES.get(matrix[1] or "") if matrix else None
+        if name in ("cases", "dcases"):  # \left\{ and an array
+            matrix, fences = True, ("⦃", "")
         if command == "begin":
             self._items += fences[0] if fences else ""
-            self._items.append("⟦" if matrix else "⟦" + ("cases" if name == "dcases" else name))
+            self._items.append("⟦" if matrix else "⟦" + name)
+            if starred and self._tokens and self._tokens[-1] == "[":
+                self._skip_option()
             if name == "array":
                 self._expect("", 1)
             return

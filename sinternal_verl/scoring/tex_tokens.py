@@ -16,7 +16,7 @@ _TOKEN = re.compile(
     r"|\\(?:mathbf|boldsymbol|bm|pmb)\s*(?:\{\s*[a-z]\s*\}|[a-z](?![A-Za-z]))"  # a bold letter is a vector
     r"|\\not\s*(?:=|\\in(?![A-Za-z]))"
     r"|\\\\\s*\[\s*-?[0-9.]+\s*[a-z]{2}\s*\]"  # a row break with a distance
-    r"|\\[A-Za-z]+|\\[\s\S]"
+    r"|\\[hv]space\*|\\[A-Za-z]+|\\[\s\S]"
     # Thousands: with a separator that makes no list, with spaces, or with plain commas. None begins with 0. A number
     # with spaces before a slash may be a mixed one: 2\,125/250.
     r"|[1-9][0-9]{0,2}(?:\s*(?:\{\s*,(?:\s*\\!)*\s*\}(?:\s*\\!)*|\{\{,\}\}|,(?:\s*\{?\\!\}?)+|\\!(?:\s*\\!)*)\s*[0-9]{3})+"

@@ -87,17 +87,18 @@ candy: candies
 possibility: possibilities
 match: matches
 class: classes
+box: boxes
 vertex: vertices
 point: points pts
 """
 
 # Each also with an s.
 _COUNTED = """
-apple arrangement bird block book bottle boy cake car card cat chicken coin column combination committee
-cookie cow diagonal digit divisor dog edge egg flip flower friend game girl goal horse integer item lap marble
-meal member move orange outcome page path pen pencil piece pizza player problem question rabbit roll round row
-seat shirt slice solution stamp step student subset teacher team term ticket tile time toy tree trip turn unit
-vote voter way worker
+apple arrangement bird block book bottle boy cake can car card cat chicken coin column combination committee
+cookie cow cup diagonal digit divisor dog edge egg flip flower friend game girl goal horse integer item lap marble
+meal member move number orange outcome page path pen pencil piece pizza player problem question rabbit roll round row
+seat shirt side slice solution stamp step student subset teacher team term ticket tile time toy tree triangle trip turn
+unit vote voter way worker
 """
 
 _UNITS: dict[str, str] = {}
@@ -137,6 +138,8 @@ _POWERS_BEHIND = {"squared": 2, "cubed": 3}
 _PART = re.compile(r"\^\{(-?[0-9])\}|°[CF]|[^\W\d_]+|[°%$€£¥₹¢/·]")
 _CELSIUS = re.compile(r"(?:°|degrees?)[\s\x02]*([CF])(?:elsius|ahrenheit)?(?![a-z])", re.IGNORECASE)
 
+_PHRASES = re.compile(r"\bper[\s\x02]+cent\b|\b(years?)[\s\x02]+old\b")
+
 
 @lru_cache(maxsize=4096)
 def unit(phrase: str) -> str | None:
@@ -146,6 +149,7 @@ def unit(phrase: str) -> str | None:
     ('in^2', 'h^-1 mi', 'h^-1 km', None)
     """
     phrase = _CELSIUS.sub(lambda match: f" °{match[1].upper()} ", phrase)
+    phrase = _PHRASES.sub(lambda match: match[1] or "percent", phrase)
     powers: dict[str, int] = {}
     parts, end = [], 0
     for match in _PART.finditer(phrase):

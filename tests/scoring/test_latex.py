@@ -247,6 +247,15 @@ SAME = [
     ("f(x)/2", r"\frac{f(x)}{2}"),
     ("n!/2", r"\frac{n!}{2}"),
     (r"90^\circ C", r"90^\circ\text{C}"),
+    (r"5\text{ per cent}", r"5\%"),
+    (r"5\text{ years old}", r"5\text{ years}"),
+    (r"\hspace*{1cm}42", "42"),
+    (r"\textcolor[rgb]{1,0,0}{42}", "42"),
+    (r"\begin{pmatrix*}[r]1\\-2\end{pmatrix*}", r"\begin{pmatrix}1\\-2\end{pmatrix}"),
+    (r"\left\{\begin{array}{l}x\\y\end{array}\right.", r"\begin{cases}x\\y\end{cases}"),
+    ("(x,y)=(1,2)", "(1,2)"),
+    ("(101)_2", "101_2"),
+    (r"3\text{ boxes}", "3"),
 ]
 
 # Each looks like the other, and is another answer.
@@ -473,6 +482,14 @@ ANOTHER = [
     ("1/n!", r"\frac{1}{n}"),
     ("a+n!/2", r"\frac{a+n!}{2}"),
     ("1/f(x)", r"\frac{1}{f}"),
+    ("(x,y)=(1,2)", "(y,x)=(1,2)"),
+    ("(10)_2", "10"),
+    ("(x)_2", "x_2"),
+    (r"5\text{ years old}", r"5\text{ months}"),
+    (r"\begin{cases}x\\y\end{cases}", r"\begin{matrix}x\\y\end{matrix}"),
+    (r"\begin{cases}x\\y\end{cases}", r"\begin{Bmatrix}x\\y\end{Bmatrix}"),
+    (r"\begin{matrix}[r]\end{matrix}", r"\begin{matrix}\end{matrix}"),
+    (r"\begin{pmatrix*}[r5", r"\begin{pmatrix*}[r6"),
 ]
 
 
