@@ -7,7 +7,8 @@ An answer is read as TeX reads it (`tex`), and each symbol gets one spelling (`s
    thousand where no other comma stands.
 2. **A unit** behind the value (`units`) or a currency before it may be left out, but two that are given must agree.
 3. **A short name** and an equals sign before the value may be left out, but two names that are given must agree.
-4. **All else** must be equal: signs, exponents, bases, order and brackets.
+4. **The word "and"** between two values is a comma.
+5. **All else** must be equal: signs, exponents, bases, order and brackets.
 """
 
 import re
@@ -91,6 +92,8 @@ def canonical(answer: str) -> Canonical:
         return Canonical("", "")
     if items[-1] in _UNITS_OF_FUNCTIONS and len(items) > 1:
         items[-1] = _UNITS_OF_FUNCTIONS[items[-1]]
+    if not _AND.isdisjoint(items):
+        _write_commas(items)
     value, currency, measured, behind, name = items, "", "", "", ""
     if not _CURRENCIES.isdisjoint(items):
         value, currency = _without_currency(value)
@@ -123,12 +126,25 @@ _RELATIONS = frozenset("=∈<>≤≥≠≈≡⇒→")
 _CURRENCIES = frozenset("$€£¥₹")
 _SIGNS = frozenset("+-=")
 
+_AND = frozenset(("and", WORD + "and"))
+
 # With no argument behind them these are no functions.
 _UNITS_OF_FUNCTIONS = {"\\min ": WORD + "min", "\\deg ": WORD + "deg"}
 
 
 def _join(items: list[str]) -> str:
     return "".join(items).replace(WORD, "")
+
+
+def _write_commas(items: list[str]) -> None:
+    """Write the last comma of a list for "and" between two values, and one for a comma and "and"."""
+    depth = 0
+    for number, item in enumerate(items):
+        depth += (item in _OPENING) - (item in _CLOSING)
+        within = item in _AND and depth == 0 and 0 < number < len(items) - 1
+        if within and not _is_word(items[number - 1]) and not _is_word(items[number + 1]):
+            items[number] = "" if items[number - 1] == "," else ","
+    items[:] = filter(None, items)
 
 
 def _without_currency(items: list[str]) -> tuple[list[str], str]:

@@ -256,6 +256,13 @@ SAME = [
     ("(x,y)=(1,2)", "(1,2)"),
     ("(101)_2", "101_2"),
     (r"3\text{ boxes}", "3"),
+    (r"1\text{ and }2", "1,2"),
+    (r"1,2\text{ and }3", "1,2,3"),
+    (r"1,2,\text{ and }3", "1,2,3"),
+    (r"(1,2)\text{ and }(3,4)", "(1,2),(3,4)"),
+    (r"\text{13 and 14}", "13,14"),
+    ("1 and 2", "1,2"),
+    (r"(1,5) and (2,3)", r"(1,5)\text{ and }(2,3)"),
 ]
 
 # Each looks like the other, and is another answer.
@@ -490,6 +497,15 @@ ANOTHER = [
     (r"\begin{cases}x\\y\end{cases}", r"\begin{Bmatrix}x\\y\end{Bmatrix}"),
     (r"\begin{matrix}[r]\end{matrix}", r"\begin{matrix}\end{matrix}"),
     (r"\begin{pmatrix*}[r5", r"\begin{pmatrix*}[r6"),
+    (r"3\text{ and }200", "3200"),
+    (r"1\text{ and }2", "12"),
+    (r"1\text{ and }2", r"1\text{ or }2"),
+    (r"(1\text{ and }2)", "(1,2)"),
+    (r"5\text{ ft and }3\text{ in}", "5,3"),
+    (r"\text{A and B}", "AB"),
+    (r"5\text{ and }06", r"5\text{ and }6"),
+    (r"1\text{ and }\frac12", r"1\frac12"),
+    (r"1,\text{and}", "1,"),
 ]
 
 
