@@ -7,21 +7,19 @@ An answer is read as TeX reads it (`tex`), and each symbol gets one spelling (`s
    thousand where no other comma stands.
 2. **A unit** behind the value (`units`) or a currency before it may be left out, but two that are given must agree.
 3. **A short name** and an equals sign before the value may be left out, but two names that are given must agree.
-4. **All else** must be equal: signs, exponents, bases, order and brackets.
+4. **The word "and"** between two values is a comma.
+5. **All else** must be equal: signs, exponents, bases, order and brackets.
 """
 
 import re
 from functools import lru_cache
-from math import gcd
 from typing import NamedTuple
 
+from sinternal_verl.scoring.lowest_terms import PLAIN, lowest_terms, of_plain
 from sinternal_verl.scoring.response import MAX_ANSWER
-from sinternal_verl.scoring.symbols import CLOSES, OPENS, ROW
+from sinternal_verl.scoring.symbols import JOINS, ROW
 from sinternal_verl.scoring.tex import WORD, Unreadable, read
-from sinternal_verl.scoring.units import may_be_bare, unit
-
-MAX_DIGITS = 300
-"""The most digits of a number that is written in lowest terms."""
+from sinternal_verl.scoring.units import PARTS, may_be_bare, unit
 
 MAX_NAME = 8
 """The most items of a name and its equals sign: letters, an index, primes and arguments."""
@@ -79,8 +77,8 @@ def canonical(answer: str) -> Canonical:
     if answer.isdigit() and answer.isascii():
         number = answer.lstrip("0") or "0"
         return Canonical(number, number)
-    if plain := _PLAIN.fullmatch(answer):  # what the rest would make of it, sooner
-        number = _of_plain(plain)
+    if plain := PLAIN.fullmatch(answer):  # what the rest would make of it, sooner
+        number = of_plain(plain)
         return Canonical(number, number)
     try:
         items = read(answer)
@@ -92,6 +90,10 @@ def canonical(answer: str) -> Canonical:
         items[-1:] = [items[-1][:-1]] if len(items[-1]) > 1 else []
     if not items:
         return Canonical("", "")
+    if items[-1] in _UNITS_OF_FUNCTIONS and len(items) > 1:
+        items[-1] = _UNITS_OF_FUNCTIONS[items[-1]]
+    if not _AND.isdisjoint(items):
+        _write_commas(items)
     value, currency, measured, behind, name = items, "", "", "", ""
     if not _CURRENCIES.isdisjoint(items):
         value, currency = _without_currency(value)
@@ -99,41 +101,50 @@ def canonical(answer: str) -> Canonical:
         value, measured, behind = _without_unit(value)
     if not _RELATIONS.isdisjoint(items):
         value, name = _without_name(value)
-    body = _lowest_terms(_join(value))
+    body = lowest_terms(_join(value))
     whole = f"{currency}{name}{body}{behind}"
-    if body[:1] == "(" and (choice := _CHOICE.fullmatch(body)):
-        body = choice[1]
+    if body[:1] == "(":
+        if choice := _CHOICE.fullmatch(body):
+            body = choice[1]
+        elif number := _IN_A_BASE.fullmatch(body):
+            body = number[1] + number[2]
     if currency and measured:
         currency = "" if currency == measured else currency + " "
     return Canonical(whole, body, currency + measured, name)
 
 
-_PLAIN = re.compile(r"(-?)(?:([0-9]+)|\\[dt]?frac\{([0-9]{1,9})\}\{([0-9]{1,9})\})")
-
-
-def _of_plain(plain: re.Match[str]) -> str:
-    sign, integer, above, below = plain.groups()
-    if integer:
-        integer = integer.lstrip("0")
-        return sign + integer if integer else "0"
-    top, bottom = int(above), int(below)
-    return _ratio(-top if sign else top, bottom) if bottom else f"{sign}\\frac{{{above}}}{{{below}}}"
-
-
 _CHOICE = re.compile(r"\(([A-J])\)")
+_IN_A_BASE = re.compile(r"\(([0-9]+)\)(_\{[0-9]+\})")
 
 # A letter, points such as AB or a word of a \text{…}; with an index, primes and arguments.
 _NAME = re.compile(
     rf"(?:∠?[A-Z]{{1,4}}|[^\W\d_]|{WORD}[A-Za-z]{{1,12}})(?:_\{{[^{{}}]*\}})?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
+    r"|\([A-Za-z](?:,[A-Za-z])+\)"  # a point: (x,y)
 )
 _RELATIONS = frozenset("=∈<>≤≥≠≈≡⇒→")
 
 _CURRENCIES = frozenset("$€£¥₹")
 _SIGNS = frozenset("+-=")
 
+_AND = frozenset(("and", WORD + "and"))
+
+# With no argument behind them these are no functions.
+_UNITS_OF_FUNCTIONS = {"\\min ": WORD + "min", "\\deg ": WORD + "deg"}
+
 
 def _join(items: list[str]) -> str:
     return "".join(items).replace(WORD, "")
+
+
+def _write_commas(items: list[str]) -> None:
+    """Write the last comma of a list for "and" between two values, and one for a comma and "and"."""
+    depth = 0
+    for number, item in enumerate(items):
+        depth += (item in _OPENING) - (item in _CLOSING)
+        within = item in _AND and depth == 0 and 0 < number < len(items) - 1
+        if within and not _is_word(items[number - 1]) and not _is_word(items[number + 1]):
+            items[number] = "" if items[number - 1] == "," else ","
+    items[:] = filter(None, items)
 
 
 def _without_currency(items: list[str]) -> tuple[list[str], str]:
@@ -171,8 +182,28 @@ def _without_unit(items: list[str]) -> tuple[list[str], str, str]:
         if items[number][0] in "^/·" or _is_word(items[number - 1]):
             continue  # a unit begins with its name, and "no solutions" has no value
         if name := unit(" ".join(items[number:])):
-            return items[:number], name, _join(items[number:])
+            if name in PARTS and _is_compound(items[:number]):
+                return [*items[:number], name], "", ""
+            # The words keep their borders: "m s" is no "ms".
+            return items[:number], name, _BORDER.sub(" ", "".join(items[number:])).replace(WORD, "")
     return items, "", ""
+
+
+def _is_compound(items: list[str]) -> bool:
+    """Whether the last member of a list or relation is more than one number, so that a ``°`` or ``%`` behind it
+    belongs to a part of it only, as in ``1-50%`` and ``\\sin 30°``."""
+    depth, compound, before = 0, False, "="
+    for item in items:
+        depth += (item in _OPENING) - (item in _CLOSING)
+        if depth == 0:
+            if item in _ENDS or item[1:] in ("and", "or"):
+                compound = False
+            elif item in JOINS:
+                compound = compound or before not in _ENDS
+            elif item[0] == WORD or (item[0] == "\\" and item[-1] == " "):
+                compound = True
+        before = item
+    return compound
 
 
 def _may_belong_to_unit(items: list[str], number: int) -> bool:
@@ -191,66 +222,7 @@ def _is_word(item: str) -> bool:
     return item[0] == WORD or (len(item) > 1 and item.isalpha())
 
 
+_BORDER = re.compile(rf"(?<=[A-Za-z.]){WORD}")
 _UNIT_SYMBOLS = frozenset("°%$€£¥₹¢/·")
-
-_NUMBER = (
-    r"(?:([0-9]+)(?: ([0-9]+)/([0-9]+)| ?\\frac\{([0-9]+)\}\{([0-9]+)\})"  # a mixed number
-    r"|\\frac\{(-?[0-9]+)\}\{(-?[0-9]+)\}|([0-9]+)/([0-9]+)|([0-9]+)\.([0-9]+)|0)"
-)
-_ALONE = re.compile(rf"(?:(?<![^{OPENS}])(-?)|(?<=[+-])){_NUMBER}(?![^{CLOSES}+\-])")
-_PLUS = re.compile(rf"(?<![^{OPENS}])\+(?=[^{CLOSES}+\-])")
-_MINUS_ABOVE = re.compile(rf"(?<![^{OPENS}])\\frac\{{-([^{{}}+\-±∓]*(?:\{{[^{{}}]*\}}[^{{}}+\-±∓]*)*)\}}")
-_ATOM = r"(?:[0-9]+|[^\W\d_]|√\{[^{}]*\})"
-_SLASH = re.compile(
-    rf"(?<![^{OPENS}+\-])(?:\(([^(),]*)\)|((?:{_ATOM}|[_^]\{{[^{{}}]*\}})+))/({_ATOM}|\(([^(),]*)\))(?![^{CLOSES}+\-])"
-)
-
-
-def _lowest_terms(text: str) -> str:
-    """Each number that stands alone as an integer or a fraction in lowest terms; other fractions by ``\\frac``."""
-    if plain := _PLAIN.fullmatch(text):
-        return _of_plain(plain)
-    if "+" in text:
-        text = _PLUS.sub("", text)
-    if "/" in text:
-        text = _ALONE.sub(_value, text)
-        if "/" in text:
-            text = _SLASH.sub(_fraction, text)
-    elif "\\frac" in text or "." in text or "-0" in text:
-        text = _ALONE.sub(_value, text)
-    return _MINUS_ABOVE.sub(r"-\\frac{\1}", text) if "\\frac{-" in text else text
-
-
-def _fraction(match: re.Match[str]) -> str:
-    top, bottom = match[1] or match[2], match[4] or match[3]
-    return f"\\frac{{{top}}}{{{bottom}}}" if top else match[0]
-
-
-def _value(match: re.Match[str]) -> str:
-    sign, whole, top, bottom, over, under, numerator, denominator, left, right, integer, decimals = match.groups()
-    if len(match[0]) > MAX_DIGITS:
-        return match[0]
-    if whole:
-        below = int(bottom or under)
-        above = int(top or over)
-        if above >= below:
-            return match[0]
-        above += int(whole) * below
-    elif decimals:
-        above, below = int(integer + decimals), 10 ** len(decimals)
-    elif numerator or left:
-        above, below = int(numerator or left), int(denominator or right)
-    else:
-        above, below = 0, 1
-    if below == 0 or (sign is None and above * below < 0):
-        return match[0]
-    return _ratio(-above if sign else above, below)
-
-
-def _ratio(top: int, bottom: int) -> str:
-    """A fraction in lowest terms; ``bottom`` is not 0."""
-    divisor = gcd(top, bottom) if bottom > 0 else -gcd(top, bottom)
-    top, bottom = top // divisor, bottom // divisor
-    if bottom == 1:
-        return str(top)
-    return f"-\\frac{{{-top}}}{{{bottom}}}" if top < 0 else f"\\frac{{{top}}}{{{bottom}}}"
+_OPENING, _CLOSING = frozenset("([⦃⟨⟦"), frozenset(")]⦄⟩⟧")
+_ENDS = _RELATIONS | frozenset(",;:")

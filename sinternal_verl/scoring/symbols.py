@@ -12,10 +12,17 @@ GAP = " "
 ROW = "⏎"
 """What ends a row of a matrix."""
 
-_BETWEEN = r",;:=<>|&⏎≤≥≠≈≡∈∉∪∩∖→⇒±∓"
-OPENS = r"(\[{⦃⟨⟦" + _BETWEEN
-CLOSES = r")\]}⦄⟩⟧" + _BETWEEN
+_BRACKETS, _RELATIONS = r"(\[{⦃⟨⟦", r"=<>&⏎≤≥≠≈≡∈∉∪∩∖→⇒±∓"
+_SEPARATORS = r",;:|" + _RELATIONS
+OPENS = _BRACKETS + _SEPARATORS
+CLOSES = r")\]}⦄⟩⟧" + _SEPARATORS
 """What may stand before and behind a value that stands alone, for the brackets of a regular expression."""
+BEGINS = _BRACKETS + _RELATIONS
+"""Of these, the ones behind which a value begins for certain: 05 behind a comma or a colon may be a part of one."""
+
+TIMES = "×"
+JOINS = frozenset("+-±∓·÷" + TIMES)
+"""What makes one value of two."""
 
 _NAMES = {
     "≤": "le leq leqslant leqq",
@@ -147,7 +154,7 @@ _ACCENTS = {
         *["underbrace", "overbrace", "mathcal", "mathfrak", "mathscr", "pmod", "cancel"],
     ]
 }
-_UNSEEN_ARGUMENT = "color textcolor hspace vspace hphantom vphantom phantom mspace label"
+_UNSEEN_ARGUMENT = "color textcolor hspace hspace* vspace vspace* hphantom vphantom phantom mspace label"
 
 COMMANDS: dict[str, tuple[str, int]] = {
     **{"\\" + name: ("frac", 2) for name in _FRACTIONS.split()},

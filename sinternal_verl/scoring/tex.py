@@ -12,7 +12,7 @@ One pass over the tokens with a stack of open groups, without recursion: linear,
 import re
 
 from sinternal_verl.scoring.symbols import COMMANDS, FUNCTIONS, GAP, ROW, SYMBOLS
-from sinternal_verl.scoring.tex_tokens import digits, has_plain_commas, tokenize, tokens_of_text, without_zeros
+from sinternal_verl.scoring.tex_tokens import digits, has_plain_commas, tokenize, tokens_of_text
 
 WORD = "\x02"
 """Stands before each word of a ``\\text{…}``."""
@@ -81,7 +81,7 @@ class _Reader:
             seen = known.get(token)
             if seen is None:
                 free = stack[-1].__class__ is _Group
-                if free and (token.isalpha() or (token.isdigit() and token[0] != "0" and not items)):
+                if free and (token.isalpha() or (token.isdigit() and not items)):
                     items.append(token)
                 else:
                     self._read(token)
@@ -153,6 +153,8 @@ class _Reader:
         if self._waiting and name in "^_":
             raise Unreadable("an argument is missing")
         tokens, arguments = self._tokens, []
+        if not name and tokens and tokens[-1] == "[":  # \color[rgb]{1,0,0}
+            self._skip_option()
         while tokens and len(arguments) < wanted:
             token = tokens[-1]
             if token[0] == "{" and len(token) > 1:
@@ -167,6 +169,13 @@ class _Reader:
             self._open(_Command(name, wanted, arguments))
         elif spelled := _spell(name, arguments):
             self._add(spelled)
+
+    def _skip_option(self) -> None:
+        """Leave out what stands in brackets before the arguments."""
+        while self._tokens:
+            if self._tokens.pop() == "]":
+                return
+        raise Unreadable("a bracket is missing")
 
     def _number(self, token: str) -> None:
         if self._waiting:
@@ -183,12 +192,11 @@ class _Reader:
             if group.start == len(items):  # 1{2\over3} is no 12\over3
                 items.append(GAP)
                 group.start += 1
-            elif self._gap != len(items) and items[-1].isdigit() and number.isdigit():
+            elif self._gap != len(items) and items[-1].removesuffix(".").isdigit() and number.isdigit():
                 number = items.pop() + number
             else:
                 items.append(GAP)
-        # A zero behind a comma may be one of decimals: 1,05 is not 1,5.
-        items.append(number if items and items[-1] == "," and number.isdigit() else without_zeros(number))
+        items.append(number)
 
     def _in_list(self) -> bool:
         """Whether other commas or brackets say that a comma separates members, not thousands."""
@@ -235,7 +243,7 @@ class _Reader:
         command, _, content = name[:-1].partition("{")
         command, content = command.rstrip(), content.replace("~", GAP).strip()
         if command in ("begin", "end"):
-            self._environment(command, content.rstrip("*"))
+            self._environment(command, content.rstrip("*"), content[-1:] == "*")
         elif command in _BOLD:
             self._add(f"\\mathbf{{{content}}}")
         elif content in FUNCTIONS:
@@ -249,7 +257,7 @@ class _Reader:
             self._tokens += reversed(tokens_of_text(content))
             self._tokens.append("{")
 
-    def _environment(self, command: str, name: str) -> None:
+    def _environment(self, command: str, name: str, starred: bool) -> None:
         r"""The borders of an environment: ``pmatrix`` is a ``matrix`` in parentheses, and so may an ``array`` be."""
         if name in _DISPLAYS:
             return
@@ -257,9 +265,13 @@ class _Reader:
             raise Unreadable(name)
         matrix = _MATRIX.fullmatch(name)
         fences = _FENCES.get(matrix[1] or "") if matrix else None
+        if name in ("cases", "dcases"):  # \left\{ and an array
+            matrix, fences = True, ("⦃", "")
         if command == "begin":
             self._items += fences[0] if fences else ""
-            self._items.append("⟦" if matrix else "⟦" + ("cases" if name == "dcases" else name))
+            self._items.append("⟦" if matrix else "⟦" + name)
+            if starred and self._tokens and self._tokens[-1] == "[":
+                self._skip_option()
             if name == "array":
                 self._expect("", 1)
             return

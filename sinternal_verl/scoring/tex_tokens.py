@@ -8,7 +8,7 @@ import re
 from sinternal_verl.scoring.symbols import ascii_spelling
 
 _TOKEN = re.compile(
-    r"(?<=[0-9])\s+(?=[0-9])"  # a space between two numbers
+    r"(?<=[0-9.])\s+(?=[0-9])"  # a space between two numbers
     r"|\\(?:begin|end)\s*\{[^{}\\$]*\}"
     r"|\\(?:text|mbox|hbox|mathrm|textrm|textnormal|textup|textbf|textit|textsf|emph|mathit|operatorname\*?)"
     r"\s*\{(?:[^{}\\]|\\[^A-Za-z{}]|\{[^{}\\]*\})*\}"
@@ -16,11 +16,13 @@ _TOKEN = re.compile(
     r"|\\(?:mathbf|boldsymbol|bm|pmb)\s*(?:\{\s*[a-z]\s*\}|[a-z](?![A-Za-z]))"  # a bold letter is a vector
     r"|\\not\s*(?:=|\\in(?![A-Za-z]))"
     r"|\\\\\s*\[\s*-?[0-9.]+\s*[a-z]{2}\s*\]"  # a row break with a distance
-    r"|\\[A-Za-z]+|\\[\s\S]"
-    # Thousands: with a separator that makes no list, with spaces, or with plain commas. None begins with 0.
-    r"|[1-9][0-9]{0,2}(?:\s*(?:\{\s*,\s*\}|,\s*(?:\\!\s*)+|(?:\\!\s*)+|\\,|\\thinspace|~)\s*[0-9]{3})+(?![0-9])"
-    r"(?:\.[0-9]+)?"
-    r"|[1-9][0-9]{0,2}(?:\s[0-9]{3})+(?![0-9]|\s*/|\s+[0-9])(?:\.[0-9]+)?"
+    r"|\\[hv]space\*|\\[A-Za-z]+|\\[\s\S]"
+    # Thousands: with a separator that makes no list, with spaces, or with plain commas. None begins with 0. A number
+    # with spaces before a slash may be a mixed one: 2\,125/250.
+    r"|[1-9][0-9]{0,2}(?:\s*(?:\{\s*,(?:\s*\\!)*\s*\}(?:\s*\\!)*|\{\{,\}\}|,(?:\s*\{?\\!\}?)+|\\!(?:\s*\\!)*)\s*[0-9]{3})+"
+    r"(?![0-9])(?:\.[0-9]+)?"
+    r"|[1-9][0-9]{0,2}(?:(?:\s|\s*(?:\\,|\\thinspace|~)\s*)[0-9]{3})+"
+    r"(?![0-9]|\s*/|\s+[0-9]|\s*(?:\\,|~)\s*[0-9])(?:\.[0-9]+)?"
     r"|[1-9][0-9]{0,2}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)?"
     r"|[0-9]+(?:\.(?!\.)[0-9]*)?|\.[0-9]+"
     r"|[A-Za-z]+|\{(?:[1-9][0-9]*|[0A-Za-z])\}|<=|>=|\.{2,}|\S"  # a group of one number or letter is one token
@@ -64,12 +66,3 @@ def has_plain_commas(number: str) -> bool:
 def digits(number: str) -> str:
     """A number without what separates its thousands."""
     return number if number.isdigit() else _NO_DIGIT.sub("", number)
-
-
-def without_zeros(number: str) -> str:
-    """A number without the zeros that mean nothing."""
-    if number[0] not in "0." and "." not in number:
-        return number
-    whole, _, decimals = number.partition(".")
-    whole, decimals = whole.lstrip("0") or "0", decimals.rstrip("0")
-    return f"{whole}.{decimals}" if decimals else whole

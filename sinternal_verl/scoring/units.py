@@ -87,17 +87,18 @@ candy: candies
 possibility: possibilities
 match: matches
 class: classes
+box: boxes
 vertex: vertices
 point: points pts
 """
 
 # Each also with an s.
 _COUNTED = """
-apple arrangement bird block book bottle boy cake car card cat chicken coin column combination committee
-cookie cow diagonal digit divisor dog edge egg flip flower friend game girl goal horse integer item lap marble
-meal member move orange outcome page path pen pencil piece pizza player problem question rabbit roll round row
-seat shirt slice solution stamp step student subset teacher team term ticket tile time toy tree trip turn unit
-vote voter way worker
+apple arrangement bird block book bottle boy cake can car card cat chicken coin column combination committee
+cookie cow cup diagonal digit divisor dog edge egg flip flower friend game girl goal horse integer item lap marble
+meal member move number orange outcome page path pen pencil piece pizza player problem question rabbit roll round row
+seat shirt side slice solution stamp step student subset teacher team term ticket tile time toy tree triangle trip turn
+unit vote voter way worker
 """
 
 _UNITS: dict[str, str] = {}
@@ -129,10 +130,15 @@ _SHORT = {
 """The names of less than four letters that are read as units also outside of ``\\text``. Others, as ``in`` and ``mg``,
 would there as well be products of variables."""
 
+PARTS = frozenset("°%")
+"""These are parts of a whole, not units that can be multiplied: 30° N is a direction."""
+
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _POWERS_BEHIND = {"squared": 2, "cubed": 3}
 _PART = re.compile(r"\^\{(-?[0-9])\}|°[CF]|[^\W\d_]+|[°%$€£¥₹¢/·]")
 _CELSIUS = re.compile(r"(?:°|degrees?)[\s\x02]*([CF])(?:elsius|ahrenheit)?(?![a-z])", re.IGNORECASE)
+
+_PHRASES = re.compile(r"\bper[\s\x02]+cent\b|\b(years?)[\s\x02]+old\b")
 
 
 @lru_cache(maxsize=4096)
@@ -143,6 +149,7 @@ def unit(phrase: str) -> str | None:
     ('in^2', 'h^-1 mi', 'h^-1 km', None)
     """
     phrase = _CELSIUS.sub(lambda match: f" °{match[1].upper()} ", phrase)
+    phrase = _PHRASES.sub(lambda match: match[1] or "percent", phrase)
     powers: dict[str, int] = {}
     parts, end = [], 0
     for match in _PART.finditer(phrase):
@@ -177,6 +184,9 @@ def unit(phrase: str) -> str | None:
                 powers[factor] = powers.get(factor, 0) + sign * factor_sign * power
             last, power = name, 1
     if not powers or power != 1:
+        return None
+    above = [name for name, power in powers.items() for _ in range(power)]
+    if len(above) > 1 and not PARTS.isdisjoint(above):
         return None
     return " ".join(name if power == 1 else f"{name}^{power}" for name, power in sorted(powers.items()))
 
