@@ -118,5 +118,6 @@ def test_a_dead_judge_beside_one_that_scores_ends_the_run_at_the_first_validatio
 
     assert done.returncode == 1
     for source, rows in ROWS.items():
-        assert (f"{source}: 0 of {rows} responses have a score: {rows} FAILED" in ending) == (source != SUMS)
-    assert len(rows_of(tmp_path / "validation" / "0.jsonl")) == sum(ROWS.values())
+        asked = rows * VOTES
+        assert (f"{source}: 0 of {asked} responses have a score: {asked} FAILED" in ending) == (source != SUMS)
+    assert len(rows_of(tmp_path / "validation" / "0.jsonl")) == sum(ROWS.values()) * VOTES
