@@ -215,8 +215,7 @@ def _add_guard(commands: Any) -> None:
     )
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines; this needs a key, or --open")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one and prints it")
-    key = "environment variable with the key that requests must bring, as Authorization: Bearer"
-    serve.add_argument("--api-key-env", metavar="NAME", help=key)
+    serve.add_argument("--api-key-env", metavar="NAME", help="environment variable with the key requests must bring")
     serve.add_argument("--open", dest="open_to_all", action="store_true", help="serve other machines without a key")
     _add_overrides(serve, RUN, "sinternal_verl.commands.guard:compose_served")
 
@@ -301,10 +300,7 @@ def _command(commands: Any, name: str, run: str, text: str, example: str) -> arg
         example: arguments that show its use.
     """
     command = commands.add_parser(
-        name,
-        help=text,
-        description=_sentence(text),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        name, help=text, description=_sentence(text), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     command.epilog = f"example:\n  {command.prog} {example}"
     command.set_defaults(run=run)

@@ -7,6 +7,7 @@
 ``by_value``             has Ray pickle some of verl's classes whole, so that processes import less
 ``light_handles``        handles of the rollout servers that are read without importing vLLM
 ``pools``                reserves the trainer's GPUs before the guard starts
+``spread``               starts workers on all nodes
 ``reward_workers``       has Ray restart a reward worker that died
 ``frozen``               ends a reward worker whose event loop stands still
 ``manager``              the reward manager: every sample gets exactly one score

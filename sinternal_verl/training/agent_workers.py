@@ -11,6 +11,7 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorke
 from verl.workers.rollout.llm_server import LLMServerClient
 
 from sinternal_verl.runs.start import say_when_up
+from sinternal_verl.training.spread import start_spread
 
 NAME = "sinternal_agent_loop_worker_{}"
 START_TIMEOUT_S = 900.0
@@ -49,22 +50,10 @@ def can_start_early(config: DictConfig) -> bool:
 
 
 def start_early(config: DictConfig, reward_workers: list[ray.actor.ActorHandle]) -> list[ray.actor.ActorHandle]:
-    """Start the workers, spread over the nodes as verl spreads its own, and name our manager in ``config``.
-
-    Returns:
-        the workers. The caller keeps them, because Ray ends an actor of which nobody holds a handle.
-    """
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
-    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-    worker = ray.remote(EarlyWorker)
+    """Start the workers, name our manager in ``config``, and return the workers for the caller to keep."""
     agent = config.actor_rollout_ref.rollout.agent
-    workers = [
-        worker.options(
-            name=NAME.format(number),
-            scheduling_strategy=strategy(node_id=nodes[number % len(nodes)], soft=True),
-        ).remote(config, LLMServerClient(config), None, reward_workers)
-        for number in range(agent.num_workers)
-    ]
+    arguments = (config, LLMServerClient(config), None, reward_workers)
+    workers = start_spread(ray.remote(EarlyWorker), NAME, agent.num_workers, *arguments)
     with open_dict(agent):
         agent.agent_loop_manager_class = f"{__name__}.{EarlyManager.__name__}"
     say_when_up("agent loop", workers)

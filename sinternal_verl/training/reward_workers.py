@@ -16,6 +16,7 @@ from verl.experimental.reward_loop import RewardLoopManager, RewardLoopWorker
 from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.scoring.run import DEFAULT_TIMEOUT_S
 from sinternal_verl.training.frozen import end_when_frozen
+from sinternal_verl.training.spread import start_spread
 
 logger = logging.getLogger(__name__)
 
@@ -65,18 +66,10 @@ class RewardWorkers:
     start when this is made."""
 
     def __init__(self, config: DictConfig, reward_router_address: str | None = None) -> None:
-        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) > 0]
         worker = ray.remote(max_restarts=MAX_RESTARTS, max_task_retries=MAX_RETRIES)(RestartingRewardWorker)
         # Kept as long as the workers: Ray drops a large argument once the actor runs, and then could not restart it.
         self._given, self._config = config, ray.put(config)
-        strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        self.actors = [
-            worker.options(
-                name=NAME.format(number),
-                scheduling_strategy=strategy(node_id=nodes[number % len(nodes)], soft=True),
-            ).remote(self._config, reward_router_address)
-            for number in range(config.reward.num_workers)
-        ]
+        self.actors = start_spread(worker, NAME, config.reward.num_workers, self._config, reward_router_address)
 
     def wait(self) -> None:
         """Wait until all workers have started and can score.
