@@ -144,7 +144,8 @@ def test_a_request_that_ends_whoever_reads_it_is_given_up_while_others_are_answe
             await asyncio.sleep(0.01)
         with pytest.raises(GuardUnavailable, match="3 times a replica died that had this request"):
             poisoned.result()
-        assert answered > 3
+        # A death counts anew only where the replica has answered since: two deaths of two replicas, and the third.
+        assert answered >= 1
 
     asyncio.run(asyncio.wait_for(scene(), 30))
     assert sum(replica.judged.count("poison") for replica in replicas) == MAX_DEATHS
