@@ -24,11 +24,11 @@ class Script:
     Attributes:
         reply: takes the body of a request; returns the message's text, a whole body, an HTTP status, or a response.
         asked: how often each request came, by content and seed.
-        delay_s: before each reply.
+        delay_s: seconds before each reply, or a function that takes the body of its request.
     """
 
     reply: Callable[[dict[str, Any]], str | dict | int | web.StreamResponse]
-    delay_s: float = 0.0
+    delay_s: float | Callable[[dict[str, Any]], float] = 0.0
     url: str = ""
     asked: Counter[tuple[str, int | None]] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Script:
         self.headers.append(dict(request.headers))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        await asyncio.sleep(self.delay_s)
+        await asyncio.sleep(self.delay_s(body) if callable(self.delay_s) else self.delay_s)
         self.at_once -= 1
         made = self.reply(body)
         if isinstance(made, web.StreamResponse):

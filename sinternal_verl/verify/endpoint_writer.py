@@ -90,7 +90,8 @@ class EndpointWriter:
             raise WriterFailed("timeout", what) from error
         except (aiohttp.ClientError, OSError) as error:
             raise WriterFailed(type(error).__name__, self._said(error)) from error
-        response = Response(answer.status, answer.headers, hide(text, self._key))
+        headers = {name: hide(value, self._key) for name, value in answer.headers.items()}
+        response = Response(answer.status, headers, hide(text, self._key))
         try:
             reply = read_response(response, self._per_request, self._answered)
         except WriterFailed as error:

@@ -21,6 +21,9 @@ FAILURES_IN_A_ROW = 64
 """After so many failures in a row the writer counts as gone, and the run ends. Failures are broken connections,
 timeouts, 5xx and answers that are none; neither a server that asks to wait nor a request that it rejects is one."""
 
+MAX_END_S = 30.0
+"""When no request will get a reply any more, the longest wait for those under way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -172,7 +175,14 @@ async def _ask_all(
 
     tasks = [asyncio.create_task(work()) for _ in range(limits.concurrency)]
     try:
-        await asyncio.gather(*tasks)
+        done, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if under_way:
+            # One met the end of all. The others may be paid for, so their replies are taken.
+            filled.stopped = "the writer is unusable"
+            patience.end()
+            await asyncio.wait(under_way, timeout=MAX_END_S)
+        for task in done:
+            task.result()
         if filled.answered:
             rejections.store_held()
         elif rejections.held and not filled.stopped:

@@ -34,6 +34,7 @@ class Patience:
         self._writer, self._limit_s, self._show = writer, limit_s, show
         self._until, self._pauses, self._pause_s = 0.0, 0, MIN_PAUSE_S
         self._since: float | None = None
+        self._ended = asyncio.get_running_loop().create_future()
         self.waited_s = 0.0
 
     async def ask(self, messages: Messages, seed: int | None) -> Reply:
@@ -45,7 +46,9 @@ class Patience:
         """
         while True:
             while (left := self._until - time.monotonic()) > 0:
-                await asyncio.sleep(left * (1 + SPREAD * random.random()))
+                await asyncio.wait([self._ended], timeout=left * (1 + SPREAD * random.random()))
+                if self._ended.done():
+                    raise WriterUnusable("another request met the end of all")
             pauses = self._pauses
             try:
                 reply = await self._writer.write(messages, seed)
@@ -54,6 +57,11 @@ class Patience:
             else:
                 self._answered(pauses)
                 return reply
+
+    def end(self) -> None:
+        """Let those go that wait: no request will get a reply."""
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     def _pause(self, busy: WriterBusy, pauses: int) -> None:
         now = time.monotonic()

@@ -4,40 +4,13 @@ import time
 from pathlib import Path
 
 import pytest
+from asking import requests, run, settings
 from experts import Script, chat, playing
 
 from sinternal_verl.hashing import key_of
-from sinternal_verl.verify.endpoint_writer import open_writer
-from sinternal_verl.verify.fill import FAILURES_IN_A_ROW, Filled, Request, fill
+from sinternal_verl.verify.fill import FAILURES_IN_A_ROW
 from sinternal_verl.verify.store import Store
-from sinternal_verl.verify.writer import WriterSettings, WriterUnusable
-
-
-def settings(url, **changes) -> WriterSettings:
-    values = {
-        "model": "expert",
-        "url": url,
-        "api_key_env": None,
-        "request": {"temperature": 0, "max_tokens": 5},
-        "concurrency": 8,
-        "timeout_s": 5.0,
-        "retries": 3,
-        "max_requests": None,
-        "max_tokens": None,
-        "engine": {},
-    }
-    return WriterSettings(**values | changes)
-
-
-def run(wanted, store, who: WriterSettings) -> Filled:
-    return fill(wanted, 0, store, who.limits, lambda: open_writer(who), "t")
-
-
-def requests(count: int) -> list[Request]:
-    return [
-        Request(key_of(number), [{"role": "user", "content": f"Question {number}"}], seed=number)
-        for number in range(count)
-    ]
+from sinternal_verl.verify.writer import WriterUnusable
 
 
 @pytest.fixture
@@ -110,7 +83,8 @@ def test_a_server_that_stalls_is_asked_again_and_then_counted(store):
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(401, "by api_key_env"), (403, "by api_key_env"), (404, "check model"), (402, "quota is used up")]
+    ("status", "words"),
+    [(401, "by api_key_env"), (403, "by api_key_env"), (404, "check model"), (402, "quota is used up")],
 )
 def test_what_no_request_will_survive_ends_at_once(store, status, words):
     with playing(Script(lambda body: status)) as script, pytest.raises(WriterUnusable, match=words):
