@@ -1,5 +1,7 @@
 """Requests and settings for tests that fill a store from a real server."""
 
+from collections.abc import Iterable
+
 from sinternal_verl.hashing import key_of
 from sinternal_verl.verify.endpoint_writer import open_writer
 from sinternal_verl.verify.fill import Filled, Request, fill
@@ -23,10 +25,8 @@ def settings(url: str, **changes) -> WriterSettings:
     return WriterSettings(**values | changes)
 
 
-def run(wanted: list[Request], store: Store, who: WriterSettings) -> Filled:
-    return fill(
-        wanted, len(wanted) if isinstance(wanted, list) else 0, store, who.limits, lambda: open_writer(who), "t"
-    )
+def run(wanted: Iterable[Request], store: Store, who: WriterSettings) -> Filled:
+    return fill(wanted, 0, store, who.limits, lambda: open_writer(who), "t")
 
 
 def requests(count: int) -> list[Request]:

@@ -40,7 +40,7 @@ def test_a_key_goes_to_the_server_that_it_is_named_for(url, named, sent):
 
 @pytest.mark.parametrize("url", ["http://192.0.2.1:8000/v1", "http://0.0.0.0:8000/v1", "http://no-such.invalid/v1"])
 def test_plain_http_to_another_machine_gets_the_key_only_where_that_is_said(url):
-    with pytest.raises(KeyFault, match="over plain http.*api_key_over_http=true") as caught:
+    with pytest.raises(KeyFault, match=r"over plain http.*api_key_over_http=true") as caught:
         key_for(url, "MY_KEY", False)
 
     assert SECRET not in str(caught.value)

@@ -48,9 +48,10 @@ def test_nothing_of_the_environment_is_sent_to_a_server_that_it_was_not_named_fo
 def test_a_redirect_takes_neither_key_nor_prompt_along(store, key, status):
     with playing(Script(lambda body: "Hm.")) as other:
         headers = {"Location": f"{other.url}/chat/completions"}
-        with playing(Script(lambda body: web.Response(status=status, headers=headers))) as script:
-            with pytest.raises(WriterUnusable, match=f"HTTP {status} points to {other.url}.*not followed; give it"):
-                run(requests(20), store, settings(script.url, api_key_env="MY_KEY"))
+        said = f"HTTP {status} points to {other.url}.*not followed; give it"
+        redirect = Script(lambda body: web.Response(status=status, headers=headers))
+        with playing(redirect) as script, pytest.raises(WriterUnusable, match=said):
+            run(requests(20), store, settings(script.url, api_key_env="MY_KEY"))
 
     assert not other.asked and script.headers[0]["Authorization"] == f"Bearer {SECRET}"
 

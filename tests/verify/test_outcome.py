@@ -109,7 +109,7 @@ def test_another_rejection_is_kept_with_the_servers_words(status):
     ],
 )
 def test_a_setting_that_the_server_does_not_take_ends_at_once(error):
-    with pytest.raises(WriterUnusable, match="refuses a setting of every request.*request"):
+    with pytest.raises(WriterUnusable, match=r"refuses a setting of every request.*request"):
         outcome(400, {"error": error})
 
 
@@ -129,7 +129,7 @@ def test_a_setting_that_the_server_does_not_take_ends_at_once(error):
     ],
 )
 def test_a_quota_that_is_used_up_ends_at_once(status, error):
-    with pytest.raises(WriterUnusable, match="quota is used up.*raise it"):
+    with pytest.raises(WriterUnusable, match=r"quota is used up.*raise it"):
         outcome(status, {"error": error})
 
 

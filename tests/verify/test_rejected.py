@@ -71,18 +71,18 @@ def test_a_build_of_which_a_filter_refuses_everything_ends_with_every_reason(sto
 
 def test_a_parameter_that_the_server_does_not_know_is_found_by_the_first_request(store):
     error = {"message": "'temperature' does not support 0", "param": "temperature", "code": "unsupported_value"}
-    with playing(Script(lambda body: refusing(400, **error))) as script:
-        with pytest.raises(WriterUnusable, match="refuses a setting.*does not support 0.*change request.temperature"):
-            run(requests(1000), store, settings(script.url))
+    said = r"refuses a setting.*does not support 0.*change request\.temperature"
+    with playing(Script(lambda body: refusing(400, **error))) as script, pytest.raises(WriterUnusable, match=said):
+        run(requests(1000), store, settings(script.url))
 
     assert sum(script.asked.values()) <= 16 and not len(store)
 
 
 @pytest.mark.parametrize("error", [UNNAMED, TOO_LONG])
 def test_where_every_request_is_rejected_none_is_stored_and_the_run_ends_early(store, error):
-    with playing(Script(lambda body: refusing(400, **error))) as script:
-        with pytest.raises(WriterUnusable, match=f"{error['message']}.*check model, request and prompt"):
-            run(requests(10_000), store, settings(script.url, concurrency=64))
+    said = f"{error['message']}.*check model, request and prompt"
+    with playing(Script(lambda body: refusing(400, **error))) as script, pytest.raises(WriterUnusable, match=said):
+        run(requests(10_000), store, settings(script.url, concurrency=64))
 
     assert sum(script.asked.values()) < MAX_HELD + 64 and not len(store)
 
@@ -135,7 +135,7 @@ def test_a_server_that_rejects_everything_from_now_on_ends_the_run(store):
         number = asked_for(body)
         return "Hm." if number is not None and number < 10 else refusing(400, **TOO_LONG)
 
-    with playing(Script(reply)) as script, pytest.raises(WriterUnusable, match="rejects .*yes.*, too"):
+    with playing(Script(reply)) as script, pytest.raises(WriterUnusable, match=r"rejects .*yes.*, too"):
         run(requests(1000), store, settings(script.url))
 
     assert 10 <= len(store) < 20 and sum(script.asked.values()) < MAX_HELD + 40

@@ -64,7 +64,7 @@ def test_waits_grow_where_the_server_does_not_say_how_long_and_begin_anew_after_
     with playing(Script(limited)) as script:
         filled = run(requests(10), store, settings(script.url, concurrency=1))
 
-    gaps = [after - before for before, after in zip(limited.refused, limited.refused[1:])]
+    gaps = [after - before for before, after in zip(limited.refused, limited.refused[1:], strict=False)]
     assert filled.complete and len(gaps) == 2
     assert 0.5 <= gaps[0] < 0.8 and 1.0 <= gaps[1] < 1.4
 
@@ -107,7 +107,7 @@ def test_a_quota_that_is_used_up_ends_at_once_and_replies_under_way_are_kept(sto
 
     with playing(Script(answer, delay_s=lambda body: 0.5 if body["seed"] < 8 else 0.0)) as script:
         started = time.monotonic()
-        with pytest.raises(WriterUnusable, match="quota is used up.*exceeded your current quota.*raise it"):
+        with pytest.raises(WriterUnusable, match=r"quota is used up.*exceeded your current quota.*raise it"):
             run(requests(1000), store, settings(script.url, concurrency=9))
 
     assert time.monotonic() - started < 5 and len(store) == 8 and sum(script.asked.values()) <= 18
