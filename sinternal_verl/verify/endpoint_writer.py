@@ -95,7 +95,8 @@ class EndpointWriter:
         try:
             reply = read_response(response, self._per_request, self._answered)
         except WriterFailed as error:
-            raise WriterFailed(error.kind, f"{self._where}: {error.what}", error.retry_after_s) from error
+            used = (error.read, error.written)
+            raise WriterFailed(error.kind, f"{self._where}: {error.what}", used, error.retry_after_s) from error
         except WriterBusy as error:
             raise WriterBusy(f"{self._where}: {error}", error.retry_after_s) from error
         except WriterUnusable as error:

@@ -125,13 +125,13 @@ async def _ask_all(
         filled.tokens += reply.read + reply.written
         return reply
 
-    def keep(key: bytes, reply: Reply) -> None:
+    async def keep(key: bytes, reply: Reply) -> None:
         store.add(key, reply)
         filled.answered = filled.answered or reply.finish in ANSWERED
         filled.unanswered.update([reply.finish] if reply.finish not in ANSWERED else [])
         progress.update()
 
-    rejections = Rejections(ask, keep, lambda: len(in_flight), lambda: filled.answered)
+    rejections = Rejections(ask, keep, lambda: filled.answered)
 
     def next_missing() -> Request | None:
         for request in requests:
@@ -157,21 +157,23 @@ async def _ask_all(
         nonlocal in_a_row
         while (request := next_request()) is not None:
             in_flight.add(request.key)
+            rejections.under_way += 1
             try:
                 reply = await ask(request.messages, request.seed)
                 in_a_row = 0
                 if reply.finish in REJECTED:
                     await rejections.hold(request.key, request.seed, reply)
                 else:
-                    keep(request.key, reply)
+                    await keep(request.key, reply)
                     if reply.finish in ANSWERED:
-                        rejections.store_held()
+                        await rejections.store_held()
             except WriterFailed as error:
                 filled.failures[error.kind] += 1
                 filled.last_failure = str(error)
                 in_a_row += 1
             finally:
                 in_flight.discard(request.key)
+                rejections.under_way -= 1
 
     tasks = [asyncio.create_task(work()) for _ in range(limits.concurrency)]
     try:
@@ -184,7 +186,7 @@ async def _ask_all(
         for task in done:
             task.result()
         if filled.answered:
-            rejections.store_held()
+            await rejections.store_held()
         elif rejections.held and not filled.stopped:
             filled.stopped = rejections.why()
     finally:

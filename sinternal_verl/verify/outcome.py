@@ -115,7 +115,7 @@ def read_response(response: Response, settings: Collection[str], answered: bool)
     if status in (401, 403):
         raise WriterUnusable(f"the server refuses the key: {what}")
     if status >= 500 or status in RETRYABLE or (status in ELSEWHERE and answered):
-        raise WriterFailed(kind, said, later)
+        raise WriterFailed(kind, said, _used(body), later)
     if status in ELSEWHERE:
         raise WriterUnusable(f"{what}; check model, and url, which ends in /v1")
     if _TOO_LONG.search(words):
@@ -126,8 +126,12 @@ def read_response(response: Response, settings: Collection[str], answered: bool)
     return Reply(said, finish="rejected")
 
 
-def finish_of(reason: Any) -> Finish:
-    """
+def finish_of(reason: Any, used: tuple[int, int] = (0, 0)) -> Finish:
+    """How an answer ended.
+
+    Args:
+        used: tokens read and written, for the failure.
+
     Raises:
         WriterFailed: it is none of those known.
 
@@ -137,7 +141,8 @@ def finish_of(reason: Any) -> Finish:
     found = FINISHES.get(reason.partition(":")[0].lower()) if isinstance(reason, str) else None
     if found is None:
         shown = "null" if reason is None else f"{reason!s:.40}"
-        raise WriterFailed(f"finish_reason {shown}", "this is no end of an answer, so what was written is not taken")
+        what = "this is no end of an answer, so what was written is not taken"
+        raise WriterFailed(f"finish_reason {shown}", what, used)
     return found
 
 
@@ -171,18 +176,24 @@ def _reply(body: Any) -> Reply:
         message = dict(choice["message"])
     except (LookupError, TypeError, ValueError) as error:
         shown = shortened(f"{body!r:.200}")
-        raise WriterFailed("no choices", f"the server answered without choices[0].message: {shown}") from error
+        what = f"the server answered without choices[0].message: {shown}"
+        raise WriterFailed("no choices", what, _used(body)) from error
     # A server that returns thoughts apart uses one of these names; which one depends on its version.
     thought = message.get("reasoning_content") or message.get("reasoning") or ""
     refusal = message.get("refusal")
     text = refusal or message.get("content") or ""
     if not isinstance(text, str):
-        raise WriterFailed("no text", f"the message's content is no text: {text!r:.200}")
-    finish = finish_of(choice.get("finish_reason"))
-    usage = body.get("usage")
-    used = usage if isinstance(usage, dict) else {}
-    read, written = (_count(used.get(f"{name}_tokens")) for name in ("prompt", "completion"))
-    return Reply(whole_text(text), whole_text(str(thought)), "refused" if refusal else finish, read, written)
+        raise WriterFailed("no text", f"the message's content is no text: {text!r:.200}", _used(body))
+    finish = finish_of(choice.get("finish_reason"), _used(body))
+    return Reply(whole_text(text), whole_text(str(thought)), "refused" if refusal else finish, *_used(body))
+
+
+def _used(body: Any) -> tuple[int, int]:
+    """Tokens read and written, as a server's answer says, of success or of failure; 0 where it does not."""
+    usage = body.get("usage") if isinstance(body, dict) else None
+    counts = [usage.get(f"{name}_tokens") if isinstance(usage, dict) else 0 for name in ("prompt", "completion")]
+    read, written = (count if isinstance(count, int) and count > 0 else 0 for count in counts)
+    return read, written
 
 
 @dataclass(frozen=True)
@@ -218,10 +229,6 @@ def _fault_in(body: Any) -> _Fault | None:
 
 def _location(headers: Mapping[str, str]) -> str:
     return shortened(next((value for name, value in headers.items() if name.lower() == "location"), "nowhere"))
-
-
-def _count(tokens: Any) -> int:
-    return int(tokens) if isinstance(tokens, int | float) else 0
 
 
 def _parts(error: Any) -> Iterator[dict[str, Any]]:

@@ -34,18 +34,20 @@ class Rejections:
     Args:
         ask: asks for a reply, as `Patience.ask`.
         keep: stores a reply under its key.
-        under_way: number of requests that have no outcome yet, those that wait in `hold` among them.
         answered: whether the model has answered a request with these settings, in this run or an earlier one.
+
+    Attributes:
+        held: what is not stored yet.
+        under_way: number of requests without an outcome, those that wait in `hold` among them; whoever asks counts it.
     """
 
     def __init__(
         self,
         ask: Callable[[Messages, int | None], Awaitable[Reply]],
-        keep: Callable[[bytes, Reply], None],
-        under_way: Callable[[], int],
+        keep: Callable[[bytes, Reply], Awaitable[None]],
         answered: Callable[[], bool],
     ) -> None:
-        self._ask, self._keep, self._under_way, self._answered = ask, keep, under_way, answered
+        self._ask, self._keep, self._answered, self.under_way = ask, keep, answered, 0
         self.held: dict[bytes, Reply] = {}
         self._asks, self._waiting = False, 0
 
@@ -68,13 +70,12 @@ class Rejections:
             self._asks = False
         if control.finish in REJECTED:
             raise WriterUnusable(f"{self.why()}; it rejects {CONTROL[0]['content']!r}, too")
-        self.store_held()
+        await self.store_held()
 
-    def store_held(self) -> None:
+    async def store_held(self) -> None:
         """The server has answered a request: store those that it rejected."""
-        for key, reply in self.held.items():
-            self._keep(key, reply)
-        self.held.clear()
+        while self.held:
+            await self._keep(*self.held.popitem())
 
     def why(self) -> str:
         """Why a run ends that holds rejections."""
@@ -88,7 +89,7 @@ class Rejections:
         """Rejections are quick and answers may take minutes, so wait for those under way before the run ends."""
         self._waiting += 1
         try:
-            while not self._answered() and self._waiting < self._under_way():
+            while not self._answered() and self._waiting < self.under_way:
                 await asyncio.sleep(POLL_S)
         finally:
             self._waiting -= 1

@@ -94,12 +94,16 @@ class WriterFailed(RuntimeError):
     Attributes:
         kind: a few words, by which failures are counted.
         what: the message without them.
+        read, written: tokens that it cost, where the server says so.
         retry_after_s: when the server asks to come back; None where it does not say.
     """
 
-    def __init__(self, kind: str, what: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, kind: str, what: str, used: tuple[int, int] = (0, 0), retry_after_s: float | None = None
+    ) -> None:
         super().__init__(f"{kind}: {what}")
         self.kind, self.what, self.retry_after_s = kind, what, retry_after_s
+        self.read, self.written = used
 
 
 class WriterBusy(RuntimeError):
