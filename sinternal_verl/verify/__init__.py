@@ -3,7 +3,11 @@
 ``settings``  the settings of a build, and every fault in them
 ``requests``  reads the prompts that are to be answered
 ``build``     what a build asks for: answers, then critiques
-``writer``    a model that writes, behind an endpoint or in this process
+``writer``    a model that writes: its settings, and what can go wrong
+``endpoint_writer``, ``local_writer``   a model behind a server, or in this process
+``outcome``   what a server's answer means
+``patience``  waits while a server asks to wait
+``rejected``  tells requests that can never succeed from settings under which none can
 ``fill``      sends many requests at a time, and none of them twice
 ``store``     keeps every reply as it arrives, under a key made of its request
 ``select``    the paper's selection, seeded, as a file for verl's SFT

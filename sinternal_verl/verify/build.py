@@ -13,8 +13,24 @@ from sinternal_verl.scoring.response import thought_and_answer
 from sinternal_verl.verify.fill import Request
 from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.settings import BuildSettings
-from sinternal_verl.verify.store import Store
+from sinternal_verl.verify.store import Finish, Store
 from sinternal_verl.verify.writer import Messages
+
+NO_ANSWER: dict[Finish, str] = {
+    "length": "answer cut",
+    "tool_calls": "a tool call for an answer",
+    "refused": "the server refused to answer",
+    "too_long": "prompt too long to answer",
+    "rejected": "prompt rejected by the server",
+}
+NO_CRITIQUE: dict[Finish, str] = {
+    "length": "critique cut",
+    "tool_calls": "a tool call for a critique",
+    "refused": "the expert refused",
+    "too_long": "too long for the expert",
+    "rejected": "rejected by the expert's server",
+}
+"""Why a reply that ended in this way holds none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +86,7 @@ class Build:
         if reply is None:
             return "no critique yet"
         if reply.finish != "stop":
-            return {"length": "critique cut", "refused": "the expert refused"}[reply.finish]
+            return NO_CRITIQUE[reply.finish]
         # An expert that thinks gives its critique after its thought, which a server may have taken out of the text.
         split = None if reply.thought else thought_and_answer(reply.text)
         return parse(split[1] if split else reply.text)
@@ -80,7 +96,7 @@ class Build:
         if reply is None:
             return "no answer yet"
         if reply.finish != "stop":
-            return {"length": "answer cut", "refused": "the server refused to answer"}[reply.finish]
+            return NO_ANSWER[reply.finish]
         thought, text = reply.thought, reply.text
         if self._settings.writer.thought == "required" and not thought:
             split = thought_and_answer(reply.text)

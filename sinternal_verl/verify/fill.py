@@ -1,7 +1,7 @@
 """Fills the store: sends many requests at a time, skips those whose reply it holds, and spends no more than allowed.
 
 Memory holds only the requests in flight. A request that fails is counted and left for the next run of the
-same command. The run ends after `FAILURES_IN_A_ROW`.
+same command; one that can never succeed is stored with its reason. The run ends after `FAILURES_IN_A_ROW`.
 """
 
 import asyncio
@@ -12,11 +12,17 @@ from itertools import chain
 
 from tqdm import tqdm
 
-from sinternal_verl.verify.store import Store
+from sinternal_verl.verify.patience import Patience
+from sinternal_verl.verify.rejected import ANSWERED, REJECTED, Rejections
+from sinternal_verl.verify.store import Reply, Store
 from sinternal_verl.verify.writer import Limits, Messages, Writer, WriterFailed
 
 FAILURES_IN_A_ROW = 64
-"""After so many failures in a row the writer counts as gone, and the run ends."""
+"""After so many failures in a row the writer counts as gone, and the run ends. Failures are broken connections,
+timeouts, 5xx and answers that are none; neither a server that asks to wait nor a request that it rejects is one."""
+
+MAX_END_S = 30.0
+"""When no request will get a reply any more, the longest wait for those under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,9 @@ class Filled:
         sent, tokens: what it spent, in requests and in tokens read and written; repeated tries are not counted.
         failures: number of failed requests, by kind.
         last_failure: message of the last one.
+        answered: whether the model has answered one of the requests, now or before.
+        unanswered: number of requests that can never be answered, by ``finish``; the store has them.
+        waited_s: seconds in which the server asked to wait.
         stopped: why it ended before all was asked for; empty when it did not.
     """
 
@@ -51,6 +60,9 @@ class Filled:
     tokens: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     last_failure: str = ""
+    answered: bool = False
+    unanswered: Counter[str] = field(default_factory=Counter)
+    waited_s: float = 0.0
     stopped: str = ""
 
     @property
@@ -87,6 +99,7 @@ def _missing(requests: Iterable[Request], store: Store, filled: Filled, progress
     for request in requests:
         if request.key in store:
             filled.there += 1
+            filled.answered = filled.answered or store.get(request.key).finish in ANSWERED
             # Not `update`: replies that were there before must not count in the rate.
             progress.initial += 1
             progress.n += 1
@@ -104,6 +117,21 @@ async def _ask_all(
 ) -> None:
     # Opened within the event loop, because vLLM's engine and HTTP connections belong to one loop.
     writer, in_a_row, in_flight = open_writer(), 0, set()
+    patience = Patience(writer, limits.patience_s, progress.set_postfix_str)
+
+    async def ask(messages: Messages, seed: int | None) -> Reply:
+        filled.sent += 1
+        reply = await patience.ask(messages, seed)
+        filled.tokens += reply.read + reply.written
+        return reply
+
+    async def keep(key: bytes, reply: Reply) -> None:
+        store.add(key, reply)
+        filled.answered = filled.answered or reply.finish in ANSWERED
+        filled.unanswered.update([reply.finish] if reply.finish not in ANSWERED else [])
+        progress.update()
+
+    rejections = Rejections(ask, keep, lambda: filled.answered)
 
     def next_missing() -> Request | None:
         for request in requests:
@@ -129,26 +157,41 @@ async def _ask_all(
         nonlocal in_a_row
         while (request := next_request()) is not None:
             in_flight.add(request.key)
-            filled.sent += 1
+            rejections.under_way += 1
             try:
-                reply = await writer.write(request.messages, request.seed)
+                reply = await ask(request.messages, request.seed)
+                in_a_row = 0
+                if reply.finish in REJECTED:
+                    await rejections.hold(request.key, request.seed, reply)
+                else:
+                    await keep(request.key, reply)
+                    if reply.finish in ANSWERED:
+                        await rejections.store_held()
             except WriterFailed as error:
                 filled.failures[error.kind] += 1
                 filled.last_failure = str(error)
                 in_a_row += 1
-            else:
-                store.add(request.key, reply)
-                filled.tokens += reply.read + reply.written
-                in_a_row = 0
-                progress.update()
             finally:
                 in_flight.discard(request.key)
+                rejections.under_way -= 1
 
     tasks = [asyncio.create_task(work()) for _ in range(limits.concurrency)]
     try:
-        await asyncio.gather(*tasks)
+        done, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if under_way:
+            # One met the end of all. The others may be paid for, so their replies are taken.
+            filled.stopped = "the writer is unusable"
+            patience.end()
+            await asyncio.wait(under_way, timeout=MAX_END_S)
+        for task in done:
+            task.result()
+        if filled.answered:
+            await rejections.store_held()
+        elif rejections.held and not filled.stopped:
+            filled.stopped = rejections.why()
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await writer.close()
+        filled.waited_s = patience.waited_s
