@@ -70,11 +70,11 @@ def write_model(
         check_learned(shards, skeleton)
     dtype = base.dtype if base else configured_dtype(checkpoint.hf_folder) or torch.float32
     write = _write_adapter if adapter else _write_whole
+    rows = skeleton.model.get_input_embeddings().weight.shape[0]
     with whole_or_not_at_all(target) as folder:
+        elsewhere = write_tokenizer(checkpoint, base, rows, folder)
         notes = write(checkpoint, shards, skeleton, base, dtype, folder, lambda needs: tell(needs.check(target)))
-        rows = skeleton.model.get_input_embeddings().weight.shape[0]
-        if elsewhere := write_tokenizer(checkpoint, base, rows, folder):
-            notes.append(elsewhere)
+        notes += [elsewhere] if elsewhere else []
         card = Card(checkpoint, base, dtype_name(dtype), adapter, data or [], notes)
         (folder / "README.md").write_text(card.text())
     return Written(dtype, notes)
