@@ -55,8 +55,8 @@ class Needs:
             ExportError: there is too little.
         """
         memory, disk = available_memory(), shutil.disk_usage(_existing(target)).free
-        line = f"memory: {gb(self.memory)} needed, {gb(memory)} available; "
-        line += f"disk at {target}: {gb(self.disk)} needed, {gb(disk)} free"
+        line = f"memory: {in_words(self.memory)} needed, {in_words(memory)} available; "
+        line += f"disk at {target}: {in_words(self.disk)} needed, {in_words(disk)} free"
         if self.disk > disk:
             raise ExportError(f"{line}: give another --out, or make room")
         if self.memory > memory:
@@ -64,12 +64,12 @@ class Needs:
         return line
 
 
-def gb(count: float) -> str:
+def in_words(count: int) -> str:
     """
-    >>> gb(2_345_000_000), gb(1_000_000)
-    ('2.3 GB', '0.001 GB')
+    >>> in_words(2_345_000_000), in_words(1_000_000)
+    ('2.3 GB', '1.0 MB')
     """
-    return f"{count / 1e9:.2g} GB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
 
 
 def available_memory() -> int:

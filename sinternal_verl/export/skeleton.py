@@ -126,7 +126,7 @@ def _empty(folder: Path) -> "PreTrainedModel":
         config = AutoConfig.from_pretrained(folder)
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    except (ValueError, KeyError, ImportError) as error:
+    except (ValueError, KeyError, ImportError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ExportError(f"{folder} describes no causal model that transformers makes: {reason}") from error
 
