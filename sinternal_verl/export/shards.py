@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor
 
+from sinternal_verl.export import unpickle
 from sinternal_verl.export.checkpoint import Checkpoint
 from sinternal_verl.export.errors import ExportError
+from sinternal_verl.export.unpickle import ranks_of
 
 TURNS = 16
 """How many times the files are mapped for one reading of all weights."""
@@ -54,7 +56,7 @@ class Shards:
         start, (parts, axis) = 0, self._parts(name)
         for part in parts:
             there = whole if axis is None else whole.narrow(axis, start, part.shape[axis])
-            there.copy_(part.detach())
+            there.copy_(part)
             start += 0 if axis is None else part.shape[axis]
         return whole
 
@@ -99,14 +101,19 @@ class Shards:
         first = self._shards[0][name]
         if not isinstance(first, DTensor):
             return [first], None
-        placements, mesh = first.placements, first.device_mesh.mesh
+        try:
+            placements, mesh = first._spec.placements, ranks_of(first._spec.mesh)
+        except (AttributeError, KeyError, TypeError) as error:
+            reason = f"has a mesh that another version of torch than {torch.__version__} wrote in its own way"
+            raise ExportError(f"{self._folder}: {name} {reason} ({error})") from error
         # In a mesh of (replicas, shards) the first replica has all shards.
-        cut = [axis for axis, placement in enumerate(placements) if not placement.is_replicate()]
-        if len(cut) > 1 or any(type(placements[axis]) is not Shard for axis in cut):
-            reason = f"is cut as {placements} over a mesh of {tuple(mesh.shape)}; only what FSDP cuts can be exported"
+        kinds = [type(placement).__name__ for placement in placements]
+        cut = [axis for axis, kind in enumerate(kinds) if kind != "Replicate"]
+        if len(cut) > 1 or any(kinds[axis] != "Shard" for axis in cut):
+            reason = f"is cut as {kinds} over a mesh of {tuple(mesh.shape)}; only what FSDP cuts can be exported"
             raise ExportError(f"{self._folder}: {name} {reason}")
         ranks = mesh[tuple(slice(None) if axis in cut else 0 for axis in range(mesh.ndim))].reshape(-1).tolist()
-        parts = [self._shards[rank][name].to_local() for rank in ranks]
+        parts = [self._shards[rank][name]._local_tensor for rank in ranks]
         return parts, placements[cut[0]].dim if cut else None
 
     def _numbered(self) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -120,12 +127,13 @@ def bytes_of(tensor: torch.Tensor) -> int:
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        # The user's own run wrote the file, so it is trusted; it holds DTensors, which `weights_only` refuses.
-        found = torch.load(file, map_location="cpu", weights_only=False, mmap=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, AttributeError, ImportError) as error:
+        # It holds DTensors, which `weights_only` refuses.
+        found = torch.load(file, map_location="cpu", weights_only=False, mmap=True, pickle_module=unpickle)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0][:200]
         step = "it was not saved whole, or another version of torch wrote it"
         raise ExportError(f"{file} cannot be read ({reason}): {step} (this is {torch.__version__})") from error
-    if not isinstance(found, dict) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise ExportError(f"{file} does not hold tensors by name")
+    other = {type(value).__name__ for value in found.values() if not isinstance(value, torch.Tensor)}
+    if other:
+        raise ExportError(f"{file} holds {', '.join(sorted(other))}; only tensors and DTensors can be exported")
     return found
