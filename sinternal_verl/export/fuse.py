@@ -79,7 +79,7 @@ class Fused:
         if self._wrapped.get(alias) or self._wrapped.get(kept):
             return not torch.equal(self.read(alias), self.read(kept))
         names = [PEFT_PREFIX + name if self._skeleton.adapted else name for name in (alias, kept)]
-        return all(name in self._shards.specs for name in names) and not torch.equal(*map(self._shards.read, names))
+        return all(name in self._shards.specs for name in names) and not self._shards.equal(*names)
 
     def _value(self, name: str, dtype: torch.dtype) -> torch.Tensor:
         """A parameter under the name that peft gives it, from the shards or the base."""

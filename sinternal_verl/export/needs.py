@@ -38,7 +38,9 @@ class Needs:
         whole = sum(map(bytes_of, fused.specs.values()))
         # Where the names differ on disk all is in memory, and once more while it is regrouped.
         file = 2 * whole if names_differ_on_disk(skeleton, fused.specs) else largest_file_bytes(fused.specs)
-        mapped = shards.total_bytes // TURNS + max(map(bytes_of, shards.specs.values()))
+        # Two tied parameters are mapped while they are compared.
+        largest = max(map(bytes_of, shards.specs.values())) * (2 if skeleton.tied else 1)
+        mapped = shards.total_bytes // TURNS + largest
         held = base.whole_bytes if base else 0
         return cls(file + mapped + MERGE * fused.largest_layer_bytes + held, whole + OTHER_BYTES)
 

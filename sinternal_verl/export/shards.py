@@ -60,6 +60,11 @@ class Shards:
             start += 0 if axis is None else part.shape[axis]
         return whole
 
+    def equal(self, one: str, other: str) -> bool:
+        """Whether two parameters are the same. They are compared where they are mapped."""
+        self._touch(2 * bytes_of(self.specs[one]))
+        return all(torch.equal(*parts) for parts in zip(self._parts(one)[0], self._parts(other)[0], strict=True))
+
     def _touch(self, count: int) -> None:
         """Make room for ``count`` bytes that are going to be read."""
         if self._read > self._limit:
