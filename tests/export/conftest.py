@@ -9,8 +9,9 @@ from checkpoints import Weights, play_ranks, save_checkpoint
 from transformers import AutoModelForCausalLM
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ranks() -> Iterator[None]:
+    # Other tests of the same process start process groups of their own.
     play_ranks(8)
     yield
     torch.distributed.destroy_process_group()

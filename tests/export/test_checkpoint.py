@@ -1,6 +1,7 @@
 """Checkpoints that were not saved whole, or are of another kind, are refused with what is wrong by name."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sinternal_verl.commands.export import export
 from sinternal_verl.export.checkpoint import Checkpoint
 from sinternal_verl.export.errors import ExportError
 from sinternal_verl.export.shards import Shards
+from sinternal_verl.export.unpickle import Kept, ranks_of
 
 
 def test_an_adapter_is_refused_before_anything_is_read_where_there_is_none(save, trained, tmp_path, capsys):
@@ -149,3 +151,45 @@ def test_a_missing_meta_of_the_adapter_is_taken_from_the_record(save, trained, t
     (run / "sinternal_run.json").write_text(json.dumps({"identity": {"model.lora_rank": 4, "model.lora_alpha": 8}}))
 
     assert Checkpoint.find(run).lora == {"r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM"}
+
+
+def kept(name: str, **state) -> Kept:
+    found = type(name, (Kept,), {})()
+    found.__setstate__(state)
+    return found
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        kept("_MeshLayout", shape=(2, 4), stride=(4, 1)),
+        kept(
+            "_MeshLayout",
+            axes=(kept("_FlatLayout", shape=(2,), stride=(4,)), kept("_FlatLayout", shape=(4,), stride=(1,))),
+        ),
+    ],
+    ids=["torch 2.11", "torch 2.13"],
+)
+def test_a_mesh_of_another_version_of_torch_is_read(layout):
+    mesh = kept("DeviceMesh", _layout=layout, _rank_map=torch.arange(8))
+
+    assert ranks_of(mesh).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_mesh_of_torch_2_9_holds_its_ranks():
+    assert ranks_of(kept("DeviceMesh", mesh=torch.arange(8).reshape(2, 4))).shape == (2, 4)
+
+
+class Runs:
+    """What a file could hold that is no tensor."""
+
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+def test_no_other_code_than_torchs_is_looked_up(save, trained):
+    run = save(trained)
+    change(run, 0, lambda shard: shard.update(more=Runs()))
+
+    with pytest.raises(ExportError, match=r"it holds posix\.system, and not tensors alone"):
+        Shards(Checkpoint.find(run))
