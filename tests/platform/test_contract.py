@@ -80,6 +80,22 @@ SYMBOLS = [
     ("hydra.core.utils", "JobReturn._return_value", "a run's ending quotes the exception it holds"),
     ("ray.exceptions", "RayTaskError.as_instanceof_cause", "a run's ending takes the cause out of it"),
     ("hydra.plugins.search_path_plugin", "SearchPathPlugin", "puts the recipes on the search path"),
+    ("verl.utils.checkpoint.fsdp_checkpoint_manager", "FSDPConfig", "export/checkpoint.py reads what it writes"),
+    (
+        "verl.utils.checkpoint.fsdp_checkpoint_manager",
+        "FSDPCheckpointManager._save_lora_train_meta",
+        "export/checkpoint.py reads rank and alpha from what it writes",
+    ),
+    (
+        "transformers.core_model_loading",
+        "revert_weight_conversion",
+        "export/folder.py writes names as on the hub by it",
+    ),
+    ("peft", "get_peft_model_state_dict", "export/skeleton.py asks it which parameters are an adapter's"),
+    ("peft.tuners.lora", "LoraLayer.merge", "export/fuse.py adds adapters with it"),
+    ("peft.utils.other", "ModulesToSaveWrapper", "export/fuse.py takes what was trained beside an adapter out of it"),
+    ("huggingface_hub", "split_torch_state_dict_into_shards", "export/folder.py splits weights with it"),
+    ("torch.distributed.tensor", "DTensor", "export/unpickle.py reads it without its mesh"),
     ("omegaconf", "OmegaConf.register_new_resolver", "gpus.py shares out the GPUs of a node with it"),
 ]
 
