@@ -6,7 +6,8 @@ without an added token is encoded in one piece, as verl and vLLM do it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from functools import lru_cache
 from typing import Any
 
 MARK = "\ue5c7"
@@ -30,57 +31,86 @@ class TextEncoder:
 
     Attributes:
         control_ids: ids of the added tokens, special or not, except tokens of white space alone, which control
-            nothing. The template sets them around a conversation's contents; no content gets one.
+            nothing. The template sets them around a conversation's contents; no content gets one, except where the
+            template itself acts on it (`encode_prompt`).
     """
 
     def __init__(self, tokenizer: Any, **template_kwargs: Any) -> None:
         self._tokenizer, self._kwargs = tokenizer, template_kwargs
         added = {token.content: id for id, token in tokenizer.added_tokens_decoder.items() if token.content.strip()}
         self.control_ids = frozenset(added.values())
-        alternatives = "|".join(re.escape(token) for token in sorted(added, key=len, reverse=True))
-        # A look-ahead finds occurrences that overlap, too.
-        self._added = re.compile(f"(?={alternatives})") if added else None
+        self._added = frozenset(added)
         self._frames: dict[tuple[str, ...], list[int]] = {}
 
     def encode(self, text: str) -> list[int]:
         """Ids of ``text``, none of them a control id."""
-        ids = self._ids(self._cut(text))
+        ids = self._ids(_cut(text, self._added))
         return ids if self.control_ids.isdisjoint(ids) else self._ids(self._harmless(text))
 
     def encode_prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Ids of a conversation up to where the assistant writes; only the template sets control ids."""
-        ids = self._render(messages, [self._cut(message["content"]) for message in messages])
-        if self._controls(ids) == self._frame(messages):
+        """Ids of a conversation up to where the assistant writes; only the template sets control ids.
+
+        A token in a content that changes what the template makes of it stays whole, as it would at inference. So a
+        template finds the ``</think>`` behind which it leaves the thought of an earlier turn out.
+        """
+        seen = self._seen_by_template(messages)
+        hidden = self._added - seen if seen else self._added
+        ids = self._render(messages, [_cut(message["content"], hidden) for message in messages])
+        if seen or self.controls(ids) == self.frame(messages):
             return ids
         # Either the template depends on the content, or a content became a control id.
         return self._render(messages, [self._harmless(message["content"]) for message in messages])
 
-    def _frame(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def text(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
+        """What the template makes of a conversation, its contents unchanged."""
+        return self._tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=add_generation_prompt, tokenize=False, **self._kwargs
+        )
+
+    def frame(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """The control ids that the template sets for a conversation of these roles."""
         roles = tuple(message["role"] for message in messages)
         if roles not in self._frames:
-            self._frames[roles] = self._controls(self._render(messages, [["x"]] * len(messages)))
+            self._frames[roles] = self.controls(self._render(messages, [["x"]] * len(messages)))
         return self._frames[roles]
 
-    def _controls(self, ids: list[int]) -> list[int]:
+    def controls(self, ids: Sequence[int]) -> list[int]:
+        """Those of the ids that are control ids."""
         return [id for id in ids if id in self.control_ids]
 
+    def _seen_by_template(self, messages: Sequence[Mapping[str, str]]) -> Set[str]:
+        """The added tokens in the contents that the template looks for: with one of them cut, it renders another
+        text."""
+        contents = [message["content"] for message in messages]
+        everywhere = _occurrences(self._added).finditer("\n".join(contents)) if self._added else ()
+        found = frozenset(match.group(1) for match in everywhere)
+        if not found:
+            return found
+        whole = self._marked(messages, [[content] for content in contents])
+
+        def ignores(tokens: Set[str]) -> bool:
+            cut = self._marked(messages, [_cut(content, tokens) for content in contents])
+            return cut.replace(MARK, "") == whole
+
+        if ignores(found):
+            return frozenset()
+        seen = frozenset(token for token in found if not ignores({token}))
+        return seen if ignores(found - seen) else found
+
     def _render(self, messages: Sequence[Mapping[str, str]], contents: Sequence[list[str]]) -> list[int]:
+        return self._ids(self._marked(messages, contents).split(MARK))
+
+    def _marked(self, messages: Sequence[Mapping[str, str]], contents: Sequence[list[str]]) -> str:
+        """What the template makes of a conversation with these contents, each in pieces, and a mark between two."""
         changed = [
             {**message, "content": MARK.join(piece.replace(MARK, UNKNOWN) for piece in pieces)}
             for message, pieces in zip(messages, contents, strict=True)
         ]
-        text = self._tokenizer.apply_chat_template(changed, add_generation_prompt=True, tokenize=False, **self._kwargs)
-        return self._ids(text.split(MARK))
-
-    def _cut(self, text: str) -> list[str]:
-        """The text in pieces, none of which holds an added token: each such token is cut after its first character."""
-        cuts = [match.start() + 1 for match in self._added.finditer(text)] if self._added else []
-        return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        return self.text(changed)
 
     def _harmless(self, text: str) -> list[str]:
         """The text in more pieces, for a tokenizer that normalises text before it looks for added tokens."""
-        return [part for piece in self._cut(text) for part in self._halved(piece)]
+        return [part for piece in _cut(text, self._added) for part in self._halved(piece)]
 
     def _halved(self, piece: str) -> list[str]:
         """The piece, cut into halves as often as one of them holds a control id."""
@@ -93,3 +123,15 @@ class TextEncoder:
 
     def _ids(self, pieces: Sequence[str]) -> list[int]:
         return [id for piece in pieces if piece for id in self._tokenizer.encode(piece, add_special_tokens=False)]
+
+
+def _cut(text: str, tokens: Set[str]) -> list[str]:
+    """The text in pieces, none of which holds one of the tokens: each is cut after its first character."""
+    cuts = [match.start() + 1 for match in _occurrences(frozenset(tokens)).finditer(text)] if tokens else []
+    return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+@lru_cache(maxsize=256)
+def _occurrences(tokens: frozenset[str]) -> re.Pattern[str]:
+    """Finds the tokens in a text by a look-ahead, so that it finds those that overlap, too."""
+    return re.compile(f"(?=({'|'.join(re.escape(token) for token in sorted(tokens, key=len, reverse=True))}))")

@@ -60,9 +60,13 @@ def test_another_specification_shows_another_prompt(built, tokenizer):
     assert "eight categories" in shown["eight_categories"]
 
 
-def test_of_a_model_that_does_not_think_the_critique_is_part_of_the_answer(built, tokenizer):
-    written = learned(sft(built, tokenizer, thinks=False)[0], tokenizer)[1]
+def test_of_a_model_that_does_not_think_the_critique_is_part_of_the_answer(built, world):
+    tokenizer = AutoTokenizer.from_pretrained(world["policy"])
+    with pytest.raises(ValueError, match=r"row 0 and 1 more: the chat template opens a thought.*thinks=true"):
+        sft(built, tokenizer, thinks=False)
 
+    tokenizer.chat_template = tokenizer.chat_template.replace("<think>\n", "")
+    written = learned(sft(built, tokenizer, thinks=False)[0], tokenizer)[1]
     assert written == "It lends the lamp.\n\nVerdict: unsafe" + tokenizer.eos_token
 
 

@@ -17,6 +17,7 @@ QWEN3_STYLE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+THOUGHT = "<think>\n"
 COMPLETION = "7+8=15, carry 1.\n</think>\n\n\\boxed{85}"
 
 
@@ -33,12 +34,14 @@ def dataset(world, tmp_path, rows=None, template=None, **config):
 
 @pytest.mark.parametrize("template", [None, R1_DISTILL, PLAIN, QWEN3_STYLE], ids=["world", "r1", "plain", "qwen3"])
 def test_loss_mask_covers_the_completion_and_its_end_token_exactly(world, tmp_path, template):
-    rows, tokenizer = dataset(world, tmp_path, template=template)
+    completion = COMPLETION if template in (None, R1_DISTILL) else THOUGHT + COMPLETION
+    prompt = [{"role": "user", "content": "Compute 47+38."}]
+    rows, tokenizer = dataset(world, tmp_path, [{"prompt": prompt, "completion": completion}], template)
     item = rows[0]
     learned = tokenizer.decode(item["input_ids"][item["loss_mask"].bool()])
     given = tokenizer.decode(item["input_ids"][~item["loss_mask"].bool()])
 
-    assert learned == COMPLETION + tokenizer.eos_token
+    assert learned == completion + tokenizer.eos_token
     assert given == tokenizer.apply_chat_template(
         [{"role": "user", "content": "Compute 47+38."}], add_generation_prompt=True, tokenize=False
     )
@@ -84,9 +87,9 @@ def test_an_overlong_row_is_named(world, tmp_path):
 
 
 def test_truncation_keeps_the_beginning(world, tmp_path):
-    rows, _ = dataset(world, tmp_path, max_length=10, truncation="right")
+    rows, _ = dataset(world, tmp_path, max_length=20, truncation="right")
 
-    assert len(rows[0]["input_ids"]) == 10
+    assert len(rows[0]["input_ids"]) == 20
 
 
 def test_a_missing_column_is_named(world, tmp_path):
@@ -100,7 +103,7 @@ def numbered(world, tmp_path, count=20, files=1, **options):
     for file in range(files):
         names.append(str(tmp_path / f"{file}.parquet"))
         numbers = range(file * count, (file + 1) * count)
-        rows = [{"prompt": [{"role": "user", "content": "Which?"}], "completion": f"{n}"} for n in numbers]
+        rows = [{"prompt": [{"role": "user", "content": "Which?"}], "completion": f"</think>{n}"} for n in numbers]
         pq.write_table(pa.Table.from_pylist(rows), names[-1])
     tokenizer = AutoTokenizer.from_pretrained(world["policy"])
     given = {key: options.pop(key) for key in ("max_samples", "within_s") if key in options}
@@ -108,7 +111,7 @@ def numbered(world, tmp_path, count=20, files=1, **options):
     made = PromptCompletionDataset(names if files > 1 else names[0], tokenizer, settings, **given)
     items = [made[index] for index in range(len(made))]
     text = [tokenizer.decode(item["input_ids"][item["loss_mask"].bool()]) for item in items]
-    return [int(words.removesuffix(tokenizer.eos_token)) for words in text]
+    return [int(words.removeprefix("</think>").removesuffix(tokenizer.eos_token)) for words in text]
 
 
 def test_rows_are_shuffled_by_the_seed(world, tmp_path):
@@ -136,11 +139,11 @@ def test_in_no_time_one_row_is_encoded_and_it_is_the_longest(world, tmp_path):
 
 
 def test_rows_that_lost_their_end_are_counted_and_named(world, tmp_path):
-    cut, _ = dataset(world, tmp_path, max_length=10, truncation="right")
+    cut, _ = dataset(world, tmp_path, max_length=20, truncation="right")
     whole, _ = dataset(world, tmp_path)
 
     assert (cut.cut, cut.rows, whole.cut, whole.rows) == (1, 1, 0, 1)
-    assert cut[0]["input_ids"].tolist() == whole[0]["input_ids"].tolist()[:10]
+    assert cut[0]["input_ids"].tolist() == whole[0]["input_ids"].tolist()[:20]
 
 
 def test_a_row_of_exactly_the_length_is_not_too_long(world, tmp_path):
@@ -154,7 +157,8 @@ def test_a_row_of_exactly_the_length_is_not_too_long(world, tmp_path):
 
 def test_words_for_the_template_are_heeded(world, tmp_path):
     template = "{% for m in messages %}{{ m.content }}{% endfor %}{% if sure %} Surely?{% endif %}"
-    rows, tokenizer = dataset(world, tmp_path, template=template, apply_chat_template_kwargs={"sure": True})
+    row = {"prompt": [{"role": "user", "content": "Compute 47+38."}], "completion": "85"}
+    rows, tokenizer = dataset(world, tmp_path, [row], template, apply_chat_template_kwargs={"sure": True})
 
     given = tokenizer.decode(rows[0]["input_ids"][~rows[0]["loss_mask"].bool()])
     assert given == "Compute 47+38. Surely?"
