@@ -6,7 +6,7 @@ without an added token is encoded in one piece, as verl and vLLM do it.
 """
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +15,9 @@ MARK = "\ue5c7"
 
 UNKNOWN = "\ufffd"
 """Replaces a letter that would become a control token, and `MARK` itself."""
+
+THOUGHT_TAGS = frozenset(("<think>", "</think>"))
+"""Tokens in which an assistant's own text may be written."""
 
 
 def whole_text(text: str) -> str:
@@ -31,35 +34,37 @@ class TextEncoder:
 
     Attributes:
         control_ids: ids of the added tokens, special or not, except tokens of white space alone, which control
-            nothing. The template sets them around a conversation's contents; no content gets one, except where the
-            template itself acts on it (`encode_prompt`).
+            nothing. The template sets them around a conversation's contents; a content gets one only as
+            `encode_prompt` says.
     """
 
     def __init__(self, tokenizer: Any, **template_kwargs: Any) -> None:
         self._tokenizer, self._kwargs = tokenizer, template_kwargs
         added = {token.content: id for id, token in tokenizer.added_tokens_decoder.items() if token.content.strip()}
+        self._ids_of, self._added = added, frozenset(added)
+        self._added_but_tags = self._added - THOUGHT_TAGS
         self.control_ids = frozenset(added.values())
-        self._added = frozenset(added)
         self._frames: dict[tuple[str, ...], list[int]] = {}
 
     def encode(self, text: str) -> list[int]:
         """Ids of ``text``, none of them a control id."""
         ids = self._ids(_cut(text, self._added))
-        return ids if self.control_ids.isdisjoint(ids) else self._ids(self._harmless(text))
+        return ids if self.control_ids.isdisjoint(ids) else self._ids(self._harmless(text, self._added))
 
     def encode_prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Ids of a conversation up to where the assistant writes; only the template sets control ids.
 
-        A token in a content that changes what the template makes of it stays whole, as it would at inference. So a
-        template finds the ``</think>`` behind which it leaves the thought of an earlier turn out.
+        Two kinds of control tokens in a content stay whole, as they would at inference: the tags of a thought in an
+        assistant's own message, and a token that changes what the template makes of the conversation. So a template
+        finds the ``</think>`` behind which it leaves out the thought of an earlier turn.
         """
-        seen = self._seen_by_template(messages)
-        hidden = self._added - seen if seen else self._added
-        ids = self._render(messages, [_cut(message["content"], hidden) for message in messages])
-        if seen or self.controls(ids) == self.frame(messages):
+        contents = [message["content"] for message in messages]
+        hidden = self._hidden(messages, contents)
+        ids = self._render(messages, map(_cut, contents, hidden))
+        if self.controls(ids) == self.frame(messages):
             return ids
-        # Either the template depends on the content, or a content became a control id.
-        return self._render(messages, [self._harmless(message["content"]) for message in messages])
+        # The template depends on the content, or a thought was kept, or a content became a control id.
+        return self._render(messages, map(self._harmless, contents, hidden))
 
     def text(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
         """What the template makes of a conversation, its contents unchanged."""
@@ -78,29 +83,30 @@ class TextEncoder:
         """Those of the ids that are control ids."""
         return [id for id in ids if id in self.control_ids]
 
-    def _seen_by_template(self, messages: Sequence[Mapping[str, str]]) -> Set[str]:
-        """The added tokens in the contents that the template looks for: with one of them cut, it renders another
-        text."""
-        contents = [message["content"] for message in messages]
-        everywhere = _occurrences(self._added).finditer("\n".join(contents)) if self._added else ()
-        found = frozenset(match.group(1) for match in everywhere)
-        if not found:
-            return found
+    def _hidden(self, messages: Sequence[Mapping[str, str]], contents: Sequence[str]) -> list[frozenset[str]]:
+        """For each message the added tokens that its content must not become: all but the two kinds."""
+        hidden = [self._added_but_tags if each["role"] == "assistant" else self._added for each in messages]
+        found = [frozenset(_found(content, tokens)) for content, tokens in zip(contents, hidden, strict=True)]
+        if not any(found):
+            return hidden
         whole = self._marked(messages, [[content] for content in contents])
 
-        def ignores(tokens: Set[str]) -> bool:
-            cut = self._marked(messages, [_cut(content, tokens) for content in contents])
-            return cut.replace(MARK, "") == whole
+        def ignores(tokens: Sequence[frozenset[str]]) -> bool:
+            return self._marked(messages, map(_cut, contents, tokens)).replace(MARK, "") == whole
 
-        if ignores(found):
-            return frozenset()
-        seen = frozenset(token for token in found if not ignores({token}))
-        return seen if ignores(found - seen) else found
+        if ignores(hidden):
+            return hidden
+        for number, tokens in enumerate(found):
+            for token in tokens:
+                alone = [frozenset([token]) if each == number else frozenset() for each in range(len(found))]
+                if not ignores(alone):
+                    hidden[number] -= alone[number]
+        return hidden if ignores(hidden) else [all_of - own for all_of, own in zip(hidden, found, strict=True)]
 
-    def _render(self, messages: Sequence[Mapping[str, str]], contents: Sequence[list[str]]) -> list[int]:
+    def _render(self, messages: Sequence[Mapping[str, str]], contents: Iterable[list[str]]) -> list[int]:
         return self._ids(self._marked(messages, contents).split(MARK))
 
-    def _marked(self, messages: Sequence[Mapping[str, str]], contents: Sequence[list[str]]) -> str:
+    def _marked(self, messages: Sequence[Mapping[str, str]], contents: Iterable[list[str]]) -> str:
         """What the template makes of a conversation with these contents, each in pieces, and a mark between two."""
         changed = [
             {**message, "content": MARK.join(piece.replace(MARK, UNKNOWN) for piece in pieces)}
@@ -108,27 +114,37 @@ class TextEncoder:
         ]
         return self.text(changed)
 
-    def _harmless(self, text: str) -> list[str]:
-        """The text in more pieces, for a tokenizer that normalises text before it looks for added tokens."""
-        return [part for piece in _cut(text, self._added) for part in self._halved(piece)]
+    def _harmless(self, text: str, hidden: frozenset[str]) -> list[str]:
+        """The text in more pieces, for a tokenizer that normalises text before it looks for added tokens.
 
-    def _halved(self, piece: str) -> list[str]:
-        """The piece, cut into halves as often as one of them holds a control id."""
-        if self.control_ids.isdisjoint(self._ids([piece])):
+        Args:
+            hidden: the added tokens that must not come out of it.
+        """
+        ids = {self._ids_of[token] for token in hidden}
+        return [part for piece in _cut(text, hidden) for part in self._halved(piece, ids)]
+
+    def _halved(self, piece: str, hidden: Set[int]) -> list[str]:
+        """The piece, cut into halves as often as one of them holds one of the ids."""
+        if hidden.isdisjoint(self._ids([piece])):
             return [piece]
         if len(piece) == 1:
             return [UNKNOWN]
         half = len(piece) // 2
-        return [*self._halved(piece[:half]), *self._halved(piece[half:])]
+        return [*self._halved(piece[:half], hidden), *self._halved(piece[half:], hidden)]
 
     def _ids(self, pieces: Sequence[str]) -> list[int]:
         return [id for piece in pieces if piece for id in self._tokenizer.encode(piece, add_special_tokens=False)]
 
 
-def _cut(text: str, tokens: Set[str]) -> list[str]:
+def _cut(text: str, tokens: frozenset[str]) -> list[str]:
     """The text in pieces, none of which holds one of the tokens: each is cut after its first character."""
-    cuts = [match.start() + 1 for match in _occurrences(frozenset(tokens)).finditer(text)] if tokens else []
+    cuts = [match.start() + 1 for match in _occurrences(tokens).finditer(text)] if tokens else []
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+def _found(text: str, tokens: frozenset[str]) -> Iterator[str]:
+    """The tokens in the text, as often as they are there."""
+    return (match.group(1) for match in _occurrences(tokens).finditer(text)) if tokens else iter(())
 
 
 @lru_cache(maxsize=256)

@@ -184,10 +184,8 @@ def checked(messages: Any) -> list[dict[str, Any]]:
         if message.get("tool_calls"):
             raise RowError(f"message {number} of its prompt has tool_calls; rows with tool calls are not supported")
         if not isinstance(content, str):
-            is_list = (
-                "a list of parts; join their text" if isinstance(content, list) else f"no text but {content!r:.60}"
-            )
-            raise RowError(f"the content of message {number} of its prompt is {is_list}")
+            kind = "null" if content is None else "a list of parts; join their text into one"
+            raise RowError(f"the content of message {number} of its prompt is {kind}")
         found.append({key: value for key, value in message.items() if value is not None})
     return found
 
