@@ -2,6 +2,7 @@
 their tokens, as it does when the run starts."""
 
 import inspect
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,9 +65,10 @@ def open_dataset(config: DictConfig) -> tuple[type, Any] | None:
         return None
     if "within_s" not in inspect.signature(dataset).parameters:
         return None  # a class of the user's own, with verl's arguments only
-    tokenizer = hf_tokenizer(
-        str(settings.parent), trust_remote_code=bool(get(config, "model.trust_remote_code", False))
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is no padding token; the run says it once more
+        trusted = bool(get(config, "model.trust_remote_code", False))
+        tokenizer = hf_tokenizer(str(settings.parent), trust_remote_code=trusted)
     tokenizer.chat_template = get(config, "model.custom_chat_template") or tokenizer.chat_template
     return (dataset, tokenizer) if tokenizer.chat_template else None
 

@@ -70,6 +70,16 @@ def test_of_a_model_that_does_not_think_the_critique_is_part_of_the_answer(built
     assert written == "It lends the lamp.\n\nVerdict: unsafe" + tokenizer.eos_token
 
 
+@pytest.mark.parametrize("column", ["request", "answer", "critique", "verdict"])
+def test_a_row_with_a_null_is_refused(built, tokenizer, column):
+    table = pq.read_table(built)
+    at = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(at, column, pa.array([table[column][0].as_py(), None])), built)
+
+    with pytest.raises(ValueError, match=rf"train\.parquet, row 1: it has no {column}"):
+        sft(built, tokenizer)
+
+
 @pytest.fixture
 def prompt_file(tmp_path):
     (tmp_path / "prompt.txt").write_text("Held against {specification}: {request} / {answer}")

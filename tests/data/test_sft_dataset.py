@@ -3,11 +3,12 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from omegaconf import OmegaConf
 from public_templates import R1_DISTILL
 from transformers import AutoTokenizer
 
-from sinternal_verl.data.sft import PromptCompletionDataset
+from sinternal_verl.data.sft import PromptCompletionDataset, RowsRefused
 
 PLAIN = (
     "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
@@ -167,3 +168,81 @@ def test_words_for_the_template_are_heeded(world, tmp_path):
 def test_another_way_to_cut_is_refused(world, tmp_path):
     with pytest.raises(ValueError, match=r"data\.truncation=left: error or right"):
         dataset(world, tmp_path, truncation="left")
+
+
+ASKED = [{"role": "user", "content": "Compute 47+38."}]
+
+
+def test_the_loss_that_verl_computes_is_of_the_learned_tokens_and_no_others(world, tmp_path):
+    """verl shifts the mask over all rows at once, each log-probability being that of the next token."""
+    from verl.trainer.sft_trainer import create_sft_dataset
+    from verl.utils import tensordict_utils as tu
+    from verl.utils.dataset.dataset_utils import SFTTensorCollator
+    from verl.workers.utils.losses import sft_loss
+
+    rows = [{"prompt": ASKED, "completion": COMPLETION}, {"prompt": ASKED, "completion": f"{COMPLETION}<|end|>\n"}]
+    pq.write_table(pa.Table.from_pylist([*rows, rows[0]]), tmp_path / "rows.parquet")
+    own = {"path": "pkg://sinternal_verl.data.sft", "name": "PromptCompletionDataset"}
+    config = OmegaConf.create({"max_length": 256, "truncation": "error", "custom_cls": own})
+    made = create_sft_dataset(
+        str(tmp_path / "rows.parquet"), config, AutoTokenizer.from_pretrained(world["policy"]), None
+    )
+    items = [made[index] for index in range(3)]
+    batch = SFTTensorCollator("no_padding")(items)
+    flat = torch.zeros(len(batch["input_ids"].values()), requires_grad=True)
+    log_probs = torch.nested.nested_tensor_from_jagged(flat, batch["input_ids"].offsets())
+    numbers = {"dp_size": 1, "batch_num_tokens": 1}
+    sft_loss(None, {"log_probs": log_probs}, tu.get_tensordict(dict(batch), numbers))[0].backward()
+
+    at, position = [], 0
+    for item in items:
+        at += [position + number - 1 for number, learned in enumerate(item["loss_mask"].tolist()) if learned]
+        position += len(item["input_ids"])
+    assert flat.grad.nonzero().flatten().tolist() == at
+    assert items[0]["input_ids"].tolist() == items[1]["input_ids"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": ASKED, "completion": None}, "it has no completion"),
+        ({"prompt": None, "completion": COMPLETION}, "it has no prompt"),
+        ({"prompt": [{"role": "user", "content": None}], "completion": COMPLETION}, "content of message 0 .* is null"),
+        ({"prompt": [{"role": None, "content": "x"}], "completion": COMPLETION}, "the role None"),
+        ({"prompt": [None], "completion": COMPLETION}, "message 0"),
+        ({"prompt": [], "completion": COMPLETION}, "holds no messages"),
+        ({"prompt": ASKED, "completion": " "}, "is empty"),
+    ],
+)
+def test_a_row_that_cannot_be_trained_on_is_named_with_its_reason(world, tmp_path, row, reason):
+    good = {"prompt": ASKED, "completion": COMPLETION}
+
+    with pytest.raises(RowsRefused, match=rf"rows\.parquet, row 1: .*{reason}.*\n1 rows cannot be trained on"):
+        dataset(world, tmp_path, [good, row, good])
+
+
+def test_completions_of_another_type_are_refused(world, tmp_path):
+    with pytest.raises(RowsRefused, match="row 0 and 1 more: its completion is no text but 85"):
+        dataset(world, tmp_path, [{"prompt": ASKED, "completion": number} for number in (85, 85)])
+
+
+def test_a_row_whose_prompt_leaves_no_room_is_refused(world, tmp_path):
+    with pytest.raises(RowsRefused, match=r"its prompt alone fills data\.max_length=10"):
+        dataset(world, tmp_path, max_length=10, truncation="right")
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"pad_mode": "right"}, "data.pad_mode=right: no_padding"),
+        ({"enable_thinking_default": False}, r"set \+data.apply_chat_template_kwargs.enable_thinking=false"),
+    ],
+)
+def test_a_setting_of_verls_own_dataset_is_not_passed_over(world, tmp_path, setting, reason):
+    with pytest.raises(ValueError, match=reason):
+        dataset(world, tmp_path, **setting)
+
+
+@pytest.mark.parametrize("default", ["none", None])
+def test_verls_default_says_nothing_of_thinking(world, tmp_path, default):
+    assert len(dataset(world, tmp_path, enable_thinking_default=default)[0]) == 1
