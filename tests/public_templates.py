@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -69,6 +69,10 @@ class Family:
         made.train_from_iterator(corpus, trainer)
         made.add_special_tokens(list(self.tokens))
         made.add_tokens([AddedToken(token, special=False) for token in self.plain])
+        if self.bos:
+            # As in the models' own: without add_special_tokens=False there would be two, one of the template.
+            first = [(self.bos, made.token_to_id(self.bos))]
+            made.post_processor = processors.TemplateProcessing(single=f"{self.bos} $A", special_tokens=first)
         tokenizer = PreTrainedTokenizerFast(
             tokenizer_object=made,
             bos_token=self.bos,

@@ -68,6 +68,15 @@ def test_after_the_prompt_of_inference_come_the_completion_and_one_end_token(tok
     assert tokenizer.decode(written) == LEARNED[family] + end
 
 
+@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.bos])
+def test_the_first_token_comes_once_although_tokenizer_and_template_both_write_it(tokenizers, encoders, family):
+    tokenizer = tokenizers[family]
+    prompt, written = encoders[family].encode(ASKED, COMPLETIONS[family])
+
+    assert tokenizer.encode(tokenizer.bos_token) == [tokenizer.bos_token_id] * 2
+    assert [*prompt, *written].count(tokenizer.bos_token_id) == 1
+
+
 @each_family
 @pytest.mark.parametrize("behind", ["", "\n", " \n\t", "twice", "twice, apart"])
 def test_a_completion_that_ends_with_its_end_token_gets_no_second_one(encode, family, behind):
