@@ -11,6 +11,7 @@
 ``findings``       counts bad rows, shows the first few and lists all in a file
 ``schema``         the schema of our RL files, and their writer
 ``sft``            a dataset for verl's SFT main, with the loss over the whole completion
+``turn``           an SFT row as tokens: what the prompt holds already, and what the model is to write
 ``answers``        whole answers of a set such as STAR-1, for the paper's baselines
 ``fraction``       a fraction of a set, drawn with a seed
 ``specification``  the safety rules that a verifier applies, read from a file

@@ -13,7 +13,8 @@ run make the same checks.
 ``reward``        can the reward function and the reward manager be imported?
 ``data``          can the files be read, and do they have the right schema and enough rows?
 ``rows``          does every row of a file have a scorer, and what the scorer needs?
-``lengths``       do the rows of an SFT dataset fit ``data.max_length``?
+``lengths``       do the rows of an SFT dataset fit the chat template and ``data.max_length``?
+``loss``          shows what the loss covers of the first row
 ``model``         is the model there, and do the lengths fit it?
 ``pretrained``    reads a model's own files, without the network
 ``hub``           does the hub have a model that is not here?

@@ -60,10 +60,24 @@ def test_another_specification_shows_another_prompt(built, tokenizer):
     assert "eight categories" in shown["eight_categories"]
 
 
-def test_of_a_model_that_does_not_think_the_critique_is_part_of_the_answer(built, tokenizer):
-    written = learned(sft(built, tokenizer, thinks=False)[0], tokenizer)[1]
+def test_of_a_model_that_does_not_think_the_critique_is_part_of_the_answer(built, world):
+    tokenizer = AutoTokenizer.from_pretrained(world["policy"])
+    with pytest.raises(ValueError, match=r"row 0 and 1 more: the chat template opens a thought.*thinks=true"):
+        sft(built, tokenizer, thinks=False)
 
+    tokenizer.chat_template = tokenizer.chat_template.replace("<think>\n", "")
+    written = learned(sft(built, tokenizer, thinks=False)[0], tokenizer)[1]
     assert written == "It lends the lamp.\n\nVerdict: unsafe" + tokenizer.eos_token
+
+
+@pytest.mark.parametrize("column", ["request", "answer", "critique", "verdict"])
+def test_a_row_with_a_null_is_refused(built, tokenizer, column):
+    table = pq.read_table(built)
+    at = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(at, column, pa.array([table[column][0].as_py(), None])), built)
+
+    with pytest.raises(ValueError, match=rf"train\.parquet, row 1: it has no {column}"):
+        sft(built, tokenizer)
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ SYMBOLS = [
         "ReplayBuffer._sync_metadata_from_transfer_queue",
         "waiting.py measures a look",
     ),
+    ("verl.utils", "hf_tokenizer", "doctor/lengths.py loads the tokenizer of SFT as verl does"),
     ("verl.utils.fs", "copy_to_local", "end_tokens.py reads the model where verl reads its tokenizer"),
     ("transformers", "PretrainedConfig.get_config_dict", "end_tokens.py reads a model's configuration with it"),
     ("transformers.utils", "GENERATION_CONFIG_NAME", "end_tokens.py looks it up in the hub's cache"),
