@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import Any
 
-FILES = "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, or a hub id"
+FILES = "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, or a hub name, owner/name@revision:config/split"
 RUN = "what you would give verl's main"
 
 
@@ -111,6 +111,7 @@ def _add_data(commands: Any) -> None:
     sft.add_argument("--thought", choices=("required", "none"), default="required", help="does the model think?")
     sft.add_argument("--fraction", type=float, default=1.0, help="share of the rows to keep")
     sft.add_argument("--seed", type=int, default=1, help="seed that chooses these rows")
+    sft.add_argument("--skip-bad", action="store_true", help="write the good rows although there are bad ones")
     _add_against(sft)
     _add_hub(sft)
 

@@ -33,7 +33,10 @@ LINES = (
     ("plugin", "hydra_plugins"),
     ("resolvers",),
     # The ground.
-    ("config", "credentials", "tokens", "end_tokens", "hashing", "attention", "gpus", "user_code", "platform"),
+    (
+        *("config", "credentials", "tokens", "end_tokens", "hashing", "attention", "gpus", "user_code", "did_you_mean"),
+        "platform",
+    ),
 )
 LINE_OF = {package: number for number, line in enumerate(LINES) for package in line}
 

@@ -2,6 +2,7 @@
 
 ``readers``        rows of a file or of a hub's dataset, one after the other
 ``adapter``        what the adapters of ``math`` and ``safety`` share
+``truth``          ground truths: whether there is one, and whether it is whole
 ``math``           math sets: problem, ground truth, index
 ``safety``         safety sets: request, harmful or benign
 ``convert``        from a source's rows to verl's RL parquet

@@ -8,6 +8,7 @@ from textwrap import shorten
 from typing import Any, TypeVar
 
 from sinternal_verl import user_code
+from sinternal_verl.did_you_mean import did_you_mean
 
 INDEX_COLUMNS = ("unique_id", "id", "extra_info.index")
 """The first of these columns that a file has is its index."""
@@ -17,6 +18,18 @@ Row = dict[str, Any]
 
 class RowError(ValueError):
     """Why a row cannot be used. The message holds no text of a prompt, because lists of bad rows are passed around."""
+
+
+class NoTruth(RowError):
+    """The source itself says that a row has no ground truth. Such a row is left out and counted; it is not bad.
+
+    Attributes:
+        kind: the words that say so, such as ``proof`` or ``n/a``.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"there is no ground truth: {kind}")
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,8 @@ class Reader(ABC):
         if adapter is None:
             raise RowError(f"{found}; wanted are {wanted}; rename yours")
         if labels.index and lookup(first, labels.index) is None:
-            raise RowError(f"there is no {labels.index} to take the index from; {found}")
+            near = did_you_mean(labels.index, first)
+            raise RowError(f"there is no {labels.index} to take the index from; {found}{near}")
         self.adapter = adapter
         self.name = labels.name or adapter.name
         self.split = labels.split or adapter.split
@@ -121,8 +135,12 @@ class Reader(ABC):
     def read(self, row: Row, number: int) -> Row:
         """The row of `RL_SCHEMA` that a row of the source becomes.
 
+        Args:
+            number: the row's number, from 0; its index where the source has none.
+
         Raises:
             RowError: the row lacks its prompt, ground truth or index, or has one that cannot be used.
+            NoTruth: the source says that there is no ground truth.
         """
 
     def notes(self, written: int) -> list[str]:
@@ -194,4 +212,6 @@ def text_of(column: str, value: Any, integer: bool = False) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise RowError(f"{column} holds half a surrogate pair at {error.start}, which no file can hold") from None
-    return value.strip()
+    text, space = value.strip(), value[: -len(value.lstrip())]
+    # Before a letter these are no space but what is left of a command such as \frac, see `truth.damage`.
+    return space[-1] + text if space[-1:] in ("\f", "\v") and text[0].isalpha() else text
