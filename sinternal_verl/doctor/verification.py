@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sinternal_verl.config import get, is_ppo
-from sinternal_verl.data.rendering import NODE, Rendering, RenderingError, asked_for, find_faults
+from sinternal_verl.data.rendering import NODE, PROMPT_KEYS, Rendering, RenderingError, asked_for, find_faults
 from sinternal_verl.doctor.data import check_data
 from sinternal_verl.doctor.problem import Problem
 
@@ -37,8 +37,8 @@ def check_verification(config: DictConfig) -> Iterator[Problem]:
     reads = getattr(dataset, "verification_keys", ())
     for key in (key for key in asked if key not in reads):
         step = f"add {words}"
-        if reads:
-            step = "leave it out: GRPO trains on verdicts, and the policy writes its own completions"
+        if main and key not in PROMPT_KEYS:
+            step = "leave it out: under GRPO the policy writes its own completions"
         reason = f"{get(config, f'{CLASS}.name', 'the dataset')} does not read it, so the run would ignore it"
         yield Problem(f"{NODE}.{key}", asked[key], reason, step)
     if not faults and set(reads) & asked.keys() and not list(check_data(config)):
