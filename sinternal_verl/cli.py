@@ -275,15 +275,14 @@ def _add_cluster(commands: Any) -> None:
 
 
 def _add_demo(commands: Any) -> None:
-    demo = _command(
-        commands,
-        "demo",
-        "sinternal_verl.demo.run:run_demo",
-        "train a small policy on this machine's CPU, from nothing",
-        "--out outputs/demo --seed 1",
-    )
-    demo.add_argument("--out", default="outputs/demo", help="folder for everything the demo writes")
-    demo.add_argument("--seed", type=int, default=1, help="of models, data and training")
+    for name, module, text, out in (
+        ("demo", "run", "train a small policy on this machine's CPU, from nothing", "outputs/demo"),
+        ("demo-verify", "verification", "the same for stage 1: a policy learns to verify", "outputs/demo_verify"),
+    ):
+        run = f"sinternal_verl.demo.{module}:run_demo"
+        demo = _command(commands, name, run, text, f"--out {out} --seed 1")
+        demo.add_argument("--out", default=out, help="folder for everything the demo writes")
+        demo.add_argument("--seed", type=int, default=1, help="of models, data and training")
 
 
 def _group(commands: Any, name: str, text: str) -> Any:

@@ -17,5 +17,6 @@
 ``fraction``       a fraction of a set, drawn with a seed
 ``specification``  the safety rules that a verifier applies, read from a file
 ``template``       the prompt that expert and model read to verify, and the completion the model learns
+``rendering``      how a row of a verification build becomes prompt and completion
 ``dataset``        datasets that render the rows of a verification build when verl loads them
 """

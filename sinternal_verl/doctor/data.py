@@ -61,7 +61,7 @@ def _required_columns(config: DictConfig) -> dict[str, str]:
     if dataset == "pkg://sinternal_verl.data.sft":
         return {"prompt": MESSAGES, "completion": STRING}
     if dataset == "pkg://sinternal_verl.data.dataset" and not is_ppo(config):
-        return dict.fromkeys(("request", "answer", "critique", "verdict"), STRING)
+        return {"prompt": MESSAGES} | dict.fromkeys(("completion", "request", "answer", "critique", "verdict"), STRING)
     if dataset is not None:
         return {}
     if is_ppo(config):
