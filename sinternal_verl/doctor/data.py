@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig
 from sinternal_verl.config import get, is_ppo
 from sinternal_verl.doctor.imports import check_importable
 from sinternal_verl.doctor.problem import Problem
+from sinternal_verl.nearest import did_you_mean
 
 MESSAGES = "a list of {role: string, content: string}"
 STRING = "a string"
@@ -92,7 +93,9 @@ def open_files(key: str, paths: list[str], json_too: bool) -> tuple[list[DataFil
             parquet = pq.ParquetFile(Path(path).expanduser())
             files.append(DataFile(path, parquet.schema_arrow, parquet.metadata.num_rows))
         except FileNotFoundError:
-            problems.append(Problem(key, path, "this file does not exist", "give an absolute path"))
+            problems.append(
+                Problem(key, path, f"this file does not exist{did_you_mean(path)}", "give an absolute path")
+            )
         except (pa.ArrowException, OSError) as error:
             step = "write the file again: it is no complete parquet file"
             problems.append(Problem(key, path, f"cannot be read: {error}", step))

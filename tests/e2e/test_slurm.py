@@ -14,6 +14,7 @@ from experts import Script, keeper, playing, warden
 from slurm import INSTALLED, Slurm
 
 from sinternal_verl.demo.settings import sft_overrides
+from sinternal_verl.overrides import override
 from sinternal_verl.runs.curves import read_steps
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import lighthouse
@@ -132,7 +133,7 @@ def test_a_build_is_shared_out_over_an_array(slurm):
         job = slurm.submit(
             *("--array=0-2", NO_GPUS, "--cpus-per-task=1", "--mem=0"),
             *(str(SCRIPTS / "verify_build.sbatch"), "3", str(slurm.work / "build")),
-            *(f"prompts={rows}", "label=harmful", "policy.model=keeper", f"policy.url={policy.url}"),
+            *(override("prompts", rows), "label=harmful", "policy.model=keeper", f"policy.url={policy.url}"),
             *("expert.model=warden", f"expert.url={expert.url}"),
         )
 
