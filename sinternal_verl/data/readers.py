@@ -21,8 +21,6 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sinternal_verl.nearest import did_you_mean
-
 BOM = b"\xef\xbb\xbf"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FROM_ZERO = "row {} (from 0)"
@@ -97,7 +95,7 @@ def open_source(name: str, hub: Hub | None = None) -> Source:
         rows = partial(_guard, name, kind.place, kind.read, path)
         return Source(name, kind.place, rows, lambda: {"sha256": _sha256(path)})
     if path.exists() or kind is not None or not HUB_ID.fullmatch(name):
-        what = "is no file" if path.exists() else f"does not exist{did_you_mean(path)}"
+        what = "is no file" if path.exists() else "does not exist"
         raise SourceError(f"{name} {what}; give a file, or a hub id such as HuggingFaceH4/MATH-500")
     return Source(name, FROM_ZERO, lambda: _hub_rows(name, hub), lambda: vars(hub))
 

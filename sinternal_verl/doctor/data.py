@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig
 
 from sinternal_verl.config import get, is_ppo
+from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.doctor.imports import check_importable
 from sinternal_verl.doctor.problem import Problem
-from sinternal_verl.nearest import did_you_mean
 
 MESSAGES = "a list of {role: string, content: string}"
 STRING = "a string"
@@ -94,7 +94,7 @@ def open_files(key: str, paths: list[str], json_too: bool) -> tuple[list[DataFil
             files.append(DataFile(path, parquet.schema_arrow, parquet.metadata.num_rows))
         except FileNotFoundError:
             problems.append(
-                Problem(key, path, f"this file does not exist{did_you_mean(path)}", "give an absolute path")
+                Problem(key, path, f"this file does not exist{did_you_mean_file(path)}", "give an absolute path")
             )
         except (pa.ArrowException, OSError) as error:
             step = "write the file again: it is no complete parquet file"

@@ -7,9 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sinternal_verl.config import get, is_ppo, sequence_parallel_size
+from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.doctor.pretrained import context_of, too_long
 from sinternal_verl.doctor.problem import Problem
-from sinternal_verl.nearest import did_you_mean
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
@@ -29,7 +29,7 @@ def check_model(config: DictConfig) -> Iterator[Problem]:
         yield Problem(
             f"{key}.path",
             path,
-            f"there is no such folder{did_you_mean(path)}",
+            f"there is no such folder{did_you_mean_file(path)}",
             "give an absolute path or a hub id (owner/name)",
         )
         return

@@ -11,11 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.data.specification import Specification, SpecificationError, load_specification
 from sinternal_verl.data.template import TARGETS, PromptError, Target, VerificationPrompt
+from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.pretrained import context_of, read_config, too_long
 from sinternal_verl.doctor.problem import Problem, problems_of
 from sinternal_verl.doctor.settings import check_settings
-from sinternal_verl.nearest import did_you_mean
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.writer import WriterSettings
 
@@ -194,7 +194,10 @@ def _engine(name: str, model: str, engine: DictConfig) -> Iterator[Problem]:
         return
     if folder.is_absolute() and not folder.is_dir():
         yield Problem(
-            f"{name}.model", model, f"no such folder{did_you_mean(folder)}", "give a folder that exists, or a hub id"
+            f"{name}.model",
+            model,
+            f"no such folder{did_you_mean_file(model)}",
+            "give a folder that exists, or a hub id",
         )
         return
     found = None if "hf_overrides" in engine else read_config(model, bool(engine.get("trust_remote_code")))
@@ -208,7 +211,9 @@ def _files(config: DictConfig) -> Iterator[Problem]:
         for name in names:
             path = Path(str(name).partition("#")[0]).expanduser()
             if path.suffix and not path.is_file():
-                yield Problem(key, name, f"this file does not exist{did_you_mean(path)}", "give a file, or a hub id")
+                yield Problem(
+                    key, name, f"this file does not exist{did_you_mean_file(path)}", "give a file, or a hub id"
+                )
     if config.out and Path(config.out).expanduser().is_file():
         yield Problem("out", config.out, "this is a file", "give a folder")
 
