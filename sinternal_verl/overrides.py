@@ -59,18 +59,17 @@ def with_texts(words: Sequence[str], keys: Collection[str]) -> list[str]:
     return [_as_text(word) if word.lstrip("+").partition("=")[0] in keys else word for word in words]
 
 
-def parses(word: str) -> bool:
-    """Whether Hydra can read the word."""
+def is_single(word: str) -> bool:
+    """Whether Hydra reads the word, and as one value: ``a,b`` would be a sweep over two."""
     try:
-        _parser().parse_override(word)
+        return not _parser().parse_override(word).is_sweep_override()
     except HydraException:
         return False
-    return True
 
 
 def _as_text(word: str) -> str:
     key, _, given = word.partition("=")
-    if parses(word) and isinstance(_parser().parse_override(word).value(), bool | int | float):
+    if is_single(word) and isinstance(_parser().parse_override(word).value(), bool | int | float):
         return override(key, given.strip())
     return word
 
@@ -88,7 +87,7 @@ def _literal(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    if BARE.fullmatch(text) and parses(f"x={text}") and _parser().parse_override(f"x={text}").value() == text:
+    if BARE.fullmatch(text) and is_single(f"x={text}") and _parser().parse_override(f"x={text}").value() == text:
         return text
     # A shell's own quotes are single ones, so that the word stays readable there.
     quote = Quote.single if '"' in text and "'" not in text else Quote.double

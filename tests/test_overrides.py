@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from sinternal_verl.overrides import override, parses, shell_line, with_texts
+from sinternal_verl.overrides import is_single, override, shell_line, with_texts
 
 NAMES = (
     "lr=1e-6",
@@ -117,5 +117,11 @@ def test_a_folder_may_be_called_as_a_number_is(word, value):
     assert list(read(*with_texts([word], {"out"})).values()) == [value]
 
 
-def test_a_word_that_hydra_cannot_read_is_told_from_one_that_it_can():
-    assert not parses("out=/runs/a,b=c#d") and parses("out='/runs/a,b=c#d'")
+@pytest.mark.parametrize("word", ["out=/runs/a=b#c", "out=a,b", "out='a", "out", "--out=a", "a b=c"])
+def test_a_word_is_no_single_value(word):
+    assert not is_single(word)
+
+
+@pytest.mark.parametrize("word", ["out='/runs/a,b=c#d'", "+out=[a,b]", "++out={a: 1}", "out=", "~out"])
+def test_a_word_is_a_single_value(word):
+    assert is_single(word)

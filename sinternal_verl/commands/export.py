@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from sinternal_verl.commands.messages import fail
 from sinternal_verl.export.checkpoint import Checkpoint, ExportError
 from sinternal_verl.export.fuse import write_model
 
@@ -26,8 +27,7 @@ def export(source: str, out: str, base: str | None, adapter: bool) -> int:
             raise ExportError(f"--out {target} is not empty: give another folder")
         dtype = write_model(checkpoint, target, base, adapter)
     except (ExportError, OSError) as error:
-        print(f"sinternal_verl: {error}", file=sys.stderr)
-        return 2
+        return fail(str(error))
     if steps := checkpoint.steps_of_an_unfinished_run:
         print(
             f"sinternal_verl: warning: {checkpoint.step} is of a run that has not ended: its last checkpoint is of "

@@ -15,6 +15,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl import __version__
+from sinternal_verl.commands.messages import fail as _fail
+from sinternal_verl.commands.messages import not_composed
 from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.readers import Source, SourceError
 from sinternal_verl.doctor.problem import report
@@ -73,7 +75,7 @@ def verify(command: str, overrides: Sequence[str]) -> int:
         _describe(prompts)
         _record(settings, _made_of(settings, prompts.source, stages))
     except (HydraException, OmegaConfBaseException) as error:
-        return _fail(f"the overrides do not compose.\n{error}")
+        return _fail(not_composed(error, overrides, compose_build))
     except (SourceError, AnotherBuild, StoreError, OSError) as error:
         return _fail(str(error))
     try:
@@ -218,8 +220,3 @@ def _record(settings: BuildSettings, made_of: dict[str, Any]) -> None:
             raise AnotherBuild(f"{settings.out} holds a build with {key} = {was}, now it is {now}: {step}")
     settings.out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(known | made_of, indent=2) + "\n")
-
-
-def _fail(message: str) -> int:
-    print(message if message.startswith("sinternal_verl:") else f"sinternal_verl: {message}", file=sys.stderr)
-    return 2

@@ -11,11 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.data.specification import Specification, SpecificationError, load_specification
 from sinternal_verl.data.template import TARGETS, PromptError, Target, VerificationPrompt
-from sinternal_verl.did_you_mean import did_you_mean_file
+from sinternal_verl.did_you_mean import did_you_mean, did_you_mean_file
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.pretrained import context_of, read_config, too_long
 from sinternal_verl.doctor.problem import Problem, problems_of
 from sinternal_verl.doctor.settings import check_settings
+from sinternal_verl.overrides import with_texts
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.writer import WriterSettings
 
@@ -23,6 +24,14 @@ Stage = Literal["sample", "critique", "select", "evaluate", "show"]
 BUILD: tuple[Stage, ...] = ("sample", "critique", "select")
 EVALUATE: tuple[Stage, ...] = ("sample", "critique", "evaluate")
 WITHOUT_EXPERT = {"sample", "show"}
+
+WRITERS = ("policy", "other", "verifier", "expert")
+TEXTS = {"prompts", "out", "store", "specification", "prompt"} | {
+    f"{writer}.{key}" for writer in WRITERS for key in ("model", "url", "api_key_env")
+}
+"""Keys whose values are paths and names, also where these look like numbers: ``out=20251125``."""
+
+HELP = "sinternal-verl verify build --help"
 
 API_KEY_ENV = "OPENAI_API_KEY"
 """The recipe's variable. A server of one's own over http, which asks for no key, needs it not."""
@@ -75,7 +84,7 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
         hydra.errors.HydraException: the overrides do not compose.
     """
     with initialize_config_module("sinternal_verl.recipes", version_base=None):
-        config = compose("verify/build", overrides=list(overrides))
+        config = compose("verify/build", overrides=with_texts(overrides, TEXTS))
     for name in ("other", "verifier"):
         given = {key: value for key, value in config[name].items() if value is not None}
         config[name] = OmegaConf.merge(config.policy, given)
@@ -159,7 +168,8 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
         writer = config[name]
         unknown = [key for key in writer if key not in WriterSettings.__dataclass_fields__]
         for key in unknown:
-            yield Problem(f"{name}.{key}", writer[key], "there is no such key", "see recipes/verify/build.yaml")
+            near = did_you_mean(key, WriterSettings.__dataclass_fields__)
+            yield Problem(f"{name}.{key}", writer[key], f"there is no such key{near}", f"`{HELP}` shows all keys")
         for key, least in (("concurrency", 1), ("retries", 0), ("max_requests", 1), ("max_tokens", 1)):
             if writer[key] is not None and not (isinstance(writer[key], int) and writer[key] >= least):
                 yield Problem(f"{name}.{key}", writer[key], f"it must be at least {least}", "correct it")
