@@ -270,6 +270,7 @@ def _add_verify(commands: Any) -> None:
         "sample": "ask the policy for answers to every prompt",
         "critique": "ask the expert for a critique and verdict of every answer",
         "select": "write the parquet file for verl's SFT from the stored replies",
+        "merge": "make one file and report of the parts that an array of Slurm has built",
         "show": "print what the store holds, a line of JSON for every answer",
         "evaluate": "compare a model's verdicts on its own answers with the expert's",
     }

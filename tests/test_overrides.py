@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_module
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -72,6 +72,7 @@ def every(test):
 
 
 @every
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_text_is_read_back_as_it_was(text):
     assert read(override("+a", text), override("+b.c", Path("/runs") / text), override("+d", [text, "e"])) == {
@@ -81,6 +82,7 @@ def test_a_text_is_read_back_as_it_was(text):
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(NUMBERS, st.sampled_from(NAMES))))
 def test_numbers_stay_numbers_and_texts_stay_texts(values):
     found = read(override("+a", values))["a"]

@@ -20,9 +20,10 @@ from sinternal_verl.overrides import with_texts
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.writer import WriterSettings
 
-Stage = Literal["sample", "critique", "select", "evaluate", "show"]
+Stage = Literal["sample", "critique", "select", "evaluate", "show", "merge"]
 BUILD: tuple[Stage, ...] = ("sample", "critique", "select")
 EVALUATE: tuple[Stage, ...] = ("sample", "critique", "evaluate")
+MERGE: tuple[Stage, ...] = ("merge", "select")
 WITHOUT_EXPERT = {"sample", "show"}
 
 WRITERS = ("policy", "other", "verifier", "expert")
@@ -30,6 +31,9 @@ TEXTS = {"prompts", "out", "store", "specification", "prompt"} | {
     f"{writer}.{key}" for writer in WRITERS for key in ("model", "url", "api_key_env")
 }
 """Keys whose values are paths and names, also where these look like numbers: ``out=20251125``."""
+
+BUDGETS = ("max_requests", "max_tokens", "budget_tokens")
+"""Keys of a model that bound what a whole build may spend on it."""
 
 HELP = "sinternal-verl verify build --help"
 
@@ -93,7 +97,7 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
 
 def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
     """Every problem that these stages would meet, found before anything starts."""
-    missing, values = _missing(config, stages), _values(config)
+    missing, values = _missing(config, stages), _values(config, stages)
     return [*missing, *values, *check_settings(config), *_writers(config, stages), *_files(config), *_guard(config)]
 
 
@@ -101,6 +105,7 @@ def build_settings(config: DictConfig) -> BuildSettings:
     """The settings of a configuration in which `find_problems` finds none."""
     plain = OmegaConf.to_container(config, resolve=True)
     writer = plain["policy" if plain["answers"] == "self" else "other"]
+    shard = _shard(plain["shard"]) or (0, 1)
     return BuildSettings(
         **{key: plain[key] for key in ("prompts", "label", "seed", "samples", "answers", "target", "fraction")},
         out=Path(plain["out"]).expanduser(),
@@ -108,13 +113,28 @@ def build_settings(config: DictConfig) -> BuildSettings:
         specification=load_specification(str(plain["specification"])),
         prompt=VerificationPrompt.load(plain["prompt"]),
         against=tuple(plain["against"]),
-        shard=_shard(plain["shard"]) or (0, 1),
+        shard=shard,
         policy_thought=plain["policy"]["thought"],
-        writer=WriterSettings(**writer),
-        expert=WriterSettings(**plain["expert"]),
-        verifier=WriterSettings(**plain["verifier"]),
+        writer=_share(writer, shard),
+        expert=_share(plain["expert"], shard),
+        verifier=_share(plain["verifier"], shard),
         guard=plain["sinternal"]["guard"] if plain["sinternal"]["guard"]["backend"] else None,
     )
+
+
+def _share(writer: dict[str, Any], shard: tuple[int, int]) -> WriterSettings:
+    """The settings of a model that writes; a part of a build has its share of the budgets."""
+    return WriterSettings(**writer | {key: share_of(writer[key], shard) for key in BUDGETS if key in writer})
+
+
+def share_of(limit: int | None, shard: tuple[int, int]) -> int | None:
+    """The share of one part in what all parts together may spend. The shares add up to the whole.
+
+    >>> [share_of(10, (part, 4)) for part in range(4)], share_of(None, (0, 4)), share_of(10, (0, 1))
+    ([2, 3, 2, 3], None, 10)
+    """
+    part, parts = shard
+    return None if limit is None else limit * (part + 1) // parts - limit * part // parts
 
 
 def _missing(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
@@ -132,7 +152,7 @@ def _missing(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
         yield Problem("other.model", config.other.model, "answers=other needs another model", "give other.model")
 
 
-def _values(config: DictConfig) -> Iterator[Problem]:
+def _values(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
     for key, choices in (
         ("answers", ("self", "other")),
         ("target", TARGETS),
@@ -149,6 +169,8 @@ def _values(config: DictConfig) -> Iterator[Problem]:
         yield Problem("seed", config.seed, "it must be an integer", "give one")
     if not isinstance(config.fraction, int | float) or not 0 < config.fraction <= 1:
         yield Problem("fraction", config.fraction, "it must be in (0, 1]", "1 takes all, 0.5 half")
+    if "merge" in stages and config.shard is not None:
+        yield Problem("shard", config.shard, "the whole is merged, and no part of it", "leave shard out")
     if _shard(config.shard) is None and config.shard is not None:
         yield Problem("shard", config.shard, "it must be i/n with 0 <= i < n", "e.g. shard=0/8")
     for load, key in ((load_specification, "specification"), (VerificationPrompt.load, "prompt")):
