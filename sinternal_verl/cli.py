@@ -20,15 +20,17 @@ AFTER_INTERRUPT = {
     "score:score": "the results so far are kept, and the same command goes on",
     "verify:verify": "the replies so far are stored, and the same command goes on",
     "export:export": "give the same command again, with another --out or after removing this one",
-    "sinternal_verl.demo.run:run_demo": "the same command begins anew",
+    **dict.fromkeys(
+        (f"sinternal_verl.demo.{module}:run_demo" for module in ("run", "verification")), "the same command begins anew"
+    ),
 }
 """What a user may do after Ctrl-C, by the name of the command's function."""
 
 EXIT_CODES = """exit codes:
   0    done
-  1    begun, and not complete: some part failed or is missing; the same command goes on
-  2    wrong words, input or configuration: nothing was begun
-  130  Ctrl-C (143: SIGTERM); the line that is printed says how to go on
+  1    something failed or is missing; the same command goes on from there
+  2    the words, the input or the configuration give no result
+  130  Ctrl-C; a line says how to go on (143: SIGTERM)
   141  the reader of the output has closed it, as `head` does"""
 
 
