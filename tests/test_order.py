@@ -34,8 +34,8 @@ LINES = (
     ("resolvers",),
     # The ground.
     (
-        *("config", "credentials", "tokens", "end_tokens", "hashing", "attention", "gpus", "user_code", "did_you_mean"),
-        "platform",
+        *("config", "credentials", "overrides", "did_you_mean", "tokens", "end_tokens", "hashing", "attention", "gpus"),
+        *("user_code", "platform"),
     ),
 )
 LINE_OF = {package: number for number, line in enumerate(LINES) for package in line}

@@ -10,6 +10,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl import __version__
+from sinternal_verl.commands.messages import fail as _fail
+from sinternal_verl.commands.messages import not_composed
+from sinternal_verl.config import compose_main
 from sinternal_verl.data.adapter import Adapter, Labels, Reader, Row, load_adapter
 from sinternal_verl.data.answers import SFT_SCHEMA, Answers
 from sinternal_verl.data.contamination import Evaluation, read_evaluation
@@ -246,7 +249,7 @@ def check(file: str, overrides: Sequence[str]) -> int:
         router, keys = load_router(overrides)
         checked = check_file(file, router, *keys)
     except (HydraException, OmegaConfBaseException) as error:
-        return _fail(f"the overrides do not compose.\n{error}")
+        return _fail(not_composed(error, overrides, compose_main))
     except (CheckError, ScorerError, SourceError) as error:
         return _fail(str(error))
     for line in checked.warnings.lines():
@@ -260,9 +263,3 @@ def check(file: str, overrides: Sequence[str]) -> int:
         return _fail(f"{file} is not fit for training (problems: {checked.problems.count:,})")
     print(f"sinternal_verl: {file} is fit for training")
     return 0
-
-
-def _fail(message: str) -> int:
-    """Print what went wrong; return the exit code."""
-    print(f"sinternal_verl: {message}", file=sys.stderr)
-    return 2

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from sinternal_verl.commands.messages import fail
 from sinternal_verl.data.schema import read_provenance
 from sinternal_verl.export.base import Base
 from sinternal_verl.export.checkpoint import Checkpoint
@@ -38,8 +39,7 @@ def export(source: str, out: str, base: str | None, adapter: bool) -> int:
         model = Base(base) if base else _recorded_base(checkpoint)
         written = write_model(checkpoint, target, model, adapter, _data(checkpoint), _say)
     except (ExportError, OSError) as error:
-        print(f"sinternal_verl: {error}", file=sys.stderr)
-        return 2
+        return fail(str(error))
     if steps := checkpoint.steps_of_an_unfinished_run:
         _warn(
             f"{checkpoint.step} is of a run that has not ended: its last checkpoint is of "

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
+from sinternal_verl.commands.messages import fail, not_composed
 from sinternal_verl.commands.results import COLUMNS, RETRYABLE, Results
 from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems, running_guard
 from sinternal_verl.config import get
@@ -72,13 +73,13 @@ def score(
         rows, findings = _check(opened, router, defaults)
         problems = find_guard_problems(config)
         if findings.count or problems:
-            lines = findings.lines() + ([report(problems).removeprefix(PREFIX)] if problems else [])
-            return _fail("\n".join([*lines, f"nothing was scored (bad rows: {findings.count:,})"]))
+            lines = findings.lines() + ([report(problems)] if problems else [])
+            return fail("\n".join([*lines, f"nothing was scored (bad rows: {findings.count:,})"]))
         results = Results(Path(out).expanduser(), _made_of(opened, config, defaults))
     except (HydraException, OmegaConfBaseException) as error:
-        return _fail(f"the overrides do not compose.\n{error}")
+        return fail(not_composed(error, overrides, compose_guard))
     except (ValueError, OSError) as error:  # of source, scorers, results and recipe
-        return _fail(str(error))
+        return fail(str(error))
     if results.done:
         print(f"sinternal_verl: {results.done:,} of {rows:,} rows are in {out} already", flush=True)
     samples = ((row, sample) for row, _, sample in islice(_samples(opened, defaults), results.done, None))
@@ -200,8 +201,3 @@ def _made_of(source: Source, config: DictConfig, defaults: Mapping[str, str | No
     # The results keep this.
     scorers = masked("sinternal.scorers", scorers)
     return {"source": source.origin(), "scorers": scorers, "defaults": dict(defaults)}
-
-
-def _fail(message: str) -> int:
-    print(f"{PREFIX}{message}", file=sys.stderr)
-    return 2

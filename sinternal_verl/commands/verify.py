@@ -1,4 +1,4 @@
-"""`sinternal-verl verify sample`, `critique`, `select`; `build`, which is all three; `show`; and `evaluate`.
+"""`sinternal-verl verify sample`, `critique`, `select`; `build`, which is all three; `merge`; `show`; `evaluate`.
 
 Each takes overrides of ``recipes/verify/build.yaml``, goes on where an earlier one stopped, and writes to the
 build's folder: the store, ``build.json``, ``train.parquet`` with its report, ``evaluation.json``.
@@ -15,19 +15,24 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl import __version__
+from sinternal_verl.commands.messages import fail as _fail
+from sinternal_verl.commands.messages import not_composed
 from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.readers import Source, SourceError
 from sinternal_verl.doctor.problem import report
+from sinternal_verl.overrides import override, shell_line
 from sinternal_verl.verify.build import Build
 from sinternal_verl.verify.endpoint_writer import open_writer
 from sinternal_verl.verify.evaluate import Verification, evaluate
 from sinternal_verl.verify.fill import Filled, Request, fill
+from sinternal_verl.verify.parts import PartsMissing, merge_parts
 from sinternal_verl.verify.report import CARD, GuardWriter, agreement, guard_requests, write_report
 from sinternal_verl.verify.requests import Prompts
 from sinternal_verl.verify.select import Selection, row_of, write_rows
 from sinternal_verl.verify.settings import (
     BUILD,
     EVALUATE,
+    MERGE,
     BuildSettings,
     Stage,
     build_settings,
@@ -64,7 +69,7 @@ def verify(command: str, overrides: Sequence[str]) -> int:
     Args:
         command: ``build``, ``evaluate``, or the name of one stage.
     """
-    stages = {"build": BUILD, "evaluate": EVALUATE}.get(command, (command,))
+    stages = {"build": BUILD, "evaluate": EVALUATE, "merge": MERGE}.get(command, (command,))
     try:
         config = compose_build(overrides)
         if problems := find_problems(config, stages):
@@ -73,7 +78,8 @@ def verify(command: str, overrides: Sequence[str]) -> int:
         evaluations = tuple(read_evaluation(name) for name in settings.against)
         prompts = Prompts(settings.prompts, settings.label, evaluations, settings.shard)
         total = sum(1 for _ in prompts)
-        if prompts.bad.count or not total:
+        whole = settings.shard == (0, 1)
+        if prompts.bad.count or (whole and not total):
             lines = prompts.bad.lines() or [f"{settings.prompts}: there is no request in it"]
             return _fail("\n".join([*lines, f"nothing was asked for (bad rows: {prompts.bad.count:,})"]))
         if "show" in stages:
@@ -81,7 +87,7 @@ def verify(command: str, overrides: Sequence[str]) -> int:
         _describe(prompts)
         _record(settings, _made_of(settings, prompts.source, stages))
     except (HydraException, OmegaConfBaseException) as error:
-        return _fail(f"the overrides do not compose.\n{error}")
+        return _fail(not_composed(error, overrides, compose_build))
     except (SourceError, AnotherBuild, StoreError, OSError) as error:
         return _fail(str(error))
     try:
@@ -96,6 +102,13 @@ def verify(command: str, overrides: Sequence[str]) -> int:
 def _run(
     settings: BuildSettings, prompts: Prompts, build: Build, store: Store, total: int, stages: Sequence[Stage]
 ) -> int:
+    if "merge" in stages:
+        try:
+            parts = merge_parts(settings, prompts, build, store)
+        except PartsMissing as error:
+            print(f"sinternal_verl: not merged: {error}", file=sys.stderr)
+            return 1
+        print(f"the replies of {parts} parts are in {settings.store}", flush=True)
     if "sample" in stages:
         requests = build.answer_requests(prompts)
         filled = _fill(requests, total * settings.samples, store, settings.writer, "answers")
@@ -121,7 +134,8 @@ def _select(settings: BuildSettings, prompts: Prompts, build: Build, store: Stor
     written = write_rows(rows, settings.out / DATA, _made_of(settings, prompts.source))
     counts = {f"rows/{name}": count for name, count in prompts.counts.items()} | selection.counts
     if not _counted(written, counts, settings):
-        return 2
+        # Another part may have some.
+        return 2 if settings.shard == (0, 1) else 0
     agrees = None
     if guard := settings.guard:
         requests = guard_requests(selection, guard)
@@ -226,12 +240,8 @@ def _record(settings: BuildSettings, made_of: dict[str, Any]) -> None:
     for key in known.keys() & made_of.keys():
         if known[key] != made_of[key]:
             was, now = (json.dumps(of[key])[:200] for of in (known, made_of))
-            step = f"give another out, and store={settings.store} so that what they share is not paid for again"
+            word = shell_line(override("store", settings.store))
+            step = f"give another out, and {word} so that what they share is not paid for again"
             raise AnotherBuild(f"{settings.out} holds a build with {key} = {was}, now it is {now}: {step}")
     settings.out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(known | made_of, indent=2) + "\n")
-
-
-def _fail(message: str) -> int:
-    print(message if message.startswith("sinternal_verl:") else f"sinternal_verl: {message}", file=sys.stderr)
-    return 2

@@ -66,7 +66,7 @@ def run_demo(out: str, seed: int) -> int:
         result = train(folder, seed)
     except (MainFailed, FileExistsError) as error:
         print(f"\nsinternal_verl: {error}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(error, MainFailed) else 2
     (folder / "result.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
     print(_table(result, folder))
     return 0

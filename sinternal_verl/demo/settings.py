@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from sinternal_verl.overrides import override
 from sinternal_verl.runs.curves import Step
 from sinternal_verl.world import expert
 
@@ -22,9 +23,9 @@ def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) 
     model."""
     return [
         "+recipe=sinternal_sft_cpu",
-        f"model.path={model}",
+        override("model.path", model),
         "model.lora_rank=0",
-        f"data.train_files={data}",
+        override("data.train_files", data),
         "data.train_batch_size=16",
         "data.max_length=128",
         "optim.lr=2e-3",
@@ -33,7 +34,7 @@ def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) 
         "trainer.total_epochs=100",
         f"trainer.total_training_steps={steps}",
         f"trainer.save_freq={steps}",
-        f"trainer.default_local_dir={folder}",
+        override("trainer.default_local_dir", folder),
         "checkpoint.save_contents=[model,optimizer,extra,hf_model]",
     ]
 
@@ -50,11 +51,11 @@ def grpo_overrides(
     return [
         "+recipe=sinternal_grpo_cpu",
         "guard=ray_actor",
-        f"sinternal.guard.engine.model={guard}",
+        override("sinternal.guard.engine.model", guard),
         f"sinternal.guard.engine.max_model_len={LONGEST_CONVERSATION}",
-        f"actor_rollout_ref.model.path={model}",
-        f"data.train_files={train}",
-        f"data.val_files=[{','.join(map(str, held_out))}]",
+        override("actor_rollout_ref.model.path", model),
+        override("data.train_files", train),
+        override("data.val_files", held_out),
         f"data.seed={seed}",
         "data.train_batch_size=24",
         f"data.max_prompt_length={LONGEST_PROMPT}",
@@ -66,7 +67,7 @@ def grpo_overrides(
         "trainer.total_epochs=100",
         f"trainer.save_freq={steps}",
         f"trainer.test_freq={steps}",
-        f"trainer.default_local_dir={folder}",
+        override("trainer.default_local_dir", folder),
     ]
 
 

@@ -1,6 +1,7 @@
 """Can the data files be read, do they have the right schema, and do they have enough rows for a batch?"""
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,8 @@ def check_data(config: DictConfig) -> Iterator[Problem]:
         paths = [str(path) for path in (value if isinstance(value, list | ListConfig) else [value] if value else [])]
         files, problems = open_files(key, paths, is_ppo(config))
         yield from problems
+        if is_ppo(config) and not dataset:
+            yield from _patterns(key, [file.path for file in files])
         for file in files:
             for column, wanted in columns.items():
                 yield from _column(file, column, wanted)
@@ -53,6 +56,15 @@ def check_data(config: DictConfig) -> Iterator[Problem]:
             yield from _enough(config, sum(file.rows for file in files))
             if not dataset or dataset.startswith(OWN_DATASETS):  # another dataset may make many samples of a row
                 yield from _reached(config, sum(file.rows for file in files))
+
+
+def _patterns(key: str, paths: list[str]) -> Iterator[Problem]:
+    """Files that are there, and that verl's RL dataset does not find: it reads them with datasets, whose paths are
+    patterns. (datasets 4)"""
+    for path in paths:
+        if re.search(r"\[|::", path):
+            reason = "verl reads it with datasets, to which [ and :: in a path have a meaning"
+            yield Problem(key, path, reason, "rename the file or its folder")
 
 
 def _required_columns(config: DictConfig) -> dict[str, str]:

@@ -11,6 +11,7 @@
 ``fill``      sends many requests at a time, and none of them twice
 ``store``     keeps every reply as it arrives, under a key made of its request
 ``select``    the paper's selection, seeded, as a file for verl's SFT
+``parts``     merges the parts of a build that several tasks have made
 ``report``    what became of every prompt, and the guard's verdicts beside the expert's
 ``evaluate``  compares a model's verdicts on its own answers with the expert's
 """

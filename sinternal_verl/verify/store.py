@@ -5,7 +5,7 @@ flight. Builds may share a store: the same request has the same key in each.
 """
 
 import sqlite3
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -95,6 +95,28 @@ class Store:
         except sqlite3.Error as error:
             step = "make room, and the same command goes on from here"
             raise StoreError(f"store={self._path} cannot be written: {error}; {step}") from error
+
+    def copy(self, other: "Store") -> None:
+        """Copy the replies of another store into this one, in one transaction. A key that has a reply keeps it.
+
+        Raises:
+            StoreError: a reply could not be read or written; none is copied then.
+        """
+        names = ("key", *(field.name for field in fields(Reply)))
+        run = self._connection.execute
+        try:
+            found = other._connection.execute(f"SELECT {', '.join(names)} FROM replies")
+            run("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany(
+                    f"INSERT OR IGNORE INTO replies ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", found
+                )
+                run("COMMIT")
+            except BaseException:
+                run("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise StoreError(f"{other._path} cannot be copied into store={self._path}: {error}") from error
 
     def __len__(self) -> int:
         return self._connection.execute("SELECT count(*) FROM replies").fetchone()[0]

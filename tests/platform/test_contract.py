@@ -78,6 +78,8 @@ SYMBOLS = [
     ("faulthandler", "dump_traceback_later", "frozen.py ends a reward worker that stands still with it"),
     ("hydra.experimental.callback", "Callback.on_job_start", "recipes run the checks from it"),
     ("hydra.experimental.callback", "Callback.on_job_end", "a run says how it ended from it"),
+    ("hydra.core.override_parser.types", "QuotedString.with_quotes", "overrides.py quotes a value with it"),
+    ("hydra.core.override_parser.overrides_parser", "OverridesParser.create", "overrides.py reads a word with it"),
     ("hydra.core.utils", "JobReturn._return_value", "a run's ending quotes the exception it holds"),
     ("ray.exceptions", "RayTaskError.as_instanceof_cause", "a run's ending takes the cause out of it"),
     ("hydra.plugins.search_path_plugin", "SearchPathPlugin", "puts the recipes on the search path"),
