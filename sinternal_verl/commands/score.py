@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from sinternal_verl.commands.messages import fail, not_composed
+from sinternal_verl.commands.messages import PREFIX, fail, not_composed
 from sinternal_verl.commands.results import COLUMNS, RETRYABLE, Results
 from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems, running_guard
 from sinternal_verl.config import get
@@ -37,7 +37,6 @@ from sinternal_verl.scoring.registry import Router
 from sinternal_verl.scoring.run import Scoring
 from sinternal_verl.scoring.score import Outcome, Sample, Score
 
-PREFIX = "sinternal_verl: "
 OWN_FUNCTION = "reward.custom_reward_function.path"
 FAILURES_IN_A_ROW = 64
 """After so many failures in a row the guard or scorer counts as gone, and the command ends."""
