@@ -142,7 +142,7 @@ def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: St
     (settings.out / EVALUATION).write_text(json.dumps(record, indent=2) + "\n")
     print("\n".join(found.lines()))
     print(f"sinternal_verl: {settings.out / EVALUATION}, and item by item {settings.out / ITEMS}")
-    return 0
+    return 0 if found.judged else 2
 
 
 def _show(settings: BuildSettings, prompts: Prompts) -> int:

@@ -8,5 +8,6 @@
 ``store``     keeps every reply as it arrives, under a key made of its request
 ``select``    the paper's selection, seeded, as a file for verl's SFT
 ``report``    what became of every prompt, and the guard's verdicts beside the expert's
+``account``   what became of every answer of an evaluation
 ``evaluate``  compares a model's verdicts on its own answers with the expert's
 """
