@@ -4,10 +4,14 @@
 ``requests``  reads the prompts that are to be answered
 ``build``     what a build asks for: answers, then critiques
 ``writer``    a model that writes, behind an endpoint or in this process
+``budget``    what a model costs, and a budget that is kept
+``reading``   the critique in a reply, and replies that cannot be read
 ``fill``      sends many requests at a time, and none of them twice
 ``store``     keeps every reply as it arrives, under a key made of its request
 ``select``    the paper's selection, seeded, as a file for verl's SFT
 ``report``    what became of every prompt, and the guard's verdicts beside the expert's
 ``account``   what became of every answer of an evaluation
+``estimate``  what a command will ask for and may cost, to be confirmed
+``probe``     asks the expert once before anything else
 ``evaluate``  compares a model's verdicts on its own answers with the expert's
 """

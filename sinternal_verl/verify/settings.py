@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.data.specification import Specification, SpecificationError, load_specification
@@ -16,12 +17,17 @@ from sinternal_verl.doctor.pretrained import context_of, read_config, too_long
 from sinternal_verl.doctor.problem import Problem, problems_of
 from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.scoring.response import Thought
+from sinternal_verl.verify.budget import LONGEST
 from sinternal_verl.verify.writer import WriterSettings
 
 Stage = Literal["sample", "critique", "select", "evaluate", "show"]
 BUILD: tuple[Stage, ...] = ("sample", "critique", "select")
 EVALUATE: tuple[Stage, ...] = ("sample", "critique", "evaluate")
 WITHOUT_EXPERT = {"sample", "show"}
+
+WRITERS = ("policy", "other", "verifier", "expert")
+RENAMED = {"max_tokens": "budget_tokens"}
+"""Keys of a writer that have another name today. The old one was taken for the longest reply."""
 
 API_KEY_ENV = "OPENAI_API_KEY"
 """The recipe's variable. A server of one's own over http, which asks for no key, needs it not."""
@@ -73,12 +79,24 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
     Raises:
         hydra.errors.HydraException: the overrides do not compose.
     """
+    _refuse_old_names(overrides)
     with initialize_config_module("sinternal_verl.recipes", version_base=None):
         config = compose("verify/build", overrides=list(overrides))
     for name in ("other", "verifier"):
         given = {key: value for key, value in config[name].items() if value is not None}
         config[name] = OmegaConf.merge(config.policy, given)
     return config
+
+
+def _refuse_old_names(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        writer, _, name = key.partition(".")
+        if writer in WRITERS and name in RENAMED:
+            raise HydraException(
+                f"{key} is called {writer}.{RENAMED[name]} now: the tokens that one command may spend, read and "
+                f"written. The longest reply is {writer}.request.{name}."
+            )
 
 
 def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
@@ -159,9 +177,10 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
         unknown = [key for key in writer if key not in WriterSettings.__dataclass_fields__]
         for key in unknown:
             yield Problem(f"{name}.{key}", writer[key], "there is no such key", "see recipes/verify/build.yaml")
-        for key, least in (("concurrency", 1), ("retries", 0), ("max_requests", 1), ("max_tokens", 1)):
+        for key, least in (("concurrency", 1), ("retries", 0), ("max_requests", 1), ("budget_tokens", 1)):
             if writer[key] is not None and not (isinstance(writer[key], int) and writer[key] >= least):
                 yield Problem(f"{name}.{key}", writer[key], f"it must be at least {least}", "correct it")
+        yield from _money(name, writer)
         if not isinstance(writer.timeout_s, int | float) or writer.timeout_s <= 0:
             yield Problem(
                 f"{name}.timeout_s", writer.timeout_s, "it must be a positive number of seconds", "correct it"
@@ -174,6 +193,18 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
             yield from _key(name, writer)
         if writer.model and not writer.url:
             yield from _engine(name, str(writer.model), writer.engine)
+
+
+def _money(name: str, writer: DictConfig) -> Iterator[Problem]:
+    prices = {key: writer[key] for key in ("price_per_million_input", "price_per_million_output")}
+    for key, price in prices.items():
+        if price is not None and not (isinstance(price, int | float) and price >= 0):
+            yield Problem(f"{name}.{key}", price, "it must be a price", "e.g. 3.0, or null where it is not known")
+    if (absent := [key for key, price in prices.items() if price is None]) and len(absent) < len(prices):
+        yield Problem(f"{name}.{absent[0]}", None, "a cost takes both prices", "give it, too")
+    if writer.budget_tokens is not None and writer.url and not any(writer.request.get(key) for key in LONGEST):
+        step = f"give {name}.request.max_tokens, or max_completion_tokens where the server wants that name"
+        yield Problem(f"{name}.budget_tokens", writer.budget_tokens, "nothing bounds what a reply may cost", step)
 
 
 def _key(name: str, writer: DictConfig) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from sinternal_verl.platform.compat import vllm_request_errors
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.tokens import TextEncoder, whole_text
+from sinternal_verl.verify.budget import LONGEST, Limits, Prices
 from sinternal_verl.verify.store import Finish, Reply
 
 Messages = list[dict[str, str]]
@@ -20,15 +21,6 @@ _FINISH: dict[str | None, Finish] = {"length": "length", "content_filter": "refu
 
 
 @dataclass(frozen=True)
-class Limits:
-    """How many requests at a time, and what one run may spend; None is no limit."""
-
-    concurrency: int
-    max_requests: int | None = None
-    max_tokens: int | None = None
-
-
-@dataclass(frozen=True)
 class WriterSettings:
     """A model that writes; the keys are those of ``policy`` and ``expert`` in the recipe, which explains them.
 
@@ -37,8 +29,9 @@ class WriterSettings:
         api_key_env: the environment variable that holds the key; None sends none.
         request: sampling parameters, sent as they are.
         timeout_s: seconds for one try of a request.
-        max_requests, max_tokens: what one command may spend; None is no limit.
+        max_requests, budget_tokens: what one command may spend; None is no limit.
         engine: vLLM's arguments where there is no ``url``.
+        price_per_million_input, price_per_million_output: of tokens, in any currency; None where it is not known.
     """
 
     model: str
@@ -49,13 +42,27 @@ class WriterSettings:
     timeout_s: float
     retries: int
     max_requests: int | None
-    max_tokens: int | None
+    budget_tokens: int | None
     engine: dict[str, Any]
     thought: Thought = "none"
+    price_per_million_input: float | None = None
+    price_per_million_output: float | None = None
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.concurrency, self.max_requests, self.max_tokens)
+        context = None if self.url else self.engine.get("max_model_len")
+        return Limits(self.concurrency, self.max_requests, self.budget_tokens, self.longest_reply, context, self.prices)
+
+    @property
+    def longest_reply(self) -> int | None:
+        """The most tokens of a reply; None where the request sets no bound."""
+        return next((self.request[key] for key in LONGEST if self.request.get(key)), None)
+
+    @property
+    def prices(self) -> Prices | None:
+        if self.price_per_million_input is None or self.price_per_million_output is None:
+            return None
+        return Prices(self.price_per_million_input, self.price_per_million_output)
 
     @property
     def api_key(self) -> str:
@@ -72,11 +79,13 @@ class WriterFailed(RuntimeError):
 
     Attributes:
         kind: a few words, by which failures are counted.
+        read, written: tokens that it cost, where the server says so.
     """
 
-    def __init__(self, kind: str, what: str) -> None:
+    def __init__(self, kind: str, what: str, used: tuple[int, int] = (0, 0)) -> None:
         super().__init__(f"{kind}: {what}")
         self.kind = kind
+        self.read, self.written = used
 
 
 class WriterUnusable(RuntimeError):
@@ -137,7 +146,8 @@ class EndpointWriter:
             step = "check model and url, which ends in /v1"
             raise WriterUnusable(f"{self._settings.url}: {_short(error)}; {step}") from error
         except (openai.OpenAIError, asyncio.TimeoutError, ValueError) as error:
-            raise WriterFailed(type(error).__name__, f"{self._settings.url}: {_short(error)}") from error
+            used = _used(getattr(error, "body", None))
+            raise WriterFailed(type(error).__name__, f"{self._settings.url}: {_short(error)}", used) from error
         return _reply(response)
 
     async def close(self) -> None:
@@ -149,18 +159,24 @@ def _reply(body: Any) -> Reply:
         choice = body["choices"][0]
         message = dict(choice["message"])
     except (LookupError, TypeError, ValueError) as error:
-        raise WriterFailed("no choices", f"the server answered without choices[0].message: {body!r:.200}") from error
+        what = f"the server answered without choices[0].message: {body!r:.200}"
+        raise WriterFailed("no choices", what, _used(body)) from error
     # A server that returns thoughts apart uses one of these names; which one depends on its version.
     thought = message.get("reasoning_content") or message.get("reasoning") or ""
     refusal = message.get("refusal")
     text = refusal or message.get("content") or ""
     if not isinstance(text, str):
-        raise WriterFailed("no text", f"the message's content is no text: {text!r:.200}")
+        raise WriterFailed("no text", f"the message's content is no text: {text!r:.200}", _used(body))
     finish = "refused" if refusal else _FINISH.get(choice.get("finish_reason"), "stop")
-    usage = body.get("usage")
-    used = usage if isinstance(usage, dict) else {}
-    read, written = (used.get(f"{name}_tokens") or 0 for name in ("prompt", "completion"))
-    return Reply(whole_text(text), whole_text(str(thought)), finish, read, written)
+    return Reply(whole_text(text), whole_text(str(thought)), finish, *_used(body))
+
+
+def _used(body: Any) -> tuple[int, int]:
+    """Tokens read and written, as a server's answer says, of success or of failure; 0 where it does not."""
+    usage = body.get("usage") if isinstance(body, dict) else None
+    counts = [usage.get(f"{name}_tokens") if isinstance(usage, dict) else 0 for name in ("prompt", "completion")]
+    read, written = (count if isinstance(count, int) and count > 0 else 0 for count in counts)
+    return read, written
 
 
 class LocalWriter:

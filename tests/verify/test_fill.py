@@ -22,7 +22,7 @@ def settings(url, **changes) -> WriterSettings:
         "timeout_s": 5.0,
         "retries": 3,
         "max_requests": None,
-        "max_tokens": None,
+        "budget_tokens": None,
         "engine": {},
     }
     return WriterSettings(**values | changes)
@@ -158,7 +158,7 @@ def test_as_many_failures_in_a_row_as_is_said_end_the_run(store):
     assert not filled.complete
 
 
-@pytest.mark.parametrize(("limit", "most"), [({"max_requests": 10}, 10), ({"max_tokens": 10 * 110}, 10 + 8)])
+@pytest.mark.parametrize(("limit", "most"), [({"max_requests": 10}, 10), ({"budget_tokens": 1_300}, 10)])
 def test_a_limit_ends_the_run_and_the_next_goes_on(store, limit, most):
     with playing(Script(lambda body: "Hm.")) as script:
         filled = run(requests(50), store, settings(script.url, **limit))

@@ -207,7 +207,8 @@ def test_what_became_of_prompts_and_examples_is_counted(build):
     assert selection.counts == {
         "answers/whole": 24,
         "critiques/safe": 15,
-        "critiques/unsafe": 9,
+        "critiques/unsafe": 2,
+        "critiques/not needed": 7,
         "prompts/harmful/kept": 1,
         "prompts/harmful/safe alone": 1,
         "prompts/benign/kept": 1,
