@@ -109,11 +109,11 @@ class Spend:
         return most if self.limits.context is None else min(most, self.limits.context)
 
 
-def said(read: int, written: int, prices: Prices | None) -> str:
-    """Tokens, and with prices what they cost.
+def said(read: int, written: int, prices: Prices | None, apart: bool = True) -> str:
+    """Tokens, read and written ``apart`` or not, and with prices what they cost.
 
-    >>> said(2_000_000, 100_000, Prices(3, 15)), said(7, 3, None)
-    ('2,100,000 tokens (2,000,000 read, 100,000 written), cost 7.50', '10 tokens (7 read, 3 written)')
+    >>> said(2_000_000, 100_000, Prices(3, 15)), said(7, 3, None, apart=False)
+    ('2,100,000 tokens (2,000,000 read, 100,000 written), cost 7.50', '10 tokens')
     """
-    tokens = f"{read + written:,} tokens ({read:,} read, {written:,} written)"
+    tokens = f"{read + written:,} tokens" + (f" ({read:,} read, {written:,} written)" if apart else "")
     return tokens if prices is None else f"{tokens}, cost {prices.cost(read, written):,.2f}"

@@ -196,7 +196,7 @@ async def _ask_all(
                 in_flight.discard(request.key)
                 spend.settle(reserved, read, written)
                 filled.read, filled.written = filled.read + read, filled.written + written
-            shown = (str(reading or ""), said(spend.read, spend.written, spend.limits.prices))
+            shown = (str(reading or ""), said(spend.read, spend.written, spend.limits.prices, apart=False))
             progress.set_postfix_str(", ".join(filter(None, shown)), refresh=False)
             # Wakes those that wait now; whoever waits later waits for the next one to end.
             ended.set()
