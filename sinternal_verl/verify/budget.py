@@ -86,7 +86,8 @@ class Spend:
         if limits.budget_tokens is not None and self.tokens + self._reserved + most > limits.budget_tokens:
             if self._reserved:
                 return None
-            raise Spent(f"budget_tokens={limits.budget_tokens:,} is spent ({self}; the next request may take {most:,})")
+            room = f"has no room for the next request, which may take {most:,}"
+            raise Spent(f"budget_tokens={limits.budget_tokens:,} {room} (spent: {self})")
         self.requests += 1
         self._reserved += most
         return most

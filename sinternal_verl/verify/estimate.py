@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from sinternal_verl.runs.secrets import masked
 from sinternal_verl.scoring.critique import Critique
 from sinternal_verl.verify.budget import said
 from sinternal_verl.verify.build import Answer, Build
@@ -57,11 +58,13 @@ class Estimate:
 
     @property
     def paid(self) -> bool:
-        """Whether somebody may want to be paid: there are prices, or the model stands on another machine."""
-        return bool(self.requests) and (self.who.prices is not None or not _is_here(self.who.url))
+        """Whether somebody may want to be paid: its prices say so, or without prices it stands on another machine."""
+        prices = self.who.prices
+        costs = not _is_here(self.who.url) if prices is None else max(prices.input, prices.output) > 0
+        return costs and self.requests > 0
 
     def line(self) -> str:
-        where = self.who.url or "in this process"
+        where = masked("url", self.who.url) if self.who.url else "in this process"
         line = f"to ask: {self.requests:,} {self.kind} of {self.who.model} ({where}), about "
         line += said(self.read, self.written, self.who.prices)
         if self.most_written is None:
@@ -126,7 +129,10 @@ def confirmed(estimates: Sequence[Estimate], yes: bool) -> bool:
     Without a terminal, as in a job, nobody can be asked; the command then goes on, so that it neither waits nor fails
     for ever. What it may spend is bounded by ``max_requests`` and ``budget_tokens``.
     """
-    if yes or not any(estimate.paid for estimate in estimates) or not _attended():
+    if yes or not any(estimate.paid for estimate in estimates):
+        return True
+    if not _attended():
+        print("sinternal_verl: there is no terminal to ask at, so the command goes on", file=sys.stderr)
         return True
     print("go on? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -136,7 +142,11 @@ def _attended() -> bool:
     """Whether somebody can answer: there is a terminal, and this command is not in its background."""
     if sys.stdin is None or not sys.stdin.isatty():
         return False
-    return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    try:
+        # Who reads from its terminal in the background is stopped.
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # another session's terminal
+        return False
 
 
 def _is_here(url: str | None) -> bool:

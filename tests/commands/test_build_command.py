@@ -404,7 +404,7 @@ def test_a_budget_is_kept_with_64_requests_in_flight_and_counts_the_check(overri
     servers[1].delay_s = 0.05
     assert main(["verify", "build", *overrides("expert.budget_tokens=8000", "samples=8")]) == 1
 
-    assert "budget_tokens=8,000 is spent" in capsys.readouterr().err
+    assert "budget_tokens=8,000 has no room" in capsys.readouterr().err
     assert 110 * asked(servers)[1] <= 8_000
     assert main(["verify", "build", *overrides("samples=8")]) == 0
 

@@ -87,7 +87,8 @@ def test_a_cost_is_said_where_there_are_prices(store):
         (["expert.url='http://[::1]:8000/v1'"], False),
         (["expert.url=http://10.0.0.2:8000/v1"], True),
         ([AWAY], True),
-        (["expert.price_per_million_input=0.1", "expert.price_per_million_output=0.1"], True),
+        (["expert.price_per_million_input=0.1", "expert.price_per_million_output=0"], True),
+        ([AWAY, "expert.price_per_million_input=0", "expert.price_per_million_output=0"], False),
     ],
 )
 def test_who_may_want_to_be_paid(store, more, paid):
@@ -120,7 +121,14 @@ def test_without_anyone_to_ask_nothing_is_asked(store, terminal, capsys):
     terminal("no\n", foreground=False)
 
     assert confirmed(list(foresee(settings(AWAY), PROMPTS, store, BUILD)), yes=False)
-    assert "go on?" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "go on?" not in said and "no terminal to ask at, so the command goes on" in said
+
+
+def test_a_login_in_an_address_is_not_shown(store):
+    _, critiques = foresee(settings("expert.url=https://me:sesame@api.example.com/v1"), PROMPTS, store, BUILD)
+
+    assert "sesame" not in critiques.line() and "api.example.com" in critiques.line()
 
 
 @pytest.mark.parametrize("stdin", [None, SimpleNamespace(isatty=lambda: False)])

@@ -280,7 +280,7 @@ def test_a_budget_is_kept_however_many_are_in_flight(store):
 
     # It ends when a request of the longest kind has no room any more, and not before.
     assert 20_000 - 210 - TEMPLATE_TOKENS - 20 < filled.tokens <= 20_000
-    assert filled.stopped.startswith("budget_tokens=20,000 is spent") and script.most_at_once > 30
+    assert filled.stopped.startswith("budget_tokens=20,000 has no room") and script.most_at_once > 30
 
 
 def test_a_server_that_counts_more_than_is_possible_is_believed(store):
