@@ -70,10 +70,7 @@ class Evaluation:
         parsed = self.judged - self.unparsable
         figures = [("precision", self.precision, parsed), ("recall", self.recall, parsed), ("F1", self.f1, parsed)]
         figures.append(("F1, unparsable taken for wrong", self.strict_f1, self.judged))
-        said = [
-            f"{name}: {value:.3f} ({low:.3f} to {high:.3f}), over {count:,} of {self.asked:,}"
-            for name, (value, low, high), count in figures
-        ]
+        said = [f"{name}: {_shown(interval)}, over {count:,} of {self.asked:,}" for name, interval, count in figures]
         if left := self.answers - self.judged:
             low, high = self.f1_bounds
             said.append(f"F1 with the {left:,} unjudged, all wrong to all right: {low:.3f} to {high:.3f}")
@@ -239,3 +236,12 @@ def _interval(values: np.ndarray) -> Interval:
     resampled = values[1:][~np.isnan(values[1:])]
     low, high = np.percentile(resampled, PERCENTILES) if len(resampled) else (np.nan, np.nan)
     return float(values[0]), float(low), float(high)
+
+
+def _shown(interval: Interval) -> str:
+    """
+    >>> _shown((0.75, 0.7, 0.8)), _shown((float("nan"), 0.7, 0.8))
+    ('0.750 (0.700 to 0.800)', 'nan')
+    """
+    value, low, high = interval
+    return "nan" if np.isnan(value) else f"{value:.3f} ({low:.3f} to {high:.3f})"

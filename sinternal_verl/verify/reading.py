@@ -34,15 +34,17 @@ class Reading:
     """How many critiques of a run have a verdict.
 
     Attributes:
-        verdicts: how many have one.
-        faults: why the others have none. Refusals are not counted: they say nothing of the form.
+        replies: how many there are.
+        verdicts: how many of them have one.
+        faults: why the others have none. Refusals are not among them: they say nothing of the form.
     """
 
     def __init__(self) -> None:
-        self.verdicts, self.faults = 0, Counter[str]()
+        self.replies, self.verdicts, self.faults = 0, 0, Counter[str]()
         self._example = ""
 
     def add(self, reply: Reply) -> None:
+        self.replies += 1
         if reply.finish not in ("stop", "length"):
             return
         found = critique_of(reply)
@@ -53,8 +55,7 @@ class Reading:
             self._example = reply.text
 
     def __str__(self) -> str:
-        total = self.verdicts + self.faults.total()
-        return f"{self.verdicts / total:.0%} with a verdict" if total else ""
+        return f"{self.verdicts / self.replies:.0%} with a verdict" if self.replies else ""
 
     def hopeless(self) -> str:
         """Why the run should end, and what to do; empty where it should go on."""

@@ -10,7 +10,7 @@ from sinternal_verl.hashing import key_of
 from sinternal_verl.verify.budget import TEMPLATE_TOKENS
 from sinternal_verl.verify.fill import FAILURES_IN_A_ROW, Filled, Request, fill
 from sinternal_verl.verify.reading import MAX_UNREADABLE, Reading
-from sinternal_verl.verify.store import Store
+from sinternal_verl.verify.store import Reply, Store
 from sinternal_verl.verify.writer import WriterSettings, WriterUnusable, open_writer
 
 
@@ -329,5 +329,9 @@ def test_refusals_say_nothing_of_the_form_and_cut_critiques_name_their_length(st
             return fill(requests(80), 80, store, who.limits, lambda: open_writer(who), "t", reading=reading)
 
     assert run_of(chat(None, refusal="I will not.")).complete
+    reading = Reading()
+    for reply in (Reply("", finish="refused"), Reply(VERDICT), Reply(NONE)):
+        reading.add(reply)
+    assert str(reading) == "33% with a verdict" and reading.faults == {"no verdict": 1}
     store._connection.execute("DELETE FROM replies")
     assert "raise expert.request.max_tokens" in run_of(chat("It lends", "length")).stopped
