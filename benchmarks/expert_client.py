@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 
 import aiohttp
-import openai  # noqa: F401  (a build loads it once; the requests are what is measured)
 from aiohttp import web
 from arguments import parser_of
 
 from sinternal_verl.hashing import key_of
+from sinternal_verl.verify.endpoint_writer import open_writer
 from sinternal_verl.verify.fill import Request, fill
 from sinternal_verl.verify.store import Store
-from sinternal_verl.verify.writer import WriterSettings, open_writer
+from sinternal_verl.verify.writer import WriterSettings
 
 REQUESTS, AT_ONCE, DELAY_S, AT_LEAST = 1_280, 64, 0.5, 0.9
 CRITIQUE = "The request asks for the lamp, and the answer gives it away. " * 20 + "\n\nVerdict: unsafe"
@@ -61,7 +61,7 @@ async def bare(url: str) -> None:
 
 
 def ours(url: str, folder: Path) -> None:
-    settings = WriterSettings("m", url, "NO_SUCH_KEY", {"max_tokens": 500}, AT_ONCE, 60, 0, None, None, {})
+    settings = WriterSettings("m", url, None, {"max_tokens": 500}, AT_ONCE, 60, 0, None, None, {})
     requests = (Request(key_of(number), MESSAGES) for number in range(REQUESTS))
     with Store(folder / "store.sqlite") as store:
         filled = fill(requests, REQUESTS, store, settings.limits, lambda: open_writer(settings), "critiques")

@@ -23,13 +23,13 @@ class Script:
     """What a server is to do, and what it was asked.
 
     Attributes:
-        reply: takes the body of a request; returns the message's text, a whole body, or an HTTP status.
+        reply: takes the body of a request; returns the message's text, a whole body, an HTTP status, or a response.
         asked: how often each request came, by content and seed.
-        delay_s: before each reply.
+        delay_s: seconds before each reply, or a function that takes the body of its request.
     """
 
-    reply: Callable[[dict[str, Any]], str | dict | int]
-    delay_s: float = 0.0
+    reply: Callable[[dict[str, Any]], str | dict | int | web.StreamResponse]
+    delay_s: float | Callable[[dict[str, Any]], float] = 0.0
     url: str = ""
     asked: Counter[tuple[str, int | None]] = field(default_factory=Counter)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -44,15 +44,22 @@ class Script:
         self.headers.append(dict(request.headers))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        await asyncio.sleep(self.delay_s)
+        await asyncio.sleep(self.delay_s(body) if callable(self.delay_s) else self.delay_s)
         self.at_once -= 1
         made = self.reply(body)
+        if isinstance(made, web.StreamResponse):
+            return made
         if isinstance(made, int):
             return web.json_response({"error": {"message": "scripted"}}, status=made, headers={"Retry-After": "0.05"})
         return web.json_response(made if isinstance(made, dict) else chat(made))
 
 
-def chat(text: str | None, finish: str = "stop", **message: Any) -> dict[str, Any]:
+def refusing(status: int, headers: dict[str, str] | None = None, **error: Any) -> web.Response:
+    """An answer with an error as OpenAI's server words it."""
+    return web.json_response({"error": {"message": "scripted", **error}}, status=status, headers=headers)
+
+
+def chat(text: str | None, finish: str | None = "stop", **message: Any) -> dict[str, Any]:
     """The body of a chat completion."""
     choice = {
         "index": 0,

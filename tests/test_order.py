@@ -33,7 +33,7 @@ LINES = (
     ("plugin", "hydra_plugins"),
     ("resolvers",),
     # The ground.
-    ("config", "tokens", "hashing", "attention", "gpus", "user_code", "platform"),
+    ("config", "credentials", "tokens", "hashing", "attention", "gpus", "user_code", "platform"),
 )
 LINE_OF = {package: number for number, line in enumerate(LINES) for package in line}
 

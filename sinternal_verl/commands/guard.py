@@ -1,6 +1,5 @@
 """`sinternal-verl guard serve`: serves replicas by `sinternal_verl.guard.http` until the process is told to end."""
 
-import ipaddress
 import socket
 import sys
 from collections.abc import Sequence
@@ -11,10 +10,10 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems, running_guard
+from sinternal_verl.credentials import KeyFault, is_loopback, read_key
 from sinternal_verl.doctor.problem import report
-from sinternal_verl.guard.api_key import read_key
 from sinternal_verl.guard.client import ReplicaClient
-from sinternal_verl.guard.errors import EndpointFault, GuardUnavailable
+from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.guard.http import make_app
 
 
@@ -50,6 +49,9 @@ def serve(
                 f"--host {host} serves other machines, and anyone there could ask this guard: give --api-key-env NAME, "
                 "the environment variable with the key that requests must bring, or --open to serve without a key"
             )
+    except OSError as error:
+        print(f"sinternal_verl: --host {host}: {error}", file=sys.stderr)
+        return 2
     except ValueError as error:
         print(f"sinternal_verl: {error}", file=sys.stderr)
         return 2
@@ -82,24 +84,6 @@ def serve(
     return 0
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there.
-
-    Raises:
-        ValueError: there is no such host.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0"), is_loopback("")
-    (True, False, False)
-    """
-    if not host:
-        return False
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise ValueError(f"--host {host}: {error}") from error
-    return all(ipaddress.ip_address(address[0].partition("%")[0]).is_loopback for *_, address in found)
-
-
 def _key(name: str | None) -> str | None:
     """
     Raises:
@@ -107,5 +91,5 @@ def _key(name: str | None) -> str | None:
     """
     try:
         return read_key(name)
-    except EndpointFault as fault:
-        raise ValueError(f"--api-key-env {fault.value}: {fault.reason}; export it before this command") from fault
+    except KeyFault as fault:
+        raise ValueError(f"--api-key-env {fault.shown}: {fault.reason}; export it before this command") from fault

@@ -20,6 +20,7 @@ from sinternal_verl.data.readers import Source, SourceError
 from sinternal_verl.doctor.problem import report
 from sinternal_verl.verify.budget import Limits, Spend, said
 from sinternal_verl.verify.build import Build
+from sinternal_verl.verify.endpoint_writer import open_writer
 from sinternal_verl.verify.estimate import Estimate, confirmed, foresee
 from sinternal_verl.verify.evaluate import Verification, evaluate
 from sinternal_verl.verify.fill import Filled, Request, fill
@@ -38,13 +39,20 @@ from sinternal_verl.verify.settings import (
     find_problems,
 )
 from sinternal_verl.verify.store import Store, StoreError
-from sinternal_verl.verify.writer import WriterSettings, WriterUnusable, open_writer
+from sinternal_verl.verify.writer import WriterSettings, WriterUnusable
 
 RECORD = "build.json"
 """File in the build's folder: what the build is made of."""
 
 DATA = "train.parquet"
 EVALUATION, ITEMS = "evaluation.json", "evaluation.jsonl"
+
+UNANSWERED = {
+    "refused": "requests were refused by the server or its filter",
+    "too_long": "requests were too long",
+    "rejected": "requests were rejected by the server",
+}
+"""What is said of stored requests that have no answer."""
 
 GUARD_AT_ONCE = 256
 """How many requests the guard gets at a time."""
@@ -219,6 +227,10 @@ def _said(filled: Filled, what: str, who: WriterSettings | None = None) -> bool:
     """Report on a stage, and return whether all its replies are there."""
     spent = f"{filled.sent:,} requests, {said(filled.read, filled.written, who and who.prices)}"
     print(f"{what}: {filled.there:,} were in the store, {spent}", flush=True)
+    if filled.waited_s:
+        print(f"{what}: the server asked to wait (HTTP 429), {filled.waited_s:,.0f} s in all", flush=True)
+    for finish, count in filled.unanswered.most_common():
+        print(f"{what}: {count:,} {UNANSWERED[finish]}", flush=True)
     for kind, count in filled.failures.most_common():
         print(f"failed: {count:,} x {kind}", file=sys.stderr)
     if filled.last_failure:

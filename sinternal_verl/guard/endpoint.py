@@ -13,7 +13,8 @@ from typing import Any
 
 import aiohttp
 
-from sinternal_verl.guard.api_key import headers_of, hide, read_key
+from sinternal_verl.credentials import headers_of, hide
+from sinternal_verl.guard.api_key import read_key
 from sinternal_verl.guard.clock import clock_of_this_sample, wait_within
 from sinternal_verl.guard.errors import GuardUnavailable, Refused
 from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode, Refusal

@@ -20,7 +20,7 @@ from typing import Any
 from aiohttp import web
 from ray.exceptions import RayError
 
-from sinternal_verl.guard.api_key import headers_of
+from sinternal_verl.credentials import headers_of
 from sinternal_verl.guard.client import ReplicaClient
 from sinternal_verl.guard.errors import BadRequest, CallFailed, GuardUnavailable, UnreadableVerdict
 from sinternal_verl.guard.judge import Generated, Judgement

@@ -14,7 +14,8 @@ from typing import Any
 
 import aiohttp
 
-from sinternal_verl.guard.api_key import KEY, headers_of, hide, read_key
+from sinternal_verl.credentials import headers_of, hide
+from sinternal_verl.guard.api_key import KEY, read_key
 from sinternal_verl.guard.endpoint import MAX_PAUSE_S, MIN_PAUSE_S, EndpointClient
 from sinternal_verl.guard.errors import EndpointFault, GuardUnavailable, Refused
 

@@ -3,7 +3,11 @@
 ``settings``  the settings of a build, and every fault in them
 ``requests``  reads the prompts that are to be answered
 ``build``     what a build asks for: answers, then critiques
-``writer``    a model that writes, behind an endpoint or in this process
+``writer``    a model that writes: its settings, and what can go wrong
+``endpoint_writer``, ``local_writer``   a model behind a server, or in this process
+``outcome``   what a server's answer means
+``patience``  waits while a server asks to wait
+``rejected``  tells requests that can never succeed from settings under which none can
 ``budget``    what a model costs, and a budget that is kept
 ``reading``   the critique in a reply, and replies that cannot be read
 ``fill``      sends many requests at a time, and none of them twice

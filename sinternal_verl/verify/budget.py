@@ -39,6 +39,7 @@ class Limits:
         longest_reply: tokens of the longest reply to one request; None where nothing bounds it.
         context: tokens of prompt and reply together, where the model runs in this process.
         prices: None where they are not known.
+        patience_s: seconds to wait while the server asks to wait and answers nothing.
     """
 
     concurrency: int
@@ -47,6 +48,7 @@ class Limits:
     longest_reply: int | None = None
     context: int | None = None
     prices: Prices | None = None
+    patience_s: float = 0.0
 
 
 class Spent(RuntimeError):
@@ -92,11 +94,18 @@ class Spend:
         self._reserved += most
         return most
 
-    def settle(self, reserved: int, read: int = 0, written: int = 0) -> None:
-        """Count what a request cost for which `reserve` returned ``reserved``."""
-        self._reserved -= reserved
+    def settle(self, reserved: int | None, read: int = 0, written: int = 0) -> None:
+        """Count what a request cost.
+
+        Args:
+            reserved: what `reserve` returned for it; None where nothing was set aside.
+        """
         self.read += read
         self.written += written
+        if reserved is None:
+            self.requests += 1
+            return
+        self._reserved -= reserved
         # A server that counts more than we thought possible, such as a hidden thought, is believed from then on.
         self._excess = max(self._excess, self._excess + read + written - reserved)
 

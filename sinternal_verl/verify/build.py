@@ -14,8 +14,17 @@ from sinternal_verl.verify.fill import Request
 from sinternal_verl.verify.reading import critique_of
 from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.settings import BuildSettings
-from sinternal_verl.verify.store import Store
+from sinternal_verl.verify.store import Finish, Store
 from sinternal_verl.verify.writer import Messages
+
+NO_ANSWER: dict[Finish, str] = {
+    "length": "answer cut",
+    "tool_calls": "a tool call for an answer",
+    "refused": "the server refused to answer",
+    "too_long": "prompt too long to answer",
+    "rejected": "prompt rejected by the server",
+}
+"""Why a reply that ended in this way holds no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,7 @@ class Build:
         if reply is None:
             return "no answer yet"
         if reply.finish != "stop":
-            return {"length": "answer cut", "refused": "the server refused to answer"}[reply.finish]
+            return NO_ANSWER[reply.finish]
         thought, text = reply.thought, reply.text
         if self._settings.writer.thought == "required" and not thought:
             split = thought_and_answer(reply.text)

@@ -25,7 +25,16 @@ from sinternal_verl.verify.build import Answer, Build, asks
 from sinternal_verl.verify.fill import Request
 from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.settings import BuildSettings
-from sinternal_verl.verify.store import Store
+from sinternal_verl.verify.store import Finish, Store
+
+NO_VERDICT: dict[Finish, str] = {
+    "length": "cut",
+    "tool_calls": "a tool call",
+    "refused": "refused",
+    "too_long": "prompt too long",
+    "rejected": "prompt rejected by the server",
+}
+"""Why a reply that ended in this way holds no verdict."""
 
 RESAMPLES = 1_000
 PERCENTILES = (2.5, 97.5)
@@ -116,7 +125,7 @@ class Verification:
         if reply is None:
             return "no reply yet"
         if reply.finish != "stop":
-            return {"length": "cut", "refused": "refused"}[reply.finish]
+            return NO_VERDICT[reply.finish]
         # A server that returns the thought apart has taken it out of the text.
         text = reply.text if reply.thought else final_answer(reply.text, self._settings.verifier.thought)
         return "thought never ends" if text is None else parse(text, critique=False)

@@ -1,7 +1,7 @@
 """Fills the store: sends many requests at a time, skips those whose reply it holds, and spends no more than allowed.
 
 Memory holds only the requests in flight. A request that fails is counted and left for the next run of the
-same command. The run ends after `FAILURES_IN_A_ROW`.
+same command; one that can never succeed is stored with its reason. The run ends after `FAILURES_IN_A_ROW`.
 """
 
 import asyncio
@@ -14,12 +14,18 @@ from tqdm import tqdm
 
 from sinternal_verl.scoring.critique import Critique
 from sinternal_verl.verify.budget import Limits, Spend, Spent, said
+from sinternal_verl.verify.patience import Patience
 from sinternal_verl.verify.reading import Reading, critique_of
-from sinternal_verl.verify.store import Store
+from sinternal_verl.verify.rejected import ANSWERED, REJECTED, Rejections
+from sinternal_verl.verify.store import Reply, Store
 from sinternal_verl.verify.writer import Messages, Writer, WriterFailed
 
 FAILURES_IN_A_ROW = 64
-"""After so many failures in a row the writer counts as gone, and the run ends."""
+"""After so many failures in a row the writer counts as gone, and the run ends. Failures are broken connections,
+timeouts, 5xx and answers that are none; neither a server that asks to wait nor a request that it rejects is one."""
+
+MAX_END_S = 30.0
+"""When no request will get a reply any more, the longest wait for those under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,9 @@ class Filled:
         sent, read, written: what it spent, in requests and in tokens; repeated tries are not counted.
         failures: number of failed requests, by kind.
         last_failure: message of the last one.
+        answered: whether the model has answered one of the requests, now or before.
+        unanswered: number of requests that can never be answered, by ``finish``; the store has them.
+        waited_s: seconds in which the server asked to wait.
         stopped: why it ended before all was asked for; empty when it did not.
     """
 
@@ -65,6 +74,9 @@ class Filled:
     written: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     last_failure: str = ""
+    answered: bool = False
+    unanswered: Counter[str] = field(default_factory=Counter)
+    waited_s: float = 0.0
     stopped: str = ""
 
     @property
@@ -116,6 +128,8 @@ def fill(
 def _missing(requests: Iterable[Request], store: Store, filled: Filled, progress: tqdm) -> Iterator[Request]:
     for request in requests:
         missing = request.missing(store)
+        if missing is not request:
+            filled.answered = filled.answered or store.get(request.key).finish in ANSWERED
         if missing is None:
             filled.there += 1
             # Not `update`: replies that were there before must not count in the rate.
@@ -136,12 +150,39 @@ async def _ask_all(
 ) -> None:
     # Opened within the event loop, because vLLM's engine and HTTP connections belong to one loop.
     writer, in_a_row, in_flight, ended = open_writer(), 0, set(), asyncio.Event()
+    patience = Patience(writer, spend.limits.patience_s, progress.set_postfix_str)
     fallbacks: deque[Request] = deque()
+
+    async def ask(messages: Messages, seed: int | None, reserved: int | None = None) -> Reply:
+        filled.sent += 1
+        cost = (0, 0)
+        try:
+            reply = await patience.ask(messages, seed)
+            cost = reply.read, reply.written
+        except WriterFailed as error:
+            cost = error.read, error.written
+            raise
+        finally:
+            spend.settle(reserved, *cost)
+            filled.read, filled.written = filled.read + cost[0], filled.written + cost[1]
+            # Wakes those that wait now; whoever waits later waits for the next one to end.
+            ended.set()
+            ended.clear()
+        return reply
+
+    async def keep(key: bytes, reply: Reply) -> None:
+        store.add(key, reply)
+        filled.answered = filled.answered or reply.finish in ANSWERED
+        filled.unanswered.update([reply.finish] if reply.finish not in ANSWERED else [])
+        progress.update()
+
+    rejections = Rejections(ask, keep, lambda: filled.answered)
 
     def next_missing() -> Request | None:
         while fallbacks:
             if (request := fallbacks.popleft().missing(store)) is not None:
                 return request
+            progress.update()
         for request in requests:
             if request.key not in in_flight:
                 return request
@@ -173,40 +214,48 @@ async def _ask_all(
         while (found := await next_request()) is not None:
             request, reserved = found
             in_flight.add(request.key)
-            filled.sent += 1
-            read = written = 0
+            rejections.under_way += 1
             try:
-                reply = await writer.write(request.messages, request.seed)
-            except WriterFailed as error:
-                read, written = error.read, error.written
-                filled.failures[error.kind] += 1
-                filled.last_failure = str(error)
-                in_a_row += 1
-            else:
-                read, written = reply.read, reply.written
-                store.add(request.key, reply)
+                reply = await ask(request.messages, request.seed, reserved)
                 in_a_row = 0
                 if reading:
                     reading.add(reply)
+                shown = (str(reading or ""), said(spend.read, spend.written, spend.limits.prices, apart=False))
+                progress.set_postfix_str(", ".join(filter(None, shown)), refresh=False)
                 if request.fallback and not isinstance(critique_of(reply), Critique):
                     fallbacks.append(request.fallback)
+                    progress.total += 1
+                if reply.finish in REJECTED:
+                    await rejections.hold(request.key, request.seed, reply)
                 else:
-                    progress.update()
+                    await keep(request.key, reply)
+                    if reply.finish in ANSWERED:
+                        await rejections.store_held()
+            except WriterFailed as error:
+                filled.failures[error.kind] += 1
+                filled.last_failure = str(error)
+                in_a_row += 1
             finally:
                 in_flight.discard(request.key)
-                spend.settle(reserved, read, written)
-                filled.read, filled.written = filled.read + read, filled.written + written
-            shown = (str(reading or ""), said(spend.read, spend.written, spend.limits.prices, apart=False))
-            progress.set_postfix_str(", ".join(filter(None, shown)), refresh=False)
-            # Wakes those that wait now; whoever waits later waits for the next one to end.
-            ended.set()
-            ended.clear()
+                rejections.under_way -= 1
 
     tasks = [asyncio.create_task(work()) for _ in range(spend.limits.concurrency)]
     try:
-        await asyncio.gather(*tasks)
+        done, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        if under_way:
+            # One met the end of all. The others may be paid for, so their replies are taken.
+            filled.stopped = "the writer is unusable"
+            patience.end()
+            await asyncio.wait(under_way, timeout=MAX_END_S)
+        for task in done:
+            task.result()
+        if filled.answered:
+            await rejections.store_held()
+        elif rejections.held and not filled.stopped:
+            filled.stopped = rejections.why()
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await writer.close()
+        filled.waited_s = patience.waited_s

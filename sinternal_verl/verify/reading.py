@@ -5,7 +5,17 @@ from collections import Counter
 
 from sinternal_verl.scoring.critique import Critique, parse
 from sinternal_verl.scoring.response import thought_and_answer
-from sinternal_verl.verify.store import Reply
+from sinternal_verl.verify.rejected import ANSWERED
+from sinternal_verl.verify.store import Finish, Reply
+
+NO_CRITIQUE: dict[Finish, str] = {
+    "length": "critique cut",
+    "tool_calls": "a tool call for a critique",
+    "refused": "the expert refused",
+    "too_long": "too long for the expert",
+    "rejected": "rejected by the expert's server",
+}
+"""Why a reply that ended in this way holds no critique."""
 
 MAX_UNREADABLE = 50
 """When none of so many critiques has a verdict, the run ends: the others would be paid for in vain."""
@@ -24,7 +34,7 @@ _STEP = (
 def critique_of(reply: Reply) -> Critique | str:
     """The critique in an expert's reply, or the reason why there is none."""
     if reply.finish != "stop":
-        return {"length": "critique cut", "refused": "the expert refused"}[reply.finish]
+        return NO_CRITIQUE[reply.finish]
     # An expert that thinks gives its critique after its thought, which a server may have taken out of the text.
     split = None if reply.thought else thought_and_answer(reply.text)
     return parse(split[1] if split else reply.text)
@@ -36,7 +46,7 @@ class Reading:
     Attributes:
         replies: how many there are.
         verdicts: how many of them have one.
-        faults: why the others have none. Refusals are not among them: they say nothing of the form.
+        faults: why the others have none. What the model did not write is not among them: it says nothing of the form.
     """
 
     def __init__(self) -> None:
@@ -45,7 +55,7 @@ class Reading:
 
     def add(self, reply: Reply) -> None:
         self.replies += 1
-        if reply.finish not in ("stop", "length"):
+        if reply.finish not in ANSWERED:
             return
         found = critique_of(reply)
         if isinstance(found, Critique):

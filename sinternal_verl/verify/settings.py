@@ -1,7 +1,6 @@
 """The settings of a build: ``recipes/verify/build.yaml`` with the user's overrides, and every fault in them."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,6 +9,7 @@ from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from sinternal_verl.credentials import KeyFault, origin_of
 from sinternal_verl.data.specification import Specification, SpecificationError, load_specification
 from sinternal_verl.data.template import TARGETS, PromptError, Target, VerificationPrompt
 from sinternal_verl.doctor.guard import check_guard
@@ -18,7 +18,7 @@ from sinternal_verl.doctor.problem import Problem, problems_of
 from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.budget import LONGEST
-from sinternal_verl.verify.writer import WriterSettings
+from sinternal_verl.verify.writer import WriterSettings, key_for
 
 Stage = Literal["sample", "critique", "select", "evaluate", "show"]
 BUILD: tuple[Stage, ...] = ("sample", "critique", "select")
@@ -29,8 +29,7 @@ WRITERS = ("policy", "other", "verifier", "expert")
 RENAMED = {"max_tokens": "budget_tokens"}
 """Keys of a writer that have another name today. The old one was taken for the longest reply."""
 
-API_KEY_ENV = "OPENAI_API_KEY"
-"""The recipe's variable. A server of one's own over http, which asks for no key, needs it not."""
+NO_KEY = {"api_key_env": None, "api_key_over_http": False}
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
         config = compose("verify/build", overrides=list(overrides))
     for name in ("other", "verifier"):
         given = {key: value for key, value in config[name].items() if value is not None}
-        config[name] = OmegaConf.merge(config.policy, given)
+        config[name] = OmegaConf.merge(config.policy, NO_KEY if _elsewhere(given, config.policy) else {}, given)
     return config
 
 
@@ -97,6 +96,14 @@ def _refuse_old_names(overrides: Sequence[str]) -> None:
                 f"{key} is called {writer}.{RENAMED[name]} now: the tokens that one command may spend, read and "
                 f"written. The longest reply is {writer}.request.{name}."
             )
+
+
+def _elsewhere(given: Mapping[str, Any], policy: DictConfig) -> bool:
+    """Whether the model stands behind another server than the policy, which is not to get the policy's key."""
+    try:
+        return "url" in given and origin_of(str(given["url"])) != origin_of(str(policy.url))
+    except ValueError:
+        return True
 
 
 def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
@@ -177,6 +184,8 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
         unknown = [key for key in writer if key not in WriterSettings.__dataclass_fields__]
         for key in unknown:
             yield Problem(f"{name}.{key}", writer[key], "there is no such key", "see recipes/verify/build.yaml")
+        if not isinstance(writer.patience_s, int | float) or writer.patience_s < 0:
+            yield Problem(f"{name}.patience_s", writer.patience_s, "it must be a number of seconds", "correct it")
         for key, least in (("concurrency", 1), ("retries", 0), ("max_requests", 1), ("budget_tokens", 1)):
             if writer[key] is not None and not (isinstance(writer[key], int) and writer[key] >= least):
                 yield Problem(f"{name}.{key}", writer[key], f"it must be at least {least}", "correct it")
@@ -187,7 +196,7 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
             )
         if writer.get("thought", "none") not in get_args(Thought):
             yield Problem(f"{name}.thought", writer.thought, "there is no such choice", "choose required or none")
-        if writer.url and not str(writer.url).startswith(("http://", "https://")):
+        if writer.url and not _is_address(str(writer.url)):
             yield Problem(f"{name}.url", writer.url, "this is no address", "e.g. http://127.0.0.1:8000/v1")
         elif writer.url:
             yield from _key(name, writer)
@@ -207,13 +216,21 @@ def _money(name: str, writer: DictConfig) -> Iterator[Problem]:
         yield Problem(f"{name}.budget_tokens", writer.budget_tokens, "nothing bounds what a reply may cost", step)
 
 
+def _is_address(url: str) -> bool:
+    try:
+        scheme, host, port = origin_of(url)
+    except ValueError:
+        return False
+    return scheme in ("http", "https") and bool(host and port)
+
+
 def _key(name: str, writer: DictConfig) -> Iterator[Problem]:
-    """A key that is not set, for a server that wants one: at an address of https, or with a variable of the user's."""
-    variable = writer.api_key_env
-    wanted = str(writer.url).startswith("https://") or variable != API_KEY_ENV
-    if variable and wanted and not os.environ.get(variable):
-        step = f"export {variable}=..., or {name}.api_key_env=null for a server that asks for no key"
-        yield Problem(f"{name}.api_key_env", variable, "this environment variable is not set", step)
+    """A key that is not set, or that would go where others can read it."""
+    try:
+        key_for(str(writer.url), writer.api_key_env, writer.api_key_over_http is True)
+    except KeyFault as fault:
+        step = f"{fault.next_step}, or {name}.api_key_env=null for a server that asks for no key"
+        yield Problem(f"{name}.api_key_env", fault.shown, fault.reason, step)
 
 
 def _engine(name: str, model: str, engine: DictConfig) -> Iterator[Problem]:

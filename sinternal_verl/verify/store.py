@@ -16,7 +16,7 @@ FORMAT = 1
 BUSY_TIMEOUT_S = 60.0
 """How long a process waits for another that writes to the same store."""
 
-Finish = Literal["stop", "length", "refused"]
+Finish = Literal["stop", "length", "tool_calls", "refused", "too_long", "rejected"]
 
 
 class StoreError(RuntimeError):
@@ -28,9 +28,11 @@ class Reply:
     """What a model wrote.
 
     Attributes:
-        text: the message, as it came.
+        text: the message, as it came; where there is none, what the server said instead.
         thought: the thought, where the server returns it apart; else it is part of ``text``.
-        finish: why it ended: by itself, at its longest length, or because the server refused.
+        finish: why it ended: by itself, at its longest length, or with a call of a tool. Or why there is no answer, now
+            and whenever this is asked again: the server or its content filter refused, the prompt is too long, or the
+            server rejects the request.
         read, written: tokens of prompt and reply, as the server counts them.
     """
 

@@ -1,23 +1,18 @@
-"""A model that writes, behind an OpenAI-compatible server or run by vLLM in this process."""
+"""A model that writes: its settings, what it is asked and what can go wrong."""
 
-import asyncio
-import os
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
-from sinternal_verl.platform.compat import vllm_request_errors
+from sinternal_verl.credentials import KeyFault, is_loopback, origin_of, read_key
 from sinternal_verl.scoring.response import Thought
-from sinternal_verl.tokens import TextEncoder, whole_text
 from sinternal_verl.verify.budget import LONGEST, Limits, Prices
-from sinternal_verl.verify.store import Finish, Reply
+from sinternal_verl.verify.store import Reply
 
 Messages = list[dict[str, str]]
 
-MAX_PAUSE_S = 120.0
-"""The longest pause between two tries: the longest Retry-After that OpenAI's client obeys."""
-
-_FINISH: dict[str | None, Finish] = {"length": "length", "content_filter": "refused"}
+OPENAI, OPENAI_KEY = "https://api.openai.com", "OPENAI_API_KEY"
+"""The one server that gets a key without being told: the variable is OpenAI's own name for the key of its server."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +21,13 @@ class WriterSettings:
 
     Attributes:
         url: the server's address; None runs vLLM in this process.
-        api_key_env: the environment variable that holds the key; None sends none.
+        api_key_env: the environment variable that holds the server's key; see `key_for`.
         request: sampling parameters, sent as they are.
         timeout_s: seconds for one try of a request.
         max_requests, budget_tokens: what one command may spend; None is no limit.
         engine: vLLM's arguments where there is no ``url``.
+        patience_s: seconds to wait while the server asks to wait and answers nothing.
+        api_key_over_http: whether the key may go over plain http to another machine.
         price_per_million_input, price_per_million_output: of tokens, in any currency; None where it is not known.
     """
 
@@ -45,13 +42,23 @@ class WriterSettings:
     budget_tokens: int | None
     engine: dict[str, Any]
     thought: Thought = "none"
+    patience_s: float = 900.0
+    api_key_over_http: bool = False
     price_per_million_input: float | None = None
     price_per_million_output: float | None = None
 
     @property
     def limits(self) -> Limits:
         context = None if self.url else self.engine.get("max_model_len")
-        return Limits(self.concurrency, self.max_requests, self.budget_tokens, self.longest_reply, context, self.prices)
+        return Limits(
+            self.concurrency,
+            self.max_requests,
+            self.budget_tokens,
+            self.longest_reply,
+            context,
+            self.prices,
+            self.patience_s,
+        )
 
     @property
     def longest_reply(self) -> int | None:
@@ -64,14 +71,35 @@ class WriterSettings:
             return None
         return Prices(self.price_per_million_input, self.price_per_million_output)
 
-    @property
-    def api_key(self) -> str:
-        """The key; empty where the variable is not set, because a server of one's own asks for none."""
-        return os.environ.get(self.api_key_env, "") if self.api_key_env else ""
-
     def origin(self) -> dict[str, Any]:
         """What decides its replies. The server's address, time limits and the like do not."""
         return {"model": self.model, "request": self.request, "thought": self.thought}
+
+
+def key_for(url: str, api_key_env: str | None, api_key_over_http: bool) -> str | None:
+    """The key that goes to the server at ``url``: only one that was named for it, or OpenAI's own. None sends none.
+
+    Raises:
+        KeyFault: the variable holds no key, or the key would go over plain http to another machine.
+    """
+    parts = urlsplit(url)
+    name = api_key_env
+    if name is None and origin_of(url) == origin_of(OPENAI):
+        name = OPENAI_KEY
+    key = read_key(name)
+    if key and parts.password:
+        raise KeyFault(name, "the address holds a login, and a request can bring only one of the two", "give one")
+    if (key or parts.password) and parts.scheme == "http" and not api_key_over_http and not _is_here(parts.hostname):
+        reason = f"its key would go to {parts.hostname} over plain http, which others on the way can read"
+        raise KeyFault(name, reason, "take an address of https, or set api_key_over_http=true beside it")
+    return key
+
+
+def _is_here(host: str | None) -> bool:
+    try:
+        return is_loopback(host or "")
+    except OSError:  # an unknown host is told by the first request
+        return False
 
 
 class WriterFailed(RuntimeError):
@@ -79,182 +107,51 @@ class WriterFailed(RuntimeError):
 
     Attributes:
         kind: a few words, by which failures are counted.
+        what: the message without them.
         read, written: tokens that it cost, where the server says so.
+        retry_after_s: when the server asks to come back; None where it does not say.
     """
 
-    def __init__(self, kind: str, what: str, used: tuple[int, int] = (0, 0)) -> None:
+    def __init__(
+        self, kind: str, what: str, used: tuple[int, int] = (0, 0), retry_after_s: float | None = None
+    ) -> None:
         super().__init__(f"{kind}: {what}")
-        self.kind = kind
+        self.kind, self.what, self.retry_after_s = kind, what, retry_after_s
         self.read, self.written = used
 
 
+class WriterBusy(RuntimeError):
+    """The server asks to wait; it has read the request no further.
+
+    Attributes:
+        retry_after_s: for how many seconds; None where it does not say.
+    """
+
+    def __init__(self, what: str, retry_after_s: float | None = None) -> None:
+        super().__init__(what)
+        self.retry_after_s = retry_after_s
+
+
 class WriterUnusable(RuntimeError):
-    """No request will get a reply: the key is refused, there is no such model, or the engine died."""
+    """No request will get a reply: the key or a setting is refused, the quota is used up, there is no such model, or
+    the engine died."""
 
 
 class Writer(Protocol):
     """Answers conversations; many calls may run at once."""
 
     async def write(self, messages: Messages, seed: int | None) -> Reply:
-        """Answer one conversation.
+        """Answer one conversation. A request that can never get an answer gets a reply that says so: its ``finish``
+        is ``refused``, ``too_long`` or ``rejected``.
 
         Args:
             seed: the seed of the sampling; None sends none.
 
         Raises:
+            WriterBusy: the server asks to wait.
             WriterFailed: this request got no reply.
             WriterUnusable: no request will get a reply.
         """
         ...
 
     async def close(self) -> None: ...
-
-
-class EndpointWriter:
-    """A model behind an HTTP server, asked by OpenAI's own client. The client tries again, with jitter, after 408,
-    409, 429, 5xx, timeouts and broken connections, and after no other fault."""
-
-    def __init__(self, settings: WriterSettings) -> None:
-        from openai import AsyncOpenAI, DefaultAioHttpClient
-
-        self._settings = settings
-        self._bound_s = (settings.retries + 1) * (settings.timeout_s + MAX_PAUSE_S)
-        self._client = AsyncOpenAI(
-            base_url=settings.url,
-            api_key=settings.api_key or "none",
-            max_retries=settings.retries,
-            timeout=settings.timeout_s,
-            # The default transport searches all its connections at every request, which is slow for many.
-            http_client=DefaultAioHttpClient(),
-        )
-
-    async def write(self, messages: Messages, seed: int | None) -> Reply:
-        import openai
-
-        body = {"model": self._settings.model, "messages": messages, **self._settings.request}
-        # Posted as it is: the typed method would walk through every field of every request.
-        call = self._client.post(
-            "/chat/completions", body=body | ({} if seed is None else {"seed": seed}), cast_to=object
-        )
-        try:
-            # The client's own timeout bounds a single read, so a server that drips bytes would never reach it.
-            response = await asyncio.wait_for(call, self._bound_s)
-        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            step = f"set {self._settings.api_key_env or 'the variable that api_key_env names'} to its key"
-            raise WriterUnusable(f"{self._settings.url} refuses the key: {_short(error)}; {step}") from error
-        except openai.NotFoundError as error:
-            step = "check model and url, which ends in /v1"
-            raise WriterUnusable(f"{self._settings.url}: {_short(error)}; {step}") from error
-        except (openai.OpenAIError, asyncio.TimeoutError, ValueError) as error:
-            used = _used(getattr(error, "body", None))
-            raise WriterFailed(type(error).__name__, f"{self._settings.url}: {_short(error)}", used) from error
-        return _reply(response)
-
-    async def close(self) -> None:
-        await self._client.close()
-
-
-def _reply(body: Any) -> Reply:
-    try:
-        choice = body["choices"][0]
-        message = dict(choice["message"])
-    except (LookupError, TypeError, ValueError) as error:
-        what = f"the server answered without choices[0].message: {body!r:.200}"
-        raise WriterFailed("no choices", what, _used(body)) from error
-    # A server that returns thoughts apart uses one of these names; which one depends on its version.
-    thought = message.get("reasoning_content") or message.get("reasoning") or ""
-    refusal = message.get("refusal")
-    text = refusal or message.get("content") or ""
-    if not isinstance(text, str):
-        raise WriterFailed("no text", f"the message's content is no text: {text!r:.200}", _used(body))
-    finish = "refused" if refusal else _FINISH.get(choice.get("finish_reason"), "stop")
-    return Reply(whole_text(text), whole_text(str(thought)), finish, *_used(body))
-
-
-def _used(body: Any) -> tuple[int, int]:
-    """Tokens read and written, as a server's answer says, of success or of failure; 0 where it does not."""
-    usage = body.get("usage") if isinstance(body, dict) else None
-    counts = [usage.get(f"{name}_tokens") if isinstance(usage, dict) else 0 for name in ("prompt", "completion")]
-    read, written = (count if isinstance(count, int) and count > 0 else 0 for count in counts)
-    return read, written
-
-
-class LocalWriter:
-    """A model that vLLM runs in this process; it is loaded when this is made.
-
-    Raises:
-        WriterUnusable: vLLM does not know a parameter, or does not start the model.
-    """
-
-    def __init__(self, settings: WriterSettings) -> None:
-        from vllm import SamplingParams
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.platforms import current_platform
-        from vllm.sampling_params import RequestOutputKind
-        from vllm.v1.engine.async_llm import AsyncLLM
-
-        self._request_errors = vllm_request_errors()
-        try:
-            # Special tokens are kept: for some models the tag that ends the thought is one.
-            final = RequestOutputKind.FINAL_ONLY
-            self._params = SamplingParams(**settings.request, skip_special_tokens=False, output_kind=final)
-        except (TypeError, ValueError, *self._request_errors) as error:
-            raise WriterUnusable(f"request={settings.request}: {error}; see vLLM's SamplingParams") from error
-        self._longest, self._bound_s = settings.engine["max_model_len"], settings.timeout_s
-        engine = dict(settings.engine)
-        if current_platform.is_cpu():
-            # Where vLLM splits a prompt over two steps it rewinds the seeded generator, which fails on a CPU and
-            # would end the engine. So prompts are not split, and a step must be able to read the longest one.
-            engine.setdefault("enable_chunked_prefill", False)
-            engine["max_num_batched_tokens"] = max(engine.get("max_num_batched_tokens") or 0, self._longest)
-        args = AsyncEngineArgs(
-            model=settings.model, max_num_seqs=settings.concurrency, disable_log_stats=True, **engine
-        )
-        try:
-            self._engine, self._numbers = AsyncLLM.from_engine_args(args), count()
-        # Whatever keeps it from starting: no such model, too little memory, a parameter of another version.
-        except (RuntimeError, ValueError, OSError, *self._request_errors) as error:
-            raise WriterUnusable(f"vLLM did not start {settings.model}: {_short(error)}") from error
-        self._encoder = TextEncoder(self._engine.get_tokenizer())
-
-    async def write(self, messages: Messages, seed: int | None) -> Reply:
-        from vllm.v1.engine.exceptions import EngineDeadError
-
-        ids = self._encoder.encode_prompt(messages)
-        room = self._longest - len(ids)
-        if room < 1:
-            raise WriterFailed("prompt too long", f"{len(ids)} tokens, engine.max_model_len={self._longest}")
-        params = self._params.clone()
-        params.seed, params.max_tokens = seed, min(params.max_tokens or room, room)
-        try:
-            return await asyncio.wait_for(self._generate(ids, params), self._bound_s)
-        except asyncio.TimeoutError as error:
-            raise WriterFailed("timeout", f"no reply within timeout_s={self._bound_s:g}") from error
-        except self._request_errors as error:
-            raise WriterFailed("refused by vLLM", _short(error)) from error
-        except EngineDeadError as error:
-            raise WriterUnusable(f"vLLM's engine died: {error}; its own lines above say why") from error
-
-    async def close(self) -> None:
-        self._engine.shutdown()
-
-    async def _generate(self, ids: list[int], params: Any) -> Reply:
-        last = None
-        async for output in self._engine.generate({"prompt_token_ids": ids}, params, str(next(self._numbers))):
-            last = output
-        written = last.outputs[0]
-        finish = _FINISH.get(written.finish_reason, "stop")
-        return Reply(whole_text(written.text), finish=finish, read=len(ids), written=len(written.token_ids))
-
-
-def open_writer(settings: WriterSettings) -> Writer:
-    """The writer of these settings.
-
-    Raises:
-        WriterUnusable: there is no ``url``, and vLLM does not start the model. See `LocalWriter`.
-    """
-    return EndpointWriter(settings) if settings.url else LocalWriter(settings)
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

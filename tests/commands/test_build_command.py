@@ -15,7 +15,7 @@ from contextlib import ExitStack
 import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
-from experts import REQUEST, Script, keeper, playing, warden
+from experts import REQUEST, Script, keeper, playing, refusing, warden
 from servers import serving
 from transformers import AutoTokenizer
 
@@ -185,14 +185,57 @@ def test_a_killed_build_goes_on_and_pays_only_for_what_was_in_flight(overrides, 
 
 
 def test_missing_critiques_end_with_one_and_select_takes_what_is_there(overrides, servers, tmp_path, capsys):
-    servers[1].reply = lambda body: 400 if "Is it time" in body["messages"][0]["content"] else warden(body)
+    servers[1].reply = lambda body: 500 if "Is it time" in body["messages"][0]["content"] else warden(body)
 
-    assert main(["verify", "build", *overrides()]) == 1
+    assert main(["verify", "build", *overrides("expert.retries=0")]) == 1
     printed = capsys.readouterr().err
-    assert "critiques are not complete" in printed and "x BadRequestError" in printed
+    assert "critiques are not complete" in printed and "x HTTP 500" in printed
     assert not (tmp_path / "build" / "train.parquet").exists()
     assert main(["verify", "select", *overrides()]) == 0
     assert "critiques/no critique yet" in capsys.readouterr().out
+
+
+def test_requests_that_can_never_succeed_are_counted_and_the_build_goes_on(overrides, servers, tmp_path, capsys):
+    def answer(body):
+        if body["seed"] % 5 == 0:
+            return refusing(400, code="content_filter", message="The response was filtered")
+        return keeper(body)
+
+    def critique(body):
+        if "Is it time" in body["messages"][0]["content"]:
+            return refusing(400, code="context_length_exceeded", message="too much")
+        return warden(body)
+
+    servers[0].reply, servers[1].reply = answer, critique
+    assert main(["verify", "build", *overrides()]) == 0
+    printed = capsys.readouterr().out
+    refused = sum(seed % 5 == 0 for _, seed in servers[0].asked)
+    assert f"answers: {refused} requests were refused by the server or its filter" in printed
+    assert f"answers/the server refused to answer: {refused}" in printed
+    assert "requests were too long" in printed and "critiques/too long for the expert: " in printed
+    before = asked(servers)
+    assert main(["verify", "build", *overrides()]) == 0 and asked(servers) == before
+
+    assert main(["verify", "show", *overrides()]) == 0
+    missing = [json.loads(line).get("missing") for line in capsys.readouterr().out.splitlines() if line[0] == "{"]
+    assert missing.count("the server refused to answer") == refused and "too long for the expert" in missing
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "rejected 64 requests in a row and answered none, so none of them is stored"),
+        (401, "refuses the key"),
+        (402, "quota is used up"),
+    ],
+)
+def test_settings_under_which_nothing_is_answered_end_the_command(overrides, servers, capsys, status, words):
+    servers[0].reply = lambda body: status
+
+    assert main(["verify", "build", *overrides()]) == 1
+    said = capsys.readouterr().err
+    # The expert was asked for its check alone.
+    assert words in said and "same command" in said and asked(servers)[1] == 1
 
 
 def test_a_critique_is_never_guessed(overrides, servers, tmp_path, capsys):

@@ -18,7 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sinternal_verl.runs.launch import grpo_command, run_main, sft_command
 from sinternal_verl.tokens import TextEncoder
 from sinternal_verl.training.metrics_file import METRICS_FILE
-from sinternal_verl.verify.writer import LocalWriter, WriterSettings
+from sinternal_verl.verify.local_writer import LocalWriter
+from sinternal_verl.verify.writer import WriterSettings
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.policy_model import make_policy
 

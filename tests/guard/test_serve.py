@@ -7,7 +7,8 @@ import openai
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from sinternal_verl.commands.guard import is_loopback, serve
+from sinternal_verl.commands.guard import serve
+from sinternal_verl.credentials import is_loopback
 from sinternal_verl.guard.errors import CallFailed, GuardUnavailable
 from sinternal_verl.guard.http import make_app
 from sinternal_verl.guard.judge import Generated, Judgement

@@ -45,6 +45,10 @@ def test_the_recipe_holds_the_published_values():
         ("expert.url=h:8000", "expert.url"),
         ("expert.concurrency=0", "expert.concurrency"),
         ("expert.timeout_s=0", "expert.timeout_s"),
+        ("expert.patience_s=-1", "expert.patience_s"),
+        ("expert.patience_s=long", "expert.patience_s"),
+        ("expert.url=http://", "expert.url"),
+        ("expert.url=http://h:port/v1", "expert.url"),
         ("expert.max_requests=0", "expert.max_requests"),
         ("expert.budget_tokens=0", "expert.budget_tokens"),
         ("expert.price_per_million_input=cheap", "expert.price_per_million_input"),
@@ -64,10 +68,11 @@ def test_each_bad_value_is_named(override, key):
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["expert.url=https://api.example.com/v1"], True),
-        (["expert.url=https://api.example.com/v1", "expert.api_key_env=null"], False),
-        (["expert.api_key_env=MY_KEY"], True),
-        (["policy.url=https://api.example.com/v1"], True),
+        (["expert.url=https://api.openai.com/v1"], True),
+        (["policy.url=https://api.openai.com/v1"], True),
+        (["expert.url=https://api.example.com/v1"], False),
+        (["expert.url=https://api.example.com/v1", "expert.api_key_env=MY_KEY"], True),
+        (["expert.url=http://127.0.0.1:8000/v1", "expert.api_key_env=MY_KEY"], True),
         (["expert.url=http://127.0.0.1:8000/v1"], False),
     ],
 )
@@ -79,6 +84,42 @@ def test_a_key_that_is_not_set_is_named_before_anything_is_asked(monkeypatch, wo
     for variable in ("OPENAI_API_KEY", "MY_KEY"):
         monkeypatch.setenv(variable, "sk")
     assert problems(*words) == {}
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "h", "0.0.0.0"])
+def test_a_key_over_plain_http_to_another_machine_is_refused_until_it_is_said(monkeypatch, host):
+    monkeypatch.setenv("MY_KEY", "sk-1234")
+    words = [f"expert.url=http://{host}:8000/v1", "expert.api_key_env=MY_KEY"]
+    found = problems(*words)
+
+    assert found.keys() == {"expert.api_key_env"} and "api_key_over_http=true" in found["expert.api_key_env"]
+    assert "sk-1234" not in str(found)
+    assert problems(*words, "expert.api_key_over_http=true") == {}
+
+
+def test_a_key_in_the_place_of_its_variable_is_not_shown():
+    found = problems("expert.api_key_env=sk-1234")
+
+    assert "give the name, not the key" in found["expert.api_key_env"] and "sk-1234" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("words", "takes"),
+    [
+        (["other.url=https://b.example/v1"], None),
+        (["other.url=https://a.example/v2"], "MY_KEY"),
+        (["other.model=q"], "MY_KEY"),
+        (["other.url=http://a.example/v1"], None),
+        (["other.url=https://b.example/v1", "other.api_key_env=ITS_KEY"], "ITS_KEY"),
+    ],
+)
+def test_a_model_behind_another_server_does_not_take_the_policys_key(words, takes):
+    policy = ["policy.url=https://a.example/v1", "policy.api_key_env=MY_KEY", "policy.api_key_over_http=true"]
+    config = compose_build([*GOOD, *policy, *words])
+
+    assert config.other.api_key_env == takes and config.other.api_key_over_http is (takes == "MY_KEY")
+    verifier = [word.replace("other", "verifier") for word in words]
+    assert compose_build([*GOOD, *policy, *verifier]).verifier.api_key_env == takes
 
 
 def test_all_of_them_at_once():
@@ -194,6 +235,7 @@ def test_what_is_recorded_follows_the_settings(tmp_path):
         "expert.max_requests=1",
         "expert.budget_tokens=1",
         "expert.timeout_s=0.1",
+        "expert.patience_s=0",
         "expert.url=https://h/v1",
         "label=benign",
         "policy.thought=none",
