@@ -57,6 +57,11 @@ SYMBOLS = [
     ("vllm.sampling_params", "RequestOutputKind.FINAL_ONLY", "tokens_only.py asks for a rollout once"),
     ("vllm.platforms", "current_platform", "vllm_cpu.py asks whether this is a CPU"),
     ("vllm.v1.engine.async_llm", "AsyncLLM.check_health", "/health of `guard serve` asks the guard's engine with it"),
+    ("vllm.v1.engine.async_llm", "AsyncLLM.from_engine_args", "local_writer.py loads a model with it"),
+    ("vllm.v1.engine.async_llm", "AsyncLLM.generate", "local_writer.py asks a model with it"),
+    ("vllm.v1.engine.async_llm", "AsyncLLM.get_tokenizer", "local_writer.py renders prompts with it"),
+    ("vllm.engine.arg_utils", "AsyncEngineArgs", "local_writer.py takes its fields as settings"),
+    ("vllm.v1.engine.exceptions", "EngineDeadError", "local_writer.py ends a build at it"),
     ("ray._private.utils", "read_ray_address", "doctor finds the cluster ray.init would join"),
     ("ray.util", "list_named_actors", "the watchdog finds the run's actors"),
     ("verl.single_controller.ray", "ResourcePoolManager.create_resource_pool", "pools.py reserves all pools with it"),
@@ -290,3 +295,18 @@ def test_torch_refuses_a_device_named_twice_and_the_shim_mends_it():
         torch.distributed.destroy_process_group()
     finally:
         torch.distributed.init_process_group = original
+
+
+def test_each_way_in_which_vllm_ends_a_text_is_the_end_of_an_answer_or_a_failure():
+    """Its server writes these names as ``finish_reason``. A new one needs a decision in outcome.py."""
+    from vllm.v1.engine import FINISH_REASON_STRINGS
+
+    from sinternal_verl.verify.outcome import FINISHES
+
+    assert {name: FINISHES.get(name) for name in FINISH_REASON_STRINGS} == {
+        "stop": "stop",
+        "length": "length",
+        "repetition": "length",
+        "abort": None,
+        "error": None,
+    }
