@@ -66,13 +66,13 @@ def write_prompts(path: Path, prompts: int, benign: float) -> None:
 def critiques(overrides: list[str], every: bool) -> tuple[dict[str, float], list[dict]]:
     """Critiques and selection of answers that are in the store: what was spent, and the rows."""
     from sinternal_verl.verify.build import Build
+    from sinternal_verl.verify.endpoint_writer import open_writer
     from sinternal_verl.verify.fill import fill
     from sinternal_verl.verify.reading import Reading
     from sinternal_verl.verify.requests import Prompts
     from sinternal_verl.verify.select import Selection, row_of
     from sinternal_verl.verify.settings import build_settings, compose_build
     from sinternal_verl.verify.store import Store
-    from sinternal_verl.verify.writer import open_writer
 
     settings = build_settings(compose_build(overrides))
     prompts = Prompts(settings.prompts)
