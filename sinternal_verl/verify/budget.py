@@ -73,10 +73,10 @@ class Spend:
         return self.read + self.written
 
     def reserve(self, messages: Sequence[dict[str, Any]]) -> int | None:
-        """Set aside the most tokens that a request may cost, and return their number.
+        """Set aside the most tokens that a request may cost.
 
         Returns:
-            None where there is room only when others have ended.
+            Their number, 0 without a budget; None where there is room only when others have ended.
 
         Raises:
             Spent: there is no room, and none in flight could leave any.
@@ -84,7 +84,7 @@ class Spend:
         limits = self.limits
         if limits.max_requests is not None and self.requests >= limits.max_requests:
             raise Spent(f"max_requests={limits.max_requests:,} is spent ({self})")
-        most = self._most(messages)
+        most = 0 if limits.budget_tokens is None else self._most(messages)
         if limits.budget_tokens is not None and self.tokens + self._reserved + most > limits.budget_tokens:
             if self._reserved:
                 return None
