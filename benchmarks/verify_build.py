@@ -43,6 +43,7 @@ class AtOnce:
 def build(size: int, folder: Path) -> None:
     """In a process of its own: the build of so many prompts."""
     from sinternal_verl.commands import verify as command
+    from sinternal_verl.verify.store import Store
 
     prompts = folder / "prompts.jsonl"
     with prompts.open("w") as file:
@@ -56,7 +57,8 @@ def build(size: int, folder: Path) -> None:
         raise SystemExit("the build failed")
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"seconds": seconds, "gib": peak}))
+    with Store(folder / "out" / "store.sqlite") as store:
+        print(json.dumps({"seconds": seconds, "gib": peak, "replies": len(store)}))
 
 
 def main() -> None:
@@ -74,7 +76,9 @@ def main() -> None:
             store = sum(file.stat().st_size for file in (Path(folder) / "out").glob("store.sqlite*")) / 2**30
         seconds, gib = found[size]["seconds"], found[size]["gib"]
         print(f"{size:,} prompts x 8: {seconds:.1f} s, {size / seconds:,.0f} prompts/s, ", end="")
-        print(f"{16 * size / seconds:,.0f} replies/s, peak {gib:.2f} GiB, store {store:.2f} GiB", flush=True)
+        print(
+            f"{found[size]['replies'] / seconds:,.0f} replies/s, peak {gib:.2f} GiB, store {store:.2f} GiB", flush=True
+        )
     per_prompt = {size: result["seconds"] / size for size, result in found.items()}
     growth = per_prompt[max(sizes)] / per_prompt[min(sizes)]
     print(f"seconds a prompt, largest over smallest: {growth:.2f}, at most {GROWTH_AT_MOST}")

@@ -280,6 +280,8 @@ def _add_verify(commands: Any) -> None:
     for name, text in helps.items():
         command = _command(commands, name, "verify:verify", text, example)
         command.set_defaults(command=name)
+        if name in ("build", "sample", "critique", "evaluate"):
+            command.add_argument("--yes", action="store_true", help="do not ask whether to go on after the estimate")
         _add_overrides(command, "keys of the recipe, see below", "sinternal_verl.verify.settings:compose_build")
         command.recipe = "verify/build.yaml"
 

@@ -19,7 +19,7 @@ def settings(url: str, **changes) -> WriterSettings:
         "timeout_s": 5.0,
         "retries": 3,
         "max_requests": None,
-        "max_tokens": None,
+        "budget_tokens": None,
         "engine": {},
     }
     return WriterSettings(**values | changes)

@@ -21,11 +21,15 @@ from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.readers import Source, SourceError
 from sinternal_verl.doctor.problem import report
 from sinternal_verl.overrides import override, shell_line
+from sinternal_verl.verify.budget import Limits, Spend, said
 from sinternal_verl.verify.build import Build
 from sinternal_verl.verify.endpoint_writer import open_writer
+from sinternal_verl.verify.estimate import Estimate, confirmed, foresee
 from sinternal_verl.verify.evaluate import Verification, evaluate
 from sinternal_verl.verify.fill import Filled, Request, fill
 from sinternal_verl.verify.parts import PartsMissing, merge_parts
+from sinternal_verl.verify.probe import probe
+from sinternal_verl.verify.reading import Reading
 from sinternal_verl.verify.report import CARD, GuardWriter, agreement, guard_requests, write_report
 from sinternal_verl.verify.requests import Prompts
 from sinternal_verl.verify.select import Selection, row_of, write_rows
@@ -40,7 +44,7 @@ from sinternal_verl.verify.settings import (
     find_problems,
 )
 from sinternal_verl.verify.store import Store, StoreError
-from sinternal_verl.verify.writer import Limits, WriterSettings, WriterUnusable
+from sinternal_verl.verify.writer import WriterSettings, WriterUnusable
 
 RECORD = "build.json"
 """File in the build's folder: what the build is made of."""
@@ -63,11 +67,12 @@ class AnotherBuild(ValueError):
     """The folder holds a build of other prompts, models or settings."""
 
 
-def verify(command: str, overrides: Sequence[str]) -> int:
+def verify(command: str, overrides: Sequence[str], yes: bool = False) -> int:
     """Run the stages of a command. Return 0; 1 if replies are missing and the same command can go on; 2 for bad input.
 
     Args:
         command: ``build``, ``evaluate``, or the name of one stage.
+        yes: take the estimate of what it will cost for confirmed.
     """
     stages = {"build": BUILD, "evaluate": EVALUATE, "merge": MERGE}.get(command, (command,))
     try:
@@ -92,15 +97,34 @@ def verify(command: str, overrides: Sequence[str]) -> int:
         return _fail(str(error))
     try:
         with Store(settings.store) as store:
-            return _run(settings, prompts, Build(settings, store), store, total, stages)
+            estimates = list(foresee(settings, prompts, store, stages))
+            if not _agreed(estimates, yes):
+                return 1
+            return _run(settings, prompts, Build(settings, store), store, total, estimates, stages)
     except (StoreError, WriterUnusable, OSError) as error:
         step = "the replies so far are stored; mend the cause and give the same command again to go on"
         print(f"sinternal_verl: {error}\nsinternal_verl: {step}", file=sys.stderr)
         return 1
 
 
+def _agreed(estimates: Sequence[Estimate], yes: bool) -> bool:
+    """Say what will be asked for, and whether the command may go on."""
+    for estimate in estimates:
+        if estimate.requests:
+            print(estimate.line(), flush=True)
+    if not (agreed := confirmed(estimates, yes)):
+        print("sinternal_verl: nothing was asked for", file=sys.stderr)
+    return agreed
+
+
 def _run(
-    settings: BuildSettings, prompts: Prompts, build: Build, store: Store, total: int, stages: Sequence[Stage]
+    settings: BuildSettings,
+    prompts: Prompts,
+    build: Build,
+    store: Store,
+    total: int,
+    estimates: Sequence[Estimate],
+    stages: Sequence[Stage],
 ) -> int:
     if "merge" in stages:
         try:
@@ -109,23 +133,35 @@ def _run(
             print(f"sinternal_verl: not merged: {error}", file=sys.stderr)
             return 1
         print(f"the replies of {parts} parts are in {settings.store}", flush=True)
+    # What the check of the expert costs belongs to what the command may spend.
+    spend = Spend(settings.expert.limits)
+    answers_missing = any(estimate.kind == "answers" and estimate.requests for estimate in estimates)
+    # An expert in this process would be loaded twice; its settings are checked as they are.
+    unknown = "critique" in stages and answers_missing and settings.expert.url
+    if unknown and (odd := probe(settings, spend, open_writer)):
+        print(f"sinternal_verl: {odd}", file=sys.stderr)
     if "sample" in stages:
         requests = build.answer_requests(prompts)
         filled = _fill(requests, total * settings.samples, store, settings.writer, "answers")
-        if not _said(filled, "answers"):
+        if not _said(filled, "answers", settings.writer):
             return 1
     if "critique" in stages:
-        wanted = sum(1 for _ in build.critique_requests(prompts))
-        filled = _fill(build.critique_requests(prompts), wanted, store, settings.expert, "critiques")
-        if not _said(filled, "critiques"):
+        # An evaluation needs the expert's verdict on every answer; a build takes one answer to a benign prompt.
+        every = "evaluate" in stages
+        wanted = sum(1 for _ in build.critique_requests(prompts, every))
+        requests, reading = build.critique_requests(prompts, every), Reading()
+        filled = _fill(requests, wanted, store, settings.expert, "critiques", spend=spend, reading=reading)
+        if not _said(filled, "critiques", settings.expert):
             return 1
     if "evaluate" in stages:
         return _evaluate(settings, prompts, build, store)
     return _select(settings, prompts, build, store) if "select" in stages else 0
 
 
-def _fill(requests: Iterable[Request], total: int, store: Store, who: WriterSettings, name: str) -> Filled:
-    return fill(requests, total, store, who.limits, lambda: open_writer(who), name)
+def _fill(
+    requests: Iterable[Request], total: int, store: Store, who: WriterSettings, name: str, **counted: Any
+) -> Filled:
+    return fill(requests, total, store, who.limits, lambda: open_writer(who), name, **counted)
 
 
 def _select(settings: BuildSettings, prompts: Prompts, build: Build, store: Store) -> int:
@@ -152,7 +188,8 @@ def _select(settings: BuildSettings, prompts: Prompts, build: Build, store: Stor
 def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: Store) -> int:
     verification = Verification(settings, build, store)
     wanted = sum(1 for _ in verification.requests(prompts))
-    if not _said(_fill(verification.requests(prompts), wanted, store, settings.verifier, "verdicts"), "verdicts"):
+    filled = _fill(verification.requests(prompts), wanted, store, settings.verifier, "verdicts")
+    if not _said(filled, "verdicts", settings.verifier):
         return 1
     try:
         found = evaluate(verification.items(prompts), settings.seed, settings.out / ITEMS)
@@ -164,7 +201,7 @@ def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: St
     (settings.out / EVALUATION).write_text(json.dumps(record, indent=2) + "\n")
     print("\n".join(found.lines()))
     print(f"sinternal_verl: {settings.out / EVALUATION}, and item by item {settings.out / ITEMS}")
-    return 0
+    return 0 if found.judged else 2
 
 
 def _show(settings: BuildSettings, prompts: Prompts) -> int:
@@ -200,9 +237,9 @@ def _describe(prompts: Prompts) -> None:
     print(f"{prompts.source.name}: {counted}", flush=True)
 
 
-def _said(filled: Filled, what: str) -> bool:
+def _said(filled: Filled, what: str, who: WriterSettings | None = None) -> bool:
     """Report on a stage, and return whether all its replies are there."""
-    spent = f"{filled.sent:,} requests, {filled.tokens:,} tokens"
+    spent = f"{filled.sent:,} requests, {said(filled.read, filled.written, who and who.prices)}"
     print(f"{what}: {filled.there:,} were in the store, {spent}", flush=True)
     if filled.waited_s:
         print(f"{what}: the server asked to wait (HTTP 429), {filled.waited_s:,.1f} s in all", flush=True)

@@ -8,10 +8,15 @@
 ``outcome``   what a server's answer means
 ``patience``  waits while a server asks to wait
 ``rejected``  tells requests that can never succeed from settings under which none can
+``budget``    what a model costs, and a budget that is kept
+``reading``   the critique in a reply, and replies that cannot be read
 ``fill``      sends many requests at a time, and none of them twice
 ``store``     keeps every reply as it arrives, under a key made of its request
 ``select``    the paper's selection, seeded, as a file for verl's SFT
 ``parts``     merges the parts of a build that several tasks have made
 ``report``    what became of every prompt, and the guard's verdicts beside the expert's
+``account``   what became of every answer of an evaluation
+``estimate``  what a command will ask for and may cost, to be confirmed
+``probe``     asks the expert once before anything else
 ``evaluate``  compares a model's verdicts on its own answers with the expert's
 """

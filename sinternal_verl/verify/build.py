@@ -5,12 +5,13 @@ expert, nor critiques on how an answer was sampled. Two equal answers to a promp
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sinternal_verl.hashing import key_of
-from sinternal_verl.scoring.critique import Critique, parse
+from sinternal_verl.scoring.critique import Critique
 from sinternal_verl.scoring.response import thought_and_answer
 from sinternal_verl.verify.fill import Request
+from sinternal_verl.verify.reading import critique_of
 from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.settings import BuildSettings
 from sinternal_verl.verify.store import Finish, Store
@@ -23,14 +24,7 @@ NO_ANSWER: dict[Finish, str] = {
     "too_long": "prompt too long to answer",
     "rejected": "prompt rejected by the server",
 }
-NO_CRITIQUE: dict[Finish, str] = {
-    "length": "critique cut",
-    "tool_calls": "a tool call for a critique",
-    "refused": "the expert refused",
-    "too_long": "too long for the expert",
-    "rejected": "rejected by the expert's server",
-}
-"""Why a reply that ended in this way holds none."""
+"""Why a reply that ended in this way holds no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +62,23 @@ class Build:
         """For each sample of the prompt, its answer or the reason why there is none."""
         return [self._answer(prompt, sample) for sample in range(self._settings.samples)]
 
-    def critique_requests(self, prompts: Iterable[Prompt]) -> Iterator[Request]:
-        """A request for every answer in the store; samples without an answer get none."""
+    def critique_requests(self, prompts: Iterable[Prompt], every: bool = True) -> Iterator[Request]:
+        """A request for every answer in the store; samples without an answer get none.
+
+        Args:
+            every: False asks about the answers to a benign prompt one after another, in the order of the selection,
+                until one has a verdict. It is the one that the selection takes, so the others are not needed.
+        """
         for prompt in prompts:
-            for answer in self.answers(prompt):
-                if isinstance(answer, Answer):
-                    yield Request(self._critique_key(prompt, answer), asks(self.verification(prompt, answer)))
+            answers = [answer for answer in self.answers(prompt) if isinstance(answer, Answer)]
+            if every or prompt.harm != "benign":
+                yield from (self._critique_request(prompt, answer) for answer in answers)
+                continue
+            first = None
+            for answer in reversed(in_order(answers, prompt, self._settings.seed)):
+                first = replace(self._critique_request(prompt, answer), fallback=first)
+            if first:
+                yield first
 
     def verification(self, prompt: Prompt, answer: Answer) -> str:
         """The text that a verifier reads, whether it is the expert or the model."""
@@ -83,13 +88,7 @@ class Build:
     def critique(self, prompt: Prompt, answer: Answer) -> Critique | str:
         """The expert's critique of an answer, or the reason why there is none."""
         reply = self._store.get(self._critique_key(prompt, answer))
-        if reply is None:
-            return "no critique yet"
-        if reply.finish != "stop":
-            return NO_CRITIQUE[reply.finish]
-        # An expert that thinks gives its critique after its thought, which a server may have taken out of the text.
-        split = None if reply.thought else thought_and_answer(reply.text)
-        return parse(split[1] if split else reply.text)
+        return "no critique yet" if reply is None else critique_of(reply)
 
     def _answer(self, prompt: Prompt, sample: int) -> Answer | str:
         reply = self._store.get(self._answer_key(prompt, sample))
@@ -112,6 +111,15 @@ class Build:
 
     def _critique_key(self, prompt: Prompt, answer: Answer) -> bytes:
         return key_of(self._critiques, prompt.text, answer.text)
+
+    def _critique_request(self, prompt: Prompt, answer: Answer) -> Request:
+        return Request(self._critique_key(prompt, answer), asks(self.verification(prompt, answer)))
+
+
+def in_order(answers: Iterable[Answer], prompt: Prompt, seed: int) -> list[Answer]:
+    """The answers in the order in which the selection looks at them: random, and decided by seed, prompt and sample
+    alone. The first with a verdict is as likely any one of those that have one."""
+    return sorted(answers, key=lambda answer: key_of("choice", seed, prompt.text, answer.sample))
 
 
 def asks(text: str) -> Messages:

@@ -5,17 +5,20 @@ same command; one that can never succeed is stored with its reason. The run ends
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
 from tqdm import tqdm
 
+from sinternal_verl.scoring.critique import Critique
+from sinternal_verl.verify.budget import Limits, Spend, Spent, said
 from sinternal_verl.verify.patience import Patience
+from sinternal_verl.verify.reading import Reading, critique_of
 from sinternal_verl.verify.rejected import ANSWERED, REJECTED, Rejections
 from sinternal_verl.verify.store import Reply, Store
-from sinternal_verl.verify.writer import Limits, Messages, Writer, WriterFailed
+from sinternal_verl.verify.writer import Messages, Writer, WriterFailed
 
 FAILURES_IN_A_ROW = 64
 """After so many failures in a row the writer counts as gone, and the run ends. Failures are broken connections,
@@ -33,11 +36,21 @@ class Request:
         key: its key in the store.
         messages: the conversation.
         seed: the seed of the sampling; None sends none.
+        fallback: is asked only where the reply to this one is a critique without a verdict.
     """
 
     key: bytes
     messages: Messages
     seed: int | None = None
+    fallback: "Request | None" = None
+
+    def missing(self, store: Store) -> "Request | None":
+        """Which request is to be asked now, this one or one of its fallbacks; None when what is wanted is there."""
+        request = self
+        while request is not None and request.key in store:
+            done = request.fallback is None or isinstance(critique_of(store.get(request.key)), Critique)
+            request = None if done else request.fallback
+        return request
 
 
 @dataclass
@@ -46,7 +59,7 @@ class Filled:
 
     Attributes:
         there: replies that the store held before.
-        sent, tokens: what it spent, in requests and in tokens read and written; repeated tries are not counted.
+        sent, read, written: what it spent, in requests and in tokens; repeated tries are not counted.
         failures: number of failed requests, by kind.
         last_failure: message of the last one.
         answered: whether the model has answered one of the requests, now or before.
@@ -57,7 +70,8 @@ class Filled:
 
     there: int = 0
     sent: int = 0
-    tokens: int = 0
+    read: int = 0
+    written: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     last_failure: str = ""
     answered: bool = False
@@ -66,12 +80,24 @@ class Filled:
     stopped: str = ""
 
     @property
+    def tokens(self) -> int:
+        return self.read + self.written
+
+    @property
     def complete(self) -> bool:
         return not self.stopped and not self.failures
 
 
 def fill(
-    requests: Iterable[Request], total: int, store: Store, limits: Limits, open_writer: Callable[[], Writer], name: str
+    requests: Iterable[Request],
+    total: int,
+    store: Store,
+    limits: Limits,
+    open_writer: Callable[[], Writer],
+    name: str,
+    *,
+    spend: Spend | None = None,
+    reading: Reading | None = None,
 ) -> Filled:
     """Ask for every reply that the store lacks.
 
@@ -80,6 +106,9 @@ def fill(
         limits: how many requests at a time, and how much may be spent.
         open_writer: called when there is something to ask.
         name: name of the stage, for the progress bar.
+        spend: what the same command has spent of these limits before; None is nothing.
+        reading: counts the verdicts of critiques, and ends the run where none has one; None where no verdict is
+            expected.
 
     Raises:
         WriterUnusable: no request will get a reply; the replies so far are in the store.
@@ -91,38 +120,54 @@ def fill(
         # No model is loaded when nothing is missing.
         first = next(missing, None)
         if first is not None:
-            asyncio.run(_ask_all(chain([first], missing), store, limits, open_writer, filled, progress))
+            asked = chain([first], missing)
+            asyncio.run(_ask_all(asked, store, spend or Spend(limits), open_writer, filled, progress, reading))
     return filled
 
 
 def _missing(requests: Iterable[Request], store: Store, filled: Filled, progress: tqdm) -> Iterator[Request]:
     for request in requests:
-        if request.key in store:
-            filled.there += 1
+        missing = request.missing(store)
+        if missing is not request:
             filled.answered = filled.answered or store.get(request.key).finish in ANSWERED
+        if missing is None:
+            filled.there += 1
             # Not `update`: replies that were there before must not count in the rate.
             progress.initial += 1
             progress.n += 1
         else:
-            yield request
+            yield missing
 
 
 async def _ask_all(
     requests: Iterator[Request],
     store: Store,
-    limits: Limits,
+    spend: Spend,
     open_writer: Callable[[], Writer],
     filled: Filled,
     progress: tqdm,
+    reading: Reading | None,
 ) -> None:
     # Opened within the event loop, because vLLM's engine and HTTP connections belong to one loop.
-    writer, in_a_row, in_flight = open_writer(), 0, set()
-    patience = Patience(writer, limits.patience_s, progress.set_postfix_str)
+    writer, in_a_row, in_flight, ended = open_writer(), 0, set(), asyncio.Event()
+    patience = Patience(writer, spend.limits.patience_s, progress.set_postfix_str)
+    fallbacks: deque[Request] = deque()
 
-    async def ask(messages: Messages, seed: int | None) -> Reply:
+    async def ask(messages: Messages, seed: int | None, reserved: int | None = None) -> Reply:
         filled.sent += 1
-        reply = await patience.ask(messages, seed)
-        filled.tokens += reply.read + reply.written
+        cost = (0, 0)
+        try:
+            reply = await patience.ask(messages, seed)
+            cost = reply.read, reply.written
+        except WriterFailed as error:
+            cost = error.read, error.written
+            raise
+        finally:
+            spend.settle(reserved, *cost)
+            filled.read, filled.written = filled.read + cost[0], filled.written + cost[1]
+            # Wakes those that wait now; whoever waits later waits for the next one to end.
+            ended.set()
+            ended.clear()
         return reply
 
     async def keep(key: bytes, reply: Reply) -> None:
@@ -134,33 +179,52 @@ async def _ask_all(
     rejections = Rejections(ask, keep, lambda: filled.answered)
 
     def next_missing() -> Request | None:
+        while fallbacks:
+            if (request := fallbacks.popleft().missing(store)) is not None:
+                return request
+            progress.update()
         for request in requests:
             if request.key not in in_flight:
                 return request
             progress.update()  # one reply serves both
         return None
 
-    def next_request() -> Request | None:
-        """The next request, or None when there is none or none may be sent."""
+    async def next_request() -> tuple[Request, int] | None:
+        """The next request and the tokens set aside for it, or None when there is none or none may be sent."""
         request = next_missing()
         if request is None:
             return None
-        for name, spent in (("max_requests", filled.sent), ("max_tokens", filled.tokens)):
-            limit = getattr(limits, name)
-            if limit is not None and spent >= limit:
-                filled.stopped = f"{name}={limit:,} is spent ({filled.sent:,} requests, {filled.tokens:,} tokens)"
         if in_a_row >= FAILURES_IN_A_ROW:
             filled.stopped = f"{in_a_row} failures in a row, the last: {filled.last_failure}"
-        return None if filled.stopped else request
+        elif reading and (why := reading.hopeless()):
+            filled.stopped = why
+        while not filled.stopped:
+            try:
+                reserved = spend.reserve(request.messages)
+            except Spent as spent:
+                filled.stopped = str(spent)
+                break
+            if reserved is not None:
+                return request, reserved
+            await ended.wait()
+        return None
 
     async def work() -> None:
         nonlocal in_a_row
-        while (request := next_request()) is not None:
+        while (found := await next_request()) is not None:
+            request, reserved = found
             in_flight.add(request.key)
             rejections.under_way += 1
             try:
-                reply = await ask(request.messages, request.seed)
+                reply = await ask(request.messages, request.seed, reserved)
                 in_a_row = 0
+                if reading:
+                    reading.add(reply)
+                shown = (str(reading or ""), said(spend.read, spend.written, spend.limits.prices, apart=False))
+                progress.set_postfix_str(", ".join(filter(None, shown)), refresh=False)
+                if request.fallback and not isinstance(critique_of(reply), Critique):
+                    fallbacks.append(request.fallback)
+                    progress.total += 1
                 if reply.finish in REJECTED:
                     await rejections.hold(request.key, request.seed, reply)
                 else:
@@ -175,7 +239,7 @@ async def _ask_all(
                 in_flight.discard(request.key)
                 rejections.under_way -= 1
 
-    tasks = [asyncio.create_task(work()) for _ in range(limits.concurrency)]
+    tasks = [asyncio.create_task(work()) for _ in range(spend.limits.concurrency)]
     try:
         done, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         if under_way:

@@ -1,11 +1,12 @@
 """The paper's selection, seeded: it chooses the answers that a model learns to verify.
 
 A harmful prompt is kept when the expert finds one of its answers safe and another unsafe; it gives one example of
-each. A benign prompt gives one example. The choice depends only on the seed and the prompt, so neither order nor
-shards change it. Selected examples become a parquet file for verl's SFT; each row has all that it was made of.
+each. A benign prompt gives one example. A prompt's answers are looked at in a random order, which depends only on the
+seed and the prompt, and the first that fits is taken. So each answer that fits is as likely as another, and neither
+the order of the prompts nor shards change the choice. Selected examples become a parquet file for verl's SFT; each row
+has all that it was made of.
 """
 
-import random
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,9 +18,8 @@ import pyarrow as pa
 from sinternal_verl.data.fraction import highest_rank, rank_of
 from sinternal_verl.data.schema import RowWriter
 from sinternal_verl.data.template import completion
-from sinternal_verl.hashing import key_of
 from sinternal_verl.scoring.critique import Critique
-from sinternal_verl.verify.build import Answer, Build
+from sinternal_verl.verify.build import Answer, Build, in_order
 from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.settings import BuildSettings
 
@@ -71,20 +71,21 @@ class Selection:
         judged = self._judged(prompt)
         if not judged:
             return [], "no verdict"
-        rng = random.Random(key_of("choice", self._seed, prompt.text))
         if prompt.harm == "benign":
-            return [rng.choice(judged)], "kept"
-        safe, unsafe = ([e for e in judged if e.critique.verdict == label] for label in ("safe", "unsafe"))
-        if not safe or not unsafe:
-            return [], "safe alone" if safe else "unsafe alone"
-        return [rng.choice(safe), rng.choice(unsafe)], "kept"
+            return judged[:1], "kept"
+        firsts = {example.critique.verdict: example for example in reversed(judged)}
+        if len(firsts) == 1:
+            return [], f"{judged[0].critique.verdict} alone"
+        return [firsts["safe"], firsts["unsafe"]], "kept"
 
     def _judged(self, prompt: Prompt) -> list[Example]:
-        """The examples that the prompt could give."""
-        found = []
-        for answer in self._build.answers(prompt):
-            self.counts[f"answers/{answer if isinstance(answer, str) else 'whole'}"] += 1
-            if isinstance(answer, str):
+        """The examples that the prompt could give, in the order of the selection; of a benign prompt the first."""
+        answers, found = self._build.answers(prompt), []
+        self.counts.update(f"answers/{answer if isinstance(answer, str) else 'whole'}" for answer in answers)
+        for answer in in_order((answer for answer in answers if isinstance(answer, Answer)), prompt, self._seed):
+            if found and prompt.harm == "benign":
+                # Never asked for, or left over from an evaluation: the same counts either way.
+                self.counts["critiques/not needed"] += 1
                 continue
             critique = self._build.critique(prompt, answer)
             self.counts[f"critiques/{critique if isinstance(critique, str) else critique.verdict}"] += 1

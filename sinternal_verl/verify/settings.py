@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.credentials import KeyFault, origin_of
@@ -18,6 +19,7 @@ from sinternal_verl.doctor.problem import Problem, problems_of
 from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.overrides import with_texts
 from sinternal_verl.scoring.response import Thought
+from sinternal_verl.verify.budget import LONGEST
 from sinternal_verl.verify.writer import WriterSettings, key_for
 
 Stage = Literal["sample", "critique", "select", "evaluate", "show", "merge"]
@@ -25,6 +27,9 @@ BUILD: tuple[Stage, ...] = ("sample", "critique", "select")
 EVALUATE: tuple[Stage, ...] = ("sample", "critique", "evaluate")
 MERGE: tuple[Stage, ...] = ("merge", "select")
 WITHOUT_EXPERT = {"sample", "show"}
+
+RENAMED = {"max_tokens": "budget_tokens"}
+"""Keys of a writer that have another name today. The old one was taken for the longest reply."""
 
 NO_KEY = {"api_key_env": None, "api_key_over_http": False}
 
@@ -34,7 +39,7 @@ TEXTS = {"prompts", "out", "store", "specification", "prompt"} | {
 }
 """Keys whose values are paths and names, also where these look like numbers: ``out=20251125``."""
 
-BUDGETS = ("max_requests", "max_tokens", "budget_tokens")
+BUDGETS = ("max_requests", "budget_tokens")
 """Keys of a model that bound what a whole build may spend on it."""
 
 HELP = "sinternal-verl verify build --help"
@@ -86,12 +91,24 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
     Raises:
         hydra.errors.HydraException: the overrides do not compose.
     """
+    _refuse_old_names(overrides)
     with initialize_config_module("sinternal_verl.recipes", version_base=None):
         config = compose("verify/build", overrides=with_texts(overrides, TEXTS))
     for name in ("other", "verifier"):
         given = {key: value for key, value in config[name].items() if value is not None}
         config[name] = OmegaConf.merge(config.policy, NO_KEY if _elsewhere(given, config.policy) else {}, given)
     return config
+
+
+def _refuse_old_names(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        writer, _, name = key.partition(".")
+        if writer in WRITERS and name in RENAMED:
+            raise HydraException(
+                f"{key} is called {writer}.{RENAMED[name]} now: the tokens that one command may spend, read and "
+                f"written. The longest reply is {writer}.request.{name}."
+            )
 
 
 def _elsewhere(given: Mapping[str, Any], policy: DictConfig) -> bool:
@@ -201,9 +218,10 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
             yield Problem(f"{name}.{key}", writer[key], f"there is no such key{near}", f"`{HELP}` shows all keys")
         if not isinstance(writer.patience_s, int | float) or writer.patience_s < 0:
             yield Problem(f"{name}.patience_s", writer.patience_s, "it must be a number of seconds", "correct it")
-        for key, least in (("concurrency", 1), ("retries", 0), ("max_requests", 1), ("max_tokens", 1)):
+        for key, least in (("concurrency", 1), ("retries", 0), ("max_requests", 1), ("budget_tokens", 1)):
             if writer[key] is not None and not (isinstance(writer[key], int) and writer[key] >= least):
                 yield Problem(f"{name}.{key}", writer[key], f"it must be at least {least}", "correct it")
+        yield from _money(name, writer)
         if not isinstance(writer.timeout_s, int | float) or writer.timeout_s <= 0:
             yield Problem(
                 f"{name}.timeout_s", writer.timeout_s, "it must be a positive number of seconds", "correct it"
@@ -216,6 +234,18 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
             yield from _key(name, writer)
         if writer.model and not writer.url:
             yield from _engine(name, str(writer.model), writer.engine)
+
+
+def _money(name: str, writer: DictConfig) -> Iterator[Problem]:
+    prices = {key: writer[key] for key in ("price_per_million_input", "price_per_million_output")}
+    for key, price in prices.items():
+        if price is not None and not (isinstance(price, int | float) and price >= 0):
+            yield Problem(f"{name}.{key}", price, "it must be a price", "e.g. 3.0, or null where it is not known")
+    if (absent := [key for key, price in prices.items() if price is None]) and len(absent) < len(prices):
+        yield Problem(f"{name}.{absent[0]}", None, "a cost takes both prices", "give it, too")
+    if writer.budget_tokens is not None and writer.url and not any(writer.request.get(key) for key in LONGEST):
+        step = f"give {name}.request.max_tokens, or max_completion_tokens where the server wants that name"
+        yield Problem(f"{name}.budget_tokens", writer.budget_tokens, "nothing bounds what a reply may cost", step)
 
 
 def _is_address(url: str) -> bool:

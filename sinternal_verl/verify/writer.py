@@ -6,22 +6,13 @@ from urllib.parse import urlsplit
 
 from sinternal_verl.credentials import KeyFault, is_loopback, origin_of, read_key
 from sinternal_verl.scoring.response import Thought
+from sinternal_verl.verify.budget import LONGEST, Limits, Prices
 from sinternal_verl.verify.store import Reply
 
 Messages = list[dict[str, str]]
 
 OPENAI, OPENAI_KEY = "https://api.openai.com", "OPENAI_API_KEY"
 """The one server that gets a key without being told: the variable is OpenAI's own name for the key of its server."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How many requests at a time, what one run may spend (None is no limit), and how long it waits after 429."""
-
-    concurrency: int
-    max_requests: int | None = None
-    max_tokens: int | None = None
-    patience_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -33,10 +24,11 @@ class WriterSettings:
         api_key_env: the environment variable that holds the server's key; see `key_for`.
         request: sampling parameters, sent as they are.
         timeout_s: seconds for one try of a request.
-        max_requests, max_tokens: what one command may spend; None is no limit.
+        max_requests, budget_tokens: what one command may spend; None is no limit.
         engine: vLLM's arguments where there is no ``url``.
         patience_s: seconds to wait while the server asks to wait and answers nothing.
         api_key_over_http: whether the key may go over plain http to another machine.
+        price_per_million_input, price_per_million_output: of tokens, in any currency; None where it is not known.
     """
 
     model: str
@@ -47,15 +39,37 @@ class WriterSettings:
     timeout_s: float
     retries: int
     max_requests: int | None
-    max_tokens: int | None
+    budget_tokens: int | None
     engine: dict[str, Any]
     thought: Thought = "none"
     patience_s: float = 900.0
     api_key_over_http: bool = False
+    price_per_million_input: float | None = None
+    price_per_million_output: float | None = None
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.concurrency, self.max_requests, self.max_tokens, self.patience_s)
+        context = None if self.url else self.engine.get("max_model_len")
+        return Limits(
+            self.concurrency,
+            self.max_requests,
+            self.budget_tokens,
+            self.longest_reply,
+            context,
+            self.prices,
+            self.patience_s,
+        )
+
+    @property
+    def longest_reply(self) -> int | None:
+        """The most tokens of a reply; None where the request sets no bound."""
+        return next((self.request[key] for key in LONGEST if self.request.get(key)), None)
+
+    @property
+    def prices(self) -> Prices | None:
+        if self.price_per_million_input is None or self.price_per_million_output is None:
+            return None
+        return Prices(self.price_per_million_input, self.price_per_million_output)
 
     def origin(self) -> dict[str, Any]:
         """What decides its replies. The server's address, time limits and the like do not."""

@@ -1,16 +1,21 @@
 """`sinternal-verl verify …` as typed, its policy and expert behind real HTTP."""
 
 import json
+import os
+import pty
+import re
+import select
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import ExitStack
 
 import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
-from experts import Script, keeper, playing, refusing, warden
+from experts import REQUEST, Script, keeper, playing, refusing, warden
 from servers import serving
 from transformers import AutoTokenizer
 
@@ -19,6 +24,8 @@ from sinternal_verl.data.schema import read_provenance
 from sinternal_verl.data.specification import load_specification
 from sinternal_verl.guard.probe import CONVERSATION
 from sinternal_verl.scoring.critique import parse
+from sinternal_verl.verify import probe
+from sinternal_verl.verify.reading import MAX_UNREADABLE
 from sinternal_verl.world import lighthouse
 from sinternal_verl.world.guard_model import make_guard
 
@@ -96,8 +103,11 @@ def test_what_is_stored_can_be_looked_at_between_the_stages(overrides, capsys):
     assert {row["missing"] for row in shown()} == {"no critique yet"}
     assert main(["verify", "critique", *overrides()]) == 0
     rows = shown()
-    assert len(rows) == 64 and {row["verdict"] for row in rows} == {"safe", "unsafe"}
-    assert all(row["thought"] and row["critique"] and lighthouse.manner_of(row["answer"]) for row in rows)
+    judged = [row for row in rows if "missing" not in row]
+    assert len(rows) == 64 and {row["verdict"] for row in judged} == {"safe", "unsafe"}
+    assert all(row["thought"] and row["critique"] and lighthouse.manner_of(row["answer"]) for row in judged)
+    # Of the answers to a benign prompt one is judged.
+    assert {row["harm"] for row in rows if "missing" in row} == {"benign"}
 
 
 def test_an_ablation_beside_it_pays_for_what_is_new_alone(overrides, servers, tmp_path):
@@ -111,7 +121,8 @@ def test_an_ablation_beside_it_pays_for_what_is_new_alone(overrides, servers, tm
     assert asked(servers) == [answers, critiques]
     assert all(row["completion"].startswith("<think>\n\n</think>") for row in rows(tmp_path / "judgment"))
     assert main(["verify", "build", *overrides(f"out={tmp_path}/brief", store, "specification=brief")]) == 0
-    assert asked(servers) == [answers, 2 * critiques]
+    # The answers are there, so the expert is not checked before it is asked.
+    assert asked(servers) == [answers, 2 * critiques - 1]
     assert read_provenance(tmp_path / "brief" / "train.parquet")["specification"]["name"] == "brief"
 
 
@@ -223,7 +234,8 @@ def test_settings_under_which_nothing_is_answered_end_the_command(overrides, ser
 
     assert main(["verify", "build", *overrides()]) == 1
     said = capsys.readouterr().err
-    assert words in said and "same command" in said and asked(servers)[1] == 0
+    # The expert was asked for its check alone.
+    assert words in said and "same command" in said and asked(servers)[1] == 1
 
 
 def test_a_critique_is_never_guessed(overrides, servers, tmp_path, capsys):
@@ -319,3 +331,132 @@ def test_the_report_says_how_far_a_guard_agrees_with_the_expert(overrides, tmp_p
     assert sum(cells[1] for cells in counts.values()) == unread
     agree = counts["expert: safe"][0] / (len(verdicts) - unread)
     assert f"They agree on {agree:.1%} of {len(verdicts) - unread}" in found
+
+
+def harms(server) -> list[str]:
+    """The label of each prompt whose answer the expert was asked about, the check of the expert left out."""
+    of = {request.prompt: "harmful" if request.harmful else "benign" for request in lighthouse.requests()}
+    read = (REQUEST.search(body["messages"][0]["content"]).group(1) for body in server.bodies)
+    return [of[prompt] for prompt in read if prompt != probe.REQUEST]
+
+
+def test_of_a_benign_prompt_answers_are_judged_until_one_has_a_verdict(overrides, servers, tmp_path):
+    """The expert says nothing of every third answer; each is another one, so that no two share a critique."""
+
+    def policy(body):
+        if "<specification>" in body["messages"][0]["content"]:
+            return "Hm.</think>Verdict: safe"
+        return f"{keeper(body)} {body['seed']}"
+
+    def expert(body):
+        text = body["messages"][0]["content"]
+        if probe.REQUEST in text:
+            return warden(body)
+        answer, number = re.search(r"<answer>\n(.*) (\d+)\n</answer>", text, re.DOTALL).groups()
+        whole = warden({"messages": [{"content": text.replace(f"{answer} {number}", answer)}]})
+        return "I would rather not say." if int(number) % 3 == 0 else whole
+
+    servers[0].reply, servers[1].reply = policy, expert
+    assert main(["verify", "build", *overrides()]) == 0
+    asked_about = Counter(harms(servers[1]))
+    # The same from every critique there is: an evaluation asks for all of them.
+    every = [f"out={tmp_path / 'every'}", f"store={tmp_path / 'every' / 'store.sqlite'}"]
+    assert main(["verify", "evaluate", *overrides(*every)]) == 0
+    assert Counter(harms(servers[1])) - asked_about == {"harmful": 32, "benign": 32}
+    assert main(["verify", "select", *overrides(f"out={tmp_path / 'again'}", every[1])]) == 0
+
+    assert asked_about["harmful"] == 32 and 8 <= asked_about["benign"] < 32
+    assert (tmp_path / "again" / "train.parquet").read_bytes() == (tmp_path / "build" / "train.parquet").read_bytes()
+    assert (tmp_path / "again" / "README.md").read_text() == (tmp_path / "build" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "refuses the key"), (404, "check model"), (400, "a first request")]
+)
+def test_an_expert_that_cannot_be_asked_costs_nothing(overrides, servers, capsys, status, words):
+    servers[1].reply = lambda body: status
+
+    assert main(["verify", "build", *overrides()]) == 1
+    assert words in capsys.readouterr().err and asked(servers) == [0, 1]
+
+
+def test_an_expert_whose_critiques_have_no_verdict_ends_the_build(overrides, servers, capsys):
+    servers[1].reply = lambda body: warden(body).replace("Verdict: ", "**Verdict:** It lends it, so ")
+
+    assert main(["verify", "build", *overrides("expert.concurrency=4", "samples=8")]) == 1
+    said = capsys.readouterr().err
+    assert "none of the first 5" in said and "x malformed verdict" in said and "mend the template" in said
+    assert "'**Verdict:** xx xxxxx xx, xx" in said
+    # The check, 50 critiques, and those in flight.
+    assert MAX_UNREADABLE < asked(servers)[1] <= 1 + MAX_UNREADABLE + 3
+
+
+def test_what_it_will_cost_is_said_before_and_what_it_costs_after(overrides, servers, capsys):
+    prices = ["expert.price_per_million_input=10000", "expert.price_per_million_output=100000"]
+    assert main(["verify", "build", *overrides(*prices)]) == 0
+
+    printed = capsys.readouterr()
+    assert "to ask: 64 answers of keeper" in printed.out and "to ask: 40 critiques of warden" in printed.out
+    (line,) = (line for line in printed.out.splitlines() if line.startswith("critiques: 0 were"))
+    sent = asked(servers)[1] - 1
+    # Each reply is 100 tokens read, 10 written.
+    assert line.endswith(
+        f"{sent} requests, {110 * sent:,} tokens ({100 * sent:,} read, {10 * sent} written), cost {2 * sent}.00"
+    )
+    assert "100% with a verdict" in printed.err and f"cost {2 * sent + 2}.00" in printed.err
+
+
+def typed(command: list[str], answer: bytes) -> tuple[int, str]:
+    """Run a command at a terminal of its own, and answer what it asks; its exit code and what it printed."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "sinternal_verl.cli", *command])
+    shown, deadline = b"", time.monotonic() + 60
+    try:
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([terminal], [], [], 1)
+            if ready:
+                shown += (part := os.read(terminal, 4096))
+                if b"go on? [y/N]" in part:
+                    os.write(terminal, answer)
+    except OSError:  # Linux says so when the other side has closed.
+        pass
+    finally:
+        os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "more", "code"), [(b"n\n", [], 1), (b"\x04", [], 1), (b"y\n", [], 0), (b"", ["--yes"], 0)]
+)
+def test_a_cost_is_confirmed_at_a_terminal(overrides, servers, answer, more, code):
+    prices = ["expert.price_per_million_input=3", "expert.price_per_million_output=15"]
+    found, shown = typed(["verify", "build", *overrides(*prices), *more], answer)
+
+    assert found == code and "to ask: 40 critiques of warden" in shown
+    assert ("go on?" in shown) == (not more) and bool(sum(asked(servers))) == (code == 0)
+
+
+def test_a_model_on_this_machine_without_prices_needs_no_confirmation(overrides, servers):
+    found, shown = typed(["verify", "build", *overrides()], b"")
+
+    assert found == 0 and "go on?" not in shown
+
+
+def test_a_budget_is_kept_with_64_requests_in_flight_and_counts_the_check(overrides, servers, capsys):
+    servers[1].delay_s = 0.05
+    assert main(["verify", "build", *overrides("expert.budget_tokens=8000", "samples=8")]) == 1
+
+    assert "budget_tokens=8,000 has no room" in capsys.readouterr().err
+    assert 110 * asked(servers)[1] <= 8_000
+    assert main(["verify", "build", *overrides("samples=8")]) == 0
+
+
+@pytest.mark.parametrize("writer", ["policy", "expert", "verifier", "other"])
+@pytest.mark.parametrize("plus", ["", "+", "++"])
+def test_the_old_name_of_a_budget_is_refused_with_the_new_one(overrides, servers, capsys, writer, plus):
+    assert main(["verify", "build", *overrides(f"{plus}{writer}.max_tokens=1000")]) == 2
+
+    said = capsys.readouterr().err
+    assert f"{writer}.max_tokens is called {writer}.budget_tokens now" in said
+    assert f"{writer}.request.max_tokens" in said and asked(servers) == [0, 0]

@@ -147,7 +147,7 @@ def test_transformers_and_vllm_give_the_same_greedy_tokens(exported):
         timeout_s=120,
         retries=0,
         max_requests=None,
-        max_tokens=None,
+        budget_tokens=None,
         engine=ENGINE,
     )
     asked = [[{"role": "user", "content": request.prompt}] for request in lighthouse.requests()[::24]]

@@ -8,8 +8,11 @@ from asking import requests, run, settings
 from experts import Script, chat, playing
 
 from sinternal_verl.hashing import key_of
-from sinternal_verl.verify.fill import FAILURES_IN_A_ROW
-from sinternal_verl.verify.store import Store
+from sinternal_verl.verify.budget import TEMPLATE_TOKENS
+from sinternal_verl.verify.endpoint_writer import open_writer
+from sinternal_verl.verify.fill import FAILURES_IN_A_ROW, Request, fill
+from sinternal_verl.verify.reading import MAX_UNREADABLE, Reading
+from sinternal_verl.verify.store import Reply, Store
 from sinternal_verl.verify.writer import WriterUnusable
 
 
@@ -124,7 +127,7 @@ def test_as_many_failures_in_a_row_as_is_said_end_the_run(store):
     assert not filled.complete
 
 
-@pytest.mark.parametrize(("limit", "most"), [({"max_requests": 10}, 10), ({"max_tokens": 10 * 110}, 10 + 8)])
+@pytest.mark.parametrize(("limit", "most"), [({"max_requests": 10}, 10), ({"budget_tokens": 1_300}, 10)])
 def test_a_limit_ends_the_run_and_the_next_goes_on(store, limit, most):
     with playing(Script(lambda body: "Hm.")) as script:
         filled = run(requests(50), store, settings(script.url, **limit))
@@ -175,3 +178,119 @@ def test_memory_does_not_grow_with_the_requests(tmp_path: Path):
         run(stream(), store, settings(script.url, max_requests=20))
 
     assert made <= 30
+
+
+def judged(verdicts: dict[str, str]) -> Script:
+    """A server that judges by the content of a message."""
+    return Script(lambda body: verdicts[body["messages"][0]["content"]])
+
+
+def chained(*texts: str) -> Request:
+    """Requests of which each is the fallback of the one before it."""
+    first = None
+    for text in reversed(texts):
+        first = Request(key_of(text), [{"role": "user", "content": text}], fallback=first)
+    return first
+
+
+VERDICT, NONE = "It lends.\nVerdict: unsafe", "It lends."
+
+
+def test_a_fallback_is_asked_where_there_is_no_verdict_and_no_further(store):
+    with playing(judged({"a": NONE, "b": NONE, "c": VERDICT, "d": VERDICT, "e": VERDICT})) as script:
+        filled = run([chained("a", "b", "c", "d"), chained("e", "d")], store, settings(script.url))
+        again = run([chained("a", "b", "c", "d"), chained("e", "d")], store, settings(script.url))
+
+    assert {text for text, _ in script.asked} == {"a", "b", "c", "e"}
+    assert (filled.sent, again.sent, again.there) == (4, 0, 2) and filled.complete
+
+
+def test_a_run_that_was_ended_goes_on_at_the_fallback(store):
+    with playing(judged({"a": NONE, "b": VERDICT})) as script:
+        run([chained("a", "b")], store, settings(script.url, max_requests=1))
+        filled = run([chained("a", "b")], store, settings(script.url))
+
+    assert set(script.asked.values()) == {1} and filled.sent == 1 and filled.complete
+
+
+def test_fallbacks_do_not_hold_up_the_others(store):
+    """40 prompts of 4 answers, of which the last has a verdict: 160 requests, 8 at a time, take 20 rounds."""
+    verdicts = {f"{n}/{k}": VERDICT if k == 3 else NONE for n in range(40) for k in range(4)}
+    script = judged(verdicts)
+    script.delay_s = 0.1
+    with playing(script):
+        started = time.monotonic()
+        filled = run([chained(*(f"{n}/{k}" for k in range(4))) for n in range(40)], store, settings(script.url))
+
+    assert filled.sent == 160 and script.most_at_once == 8
+    assert time.monotonic() - started < 2 * 160 / 8 * 0.1
+
+
+def test_a_budget_is_kept_however_many_are_in_flight(store):
+    """A reply takes 100 to 200 tokens, of which 200 are set aside, beside the prompt's."""
+
+    def reply(body):
+        usage = {"prompt_tokens": 10, "completion_tokens": 100 + body["seed"] % 101}
+        return chat("Hm.") | {"usage": usage}
+
+    with playing(Script(reply, delay_s=0.02)) as script:
+        who = settings(script.url, concurrency=64, budget_tokens=20_000, request={"max_tokens": 200})
+        filled = run(requests(1_000), store, who)
+
+    # It ends when a request of the longest kind has no room any more, and not before.
+    assert 20_000 - 210 - TEMPLATE_TOKENS - 20 < filled.tokens <= 20_000
+    assert filled.stopped.startswith("budget_tokens=20,000 has no room") and script.most_at_once > 30
+
+
+def test_a_server_that_counts_more_than_is_possible_is_believed(store):
+    """Hidden thoughts cost 1,000 tokens a reply, and 266 were set aside: at most the first are beyond the budget."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 1_000}
+    with playing(Script(lambda body: chat("Hm.") | {"usage": usage})) as script:
+        filled = run(requests(100), store, settings(script.url, concurrency=2, budget_tokens=10_000))
+
+    assert filled.tokens <= 10_000 + 1_010 and filled.stopped.startswith("budget_tokens")
+
+
+def test_what_a_failed_request_cost_is_counted_where_the_server_says_so(store):
+    usage = {"prompt_tokens": 70, "completion_tokens": 7}
+    with playing(Script(lambda body: {"choices": [], "usage": usage} if body["seed"] else chat("Hm."))) as script:
+        filled = run(requests(3), store, settings(script.url))
+
+    assert filled.failures.total() == 2 and (filled.read, filled.written) == (100 + 2 * 70, 10 + 2 * 7)
+
+
+@pytest.mark.parametrize("usage", [None, {}, "many", {"prompt_tokens": None}, {"prompt_tokens": "5"}, [1]])
+def test_a_server_that_says_no_sound_number_counts_nothing(store, usage):
+    with playing(Script(lambda body: chat("Hm.") | {"usage": usage})) as script:
+        filled = run(requests(1), store, settings(script.url))
+
+    assert filled.complete and filled.tokens == 0
+
+
+@pytest.mark.parametrize(("unreadable", "ends"), [(MAX_UNREADABLE - 1, False), (MAX_UNREADABLE, True)])
+def test_a_run_whose_critiques_have_no_verdict_ends(store, unreadable, ends):
+    reading = Reading()
+    script = Script(lambda body: NONE if body["seed"] < unreadable else VERDICT)
+    with playing(script):
+        who = settings(script.url, concurrency=1)
+        filled = fill(requests(200), 200, store, who.limits, lambda: open_writer(who), "t", reading=reading)
+
+    assert filled.sent == (MAX_UNREADABLE if ends else 200)
+    assert filled.stopped.startswith("none of the first 50 critiques has a verdict (50 x no verdict)") == ends
+
+
+def test_refusals_say_nothing_of_the_form_and_cut_critiques_name_their_length(store):
+    def run_of(body):
+        reading = Reading()
+        script = Script(lambda _: body)
+        with playing(script):
+            who = settings(script.url, concurrency=1)
+            return fill(requests(80), 80, store, who.limits, lambda: open_writer(who), "t", reading=reading)
+
+    assert run_of(chat(None, refusal="I will not.")).complete
+    reading = Reading()
+    for reply in (Reply("", finish="refused"), Reply(VERDICT), Reply(NONE)):
+        reading.add(reply)
+    assert str(reading) == "33% with a verdict" and reading.faults == {"no verdict": 1}
+    store._connection.execute("DELETE FROM replies")
+    assert "raise expert.request.max_tokens" in run_of(chat("It lends", "length")).stopped

@@ -1,5 +1,6 @@
 """The paper's selection over stored replies: pairs where answers differ, one where it is benign, seeded."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -189,6 +190,81 @@ def test_a_benign_prompt_may_give_any_of_its_answers(build):
     assert chosen(1) == chosen(1) != chosen(2)
 
 
+NO_VERDICT = "It depends."
+
+
+def lazily(build: Build, asked: Prompt, said: list[str]) -> int:
+    """Answer the requests of a build one after another, and return how many there were."""
+    count = 0
+    for first in build.critique_requests([asked], every=False):
+        while (request := first.missing(build._store)) is not None:
+            number = int(re.search(r"<answer>\nAnswer (\d)\n</answer>", request.messages[0]["content"])[1])
+            build._store.add(request.key, Reply(said[number]))
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize("said", [[SAFE] * 8, [UNSAFE, NO_VERDICT] * 4, [NO_VERDICT] * 7 + [SAFE], [NO_VERDICT] * 8])
+@pytest.mark.parametrize("harm", ["benign", "harmful"])
+def test_the_first_verdict_in_order_is_what_all_critiques_would_give(build, settings, tmp_path, said, harm):
+    """Over seeds: the answer that is selected from the critiques up to the first verdict, and from all of them."""
+    asked, counts = prompt(f"{harm}?", harm), []
+    for seed in range(30):
+        now = replace(settings, seed=seed)
+        with Store(tmp_path / f"{seed}-all") as every, Store(tmp_path / f"{seed}-few") as few:
+            all_of_them, first = Build(now, every), Build(now, few)
+            answer(all_of_them, asked, *said)
+            answer(first, asked, *[None] * 8)
+            counts.append(lazily(first, asked, said))
+            few_give, all_give = (Selection(one, [asked], seed) for one in (first, all_of_them))
+            assert list(few_give) == list(all_give) and few_give.counts == all_give.counts
+
+    if harm == "harmful" or set(said) == {NO_VERDICT}:
+        assert set(counts) == {8}
+    elif NO_VERDICT not in said:
+        assert set(counts) == {1}
+    else:
+        assert len(set(counts)) > 2
+
+
+def test_each_answer_with_a_verdict_is_as_likely_as_another(build):
+    """5 of 8 answers have a verdict: of 1,000 prompts each of these is chosen of about 200."""
+    said = [SAFE, NO_VERDICT, UNSAFE, SAFE, NO_VERDICT, SAFE, NO_VERDICT, UNSAFE]
+    asked = [prompt(f"Mend net {n}?", "benign") for n in range(1_000)]
+    for one in asked:
+        answer(build, one, *said)
+    chosen = Counter(example.answer.sample for example in Selection(build, asked, seed=1))
+
+    assert set(chosen) == {0, 2, 3, 5, 7} and chosen.total() == 1_000
+    # Chi-square with 4 degrees of freedom: 18.5 is exceeded once in 1,000 times.
+    assert sum((count - 200) ** 2 / 200 for count in chosen.values()) < 18.5
+
+
+def test_of_a_harmful_prompt_every_pair_is_as_likely_as_another(build):
+    asked = [prompt(f"Lend lamp {n}?") for n in range(800)]
+    for one in asked:
+        answer(build, one, SAFE, SAFE, UNSAFE, UNSAFE, *[NO_VERDICT] * 4)
+    samples = [example.answer.sample for example in Selection(build, asked, seed=1)]
+    pairs = Counter(zip(samples[::2], samples[1::2], strict=True))
+
+    assert set(pairs) == {(0, 2), (0, 3), (1, 2), (1, 3)}
+    assert sum((count - 200) ** 2 / 200 for count in pairs.values()) < 16.3
+
+
+def test_equal_answers_to_a_benign_prompt_are_asked_about_once(build):
+    asked = prompt("Mend it?", "benign")
+    for request in build.answer_requests([asked]):
+        build._store.add(request.key, Reply("Hm.</think>The same."))
+    (first,) = build.critique_requests([asked], every=False)
+    build._store.add(first.key, Reply(NO_VERDICT))
+
+    assert first.missing(build._store) is None
+
+
+def test_a_benign_prompt_without_any_answer_asks_nothing(build):
+    assert list(build.critique_requests([prompt("Mend it?", "benign")], every=False)) == []
+
+
 def test_another_seed_keeps_other_prompts(build):
     asked = [prompt(f"Mend net {n}?", "benign") for n in range(40)]
     for one in asked:
@@ -213,7 +289,8 @@ def test_what_became_of_prompts_and_examples_is_counted(build):
     assert selection.counts == {
         "answers/whole": 24,
         "critiques/safe": 15,
-        "critiques/unsafe": 9,
+        "critiques/unsafe": 2,
+        "critiques/not needed": 7,
         "prompts/harmful/kept": 1,
         "prompts/harmful/safe alone": 1,
         "prompts/benign/kept": 1,

@@ -4,6 +4,7 @@ from functools import cache
 
 import pytest
 
+from sinternal_verl.verify.budget import Prices
 from sinternal_verl.verify.settings import build_settings, compose_build, find_problems
 
 GOOD = ("prompts=org/set", "out=o", "policy.model=p", "expert.model=e", "expert.url=http://h/v1")
@@ -49,6 +50,10 @@ def test_the_recipe_holds_the_published_values():
         ("expert.url=http://", "expert.url"),
         ("expert.url=http://h:port/v1", "expert.url"),
         ("expert.max_requests=0", "expert.max_requests"),
+        ("expert.budget_tokens=0", "expert.budget_tokens"),
+        ("expert.price_per_million_input=cheap", "expert.price_per_million_input"),
+        ("expert.price_per_million_input=-1", "expert.price_per_million_input"),
+        ("expert.price_per_million_input=3", "expert.price_per_million_output"),
         ("policy.thought=maybe", "policy.thought"),
         ("+expert.temperature=0", "expert.temperature"),
         ("policy.model=null", "policy.model"),
@@ -228,7 +233,7 @@ def test_what_is_recorded_follows_the_settings(tmp_path):
         "expert.concurrency=1",
         "expert.retries=0",
         "expert.max_requests=1",
-        "expert.max_tokens=1",
+        "expert.budget_tokens=1",
         "expert.timeout_s=0.1",
         "expert.patience_s=0",
         "expert.url=https://h/v1",
@@ -249,7 +254,7 @@ def test_the_smallest_values_there_are_and_every_choice_is_taken(monkeypatch, ov
         ("target=verdict", "choose critique+judgment, judgment, critique"),
         ("label=evil", "choose harmful, benign"),
         ("expert.retries=-1", "it must be at least 0"),
-        ("expert.max_tokens=0", "it must be at least 1"),
+        ("expert.budget_tokens=0", "it must be at least 1"),
         ("expert.concurrency=1.5", "it must be at least 1"),
         ("shard=8/8", "i/n with 0 <= i < n"),
         ("policy.thought=maybe", "choose required or none"),
@@ -267,3 +272,23 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
 
     assert "give a folder" in problems(f"out={tmp_path}/file")["out"]
+
+
+def test_a_budget_needs_a_longest_reply():
+    """Of a model in this process the context bounds it."""
+    budget, none = "expert.budget_tokens=1000", "expert.request.max_tokens=null"
+    assert "nothing bounds what a reply may cost" in problems(budget, none)["expert.budget_tokens"]
+    assert problems(budget, none, "+expert.request.max_completion_tokens=500") == {}
+    assert problems(budget) == {}
+
+    local = build_settings(compose_build([*GOOD, "expert.url=null", budget, none])).expert
+    assert (local.limits.longest_reply, local.limits.context) == (None, 16384)
+
+
+def test_prices_and_budgets_come_to_the_models_that_have_them():
+    given = ["policy.price_per_million_input=1", "policy.price_per_million_output=2", "expert.budget_tokens=9"]
+    settings = build_settings(compose_build([*GOOD, *given]))
+
+    assert settings.writer.prices == settings.verifier.prices == Prices(1, 2)
+    assert settings.expert.prices is None and settings.expert.limits.budget_tokens == 9
+    assert settings.expert.limits.longest_reply == 2048 and settings.expert.limits.context is None

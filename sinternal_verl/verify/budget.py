@@ -1,0 +1,129 @@
+"""What a model costs, and a budget that is kept although many requests are in flight.
+
+Before a request is sent, the most that it may cost is set aside; when it has ended, what it did cost is counted. A
+request waits while there is no room for it beside those in flight, and the run ends when there is none at all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+TEMPLATE_TOKENS = 256
+"""The most tokens that a server's chat template is taken to add to a conversation."""
+
+LONGEST = ("max_completion_tokens", "max_tokens")
+"""Keys of a request that bound its reply; the first is the newer name of OpenAI's protocol."""
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Prices of a million tokens, in any currency.
+
+    >>> Prices(3, 15).cost(2_000_000, 100_000)
+    7.5
+    """
+
+    input: float
+    output: float
+
+    def cost(self, read: int, written: int) -> float:
+        return (read * self.input + written * self.output) / 1e6
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many requests at a time, and what one run may spend; None is no limit.
+
+    Attributes:
+        budget_tokens: tokens of all prompts and replies together.
+        longest_reply: tokens of the longest reply to one request; None where nothing bounds it.
+        context: tokens of prompt and reply together, where the model runs in this process.
+        prices: None where they are not known.
+        patience_s: seconds to wait while the server asks to wait and answers nothing.
+    """
+
+    concurrency: int
+    max_requests: int | None = None
+    budget_tokens: int | None = None
+    longest_reply: int | None = None
+    context: int | None = None
+    prices: Prices | None = None
+    patience_s: float = 0.0
+
+
+class Spent(RuntimeError):
+    """A limit is reached: no further request may be sent."""
+
+
+class Spend:
+    """What is spent on a model.
+
+    Attributes:
+        requests: how many were sent; a client's repeated tries are not counted.
+        read, written: tokens of prompts and replies, as the server counts them, also of requests that failed.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.requests = self.read = self.written = 0
+        self._reserved = self._excess = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.read + self.written
+
+    def reserve(self, messages: Sequence[dict[str, Any]]) -> int | None:
+        """Set aside the most tokens that a request may cost.
+
+        Returns:
+            Their number, 0 without a budget; None where there is room only when others have ended.
+
+        Raises:
+            Spent: there is no room, and none in flight could leave any.
+        """
+        limits = self.limits
+        if limits.max_requests is not None and self.requests >= limits.max_requests:
+            raise Spent(f"max_requests={limits.max_requests:,} is spent ({self})")
+        most = 0 if limits.budget_tokens is None else self._most(messages)
+        if limits.budget_tokens is not None and self.tokens + self._reserved + most > limits.budget_tokens:
+            if self._reserved:
+                return None
+            room = f"has no room for the next request, which may take {most:,}"
+            raise Spent(f"budget_tokens={limits.budget_tokens:,} {room} (spent: {self})")
+        self.requests += 1
+        self._reserved += most
+        return most
+
+    def settle(self, reserved: int | None, read: int = 0, written: int = 0) -> None:
+        """Count what a request cost.
+
+        Args:
+            reserved: what `reserve` returned for it; None where nothing was set aside.
+        """
+        self.read += read
+        self.written += written
+        if reserved is None:
+            self.requests += 1
+            return
+        self._reserved -= reserved
+        # A server that counts more than we thought possible, such as a hidden thought, is believed from then on.
+        self._excess = max(self._excess, self._excess + read + written - reserved)
+
+    def __str__(self) -> str:
+        return f"{self.requests:,} requests, {said(self.read, self.written, self.limits.prices)}"
+
+    def _most(self, messages: Sequence[dict[str, Any]]) -> int:
+        # A token is at least one byte.
+        prompt = sum(len(message["content"].encode()) for message in messages) + TEMPLATE_TOKENS
+        most = prompt + (self.limits.longest_reply or 0) + self._excess
+        return most if self.limits.context is None else min(most, self.limits.context)
+
+
+def said(read: int, written: int, prices: Prices | None, apart: bool = True) -> str:
+    """Tokens, read and written ``apart`` or not, and with prices what they cost.
+
+    >>> said(2_000_000, 100_000, Prices(3, 15)), said(7, 3, None, apart=False)
+    ('2,100,000 tokens (2,000,000 read, 100,000 written), cost 7.50', '10 tokens')
+    """
+    tokens = f"{read + written:,} tokens" + (f" ({read:,} read, {written:,} written)" if apart else "")
+    return tokens if prices is None else f"{tokens}, cost {prices.cost(read, written):,.2f}"
