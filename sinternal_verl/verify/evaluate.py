@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sinternal_verl.data.schema import PartialFile
-from sinternal_verl.hashing import key_of
+from sinternal_verl.data.schema import whole_file
+from sinternal_verl.hashing import GROUP_BYTES, key_in, key_of
 from sinternal_verl.scoring.critique import Critique, Label, parse
 from sinternal_verl.scoring.response import final_answer
 from sinternal_verl.verify.build import Answer, Build, asks
@@ -82,7 +82,7 @@ class Verification:
     def __init__(self, settings: BuildSettings, build: Build, store: Store) -> None:
         self._settings, self._build, self._store = settings, build, store
         who, specification = settings.verifier.origin(), settings.specification.text
-        self._asked = key_of("verify", who, specification, settings.prompt.template).hex()
+        self._asked = key_of("verify", who, specification, settings.prompt.template, size=GROUP_BYTES)
 
     def requests(self, prompts: Iterable[Prompt]) -> Iterator[Request]:
         for prompt, answer, _ in self._judged(prompts):
@@ -111,7 +111,7 @@ class Verification:
         return "thought never ends" if text is None else parse(text, critique=False)
 
     def _key(self, prompt: Prompt, answer: Answer) -> bytes:
-        return key_of(self._asked, prompt.text, answer.text)
+        return key_in(self._asked, prompt.text, answer.text)
 
 
 def evaluate(items: Iterable[Item], seed: int, out: Path) -> Evaluation:
@@ -123,18 +123,14 @@ def evaluate(items: Iterable[Item], seed: int, out: Path) -> Evaluation:
     Raises:
         ValueError: there is no item.
     """
-    partial, by_prompt = PartialFile(out), {}
-    try:
-        with partial.path.open("w", encoding="utf-8") as file:
-            for item in items:
-                file.write(json.dumps(asdict(item)) + "\n")
-                counts = by_prompt.setdefault((item.source, item.index), np.zeros(8))
-                counts += _counts(item)
+    by_prompt: dict[tuple[str, str], np.ndarray] = {}
+    with whole_file(out) as file:
+        for item in items:
+            file.write(json.dumps(asdict(item)) + "\n")
+            counts = by_prompt.setdefault((item.source, item.index), np.zeros(8))
+            counts += _counts(item)
         if not by_prompt:
             raise ValueError("there is no answer with a verdict of the expert's")
-        partial.publish()
-    finally:
-        partial.discard()
     return _evaluation(np.array(list(by_prompt.values())), seed)
 
 

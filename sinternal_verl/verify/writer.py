@@ -3,12 +3,14 @@
 import asyncio
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from typing import Any, Protocol
 
 from sinternal_verl.platform.compat import vllm_request_errors
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.tokens import TextEncoder, whole_text
+from sinternal_verl.verify.origin import is_path, origin_of
 from sinternal_verl.verify.store import Finish, Reply
 
 Messages = list[dict[str, str]]
@@ -34,6 +36,7 @@ class WriterSettings:
 
     Attributes:
         url: the server's address; None runs vLLM in this process.
+        revision: tells these weights from others of the same name; see `sinternal_verl.verify.origin`.
         api_key_env: the environment variable that holds the key; None sends none.
         request: sampling parameters, sent as they are.
         timeout_s: seconds for one try of a request.
@@ -52,6 +55,7 @@ class WriterSettings:
     max_tokens: int | None
     engine: dict[str, Any]
     thought: Thought = "none"
+    revision: str | None = None
 
     @property
     def limits(self) -> Limits:
@@ -63,8 +67,22 @@ class WriterSettings:
         return os.environ.get(self.api_key_env, "") if self.api_key_env else ""
 
     def origin(self) -> dict[str, Any]:
-        """What decides its replies. The server's address, time limits and the like do not."""
-        return {"model": self.model, "request": self.request, "thought": self.thought}
+        """What decides its replies. The server's address, time limits, how a reply is read and the like do not."""
+        return self._origin
+
+    def pinned_engine(self) -> dict[str, Any]:
+        """vLLM's arguments, with the very commit that the keys name, although the hub may have a later one."""
+        engine = dict(self.engine)
+        if not is_path(self.model, served=False):
+            engine["revision"] = self.origin().get("revision")
+            if not engine.get("tokenizer"):
+                engine.setdefault("tokenizer_revision", engine["revision"])
+        return engine
+
+    @cached_property
+    def _origin(self) -> dict[str, Any]:
+        # Read once: whoever replaces the weights during a build must not change the keys half way.
+        return origin_of(self.model, bool(self.url), self.revision, self.request, self.engine)
 
 
 class WriterFailed(RuntimeError):
@@ -185,7 +203,7 @@ class LocalWriter:
         except (TypeError, ValueError, *self._request_errors) as error:
             raise WriterUnusable(f"request={settings.request}: {error}; see vLLM's SamplingParams") from error
         self._longest, self._bound_s = settings.engine["max_model_len"], settings.timeout_s
-        engine = dict(settings.engine)
+        engine = settings.pinned_engine()
         if current_platform.is_cpu():
             # Where vLLM splits a prompt over two steps it rewinds the seeded generator, which fails on a CPU and
             # would end the engine. So prompts are not split, and a step must be able to read the longest one.
