@@ -5,14 +5,15 @@ same command. The run ends after `FAILURES_IN_A_ROW`.
 """
 
 import asyncio
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import chain
 
 from tqdm import tqdm
 
 from sinternal_verl.verify.store import Store
+from sinternal_verl.verify.turns import Turns
 from sinternal_verl.verify.writer import Limits, Messages, Writer, WriterFailed
 
 FAILURES_IN_A_ROW = 64
@@ -75,46 +76,43 @@ def fill(
     """
     filled = Filled()
     with tqdm(total=total, unit="reply", desc=name, smoothing=0.05) as progress:
-        missing = _missing(requests, store, filled, progress)
-        # No model is loaded when nothing is missing.
-        first = next(missing, None)
-        if first is not None:
-            asyncio.run(_ask_all(chain([first], missing), store, limits, open_writer, filled, progress))
+        asyncio.run(_ask_all(requests, store, limits, open_writer, filled, progress))
     return filled
 
 
-def _missing(requests: Iterable[Request], store: Store, filled: Filled, progress: tqdm) -> Iterator[Request]:
-    for request in requests:
-        if request.key in store:
-            filled.there += 1
-            # Not `update`: replies that were there before must not count in the rate.
-            progress.initial += 1
-            progress.n += 1
-        else:
-            yield request
+def _turns(requests: Iterable[Request], store: Store, limits: Limits, filled: Filled, progress: tqdm) -> Turns[Request]:
+    def there() -> None:
+        filled.there += 1
+        # Not `update`: replies that were there before must not count in the rate.
+        progress.initial += 1
+        progress.n += 1
+
+    def waits(whom: str) -> None:
+        progress.write(f"{progress.desc}: waits for {whom}", file=sys.stderr)
+
+    return Turns(requests, store, limits.concurrency, there, progress.update, waits)
 
 
 async def _ask_all(
-    requests: Iterator[Request],
+    requests: Iterable[Request],
     store: Store,
     limits: Limits,
     open_writer: Callable[[], Writer],
     filled: Filled,
     progress: tqdm,
 ) -> None:
+    turns = _turns(requests, store, limits, filled, progress)
+    # No model is loaded when nothing is missing. While one is loaded, nothing is claimed.
+    first = await turns.next()
+    if first is None:
+        return
+    turns.put_back(first)
     # Opened within the event loop, because vLLM's engine and HTTP connections belong to one loop.
-    writer, in_a_row, in_flight = open_writer(), 0, set()
+    writer, in_a_row = open_writer(), 0
 
-    def next_missing() -> Request | None:
-        for request in requests:
-            if request.key not in in_flight:
-                return request
-            progress.update()  # one reply serves both
-        return None
-
-    def next_request() -> Request | None:
+    async def next_request() -> Request | None:
         """The next request, or None when there is none or none may be sent."""
-        request = next_missing()
+        request = await turns.next()
         if request is None:
             return None
         for name, spent in (("max_requests", filled.sent), ("max_tokens", filled.tokens)):
@@ -123,12 +121,15 @@ async def _ask_all(
                 filled.stopped = f"{name}={limit:,} is spent ({filled.sent:,} requests, {filled.tokens:,} tokens)"
         if in_a_row >= FAILURES_IN_A_ROW:
             filled.stopped = f"{in_a_row} failures in a row, the last: {filled.last_failure}"
-        return None if filled.stopped else request
+        if filled.stopped:
+            turns.done(request)
+            turns.close()
+            return None
+        return request
 
     async def work() -> None:
         nonlocal in_a_row
-        while (request := next_request()) is not None:
-            in_flight.add(request.key)
+        while (request := await next_request()) is not None:
             filled.sent += 1
             try:
                 reply = await writer.write(request.messages, request.seed)
@@ -137,17 +138,19 @@ async def _ask_all(
                 filled.last_failure = str(error)
                 in_a_row += 1
             else:
-                store.add(request.key, reply)
+                await store.keep(request.key, reply)
                 filled.tokens += reply.read + reply.written
                 in_a_row = 0
                 progress.update()
             finally:
-                in_flight.discard(request.key)
+                turns.done(request)
 
     tasks = [asyncio.create_task(work()) for _ in range(limits.concurrency)]
+    beating = asyncio.create_task(store.claims.beat())
     try:
         await asyncio.gather(*tasks)
     finally:
+        beating.cancel()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
