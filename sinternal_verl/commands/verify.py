@@ -17,8 +17,10 @@ from omegaconf.errors import OmegaConfBaseException
 from sinternal_verl import __version__
 from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.readers import Source, SourceError
+from sinternal_verl.data.schema import write_whole
 from sinternal_verl.doctor.problem import report
 from sinternal_verl.verify.build import Build
+from sinternal_verl.verify.build_record import DATA, AnotherBuild, recall, record
 from sinternal_verl.verify.evaluate import Verification, evaluate
 from sinternal_verl.verify.fill import Filled, Request, fill
 from sinternal_verl.verify.report import CARD, GuardWriter, agreement, guard_requests, write_report
@@ -36,18 +38,10 @@ from sinternal_verl.verify.settings import (
 from sinternal_verl.verify.store import Store, StoreError
 from sinternal_verl.verify.writer import Limits, WriterSettings, WriterUnusable, open_writer
 
-RECORD = "build.json"
-"""File in the build's folder: what the build is made of."""
-
-DATA = "train.parquet"
 EVALUATION, ITEMS = "evaluation.json", "evaluation.jsonl"
 
 GUARD_AT_ONCE = 256
 """How many requests the guard gets at a time."""
-
-
-class AnotherBuild(ValueError):
-    """The folder holds a build of other prompts, models or settings."""
 
 
 def verify(command: str, overrides: Sequence[str]) -> int:
@@ -59,6 +53,8 @@ def verify(command: str, overrides: Sequence[str]) -> int:
     stages = {"build": BUILD, "evaluate": EVALUATE}.get(command, (command,))
     try:
         config = compose_build(overrides)
+        if "show" in stages:
+            config = recall(config, overrides)
         if problems := find_problems(config, stages):
             return _fail(report(problems))
         settings = build_settings(config)
@@ -71,7 +67,7 @@ def verify(command: str, overrides: Sequence[str]) -> int:
         if "show" in stages:
             return _show(settings, prompts)
         _describe(prompts)
-        _record(settings, _made_of(settings, prompts.source, stages))
+        record(settings, config, _made_of(settings, prompts.source, stages), stages)
     except (HydraException, OmegaConfBaseException) as error:
         return _fail(f"the overrides do not compose.\n{error}")
     except (SourceError, AnotherBuild, StoreError, OSError) as error:
@@ -138,8 +134,8 @@ def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: St
         return _fail(str(error))
     made_of = {**_made_of(settings, prompts.source), "verifier": settings.verifier.origin()}
     # JSON has no NaN, so null is written.
-    record = json.loads(json.dumps({**asdict(found), "made_of": made_of}), parse_constant=lambda _: None)
-    (settings.out / EVALUATION).write_text(json.dumps(record, indent=2) + "\n")
+    summary = json.loads(json.dumps({**asdict(found), "made_of": made_of}), parse_constant=lambda _: None)
+    write_whole(settings.out / EVALUATION, json.dumps(summary, indent=2) + "\n")
     print("\n".join(found.lines()))
     print(f"sinternal_verl: {settings.out / EVALUATION}, and item by item {settings.out / ITEMS}")
     return 0
@@ -147,7 +143,7 @@ def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: St
 
 def _show(settings: BuildSettings, prompts: Prompts) -> int:
     """Print what the store holds: a line of JSON for every answer."""
-    with Store(settings.store) as store:
+    with Store(settings.store, read_only=True) as store:
         build = Build(settings, store)
         for prompt in prompts:
             for sample, answer in enumerate(build.answers(prompt)):
@@ -196,28 +192,6 @@ def _said(filled: Filled, what: str) -> bool:
 def _made_of(settings: BuildSettings, prompts: Source, stages: Sequence[Stage] = BUILD) -> dict[str, Any]:
     source, against = {"name": Path(settings.prompts).name, **prompts.origin()}, list(settings.against)
     return {"version": __version__, "prompts": source, "against": against, **settings.origin(stages)}
-
-
-def _record(settings: BuildSettings, made_of: dict[str, Any]) -> None:
-    """Write what the build is made of. Where the folder has a record already, compare: a later version of this package
-    may go on, but not with other prompts, models or settings.
-
-    Raises:
-        AnotherBuild: they differ, or the record cannot be read.
-    """
-    path = settings.out / RECORD
-    made_of = json.loads(json.dumps({key: value for key, value in made_of.items() if key != "version"}))
-    try:
-        known = json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise AnotherBuild(f"{path} cannot be read: {error}; give another out") from error
-    for key in known.keys() & made_of.keys():
-        if known[key] != made_of[key]:
-            was, now = (json.dumps(of[key])[:200] for of in (known, made_of))
-            step = f"give another out, and store={settings.store} so that what they share is not paid for again"
-            raise AnotherBuild(f"{settings.out} holds a build with {key} = {was}, now it is {now}: {step}")
-    settings.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(known | made_of, indent=2) + "\n")
 
 
 def _fail(message: str) -> int:
