@@ -8,7 +8,7 @@ always strings, and no column is missing or null.
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -73,7 +73,8 @@ class PartialFile:
         """Replace the target. The file is on the disk first, so that a power cut leaves the old one or this one."""
         _sync(self.path)
         os.replace(self.path, self.target)
-        _sync(self.target.parent)
+        with suppress(OSError):  # some file systems sync no folders
+            _sync(self.target.parent)
 
     def discard(self) -> None:
         """Remove it unless it was published."""

@@ -81,7 +81,7 @@ def fill(
 
 
 def _turns(requests: Iterable[Request], store: Store, limits: Limits, filled: Filled, progress: tqdm) -> Turns[Request]:
-    def there() -> None:
+    def there(request: Request) -> None:
         filled.there += 1
         # Not `update`: replies that were there before must not count in the rate.
         progress.initial += 1

@@ -34,9 +34,10 @@ class Turns(Generic[Request]):
 
     Args:
         ahead: how many requests are claimed at a time, since each claim may wait for a disk.
-        there: called for every reply that is in the store, or comes from another process.
+        there: called for every request whose reply is in the store, or comes from another process.
         shared: called for every request that waits for the reply to an equal one of this process.
         waits: called once, with the other process in words, before this one waits for it.
+        missing: which request is to be sent for one; None when its reply is there. By default it is the same one.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Turns(Generic[Request]):
         requests: Iterable[Request],
         store: Store,
         ahead: int,
-        there: Callable[[], None],
+        there: Callable[[Request], None],
         shared: Callable[[], None],
         waits: Callable[[str], None],
+        missing: Callable[[Request], Request | None] | None = None,
     ) -> None:
         self._requests, self._store, self._ahead = iter(requests), store, min(ahead, MAX_AHEAD)
         self._there, self._shared, self._waits = there, shared, waits
+        self._missing = missing or (lambda request: None if request.key in store else request)
         self._mine: set[bytes] = set()
         self._ready: deque[Request] = deque()
         self._others: deque[Request] = deque()
@@ -77,6 +80,10 @@ class Turns(Generic[Request]):
         self._mine.discard(request.key)
         if request.key not in self._store:
             self._store.claims.drop([request.key])
+
+    def add(self, request: Request) -> None:
+        """A request that has come up meanwhile; it is one of the next."""
+        self._requests = chain([request], self._requests)
 
     def put_back(self, request: Request) -> None:
         """Claim nothing, and begin with this request again."""
@@ -109,12 +116,13 @@ class Turns(Generic[Request]):
         """The next requests whose reply is neither there nor asked for by this process."""
         found: dict[bytes, Request] = {}
         for request in requests:
-            if request.key in self._store:
-                self._there()
-            elif request.key in self._mine or request.key in found:
+            wanted = self._missing(request)
+            if wanted is None:
+                self._there(request)
+            elif wanted.key in self._mine or wanted.key in found:
                 self._shared()
             else:
-                found[request.key] = request
+                found[wanted.key] = wanted
                 if len(found) == self._ahead:
                     break
         return list(found.values())

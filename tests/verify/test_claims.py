@@ -16,6 +16,7 @@ from sinternal_verl.verify import claims
 from sinternal_verl.verify.fill import Filled, Request, fill
 from sinternal_verl.verify.owner import Process
 from sinternal_verl.verify.store import Reply, Store
+from sinternal_verl.verify.turns import Turns
 from sinternal_verl.verify.writer import Limits, WriterFailed
 
 KEYS = [key_of(number) for number in range(5)]
@@ -207,3 +208,31 @@ print(filled.sent, filled.there, filled.complete)
     assert set(script.asked.values()) == {1} and len(script.asked) == 200
     assert all(int(sent) + int(there) == 200 and complete == "True" for sent, there, complete in said)
     assert sum(int(sent) for sent, _, _ in said) == 200
+
+
+def test_a_request_may_stand_for_another_that_comes_up_later(file):
+    """The second is sent only where the first has a reply, and its reply is none."""
+    second = {KEYS[0]: Request(KEYS[1], "1")}
+
+    def missing(request: Request) -> Request | None:
+        reply = store.get(request.key)
+        if reply is None:
+            return request
+        return missing(second[request.key]) if not reply.text and request.key in second else None
+
+    there: list[Request] = []
+
+    async def take() -> list[str]:
+        turns = Turns([Request(KEYS[0], "0")], store, 4, there.append, lambda: None, lambda whom: None, missing)
+        found = []
+        while (request := await turns.next()) is not None:
+            found.append(request.messages)
+            await store.keep(request.key, Reply(""))
+            turns.done(request)
+            if request.key in second:
+                turns.add(second[request.key])
+        return found
+
+    with Store(file) as store:
+        assert asyncio.run(take()) == ["0", "1"] and there == []
+        assert asyncio.run(take()) == [] and len(there) == 1
