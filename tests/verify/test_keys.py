@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sinternal_verl.hashing import canonical
+from sinternal_verl.hashing import canonical, key_of
 from sinternal_verl.verify import origin
 from sinternal_verl.verify.build import Build
 from sinternal_verl.verify.evaluate import Verification
@@ -231,16 +231,18 @@ def test_of_a_hub_id_that_nobody_knows_the_name_counts(hub):
     [
         ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
         ({"a": 0}, {"a": -0.0}),
+        ({"a": {"b": [1, 2.5]}}, {"a": {"b": [1.0, 2.5]}}),
         ({"stop": ["x"]}, {"stop": ("x",)}),
         ({"logit_bias": {50256: -100}}, {"logit_bias": {"50256": -100.0}}),
     ],
 )
 def test_equal_values_are_one_key(one, other):
-    assert canonical(one) == canonical(other)
+    assert key_of(canonical(one)) == key_of(canonical(other))
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [({"a": 1}, {"a": "1"}), ({"a": 1}, {"a": 1.5}), ({"stop": "x"}, {"stop": ["x"]})]
+    ("one", "other"),
+    [({"a": 1}, {"a": "1"}), ({"a": 1}, {"a": True}), ({"a": 1}, {"a": 1.5}), ({"stop": "x"}, {"stop": ["x"]})],
 )
 def test_other_values_are_another_key(one, other):
-    assert canonical(one) != canonical(other)
+    assert key_of(canonical(one)) != key_of(canonical(other))
