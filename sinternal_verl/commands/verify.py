@@ -19,10 +19,11 @@ from sinternal_verl.commands.messages import fail as _fail
 from sinternal_verl.commands.messages import not_composed
 from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.readers import Source, SourceError
+from sinternal_verl.data.schema import write_whole
 from sinternal_verl.doctor.problem import report
-from sinternal_verl.overrides import override, shell_line
 from sinternal_verl.verify.budget import Limits, Spend, said
 from sinternal_verl.verify.build import Build
+from sinternal_verl.verify.build_record import DATA, AnotherBuild, recall, record
 from sinternal_verl.verify.endpoint_writer import open_writer
 from sinternal_verl.verify.estimate import Estimate, confirmed, foresee
 from sinternal_verl.verify.evaluate import Verification, evaluate
@@ -46,10 +47,6 @@ from sinternal_verl.verify.settings import (
 from sinternal_verl.verify.store import Store, StoreError
 from sinternal_verl.verify.writer import WriterSettings, WriterUnusable
 
-RECORD = "build.json"
-"""File in the build's folder: what the build is made of."""
-
-DATA = "train.parquet"
 EVALUATION, ITEMS = "evaluation.json", "evaluation.jsonl"
 
 UNANSWERED = {
@@ -63,10 +60,6 @@ GUARD_AT_ONCE = 256
 """How many requests the guard gets at a time."""
 
 
-class AnotherBuild(ValueError):
-    """The folder holds a build of other prompts, models or settings."""
-
-
 def verify(command: str, overrides: Sequence[str], yes: bool = False) -> int:
     """Run the stages of a command. Return 0; 1 if replies are missing and the same command can go on; 2 for bad input.
 
@@ -77,6 +70,8 @@ def verify(command: str, overrides: Sequence[str], yes: bool = False) -> int:
     stages = {"build": BUILD, "evaluate": EVALUATE, "merge": MERGE}.get(command, (command,))
     try:
         config = compose_build(overrides)
+        if "show" in stages:
+            config = recall(config, overrides)
         if problems := find_problems(config, stages):
             return _fail(report(problems))
         settings = build_settings(config)
@@ -90,7 +85,7 @@ def verify(command: str, overrides: Sequence[str], yes: bool = False) -> int:
         if "show" in stages:
             return _show(settings, prompts)
         _describe(prompts)
-        _record(settings, _made_of(settings, prompts.source, stages))
+        record(settings, config, _made_of(settings, prompts.source, stages), stages)
     except (HydraException, OmegaConfBaseException) as error:
         return _fail(not_composed(error, overrides, compose_build))
     except (SourceError, AnotherBuild, StoreError, OSError) as error:
@@ -197,8 +192,8 @@ def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: St
         return _fail(str(error))
     made_of = {**_made_of(settings, prompts.source), "verifier": settings.verifier.origin()}
     # JSON has no NaN, so null is written.
-    record = json.loads(json.dumps({**asdict(found), "made_of": made_of}), parse_constant=lambda _: None)
-    (settings.out / EVALUATION).write_text(json.dumps(record, indent=2) + "\n")
+    summary = json.loads(json.dumps({**asdict(found), "made_of": made_of}), parse_constant=lambda _: None)
+    write_whole(settings.out / EVALUATION, json.dumps(summary, indent=2) + "\n")
     print("\n".join(found.lines()))
     print(f"sinternal_verl: {settings.out / EVALUATION}, and item by item {settings.out / ITEMS}")
     return 0 if found.judged else 2
@@ -206,7 +201,7 @@ def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: St
 
 def _show(settings: BuildSettings, prompts: Prompts) -> int:
     """Print what the store holds: a line of JSON for every answer."""
-    with Store(settings.store) as store:
+    with Store(settings.store, read_only=True) as store:
         build = Build(settings, store)
         for prompt in prompts:
             for sample, answer in enumerate(build.answers(prompt)):
@@ -259,26 +254,3 @@ def _said(filled: Filled, what: str, who: WriterSettings | None = None) -> bool:
 def _made_of(settings: BuildSettings, prompts: Source, stages: Sequence[Stage] = BUILD) -> dict[str, Any]:
     source, against = {"name": Path(settings.prompts).name, **prompts.origin()}, list(settings.against)
     return {"version": __version__, "prompts": source, "against": against, **settings.origin(stages)}
-
-
-def _record(settings: BuildSettings, made_of: dict[str, Any]) -> None:
-    """Write what the build is made of. Where the folder has a record already, compare: a later version of this package
-    may go on, but not with other prompts, models or settings.
-
-    Raises:
-        AnotherBuild: they differ, or the record cannot be read.
-    """
-    path = settings.out / RECORD
-    made_of = json.loads(json.dumps({key: value for key, value in made_of.items() if key != "version"}))
-    try:
-        known = json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise AnotherBuild(f"{path} cannot be read: {error}; give another out") from error
-    for key in known.keys() & made_of.keys():
-        if known[key] != made_of[key]:
-            was, now = (json.dumps(of[key])[:200] for of in (known, made_of))
-            word = shell_line(override("store", settings.store))
-            step = f"give another out, and {word} so that what they share is not paid for again"
-            raise AnotherBuild(f"{settings.out} holds a build with {key} = {was}, now it is {now}: {step}")
-    settings.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(known | made_of, indent=2) + "\n")

@@ -20,6 +20,7 @@ from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.overrides import with_texts
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.budget import LONGEST
+from sinternal_verl.verify.origin import is_of_hub, is_path, weights_of
 from sinternal_verl.verify.writer import WriterSettings, key_for
 
 Stage = Literal["sample", "critique", "select", "evaluate", "show", "merge"]
@@ -35,7 +36,7 @@ NO_KEY = {"api_key_env": None, "api_key_over_http": False}
 
 WRITERS = ("policy", "other", "verifier", "expert")
 TEXTS = {"prompts", "out", "store", "specification", "prompt"} | {
-    f"{writer}.{key}" for writer in WRITERS for key in ("model", "url", "api_key_env")
+    f"{writer}.{key}" for writer in WRITERS for key in ("model", "url", "revision", "api_key_env")
 }
 """Keys whose values are paths and names, also where these look like numbers: ``out=20251125``."""
 
@@ -77,6 +78,8 @@ class BuildSettings:
         """For provenance: all that decides the outcome of these stages, except the digest of the prompts."""
         found: dict[str, Any] = {"seed": self.seed, "shard": self.shard}
         found |= {"samples": self.samples, "answers": {"by": self.answers, **self.writer.origin()}}
+        # How answers are read, and whether the rows hold a thought. No reply is asked for again because of it.
+        found |= {"thought": {"answers": self.writer.thought, "rows": self.policy_thought}}
         if set(stages) - WITHOUT_EXPERT:
             found |= {"expert": self.expert.origin(), "specification": self.specification.origin()}
             found |= {"prompt": self.prompt.template}
@@ -97,6 +100,8 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
     for name in ("other", "verifier"):
         given = {key: value for key, value in config[name].items() if value is not None}
         config[name] = OmegaConf.merge(config.policy, NO_KEY if _elsewhere(given, config.policy) else {}, given)
+        if "model" in given:
+            config[name].revision = given.get("revision")  # never the one of another model
     return config
 
 
@@ -234,6 +239,7 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
             yield from _key(name, writer)
         if writer.model and not writer.url:
             yield from _engine(name, str(writer.model), writer.engine)
+            yield from _weights(name, str(writer.model), writer)
 
 
 def _money(name: str, writer: DictConfig) -> Iterator[Problem]:
@@ -283,6 +289,18 @@ def _engine(name: str, model: str, engine: DictConfig) -> Iterator[Problem]:
     context = context_of(found) if found else None
     if reason := too_long(length, context):
         yield Problem(key, length, reason, f"{key}={context}")
+
+
+def _weights(name: str, model: str, writer: DictConfig) -> Iterator[Problem]:
+    """Weights that could not be told from others of the same name."""
+    if is_path(model, served=False):
+        if writer.revision:
+            step = f"leave out {name}.revision"
+            yield Problem(f"{name}.revision", writer.revision, "a folder is known by its files", step)
+    elif is_of_hub(model) and weights_of(model, writer.revision, served=False) is None:
+        reason = "it is not in the hub's cache, and the hub names no commit of it"
+        step = "check the id, the network and `hf auth login`, or give a folder"
+        yield Problem(f"{name}.model", model, reason, step)
 
 
 def _files(config: DictConfig) -> Iterator[Problem]:
