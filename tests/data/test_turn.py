@@ -143,6 +143,7 @@ def test_a_line_end_behind_the_tag_is_left_out_only_where_the_template_has_writt
         ("qwen3_not_thinking", f"\n{EMPTY}", "No."),
         ("llama3", " No.\n", " No.\n"),
         ("gpt_oss", f"\n{CHANNELS}", CHANNELS),
+        ("gpt_oss", CHANNELS.rpartition("assistant")[2], CHANNELS.rpartition("assistant")[2]),
     ],
 )
 def test_what_the_template_has_written_is_not_written_again(encode, family, completion, learned):
@@ -164,7 +165,7 @@ def test_what_the_template_has_written_is_not_written_again(encode, family, comp
         ("qwen3_not_thinking", f"{THOUGHT}</think>No.", "where it has no thought"),
         ("qwen3_not_thinking", f"{EMPTY}{FULL}", "where it has no thought"),
         ("qwen3_not_thinking", "<think>\n\n</think>\n\n", "nothing but the empty thought"),
-        ("gpt_oss", FULL, "channel"),
+        ("gpt_oss", FULL, r"waits for <\|channel\|>.*<\|channel\|>final<\|message\|>ANSWER"),
         ("gpt_oss", "No.", "channel"),
         ("gpt_oss", f"{CHANNELS}<|end|><|start|>user<|message|>Why?", "another role"),
         ("gpt_oss", f"{CHANNELS}<|return|>{CHANNELS}", r"<\|return\|>, which ends"),
@@ -226,6 +227,19 @@ def test_a_template_without_a_generation_prompt_of_its_own(tmp_path):
     assert tokenizer.decode(prompt).startswith("<think> Lend it? Safe?\n<think>\n\n</think>\n")
     with pytest.raises(RowError, match="thinks once more"):
         TurnEncoder(tokenizer).encode(ASKED, FULL)
+
+
+def test_another_header_that_the_template_leaves_open_is_found(tmp_path):
+    tokenizer = FAMILIES["gpt_oss"].tokenizer(tmp_path)
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+    )
+    encoder = TurnEncoder(tokenizer)
+
+    assert tokenizer.decode(encoder.encode(ASKED, "<|message|>No.<|end|>")[1]) == "<|message|>No.<|return|>"
+    with pytest.raises(RowError, match=r"waits for <\|message\|>, .* as <\|message\|>ANSWER"):
+        encoder.encode(ASKED, FULL)
 
 
 def test_a_tokenizer_without_a_template_or_an_end_is_refused(tmp_path):
