@@ -40,7 +40,9 @@ class TurnEncoder:
         self._tokenizer, self._encoder = tokenizer, TextEncoder(tokenizer, **template_kwargs)
         if tokenizer.eos_token_id is None or not tokenizer.chat_template:
             raise ValueError(f"the tokenizer {tokenizer.name_or_path} has no chat template, or no end token")
-        stops = end_tokens(tokenizer.name_or_path or None, tokenizer)
+        # Some tokenizers pad with an ordinary word, which ends nothing.
+        ends = end_tokens(tokenizer.name_or_path or None, tokenizer) & self._encoder.control_ids
+        stops = ends | {tokenizer.eos_token_id}
         # Padding is no end that a row is written with, except where one token serves for both.
         self._stops = stops - ({tokenizer.pad_token_id} - {tokenizer.eos_token_id})
         last, earlier = self._turn_end(), self._turn_end(_HELLO)

@@ -116,6 +116,14 @@ def test_the_end_of_a_turn_is_learned_only_where_the_model_stops_at_it(tmp_path,
     assert tokenizer.decode([end]) == ("<end_of_turn>" if known else "<eos>")
 
 
+def test_a_word_that_serves_as_padding_ends_nothing(tmp_path):
+    tokenizer = FAMILIES["qwen3_thinking"].tokenizer(tmp_path)
+    tokenizer.pad_token = "!"
+    written = TurnEncoder(tokenizer).encode(ASKED, "No! Never!!")[1]
+
+    assert tokenizer.decode(written) == "No! Never!!<|im_end|>"
+
+
 @pytest.mark.parametrize("family", [*OPENED, *UNOPENED])
 @pytest.mark.parametrize("space", ["", "\n", "  \n\n", "\t"])
 def test_white_space_before_a_thought_does_not_open_it_twice(encode, family, space):
@@ -279,7 +287,7 @@ MESSAGES = st.lists(
 
 
 @each_family
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(messages=MESSAGES)
 def test_the_prompt_of_any_conversation_is_that_of_inference(tokenizers, encoders, family, messages):
     """An earlier turn of the assistant keeps its thought, or loses it, as the template has it. In the other turns a tag
@@ -304,7 +312,7 @@ def test_the_prompt_of_any_conversation_is_that_of_inference(tokenizers, encoder
 
 
 @each_family
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(words=TEXTS, ends=st.lists(st.sampled_from(["", "\n", "end", " "]), max_size=3))
 def test_any_answer_is_learned_whole_with_one_end_token_behind_it(tokenizers, encoders, family, words, ends):
     assume(words.strip() and "think>" not in words)
@@ -323,7 +331,7 @@ def test_any_answer_is_learned_whole_with_one_end_token_behind_it(tokenizers, en
 
 
 @each_family
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data(), words=TEXTS)
 def test_no_word_of_a_prompt_is_a_control_token(tokenizers, encoders, family, data, words):
     token = data.draw(st.sampled_from([*FAMILIES[family].tokens, *FAMILIES[family].plain]))
