@@ -12,7 +12,8 @@
 ``findings``       counts bad rows, shows the first few and lists all in a file
 ``schema``         the schema of our RL files, and their writer
 ``sft``            a dataset for verl's SFT main, with the loss over the whole completion
-``turn``           an SFT row as tokens: what the prompt holds already, and what the model is to write
+``turn``           an SFT row as tokens: the prompt of inference, and what the model is to write
+``opening``        what is left to write of a turn after what the chat template has written of it
 ``answers``        whole answers of a set such as STAR-1, for the paper's baselines
 ``fraction``       a fraction of a set, drawn with a seed
 ``specification``  the safety rules that a verifier applies, read from a file

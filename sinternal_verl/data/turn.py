@@ -1,17 +1,8 @@
-r"""One row of SFT as tokens: the prompt as a server would make it, and what the model is to write after it.
+"""One row of SFT as tokens: the prompt as a server would make it, and what the model is to write after it.
 
 A server renders the messages with the generation prompt, and stops at one of the model's end tokens. Between these
-two stands the completion. Some templates write its beginning themselves: R1's opens the thought, and Qwen3's with
-``enable_thinking=false`` writes an empty thought. What a template has written the model does not write again:
-
->>> rest_of_turn("<|Assistant|><think>\n", "<think>\nIt lends the lamp.\n</think>\n\nNo.")
-'It lends the lamp.\n</think>\n\nNo.'
->>> rest_of_turn("<|im_start|>assistant\n", "\n<think>\nIt lends the lamp.\n</think>\n\nNo.")
-'<think>\nIt lends the lamp.\n</think>\n\nNo.'
->>> rest_of_turn("<|im_start|>assistant\n<think>\n\n</think>\n\n", "<think>\n\n</think>\n\nNo.")
-'No.'
-
-A completion that does not fit the template is refused, because the model would learn a turn that no server shows.
+two stands the completion, less what the template has written of it (`sinternal_verl.data.opening`). A row that makes
+no such turn is refused, because the model would learn what no server shows.
 """
 
 import os
@@ -23,29 +14,12 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from sinternal_verl.data.adapter import RowError
+from sinternal_verl.data.opening import Header, rest_of_turn
 from sinternal_verl.end_tokens import end_tokens
 from sinternal_verl.scoring.critique import THOUGHT_TAGS
 from sinternal_verl.tokens import TextEncoder
 
-OPENS, CLOSES = THOUGHT_TAGS
 ROLES = ("system", "developer", "user", "assistant", "tool")
-
-CHANNEL, START = "<|channel|>", "<|start|>"
-"""Tokens of harmony, the format of gpt-oss: a channel stands before each part of a turn, and a turn has many parts."""
-
-HARMONY = f"{START}assistant"
-HARMONY_FORM = f"{CHANNEL}analysis<|message|>THOUGHT<|end|>{START}assistant{CHANNEL}final<|message|>ANSWER"
-"""How a template of harmony ends, and what follows it."""
-
-UNCLOSED = (
-    f"the chat template opens a thought, and its completion has no {CLOSES}: all of it would be a thought; begin it "
-    f"with {OPENS}THOUGHT{CLOSES} (for VerificationDataset: data.verification.thinks=true)"
-)
-THINKS_AGAIN = (
-    "the chat template has written an empty thought, and its completion thinks once more; set "
-    "+data.apply_chat_template_kwargs.enable_thinking=true, or leave the thought out (for VerificationDataset: "
-    "data.verification.thinks=false)"
-)
 
 _PROBE = "q{}probe{}q"
 _HELLO = {"role": "user", "content": "Hello"}
@@ -66,7 +40,9 @@ class TurnEncoder:
         self._tokenizer, self._encoder = tokenizer, TextEncoder(tokenizer, **template_kwargs)
         if tokenizer.eos_token_id is None or not tokenizer.chat_template:
             raise ValueError(f"the tokenizer {tokenizer.name_or_path} has no chat template, or no end token")
-        stops = end_tokens(tokenizer.name_or_path or None, tokenizer)
+        # Some tokenizers pad with an ordinary word, which ends nothing.
+        ends = end_tokens(tokenizer.name_or_path or None, tokenizer) & self._encoder.control_ids
+        stops = ends | {tokenizer.eos_token_id}
         # Padding is no end that a row is written with, except where one token serves for both.
         self._stops = stops - ({tokenizer.pad_token_id} - {tokenizer.eos_token_id})
         last, earlier = self._turn_end(), self._turn_end(_HELLO)
@@ -74,6 +50,7 @@ class TurnEncoder:
         self._ends = stops | ({last} - {None})
         closing = "|".join(re.escape(self._word(id)) for id in self._ends | ({earlier} - {None}))
         self._closing = re.compile(rf"({closing})(?:\s|{closing})*\Z")
+        self._header = self._open_header()
         self._left_out: dict[tuple[str, ...], int | None] = {}
 
     def encode(self, messages: Sequence[Mapping[str, Any]], completion: str) -> tuple[list[int], list[int]]:
@@ -96,10 +73,10 @@ class TurnEncoder:
         if not prompt:
             raise RowError("the chat template makes nothing of its prompt")
         written, end = self._split_end(completion)
-        written = rest_of_turn(opening, written)
+        written = rest_of_turn(opening, written, self._header)
         ids = self._tokenizer.encode(written, add_special_tokens=False)
-        # In harmony one turn has many parts, each with the tokens that begin a turn.
-        self._check_controls(ids, [] if opening.endswith(HARMONY) else frame)
+        # Behind an open header one turn has several parts, each with the tokens that begin a turn.
+        self._check_controls(ids, [] if self._header else frame)
         return prompt, [*ids, end]
 
     def _split_end(self, completion: str) -> tuple[str, int]:
@@ -139,15 +116,36 @@ class TurnEncoder:
         Args:
             later: the messages after it.
         """
-        probe = _PROBE.format(0, 0)
-        messages = [_HELLO, {"role": "assistant", "content": probe}, *later]
+        _, behind = self._around_probe(*later)
+        found = self._controls_of(behind)[:1]
+        return found[0] if found and behind.lstrip().startswith(self._word(found[0])) else None
+
+    def _open_header(self) -> Header | None:
+        """What an earlier turn of the assistant has between the opening and its text, if there are control tokens, and
+        not only the tags of a thought."""
         try:
-            behind = self._encoder.text(messages, add_generation_prompt=False).rpartition(probe)[2]
+            begun, opening = self._encoder.text([_HELLO]), self._opening([_HELLO])
         except (TemplateError, TypeError, ValueError):
             return None
-        ids = self._tokenizer.encode(behind, add_special_tokens=False)
-        found = self._encoder.controls(ids)[:1]
-        return found[0] if found and behind.lstrip().startswith(self._word(found[0])) else None
+        before, _ = self._around_probe(_HELLO)
+        more = before.removeprefix(begun)
+        starts, words = ([self._word(id) for id in self._controls_of(text)] for text in (opening, more))
+        if not before.startswith(begun) or not starts or not words or words[0] in THOUGHT_TAGS:
+            return None
+        return Header(opening, starts[0], more, words[0])
+
+    def _around_probe(self, *later: dict[str, str]) -> tuple[str, str]:
+        """What the template writes before and behind an assistant's text; nothing where it takes no such turn."""
+        probe = _PROBE.format(0, 0)
+        try:
+            messages = [_HELLO, {"role": "assistant", "content": probe}, *later]
+            before, _, behind = self._encoder.text(messages, add_generation_prompt=False).rpartition(probe)
+        except (TemplateError, TypeError, ValueError):
+            return "", ""
+        return before, behind
+
+    def _controls_of(self, text: str) -> list[int]:
+        return self._encoder.controls(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _message_left_out(self, messages: Sequence[Mapping[str, str]]) -> int | None:
         """The number of the first message, none of an assistant, that the template does not show; None where there is
@@ -188,67 +186,3 @@ def checked(messages: Any) -> list[dict[str, Any]]:
             raise RowError(f"the content of message {number} of its prompt is {kind}")
         found.append({key: value for key, value in message.items() if value is not None})
     return found
-
-
-def rest_of_turn(opening: str, completion: str) -> str:
-    """What the model is to write of a completion, after what the template has written of the turn.
-
-    Args:
-        opening: what the template writes of it.
-        completion: thought and answer, without end token.
-
-    Raises:
-        RowError: the two do not make one turn with at most one thought.
-    """
-    if not completion.strip():
-        raise RowError("its completion is empty")
-    if opening.endswith(HARMONY):
-        return _channels(completion)
-    # White space before a thought is of no use: no template writes any.
-    thinks = completion.lstrip().startswith(OPENS)
-    rest = completion.lstrip().removeprefix(OPENS) if thinks else completion
-    tag = max(THOUGHT_TAGS, key=opening.rfind)
-    if tag not in opening and thinks:
-        _check_one_thought(rest, "its completion opens a thought and never closes it")
-        return OPENS + rest
-    if tag == OPENS and tag in opening:
-        rest = _without_line_end(opening, rest) if thinks else rest
-        _check_one_thought(rest, UNCLOSED)
-        return rest
-    if thinks:
-        thought, _, rest = rest.partition(CLOSES)
-        if thought.strip():
-            raise RowError(THINKS_AGAIN)
-        rest = _without_line_end(opening, rest)
-    if OPENS in rest or CLOSES in rest:
-        raise RowError(f"its completion holds {OPENS} or {CLOSES} where it has no thought; begin the thought with it")
-    if not rest.strip():
-        raise RowError("its completion holds nothing but the empty thought that the chat template has written")
-    return rest
-
-
-def _without_line_end(opening: str, rest: str) -> str:
-    """The rest without the line ends at its beginning, where the template has written one there."""
-    return rest.lstrip("\n") if opening.endswith("\n") else rest
-
-
-def _check_one_thought(rest: str, unclosed: str) -> None:
-    """Check what follows an opening tag.
-
-    Args:
-        unclosed: the reason where no thought ends.
-    """
-    if CLOSES not in rest:
-        raise RowError(unclosed)
-    if OPENS in rest or rest.count(CLOSES) > 1:
-        raise RowError(f"its completion holds {OPENS} or {CLOSES} once more: a thought would begin or end twice")
-
-
-def _channels(completion: str) -> str:
-    completion = completion.lstrip()
-    if not completion.startswith(CHANNEL):
-        reason = f"the chat template waits for a channel (harmony), and its completion begins without {CHANNEL}"
-        raise RowError(f"{reason}; write it as {HARMONY_FORM}")
-    if any(not part.startswith("assistant") for part in completion.split(START)[1:]):
-        raise RowError("its completion holds a turn of another role")
-    return completion

@@ -116,6 +116,14 @@ def test_the_end_of_a_turn_is_learned_only_where_the_model_stops_at_it(tmp_path,
     assert tokenizer.decode([end]) == ("<end_of_turn>" if known else "<eos>")
 
 
+def test_a_word_that_serves_as_padding_ends_nothing(tmp_path):
+    tokenizer = FAMILIES["qwen3_thinking"].tokenizer(tmp_path)
+    tokenizer.pad_token = "!"
+    written = TurnEncoder(tokenizer).encode(ASKED, "No! Never!!")[1]
+
+    assert tokenizer.decode(written) == "No! Never!!<|im_end|>"
+
+
 @pytest.mark.parametrize("family", [*OPENED, *UNOPENED])
 @pytest.mark.parametrize("space", ["", "\n", "  \n\n", "\t"])
 def test_white_space_before_a_thought_does_not_open_it_twice(encode, family, space):
@@ -143,6 +151,7 @@ def test_a_line_end_behind_the_tag_is_left_out_only_where_the_template_has_writt
         ("qwen3_not_thinking", f"\n{EMPTY}", "No."),
         ("llama3", " No.\n", " No.\n"),
         ("gpt_oss", f"\n{CHANNELS}", CHANNELS),
+        ("gpt_oss", CHANNELS.rpartition("assistant")[2], CHANNELS.rpartition("assistant")[2]),
     ],
 )
 def test_what_the_template_has_written_is_not_written_again(encode, family, completion, learned):
@@ -164,7 +173,7 @@ def test_what_the_template_has_written_is_not_written_again(encode, family, comp
         ("qwen3_not_thinking", f"{THOUGHT}</think>No.", "where it has no thought"),
         ("qwen3_not_thinking", f"{EMPTY}{FULL}", "where it has no thought"),
         ("qwen3_not_thinking", "<think>\n\n</think>\n\n", "nothing but the empty thought"),
-        ("gpt_oss", FULL, "channel"),
+        ("gpt_oss", FULL, r"waits for <\|channel\|>.*<\|channel\|>final<\|message\|>ANSWER"),
         ("gpt_oss", "No.", "channel"),
         ("gpt_oss", f"{CHANNELS}<|end|><|start|>user<|message|>Why?", "another role"),
         ("gpt_oss", f"{CHANNELS}<|return|>{CHANNELS}", r"<\|return\|>, which ends"),
@@ -228,6 +237,19 @@ def test_a_template_without_a_generation_prompt_of_its_own(tmp_path):
         TurnEncoder(tokenizer).encode(ASKED, FULL)
 
 
+def test_another_header_that_the_template_leaves_open_is_found(tmp_path):
+    tokenizer = FAMILIES["gpt_oss"].tokenizer(tmp_path)
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+    )
+    encoder = TurnEncoder(tokenizer)
+
+    assert tokenizer.decode(encoder.encode(ASKED, "<|message|>No.<|end|>")[1]) == "<|message|>No.<|return|>"
+    with pytest.raises(RowError, match=r"waits for <\|message\|>, .* as <\|message\|>ANSWER"):
+        encoder.encode(ASKED, FULL)
+
+
 def test_a_tokenizer_without_a_template_or_an_end_is_refused(tmp_path):
     tokenizer = FAMILIES["llama3"].tokenizer(tmp_path)
     tokenizer.chat_template = None
@@ -265,7 +287,7 @@ MESSAGES = st.lists(
 
 
 @each_family
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(messages=MESSAGES)
 def test_the_prompt_of_any_conversation_is_that_of_inference(tokenizers, encoders, family, messages):
     """An earlier turn of the assistant keeps its thought, or loses it, as the template has it. In the other turns a tag
@@ -290,7 +312,7 @@ def test_the_prompt_of_any_conversation_is_that_of_inference(tokenizers, encoder
 
 
 @each_family
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(words=TEXTS, ends=st.lists(st.sampled_from(["", "\n", "end", " "]), max_size=3))
 def test_any_answer_is_learned_whole_with_one_end_token_behind_it(tokenizers, encoders, family, words, ends):
     assume(words.strip() and "think>" not in words)
@@ -309,7 +331,7 @@ def test_any_answer_is_learned_whole_with_one_end_token_behind_it(tokenizers, en
 
 
 @each_family
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data(), words=TEXTS)
 def test_no_word_of_a_prompt_is_a_control_token(tokenizers, encoders, family, data, words):
     token = data.draw(st.sampled_from([*FAMILIES[family].tokens, *FAMILIES[family].plain]))
