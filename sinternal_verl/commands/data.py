@@ -18,9 +18,10 @@ from sinternal_verl.data.answers import SFT_SCHEMA, Answers
 from sinternal_verl.data.contamination import Evaluation, read_evaluation
 from sinternal_verl.data.convert import Result, convert, rejected_path
 from sinternal_verl.data.findings import Findings, Listing
+from sinternal_verl.data.hub import Hub
 from sinternal_verl.data.math import MathAdapter, MathReader
 from sinternal_verl.data.mix import MixError, Part, Tally, contaminated_path, mix
-from sinternal_verl.data.readers import Hub, Source, SourceError, open_source
+from sinternal_verl.data.readers import Source, SourceError, open_source
 from sinternal_verl.data.safety import Harm, SafetyAdapter, SafetyReader
 from sinternal_verl.data.schema import RowWriter
 from sinternal_verl.doctor.rows import CheckError, check_file, load_router

@@ -1,6 +1,7 @@
 """Reads sets, writes files for verl, and has the datasets by which verl reads them.
 
 ``readers``        rows of a file or of a hub's dataset, one after the other
+``hub``            names of the hub's datasets, and their rows from its cache
 ``adapter``        what the adapters of ``math`` and ``safety`` share
 ``truth``          ground truths: whether there is one, and whether it is whole
 ``math``           math sets: problem, ground truth, index

@@ -1,8 +1,10 @@
 """What the adapters of math and safety share: they make each row of a source a row of `RL_SCHEMA`, or say why not."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import wraps
 from textwrap import shorten
 from typing import Any, TypeVar
@@ -122,7 +124,7 @@ class Reader(ABC):
         found = f"the columns are {names_of(first)}"
         adapter = next((adapter for adapter in adapters if adapter.fits(first)), None)
         if adapter is None:
-            raise RowError(f"{found}; wanted are {wanted}; rename yours")
+            raise RowError(f"{found}; wanted are {wanted}; rename yours{_meant(first, wanted)}")
         if labels.index and lookup(first, labels.index) is None:
             near = did_you_mean(labels.index, first)
             raise RowError(f"there is no {labels.index} to take the index from; {found}{near}")
@@ -154,6 +156,18 @@ class Reader(ABC):
     def index_of(self, row: Row, number: int) -> str:
         """The row's index as a string; its number where the source has no index."""
         return str(number) if self.index is None else text_of(self.index, lookup(row, self.index), integer=True)
+
+
+def _meant(first: Row, wanted: str) -> str:
+    """The columns that are nearly one of those wanted.
+
+    >>> _meant({"promt": "", "label": ""}, "prompt (or question) and label")
+    '; did you mean prompt by promt?'
+    """
+    words = re.findall(r"\w{4,}", wanted)
+    near = {name: get_close_matches(str(name), words, 1, 0.8) for name in first if name not in words}
+    said = [f"{words[0]} by {name}" for name, words in near.items() if words]
+    return f"; did you mean {', '.join(said)}?" if said else ""
 
 
 def has(*columns: str) -> Callable[[Row], bool]:

@@ -24,7 +24,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import regex
@@ -94,8 +94,20 @@ class Words(tuple[str, ...]):
             self.halves = list(accumulate((1 if _IS_UNSPACED.match(word) else 2 for word in self), initial=0))
         return self
 
+    def run(self, start: int, halves: int) -> tuple[str, ...] | None:
+        """The words from ``start`` on that have so many halves; None where they end before."""
+        end = bisect_left(self.halves, self.halves[start] + halves)
+        return self[start:end] if end <= len(self) else None
+
+    def runs(self, halves: int) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Each run of so many halves, with its start."""
+        for start in range(len(self)):
+            if (run := self.run(start, halves)) is None:
+                return
+            yield start, run
+
     def seeds(self, length: int) -> Iterator[tuple[int, int]]:
-        """The start of each run of this length and its hash, which only leads to places to be compared."""
+        """The start of each run of so many words, with its hash, which only leads to words that are compared."""
         return ((start, hash(self[start : start + length])) for start in range(len(self) - length + 1))
 
 
@@ -120,10 +132,11 @@ class Evaluation:
     texts: int = 0
     short: int = 0
     shortest: int = 0
-    # The row of each text; the texts in that order; where in them a seed stands, by its hash.
+    # By the hash of words: where a run of `n` stands first, which shorter texts begin so, and where a seed stands.
+    _runs: dict[int, tuple[Words, int]] = field(default_factory=dict, repr=False)
+    _shorter: dict[int, list[Words]] = field(default_factory=dict, repr=False)
+    _places: dict[int, list[tuple[Words, int]]] = field(default_factory=dict, repr=False)
     _whole: dict[Words, int] = field(default_factory=dict, repr=False)
-    _texts: list[Words] = field(default_factory=list, repr=False)
-    _places: dict[int, list[tuple[int, int]]] = field(default_factory=dict, repr=False)
     _known: dict[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -137,25 +150,46 @@ class Evaluation:
         self.texts += 1
         self.short += words.halves[-1] < 2 * self.n
         self.shortest += len(words) < self.seed
-        if words not in self._whole:
-            self._whole[words] = row
-            for start, seed in words.seeds(self.seed):
-                self._places.setdefault(seed, []).append((len(self._texts), start))
-            self._texts.append(words)
+        if words in self._whole:
+            return
+        self._whole[words] = row
+        for start, run in words.runs(2 * self.n):
+            self._runs.setdefault(hash(run), (words, start))
+        for start, seed in words.seeds(self.seed):
+            self._places.setdefault(seed, []).append((words, start))
+            if start == 0 and words.halves[-1] < 2 * self.n:
+                self._shorter.setdefault(seed, []).append(words)
 
     def match(self, words: Words) -> Match | None:
         """Where a prompt of these words stands in this file, or None."""
         if (row := self._whole.get(words)) is not None:
             return Match(self.name, row, True, 1, len(words))
-        for start, seed in words.seeds(self.seed):
-            for number, place in self._places.get(seed, ()):
-                theirs = self._texts[number]
-                halves = min(2 * self.n, words.halves[-1], theirs.halves[-1])
-                end = bisect_left(words.halves, words.halves[start] + halves)
-                length = end - start
-                if end <= len(words) and words[start:end] == theirs[place : place + length]:
-                    return Match(self.name, self._whole[theirs], False, start + 1, length)
-        return None
+        found = next(chain(self._shared(words), self._holds(words), self._held(words)), None)
+        if found is None:
+            return None
+        theirs, start, length = found
+        return Match(self.name, self._whole[theirs], False, start + 1, length)
+
+    def _shared(self, words: Words) -> Iterator[tuple[Words, int, int]]:
+        """Texts that share a run of `n` words with these; each with the run's start here, and its length."""
+        for start, run in words.runs(2 * self.n):
+            theirs, place = self._runs.get(hash(run), ((), 0))
+            if theirs[place : place + len(run)] == run:
+                yield theirs, start, len(run)
+
+    def _holds(self, words: Words) -> Iterator[tuple[Words, int, int]]:
+        """Shorter texts that stand in these words."""
+        for start, seed in words.seeds(self.seed) if self._shorter else ():
+            for theirs in self._shorter.get(seed, ()):
+                if words[start : start + len(theirs)] == theirs:
+                    yield theirs, start, len(theirs)
+
+    def _held(self, words: Words) -> Iterator[tuple[Words, int, int]]:
+        """Texts in which these words stand, where these are fewer than `n`."""
+        if words.halves[-1] < 2 * self.n and len(words) >= self.seed:
+            for theirs, place in self._places.get(hash(words[: self.seed]), ()):
+                if theirs[place : place + len(words)] == words:
+                    yield theirs, 0, len(words)
 
 
 def read_evaluation(name: str, n: int = NGRAM) -> Evaluation:

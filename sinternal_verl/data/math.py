@@ -153,6 +153,7 @@ ADAPTERS = (
     ),
     MathAdapter(name="aime2024", fits=_is_aime_2024, problem=column("problem"), split="test", size=30),
     MathAdapter(name="gsm8k", fits=_is_gsm8k, problem=column("question"), extract=after_hashes),
+    MathAdapter(name="mgsm", fits=has("question", "answer_number"), problem=column("question"), answer="answer_number"),
     MathAdapter(name="numinamath", fits=has(*_NUMINA), problem=_numina_problem),
     MathAdapter(
         name="deepmath",
@@ -223,8 +224,8 @@ class MathReader(Reader):
             value = truth = extract(truth)
             if kind := absent(truth):
                 raise NoTruth(kind)
-        # Before the space around it is removed: a form feed at its beginning is such space.
-        if isinstance(value, str) and (reason := damage(value)):
+        # Before the space at its beginning is removed: a tab there may be what is left of \theta.
+        if isinstance(value, str) and (reason := damage(value.rstrip())):
             raise RowError(f"{answer} holds {reason}")
         for mark in (r"\boxed", "####"):
             if mark in truth:

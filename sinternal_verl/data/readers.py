@@ -12,26 +12,21 @@ import csv
 import gzip
 import hashlib
 import json
-import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sinternal_verl.data.hub import HUB_PREFIX, Hub, HubError, fetch
 from sinternal_verl.did_you_mean import did_you_mean_file
 
 BOM = b"\xef\xbb\xbf"
-HUB_PREFIX = "hub:"
-HUB_NAME = re.compile(
-    r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[^@:#\s]+))?(:((?P<config>[^/:#]+)/)?(?P<split>[\w.\[\]:%+-]+)?)?"
-)
-COMMIT = re.compile(r"[0-9a-f]{40}")
 FROM_ZERO = "row {} (from 0)"
 BATCH = 1_000
 """Parquet rows in memory at once."""
@@ -76,49 +71,6 @@ class Source:
         return f"{self.name}, {self.place.format(number)}"
 
 
-@dataclass(frozen=True)
-class Hub:
-    """Which part of a hub dataset is read; None takes the only one, or the hub's default."""
-
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
-
-    OPTIONS: ClassVar[dict[str, str]] = {"config": "--hub-config", "split": "--hub-split", "revision": "--revision"}
-
-    @classmethod
-    def parse(cls, name: str, options: "Hub") -> "tuple[str, Hub] | None":
-        """The id and the part of ``owner/name@revision:config/split``; None where it is no such name.
-
-        >>> Hub.parse("openai/gsm8k@main:socratic/test", Hub())
-        ('openai/gsm8k', Hub(config='socratic', split='test', revision='main'))
-
-        Raises:
-            SourceError: the options say another part.
-        """
-        if not (found := HUB_NAME.fullmatch(name)):
-            return None
-        part, hub = found.groupdict(), options
-        for key, option in cls.OPTIONS.items():
-            if part[key] and getattr(options, key) not in (None, part[key]):
-                raise SourceError(
-                    f"{name} names the {key} {part[key]}, {option} {getattr(options, key)}: leave one out"
-                )
-            hub = replace(hub, **{key: part[key] or getattr(options, key)})
-        return part["id"], hub
-
-    def name_of(self, dataset: str, **part: str) -> str:
-        """The name of a dataset's part.
-
-        >>> Hub(config="socratic").name_of("openai/gsm8k", split="test")
-        'openai/gsm8k:socratic/test'
-        """
-        hub = replace(self, **part)
-        config = f"{hub.config}/" if hub.config else ""
-        revision, split = f"@{hub.revision}" if hub.revision else "", f":{config}{hub.split or ''}"
-        return f"{dataset}{revision}{split if split != ':' else ''}"
-
-
 def open_source(name: str, hub: Hub | None = None) -> Source:
     """The source of a path (``.jsonl``, ``.json``, ``.csv``, ``.tsv``, each also ``.gz``, or ``.parquet``) or hub name.
 
@@ -129,7 +81,7 @@ def open_source(name: str, hub: Hub | None = None) -> Source:
     """
     hub, path = hub or Hub(), Path(name).expanduser()
     if name.startswith(HUB_PREFIX):
-        if not (part := Hub.parse(name.removeprefix(HUB_PREFIX), hub)):
+        if not (part := _part(name.removeprefix(HUB_PREFIX), hub)):
             raise SourceError(f"{name}: write hub:owner/name, or hub:owner/name@revision:config/split")
         return _hub_source(name, *part)
     kind = next((kind for kind in _KINDS if path.name.lower().endswith(kind.endings)), None)
@@ -143,7 +95,7 @@ def open_source(name: str, hub: Hub | None = None) -> Source:
             kind = _ARRAY
         rows = partial(_guard, name, kind.place, kind.read, path)
         return Source(name, kind.place, rows, lambda: {"sha256": _sha256(path)})
-    part = None if path.exists() or kind is not None else Hub.parse(name, hub)
+    part = None if path.exists() or kind is not None else _part(name, hub)
     if part is None:
         what, near = ("is no file", "") if path.exists() else ("does not exist", did_you_mean_file(name))
         raise SourceError(f"{name} {what}; give a file, or a hub name such as HuggingFaceH4/MATH-500{near}")
@@ -271,48 +223,36 @@ _KINDS = (
 )
 
 
+def _part(name: str, options: Hub) -> tuple[str, Hub] | None:
+    try:
+        return Hub.parse(name, options)
+    except HubError as error:
+        raise SourceError(str(error)) from error
+
+
 def _hub_source(name: str, dataset: str, hub: Hub) -> Source:
     """A dataset of the hub. It is fetched once, into the hub's own cache, however often it is read."""
 
     @cache
     def load() -> tuple[Any, str]:
-        return _load(name, dataset, hub)
+        with _hub_errors(name, lambda: "from the hub"):
+            return fetch(name, dataset, hub)
 
     def rows() -> Rows:
-        number = None
+        number, (data, _) = None, load()
         with _hub_errors(name, lambda: f"after row {number}" if number is not None else "from the hub's cache"):
-            for number, row in enumerate(load()[0]):
+            for number, row in enumerate(data):
                 yield number, row
 
     return Source(name, FROM_ZERO, rows, lambda: {"hub": dataset, **vars(hub), "commit": load()[1]})
-
-
-def _load(name: str, dataset: str, hub: Hub) -> tuple[Any, str]:
-    """The rows and the commit that they are of."""
-    import datasets
-
-    with _hub_errors(name, lambda: "from the hub"):
-        # It asks the hub once which commit a branch is at, and reads that; `hash` is this commit.
-        builder = datasets.load_dataset_builder(dataset, name=hub.config, revision=hub.revision)
-        if hub.revision and COMMIT.fullmatch(hub.revision) and builder.hash != hub.revision:
-            raise SourceError(f"{name}: the hub cannot be reached, and its cache has another commit, {builder.hash}")
-        splits = list(builder.info.splits or ())
-        if hub.split is None and len(splits) < 2:
-            builder.download_and_prepare()
-            splits = list(builder.info.splits)
-        if hub.split is None and len(splits) > 1:
-            chosen = hub.name_of(dataset, split=splits[0])
-            raise SourceError(f"{name} has the splits {', '.join(splits)}; choose one, such as {chosen}")
-        builder.download_and_prepare()
-        return builder.as_dataset(split=hub.split or splits[0]), builder.hash
 
 
 @contextmanager
 def _hub_errors(name: str, where: Callable[[], str]) -> Iterator[None]:
     try:
         yield
-    except SourceError:
-        raise
+    except HubError as error:
+        raise SourceError(str(error)) from error
     # The hub's libraries raise errors of their own, of file readers and of the network. The user must see each.
     except Exception as error:
         step = "check the name (owner/name@revision:config/split), the network and `hf auth login`, or give a file"

@@ -46,6 +46,16 @@ def test_unknown_columns_are_listed_beside_those_wanted():
         MathReader({"input": "1+1?", "target": "2"})
 
 
+def test_a_column_that_is_nearly_right_is_offered():
+    with pytest.raises(RowError, match=r"rename yours; did you mean problem by probem, answer by anwser\?$"):
+        MathReader({"probem": "1+1?", "anwser": "2"})
+
+
+@pytest.mark.parametrize("answer", ["5\f", "5 \n\v"])
+def test_space_behind_a_ground_truth_is_no_damage(answer):
+    assert read(MATH500, MATH500 | {"answer": answer})[1] == "5"
+
+
 def test_the_index_is_taken_from_the_column_the_user_names():
     assert read(MATH500, MATH500, labels=Labels(index="level")) == ("1+1?", "2", "1")
     with pytest.raises(RowError, match="there is no uid to take the index from; the columns are problem, "):

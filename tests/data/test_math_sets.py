@@ -62,6 +62,11 @@ SETS = {
         ],
         [("How many ducks?", "1200", "0"), ("How many geese?", "0", "1")],
     ),
+    "mgsm": (
+        schema("question answer equation_solution", answer_number=pa.int32()),
+        [{"question": "桥上有几只鸭子", "answer": None, "answer_number": 18, "equation_solution": None}],
+        [("桥上有几只鸭子", "18", "0")],
+    ),
     "hendrycks_math": (
         schema("problem level type solution"),
         [

@@ -14,7 +14,8 @@ import pytest
 from local_hub import LocalHub
 
 from sinternal_verl.data import readers
-from sinternal_verl.data.readers import BATCH, Hub, SourceError, Unreadable, open_source
+from sinternal_verl.data.hub import Hub
+from sinternal_verl.data.readers import BATCH, SourceError, Unreadable, open_source
 
 
 def rows_of(path, content, **options):
