@@ -83,7 +83,7 @@ SERVED = ("policy.model=p", "policy.url=http://p/v1", "expert.model=e", "expert.
         (["policy.url=https://other/v1", "expert.url=https://other/v1"], set()),
         (["policy.api_key_env=MINE", "expert.api_key_env=null"], set()),
         (["policy.concurrency=1", "policy.timeout_s=1", "policy.retries=0"], set()),
-        (["policy.max_requests=1", "expert.max_tokens=1"], set()),
+        (["policy.max_requests=1", "expert.budget_tokens=1"], set()),
         # A server has an engine of its own.
         (["policy.engine.max_model_len=100", "policy.engine.dtype=float32"], set()),
         (["samples=1", "label=harmful", "out=elsewhere", "store=elsewhere"], set()),
