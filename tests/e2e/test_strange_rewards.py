@@ -20,15 +20,21 @@ VOTES = 4
 """Responses of each prompt in validation."""
 
 REWARD = """
-import threading, zlib
+from __future__ import annotations
+import dataclasses, threading, zlib
 import numpy as np, torch
+
+@dataclasses.dataclass
+class Looks:
+    style: np.float32
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None, **kwargs):
     number = zlib.crc32(solution_str.encode())
     if number % 7 == 0:
         raise ConnectionError("the judge did not answer")
     result = {
-        "score": torch.tensor(number % 3 / 2), "acc": number % 3 == 2, "style": np.float32(0.25), "ones": torch.ones(1),
+        "score": torch.tensor(number % 3 / 2), "acc": number % 3 == 2, "ones": torch.ones(1),
+        "style": Looks(np.float32(0.25)).style,
         "why": "because \\ud800", "array": np.arange(3), "tensor": torch.zeros(2000, 2000), "nan": float("nan"),
         "lock": threading.Lock(), "big": 10**5000, "none": None, 5: 5.0,
         "reward": 7.0, "uid": 3, "step": 99, "input": "mine", "responses": 1.0, "advantages": 2.0,
