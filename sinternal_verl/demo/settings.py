@@ -10,6 +10,7 @@ SFT_STEPS = 640
 GUARD_STEPS = 400
 GRPO_STEPS = 26
 VERIFY_SFT_STEPS = 300
+BUILD_SAMPLES, EVALUATION_SAMPLES = 8, 4
 
 LONGEST_PROMPT, LONGEST_RESPONSE, LONGEST_CONVERSATION = 32, 48, 1024
 """The most tokens of a prompt, of a response, and of a conversation as the guard sees it."""
@@ -76,16 +77,18 @@ def describe_sft(step: Step) -> str:
     return f"loss {step.metrics['train/loss']:.3f}"
 
 
-def verify_overrides(folder: Path, model: Path, prompts: Path, url: str, seed: int) -> list[str]:
+def verify_overrides(folder: Path, model: Path, prompts: Path, samples: int, url: str, seed: int) -> list[str]:
     """Overrides of `sinternal-verl verify` for a policy that vLLM runs in the command's own process.
 
     Args:
+        samples: how many answers to each prompt.
         url: where `sinternal_verl.world.expert` serves.
     """
     return [
         f"prompts={prompts}",
         f"out={folder}",
         f"seed={seed}",
+        f"samples={samples}",
         f"specification={expert.SPECIFICATION}",
         f"prompt={expert.PROMPT}",
         f"policy.model={model}",

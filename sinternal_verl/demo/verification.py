@@ -15,7 +15,14 @@ from pathlib import Path
 
 from sinternal_verl.demo.commands import COMMANDS, Commands
 from sinternal_verl.demo.policy import clear, prepare_policy
-from sinternal_verl.demo.settings import SFT_STEPS, VERIFY_SFT_STEPS, verify_overrides, verify_sft_overrides
+from sinternal_verl.demo.settings import (
+    BUILD_SAMPLES,
+    EVALUATION_SAMPLES,
+    SFT_STEPS,
+    VERIFY_SFT_STEPS,
+    verify_overrides,
+    verify_sft_overrides,
+)
 from sinternal_verl.demo.verified import Interval, Measured, draw, measure, safer
 from sinternal_verl.runs.launch import MainFailed
 
@@ -69,11 +76,11 @@ def train(folder: Path, seed: int) -> Result:
     commands.sft("sft", lessons.overrides, SFT_STEPS)
     with commands.server("expert", "-m", "sinternal_verl.world.expert") as url:
         of = {
-            name: verify_overrides(folder / name, model, prompts, url, seed)
-            for name, model, prompts in (
-                ("build", policy, lessons.requests["train"]),
-                ("before", policy, lessons.requests["held_out"]),
-                ("after", export, lessons.requests["held_out"]),
+            name: verify_overrides(folder / name, model, prompts, samples, url, seed)
+            for name, model, prompts, samples in (
+                ("build", policy, lessons.requests["train"], BUILD_SAMPLES),
+                ("before", policy, lessons.requests["held_out"], EVALUATION_SAMPLES),
+                ("after", export, lessons.requests["held_out"], EVALUATION_SAMPLES),
             )
         }
         print("\n2. the policy's own answers, an expert's critiques, the selection", flush=True)

@@ -30,6 +30,7 @@ def test_grpo_main_exits_with_2_and_lists_everything(world, tmp_path):
             f"data.val_files={world['sft']}",
             "reward.custom_reward_function.path=missing.py",
             "reward_model.enable=true",
+            "data.verification.specification=brief",
         ),
         tmp_path,
     )
@@ -37,6 +38,7 @@ def test_grpo_main_exits_with_2_and_lists_everything(world, tmp_path):
     assert done.returncode == 2, done.stderr
     for text in ("/nowhere/model", "missing.parquet", "data_source", "missing.py", "reward_model.enable"):
         assert text in done.stderr
+    assert "data.verification.specification = brief" in done.stderr
     assert "Started a local Ray instance" not in done.stdout + done.stderr
 
 
@@ -148,7 +150,11 @@ def test_a_guard_that_does_not_load_ends_the_run_with_its_name(world, untaught_g
 def test_sft_main_fails_with_one_report_from_rank_0(world, tmp_path):
     done = run(
         sft_command(
-            "+recipe=sinternal_sft_cpu", "model.path=/nowhere/model", f"data.train_files={world['train']}", processes=2
+            "+recipe=sinternal_sft_cpu",
+            "model.path=/nowhere/model",
+            f"data.train_files={world['train']}",
+            "data.verification.target=judgment",
+            processes=2,
         ),
         tmp_path,
     )
@@ -156,6 +162,7 @@ def test_sft_main_fails_with_one_report_from_rank_0(world, tmp_path):
     assert done.returncode != 0
     assert done.stderr.count("problems in the configuration") == 1, done.stderr
     assert "/nowhere/model" in done.stderr and "completion" in done.stderr
+    assert "data.verification.target = judgment" in done.stderr
 
 
 @pytest.mark.long
