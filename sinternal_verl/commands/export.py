@@ -16,6 +16,8 @@ from sinternal_verl.export.write import write_model
 from sinternal_verl.runs.digests import digest_of
 
 DATA_KEY = "data.train_files"
+COMMIT = "commit "
+"""How the digest of a hub id begins (`runs.digests`)."""
 
 
 def export(source: str, out: str, base: str | None, adapter: bool) -> int:
@@ -60,6 +62,11 @@ def _recorded_base(checkpoint: Checkpoint) -> Base | None:
     name = checkpoint.base
     if name is None:
         return None
+    was = checkpoint.base_digest
+    if was and not was.startswith(COMMIT) and not Path(name).expanduser().is_dir():
+        # It was a folder, so the hub is not asked for it.
+        _warn(f"the run's base model: {name} is not here any more")
+        return None
     try:
         base = Base(name)
     except ExportError as error:
@@ -72,8 +79,12 @@ def _recorded_base(checkpoint: Checkpoint) -> Base | None:
 
 
 def _changed(checkpoint: Checkpoint, base: str) -> bool:
+    """Whether the base is another one than at the run's start, as far as this is known: a folder and a commit of the
+    hub cannot be compared."""
     before, now = checkpoint.base_digest, digest_of(base)
-    return None not in (before, now) and before != now
+    if before is None or now is None or before.startswith(COMMIT) != now.startswith(COMMIT):
+        return False
+    return before != now
 
 
 def _data(checkpoint: Checkpoint) -> list[dict[str, Any]]:

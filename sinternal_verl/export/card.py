@@ -51,8 +51,7 @@ class Card:
         """The card as Markdown, with YAML at its head."""
         record = self.checkpoint.record
         made_of = {
-            "base": self.base
-            and {"given_as": self.base.name, "hub_id": self.base.hub_id, "commit": self.base.revision},
+            "base": self.base and self._base(),
             "step": self.checkpoint.step,
             "dtype": self.dtype,
             "lora": self.checkpoint.lora,
@@ -76,6 +75,10 @@ class Card:
             "```",
         ]
         return "\n".join(lines) + "\n"
+
+    def _base(self) -> dict[str, Any]:
+        # The way to a folder tells others nothing; its name may.
+        return {"name": self.base.folder.name, "hub_id": self.base.hub_id, "commit": self.base.revision}
 
     def _front(self) -> dict[str, Any]:
         base = self.base

@@ -5,6 +5,7 @@ mapped anew whenever a `TURNS`-th of the weights was read.
 verl's own merger holds all shards at once, and makes all weights bfloat16. (verl 0.9.1)
 """
 
+import ctypes
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,7 @@ class Shards:
         # The old mappings go before the new ones come.
         self._shards: list[dict[str, Any]] = []
         self._read = 0
+        _give_back()
         self._shards = [_load(file) for file in self._files]
 
     def _spec(self, name: str) -> torch.Tensor:
@@ -128,6 +130,15 @@ class Shards:
 def bytes_of(tensor: torch.Tensor) -> int:
     """Bytes of a tensor's data, also of one on ``meta``."""
     return tensor.numel() * tensor.element_size()
+
+
+def _give_back() -> None:
+    """Give freed memory back to the system. glibc keeps what lies between blocks in use, here the float32 copies of
+    layers: without this an adapter of 100 million parameters took 6.4 bytes a parameter. Other C libraries, which have
+    no such function, do it by themselves."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _load(file: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 in any dtype, with an adapter or without. An export of a trained model: ``tests/e2e/test_verify_run.py``."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from checkpoints import Weights, part_of
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3MoeConfig
 
 from sinternal_verl.commands.export import export
 from sinternal_verl.export.checkpoint import Checkpoint
@@ -179,3 +180,32 @@ def _change_last_shard(run: Path, change) -> None:
     shard = torch.load(file, weights_only=False)
     change(shard)
     torch.save(shard, file)
+
+
+def test_experts_are_written_under_the_names_of_the_hub(world, save, tmp_path):
+    config = Qwen3MoeConfig(
+        vocab_size=320,
+        hidden_size=32,
+        intermediate_size=64,
+        moe_intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_experts=4,
+        num_experts_per_tok=2,
+    )
+    torch.manual_seed(7)
+    model, base = AutoModelForCausalLM.from_config(config), tmp_path / "base"
+    shutil.copytree(world["policy"], base, ignore=shutil.ignore_patterns("*.safetensors", "config.json"))
+    model.save_pretrained(base)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    run = save(model.state_dict(), policy=base)
+
+    assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
+    written = weights_of(tmp_path / "out")
+    assert written.keys() == weights_of(base).keys()
+    assert "model.layers.0.mlp.experts.3.gate_proj.weight" in written
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "out").state_dict()
+    assert all(torch.equal(again[name], value) for name, value in model.state_dict().items())

@@ -192,6 +192,20 @@ class TestBase:
         assert f"the run's base model: {tmp_path / 'gone'} is neither a folder here" in said.err
         assert "was not compared with it; --base names one" in said.out
 
+    def test_a_folder_that_is_gone_is_not_looked_for_on_the_hub(self, run, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *a, **k: pytest.fail("the hub was asked"))
+        remember(run, identity={"model.path": "models/mine"}, digests={"model.path": ["0123"]})
+
+        assert export(str(run), str(tmp_path / "out"), None, False) == 0
+        assert "models/mine is not here any more" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(("was", "told"), [("0123", True), ("commit 0123", False)])
+    def test_another_one_that_is_given_is_told_where_they_can_be_compared(self, run, base, tmp_path, capsys, was, told):
+        remember(run, identity={"model.path": "org/model"}, digests={"model.path": [was]})
+
+        assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
+        assert ("is not what the run was started from" in capsys.readouterr().err) is told
+
     def test_one_that_has_changed_since_is_not_taken_for_the_base(self, run, base, tmp_path, capsys):
         remember(run, identity={"model.path": str(base)}, digests={"model.path": ["what it was"]})
 
