@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from sinternal_verl.commands.messages import fail
+from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.export.checkpoint import Checkpoint, ExportError
 from sinternal_verl.export.fuse import write_model
 
@@ -21,6 +22,8 @@ def export(source: str, out: str, base: str | None, adapter: bool) -> int:
     logging.disable_progress_bar()
     target = Path(out).expanduser()
     try:
+        if not Path(source).expanduser().exists():
+            raise ExportError(f"--checkpoint {source} does not exist{did_you_mean_file(source)}")
         checkpoint = Checkpoint.find(Path(source).expanduser())
         base = base or checkpoint.base
         if target.exists() and any(target.iterdir()):
