@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from sinternal_verl.commands.messages import fail
 from sinternal_verl.data.schema import read_provenance
+from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.export.base import Base
 from sinternal_verl.export.checkpoint import Checkpoint
 from sinternal_verl.export.errors import ExportError
@@ -33,6 +34,8 @@ def export(source: str, out: str, base: str | None, adapter: bool) -> int:
     logging.disable_progress_bar()
     target = Path(out).expanduser()
     try:
+        if not Path(source).expanduser().exists():
+            raise ExportError(f"--checkpoint {source} does not exist{did_you_mean_file(source)}")
         checkpoint = Checkpoint.find(Path(source).expanduser())
         if adapter and not checkpoint.lora:
             raise ExportError(f"{checkpoint.folder} has no adapter: leave out --adapter")
