@@ -228,7 +228,7 @@ def _said(filled: Filled, what: str, who: WriterSettings | None = None) -> bool:
     spent = f"{filled.sent:,} requests, {said(filled.read, filled.written, who and who.prices)}"
     print(f"{what}: {filled.there:,} were in the store, {spent}", flush=True)
     if filled.waited_s:
-        print(f"{what}: the server asked to wait (HTTP 429), {filled.waited_s:,.0f} s in all", flush=True)
+        print(f"{what}: the server asked to wait (HTTP 429), {filled.waited_s:,.1f} s in all", flush=True)
     for finish, count in filled.unanswered.most_common():
         print(f"{what}: {count:,} {UNANSWERED[finish]}", flush=True)
     for kind, count in filled.failures.most_common():

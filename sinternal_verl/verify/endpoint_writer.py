@@ -83,7 +83,10 @@ class EndpointWriter:
         try:
             async with self._session.post(self._url, json=body, proxy=self._proxy, allow_redirects=False) as answer:
                 text = (await answer.read()).decode(errors="replace")
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL) as error:
+        except aiohttp.ClientConnectorCertificateError as error:
+            step = "SSL_CERT_FILE names a file of the authorities to trust"
+            raise WriterUnusable(f"{self._said(error)}; {step}") from error
+        except aiohttp.InvalidURL as error:
             raise WriterUnusable(self._said(error)) from error
         except asyncio.TimeoutError as error:
             what = f"{self._where}: no reply within timeout_s={self._settings.timeout_s:g}"

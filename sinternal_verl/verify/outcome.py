@@ -121,7 +121,8 @@ def read_response(response: Response, settings: Collection[str], answered: bool)
     if _TOO_LONG.search(words):
         return Reply(said, finish="too_long")
     if names & UNKNOWN_SETTING or fault.param in settings:
-        step = f"change request.{fault.param}, or leave it out" if fault.param in settings else "change request"
+        name = f"request.{fault.param}"
+        step = f"change {name}, or leave it out, e.g. ~expert.{name}" if fault.param in settings else "change request"
         raise WriterUnusable(f"the server refuses a setting of every request: {what}; {step}")
     return Reply(said, finish="rejected")
 

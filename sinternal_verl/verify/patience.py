@@ -34,6 +34,7 @@ class Patience:
         self._writer, self._limit_s, self._show = writer, limit_s, show
         self._until, self._pauses, self._pause_s = 0.0, 0, MIN_PAUSE_S
         self._since: float | None = None
+        self._paused = False
         self._ended = asyncio.get_running_loop().create_future()
         self.waited_s = 0.0
 
@@ -76,7 +77,7 @@ class Patience:
         pause_s = asked
         if pauses == self._pauses:
             pause_s = max(asked, min(self._pause_s, left))
-            self._pauses += 1
+            self._pauses, self._paused = self._pauses + 1, True
             self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)
         until = now + pause_s
         if until > self._until:
@@ -85,9 +86,8 @@ class Patience:
             self._show(f"waits {pause_s:.3g} s for HTTP 429, {now - self._since:.0f} of {self._limit_s:g} s so far")
 
     def _answered(self, pauses: int) -> None:
-        if self._since is None:
-            return
         self._since = None
-        if pauses == self._pauses:
-            self._pause_s = MIN_PAUSE_S
+        # A reply that was under way when a pause began does not end it.
+        if pauses == self._pauses and self._paused:
+            self._pause_s, self._paused = MIN_PAUSE_S, False
             self._show("")

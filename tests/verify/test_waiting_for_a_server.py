@@ -1,5 +1,6 @@
 """A server that asks to wait (429) is waited for: by all, longer each time, as long as it asks, and not for ever."""
 
+import asyncio
 import time
 from email.utils import formatdate
 
@@ -8,8 +9,8 @@ from asking import requests, run, settings
 from experts import Script, playing, refusing
 
 from sinternal_verl.verify import patience
-from sinternal_verl.verify.store import Store
-from sinternal_verl.verify.writer import WriterUnusable
+from sinternal_verl.verify.store import Reply, Store
+from sinternal_verl.verify.writer import WriterBusy, WriterUnusable
 
 
 @pytest.fixture
@@ -67,6 +68,31 @@ def test_waits_grow_where_the_server_does_not_say_how_long_and_begin_anew_after_
     gaps = [after - before for before, after in zip(limited.refused, limited.refused[1:], strict=False)]
     assert filled.complete and len(gaps) == 2
     assert 0.5 <= gaps[0] < 0.8 and 1.0 <= gaps[1] < 1.4
+
+
+def test_a_reply_that_was_under_way_when_a_pause_began_leaves_the_growth_to_those_after_it(monkeypatch):
+    """Each of four pauses meets such a reply, and one after it: none of them grows."""
+    monkeypatch.setattr(patience, "MIN_PAUSE_S", 0.1)
+
+    class Scripted:
+        async def write(self, messages, seed):
+            if messages == "busy" and not self.refused:
+                self.refused = True
+                raise WriterBusy("HTTP 429")
+            await asyncio.sleep(0.05 if messages == "under way" else 0)
+            return Reply("Hm.")
+
+    async def ask_all():
+        writer, shown = Scripted(), []
+        asking = patience.Patience(writer, 60, shown.append)
+        for _ in range(4):
+            writer.refused = False
+            await asyncio.gather(asking.ask("under way", None), asking.ask("busy", None))
+        return asking.waited_s, shown
+
+    waited_s, shown = asyncio.run(ask_all())
+    assert waited_s == pytest.approx(0.4, abs=0.01)
+    assert shown == ["waits 0.1 s for HTTP 429, 0 of 60 s so far", ""] * 4
 
 
 def test_429_is_no_failure_however_often_it_comes(store, monkeypatch):
