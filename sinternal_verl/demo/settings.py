@@ -85,20 +85,20 @@ def verify_overrides(folder: Path, model: Path, prompts: Path, samples: int, url
         url: where `sinternal_verl.world.expert` serves.
     """
     return [
-        f"prompts={prompts}",
-        f"out={folder}",
+        override("prompts", prompts),
+        override("out", folder),
         f"seed={seed}",
         f"samples={samples}",
-        f"specification={expert.SPECIFICATION}",
-        f"prompt={expert.PROMPT}",
-        f"policy.model={model}",
+        override("specification", expert.SPECIFICATION),
+        override("prompt", expert.PROMPT),
+        override("policy.model", model),
         f"policy.request.max_tokens={LONGEST_VERIFICATION}",
         f"policy.engine.max_model_len={LONGEST_CONTEXT}",
         "policy.engine.dtype=float32",
         "policy.engine.gpu_memory_utilization=0.1",
         "policy.engine.enforce_eager=true",
         f"expert.model={expert.MODEL}",
-        f"expert.url={url}",
+        override("expert.url", url),
         "expert.api_key_env=null",
     ]
 
@@ -107,8 +107,8 @@ def verify_sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps
     """Overrides of the SFT recipe with its LoRA; only a policy of half a million weights needs such a rate."""
     return [
         "+recipe=sinternal_sft_cpu",
-        f"model.path={model}",
-        f"data.train_files={data}",
+        override("model.path", model),
+        override("data.train_files", data),
         "data.train_batch_size=16",
         f"data.max_length={LONGEST_CONTEXT}",
         "optim.lr=1e-3",
@@ -116,5 +116,5 @@ def verify_sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps
         "trainer.total_epochs=100",
         f"trainer.total_training_steps={steps}",
         f"trainer.save_freq={steps}",
-        f"trainer.default_local_dir={folder}",
+        override("trainer.default_local_dir", folder),
     ]
