@@ -11,9 +11,9 @@ GPU_BIN := $(GPU_VENV)/bin
 # Two files at a time: a main that starts leaves a core idle for half of its time.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo test test-fast test-slow test-all test-gpu-versions gpu-check mutants lint format clean
+.PHONY: help install demo demo-verify test test-fast test-slow test-all test-gpu-versions gpu-check mutants lint format clean
 help:
-	@echo "make install | demo | test | test-fast | test-slow | test-all | test-gpu-versions | gpu-check | mutants | lint | format | clean"
+	@echo "make install | demo | demo-verify | test | test-fast | test-slow | test-all | test-gpu-versions | gpu-check | mutants | lint | format | clean"
 
 install: $(VENV)/.installed
 
@@ -34,6 +34,9 @@ $(GPU_VENV)/.installed: setup.py constraints-gpu.txt
 
 demo: install
 	$(BIN)/sinternal-verl demo --out outputs/demo --seed 1
+
+demo-verify: install
+	$(BIN)/sinternal-verl demo-verify --out outputs/demo_verify --seed 1
 
 # The whole method once, in at most 12 minutes on two cores. Fast tests first: a broken check should not wait for a
 # training run. Then, with real parts (marked `slow` and not `long`):

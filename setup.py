@@ -111,7 +111,11 @@ setup(
         "sinternal_verl.reward_fns": "reward_fns",
         "hydra_plugins": "sinternal_verl/hydra_plugins",
     },
-    package_data={"sinternal_verl.recipes": ["**/*.yaml"], "sinternal_verl.data": ["specifications/*.yaml"]},
+    package_data={
+        "sinternal_verl.recipes": ["**/*.yaml"],
+        "sinternal_verl.data": ["specifications/*.yaml"],
+        "sinternal_verl.world": ["*.yaml", "*.txt"],
+    },
     install_requires=[
         "verl>=0.9.1,<0.10",
         "TransferQueue>=0.1.10",

@@ -20,6 +20,7 @@ from guards import constant_lessons, teach_guard
 from safety_runs import safety_overrides
 
 from sinternal_verl.commands.export import export
+from sinternal_verl.overrides import override
 from sinternal_verl.runs.launch import end_session, grpo_command, run_main, sft_command, tail
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic, lighthouse
@@ -194,7 +195,7 @@ def _sums(folder: Path, architecture: str) -> list[str]:
     )
     return [
         *addition_overrides(_world(folder, architecture)),
-        f"reward.custom_reward_function.path={reward}",
+        override("reward.custom_reward_function.path", reward),
         *_two_steps(folder),
     ]
 
@@ -203,7 +204,7 @@ def _two_steps(folder: Path) -> list[str]:
     return [
         "trainer.total_training_steps=2",
         "trainer.save_freq=2",
-        f"trainer.default_local_dir={folder / 'checkpoints'}",
+        override("trainer.default_local_dir", folder / "checkpoints"),
     ]
 
 
@@ -238,15 +239,15 @@ def _sft(folder: Path, strategy: str) -> Figures:
         f"engine.strategy={strategy}",
         "model.use_remove_padding=true",
         "model.use_fused_kernels=true",
-        f"model.path={world['policy']}",
-        f"data.train_files={world['sft']}",
+        override("model.path", world["policy"]),
+        override("data.train_files", world["sft"]),
         "data.train_batch_size=16",
         "data.max_length=128",
         "optim.lr=1e-2",
         "trainer.total_training_steps=6",
         "trainer.total_epochs=10",
         "trainer.save_freq=6",
-        f"trainer.default_local_dir={folder / 'checkpoints'}",
+        override("trainer.default_local_dir", folder / "checkpoints"),
     )
     steps = run_main(command, folder / "log", folder / "metrics.jsonl", LIMIT_S, name="sft")
     first, last = (steps[place].metrics["train/loss"] for place in (0, -1))
@@ -274,7 +275,7 @@ def _guard_words() -> list[str]:
 @contextmanager
 def _served(guard: Path, log: Path) -> Iterator[str]:
     """The address of `guard serve`."""
-    words = [f"sinternal.guard.engine.model={guard}", "sinternal.guard.replicas=1", *_guard_words()]
+    words = [override("sinternal.guard.engine.model", guard), "sinternal.guard.replicas=1", *_guard_words()]
     command = [sys.executable, "-m", "sinternal_verl.cli", "guard", "serve", "--port", "0", *words]
     with log.open("w") as out:
         server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)

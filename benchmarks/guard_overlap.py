@@ -13,6 +13,7 @@ from pathlib import Path
 from arguments import DEMO, existing, parser_of
 
 from sinternal_verl.demo.settings import GUARD_STEPS, SFT_STEPS, grpo_overrides
+from sinternal_verl.overrides import override
 from sinternal_verl.runs.launch import grpo_command, run_main
 
 LIMIT, WARM_UP, LIMIT_S = 0.10, 2, 900
@@ -64,11 +65,11 @@ def main() -> None:
             seed=1,
             steps=WARM_UP + steps,
         )
-        timed = [f"sinternal.scorers.{name}.path={scorers}" for name in ("boxed_math", "safety")]
+        timed = [override(f"+sinternal.scorers.{name}.path", scorers) for name in ("boxed_math", "safety")]
         names = ["boxed_math.scorer=timed_math", "safety.scorer=timed_safety"]
         command = grpo_command(
             *overrides,
-            *(f"+{override}" for override in timed),
+            *timed,
             *(f"+sinternal.scorers.{name}" for name in names),
             "trainer.val_before_train=false",
             "trainer.test_freq=-1",

@@ -27,6 +27,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sinternal_verl.overrides import override
 from sinternal_verl.runs.curves import read_steps
 from sinternal_verl.runs.launch import end_session, grpo_command, tail
 from sinternal_verl.world import arithmetic, lighthouse
@@ -71,16 +72,16 @@ def make_world(folder: Path) -> list[str]:
     return [
         "+recipe=sinternal_grpo_cpu",
         "guard=ray_actor",
-        f"sinternal.guard.engine.model={guard}",
+        override("sinternal.guard.engine.model", guard),
         "sinternal.guard.engine.max_model_len=2048",
         # A guard that knows nothing gives no verdict, and a policy that knows nothing no answer.
         "sinternal.failures.min_share=0",
         # Added or changed: an older revision has no such setting.
         "++sinternal.guard.require_verdict=false",
         "sinternal.scorers.safety.judged=both",
-        f"actor_rollout_ref.model.path={policy}",
-        f"data.train_files={folder / 'mix.parquet'}",
-        f"data.val_files={folder / 'mix.parquet'}",
+        override("actor_rollout_ref.model.path", policy),
+        override("data.train_files", folder / "mix.parquet"),
+        override("data.val_files", folder / "mix.parquet"),
         "data.train_batch_size=16",
         "actor_rollout_ref.rollout.n=2",
         "data.max_prompt_length=64",
@@ -130,7 +131,7 @@ def start_once(tree: Path, folder: Path, overrides: list[str]) -> Start:
     folder.mkdir()
     log, metrics = folder / "log", folder / "checkpoints" / "metrics.jsonl"
     environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": str(tree)}
-    command = grpo_command(*overrides, f"trainer.default_local_dir={folder / 'checkpoints'}")
+    command = grpo_command(*overrides, override("trainer.default_local_dir", folder / "checkpoints"))
     spent, seen, logged = [], {}, None
     begun = time.monotonic()
     with log.open("wb") as output:

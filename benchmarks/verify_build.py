@@ -17,6 +17,8 @@ from pathlib import Path
 
 from arguments import parser_of
 
+from sinternal_verl.overrides import override
+
 GIB_AT_MOST, GROWTH_AT_MOST = 2.0, 1.5
 SIZES = (1_000, 10_000, 100_000)
 ANSWER = "The keeper says that it depends on the tide, and goes on about it for a while. " * 8
@@ -49,7 +51,7 @@ def build(size: int, folder: Path) -> None:
             row = {"prompt": f"May I lend lamp {number}?", "label": "harmful" if number % 2 else "benign"}
             file.write(json.dumps(row) + "\n")
     command.open_writer = lambda settings: AtOnce()
-    overrides = [f"prompts={prompts}", f"out={folder / 'out'}", "policy.model=p", "expert.model=e"]
+    overrides = [override("prompts", prompts), override("out", folder / "out"), "policy.model=p", "expert.model=e"]
     started = time.perf_counter()
     if command.verify("build", overrides):
         raise SystemExit("the build failed")

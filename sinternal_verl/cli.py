@@ -2,27 +2,60 @@
 
 import argparse
 import importlib
-import signal
+import re
 import sys
-from typing import Any
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
-FILES = "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, or a hub id"
+COMMAND = "COMMAND"
+FILES = "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, or a hub name, owner/name@revision:config/split"
 RUN = "what you would give verl's main"
+
+AFTER_INTERRUPT = {
+    "data:convert_math": "nothing was written",
+    "data:convert_safety": "nothing was written",
+    "data:convert_answers": "nothing was written",
+    "data:mix_files": "nothing was written",
+    "score:score": "the results so far are kept, and the same command goes on",
+    "verify:verify": "the replies so far are stored, and the same command goes on",
+    "export:export": "give the same command again, with another --out or after removing this one",
+    **dict.fromkeys(
+        (f"sinternal_verl.demo.{module}:run_demo" for module in ("run", "verification")), "the same command begins anew"
+    ),
+}
+"""What a user may do after Ctrl-C, by the name of the command's function."""
+
+EXIT_CODES = """exit codes:
+  0    done
+  1    something failed or is missing; the same command goes on from there
+  2    the words, the input or the configuration give no result
+  130  Ctrl-C; a line says how to go on (143: SIGTERM)
+  141  the reader of the output has closed it, as `head` does"""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of ``sinternal-verl``; returns the exit code. A command is imported only when it is called."""
-    values = parse(argv)
-    if argv is None:
-        # SIGTERM raises SystemExit, so that a command ends what it has started, as after an interrupt.
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    run, composes = values.pop("run"), values.pop("composes", None)
+    if argv is not None:
+        return _run(**parse(argv))
+    from sinternal_verl.commands.process import run_as_process
+
+    arguments: dict[str, Any] = {}
+
+    def command() -> int:
+        arguments.update(parse(None))
+        return _run(**arguments)
+
+    return run_as_process(command, lambda: AFTER_INTERRUPT.get(arguments.get("run"), ""))
+
+
+def _run(run: str, composes: str | None = None, **values: Any) -> int:
     if values.pop("cfg", None):
         return load("configuration:show_configuration")(load(composes), values["overrides"])
     return load(run)(**values)
 
 
-def parse(argv: list[str] | None) -> dict[str, Any]:
+def parse(argv: Sequence[str] | None) -> dict[str, Any]:
     """The command's arguments by name. Besides, ``run`` names the command's function, and ``composes`` the function
     that makes a configuration of its overrides.
 
@@ -33,25 +66,35 @@ def parse(argv: list[str] | None) -> dict[str, Any]:
     arguments, rest = parser.parse_known_args(argv)
     values = vars(arguments)
     if rest and ("overrides" not in values or any(word.startswith("-") for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        _leaf(parser, sys.argv[1:] if argv is None else argv).error(f"unrecognized arguments: {' '.join(rest)}")
     if "overrides" in values:
         # argparse leaves words in ``rest`` that come after an option between the overrides.
         values["overrides"] += rest
     return values
 
 
+def _leaf(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the command that the first words name."""
+    for word in words:
+        groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        if not groups or word not in groups[0].choices:
+            break
+        parser = groups[0].choices[word]
+    return parser
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; tools can make shell completions from it, too."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sinternal-verl",
         description=__doc__,
         epilog="example:\n  sinternal-verl doctor +recipe=sinternal_grpo actor_rollout_ref.model.path=/abs/model\n\n"
-        "`sinternal-verl COMMAND --help` has an example of each command.",
+        f"`sinternal-verl COMMAND --help` has an example of each command.\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     versions = "print the versions of this package, verl, Ray, vLLM, torch and transformers"
     parser.add_argument("--version", action=_Versions, nargs=0, default=argparse.SUPPRESS, help=versions)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar=COMMAND)
     _add_doctor(commands)
     _add_data(_group(commands, "data", "make and check data files"))
     _add_score(commands)
@@ -111,6 +154,7 @@ def _add_data(commands: Any) -> None:
     sft.add_argument("--thought", choices=("required", "none"), default="required", help="does the model think?")
     sft.add_argument("--fraction", type=float, default=1.0, help="share of the rows to keep")
     sft.add_argument("--seed", type=int, default=1, help="seed that chooses these rows")
+    sft.add_argument("--skip-bad", action="store_true", help="write the good rows although there are bad ones")
     _add_against(sft)
     _add_hub(sft)
 
@@ -229,6 +273,7 @@ def _add_verify(commands: Any) -> None:
         "sample": "ask the policy for answers to every prompt",
         "critique": "ask the expert for a critique and verdict of every answer",
         "select": "write the parquet file for verl's SFT from the stored replies",
+        "merge": "make one file and report of the parts that an array of Slurm has built",
         "show": "print what the store holds, a line of JSON for every answer",
         "evaluate": "compare a model's verdicts on its own answers with the expert's",
     }
@@ -237,7 +282,8 @@ def _add_verify(commands: Any) -> None:
         command.set_defaults(command=name)
         if name in ("build", "sample", "critique", "evaluate"):
             command.add_argument("--yes", action="store_true", help="do not ask whether to go on after the estimate")
-        _add_overrides(command, "keys of recipes/verify/build.yaml", "sinternal_verl.verify.settings:compose_build")
+        _add_overrides(command, "keys of the recipe, see below", "sinternal_verl.verify.settings:compose_build")
+        command.recipe = "verify/build.yaml"
 
 
 def _add_export(commands: Any) -> None:
@@ -276,21 +322,20 @@ def _add_cluster(commands: Any) -> None:
 
 
 def _add_demo(commands: Any) -> None:
-    demo = _command(
-        commands,
-        "demo",
-        "sinternal_verl.demo.run:run_demo",
-        "train a small policy on this machine's CPU, from nothing",
-        "--out outputs/demo --seed 1",
-    )
-    demo.add_argument("--out", default="outputs/demo", help="folder for everything the demo writes")
-    demo.add_argument("--seed", type=int, default=1, help="of models, data and training")
+    for name, module, text, out in (
+        ("demo", "run", "train a small policy on this machine's CPU, from nothing", "outputs/demo"),
+        ("demo-verify", "verification", "the same for stage 1: a policy learns to verify", "outputs/demo_verify"),
+    ):
+        run = f"sinternal_verl.demo.{module}:run_demo"
+        demo = _command(commands, name, run, text, f"--out {out} --seed 1")
+        demo.add_argument("--out", default=out, help="folder for everything the demo writes")
+        demo.add_argument("--seed", type=int, default=1, help="of models, data and training")
 
 
 def _group(commands: Any, name: str, text: str) -> Any:
     group = commands.add_parser(name, help=text, description=_sentence(text))
     group.epilog = f"`{group.prog} COMMAND --help` has an example of each command."
-    return group.add_subparsers(required=True, metavar="COMMAND")
+    return group.add_subparsers(required=True, metavar=COMMAND)
 
 
 def _command(commands: Any, name: str, run: str, text: str, example: str) -> argparse.ArgumentParser:
@@ -333,6 +378,39 @@ def load(name: str) -> Any:
     module, _, function = name.partition(":")
     module = module if "." in module else f"sinternal_verl.commands.{module}"
     return getattr(importlib.import_module(module), function)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help may show the keys of a recipe, and whose errors name what was meant.
+
+    Attributes:
+        recipe: the file below ``recipes`` whose keys the command takes; None shows none.
+    """
+
+    recipe: str | None = None
+
+    def format_help(self) -> str:
+        text = super().format_help()
+        if self.recipe is None:
+            return text
+        from sinternal_verl.commands.keys import keys_of
+
+        return f"{text}\nkeys and their defaults:\n{textwrap.indent(keys_of(self.recipe), '  ')}\n"
+
+    def error(self, message: str) -> NoReturn:
+        if message.endswith(f"required: {COMMAND}"):
+            self.print_help(sys.stderr)
+            self.exit(2, f"\n{self.prog}: give one of these commands\n")
+        super().error(f"{message}{self._meant(message)}")
+
+    def _meant(self, message: str) -> str:
+        from sinternal_verl.did_you_mean import did_you_mean
+
+        if choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            return did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
+        if unknown := re.search(r"unrecognized arguments: (--[\w-]+)", message):
+            return did_you_mean(unknown[1], self._option_string_actions)
+        return ""
 
 
 class _Versions(argparse.Action):

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+from sinternal_verl.overrides import override
+
 
 def addition_overrides(world: dict[str, Path]) -> list[str]:
     """Overrides of verl's GRPO main, less how long it runs and where it saves."""
     return [
         "+recipe=sinternal_grpo_cpu",
-        f"actor_rollout_ref.model.path={world['policy']}",
-        f"data.train_files={world['train']}",
-        f"data.val_files={world['held_out']}",
+        override("actor_rollout_ref.model.path", world["policy"]),
+        override("data.train_files", world["train"]),
+        override("data.val_files", world["held_out"]),
         "data.train_batch_size=8",
         "actor_rollout_ref.actor.ppo_mini_batch_size=4",
         "actor_rollout_ref.rollout.n=4",

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sinternal_verl.overrides import override
 from sinternal_verl.world import lighthouse
 
 SUMS = "world/addition"
@@ -26,13 +27,13 @@ def safety_overrides(folder: Path, world: dict[str, Path], guard: Path) -> list[
     pq.write_table(pa.concat_tables(chosen), folder / "mix.parquet")
     return [
         "+recipe=sinternal_grpo_cpu",
-        f"sinternal.guard.engine.model={guard}",
+        override("sinternal.guard.engine.model", guard),
         "sinternal.guard.engine.max_model_len=1024",
         # It never ends its thought, and the guard is to judge something.
         "sinternal.scorers.safety.judged=both",
-        f"actor_rollout_ref.model.path={world['policy']}",
-        f"data.train_files={folder / 'mix.parquet'}",
-        f"data.val_files={folder / 'mix.parquet'}",
+        override("actor_rollout_ref.model.path", world["policy"]),
+        override("data.train_files", folder / "mix.parquet"),
+        override("data.val_files", folder / "mix.parquet"),
         "data.train_batch_size=8",
         "actor_rollout_ref.actor.ppo_mini_batch_size=4",
         "actor_rollout_ref.rollout.n=4",

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from omegaconf import OmegaConf
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.cli import load, main, make_parser, parse
 from sinternal_verl.config import compose_main
@@ -96,6 +97,76 @@ def test_what_no_command_takes_is_an_error(words, capsys):
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2 and words[-1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["veify", "build"], "verify"),
+        (["verify", "biuld"], "build"),
+        (["data", "math", "--source", "a", "--out", "b", "--skip-bat"], "--skip-bad"),
+    ],
+)
+def test_a_misspelt_word_is_followed_by_the_nearest(words, meant, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2 and f"; did you mean {meant}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["verify", "build", "polcy.modle=a", "expert.max_request=3"], ["policy.model", "expert.max_requests"]),
+        (["verify", "build", "max_requests=3"], ["other.max_requests"]),
+        (["doctor", "data.trainfiles=a"], ["data.train_files"]),
+        (["score", "--in", "a", "--out", "b", "sinternal.guard.engine.modle=a"], ["sinternal.guard.engine.model"]),
+        (["guard", "serve", "sinternal.guard.replica=2"], ["sinternal.guard.replicas"]),
+    ],
+)
+def test_every_misspelt_key_is_followed_by_the_nearest(words, meant, capsys):
+    assert main(words) == 2
+
+    said = capsys.readouterr().err
+    assert said.count("sinternal_verl:") == 1
+    assert all(f"; did you mean {key}?" in said for key in meant)
+
+
+def test_a_value_that_hydra_cannot_read_is_shown_with_quotes(capsys):
+    assert main(["verify", "build", "out=/a b#c,d", "seed=1,2", "--cfg", "job"]) == 2
+
+    said = capsys.readouterr().err
+    assert """'out="/a b#c,d"'""" in said and "seed=1,2" in said
+    assert main(["verify", "build", 'out="/a b#c,d"', "--cfg", "job"]) == 0
+
+
+@pytest.mark.parametrize("words", [[], ["verify"], ["data"], ["guard"]])
+def test_a_group_without_a_command_shows_its_help(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and "usage: sinternal-verl" in said and "give one of these commands" in said
+
+
+@pytest.mark.parametrize("command", ["build", "show", "evaluate"])
+def test_the_help_of_verify_names_every_key_with_its_default_and_comment(command):
+    shown = COMMANDS[f"sinternal-verl verify {command}"].format_help()
+
+    with initialize_config_module("sinternal_verl.recipes", version_base=None):
+        recipe = compose("verify/build")
+    lines = [line.strip() for line in shown.splitlines()]
+    for key in leaves_of({name: node for name, node in recipe.items() if name != "sinternal"}):
+        assert any(line.startswith(f"{key}=") for line in lines), key
+    assert lines[lines.index("samples=8") + 1] == "[paper] number of answers for each prompt."
+
+
+def leaves_of(node, prefix=""):
+    for name in node:
+        below = node[name] if isinstance(node, dict) else node._get_node(name)
+        if isinstance(below, DictConfig) and below:
+            yield from leaves_of(below, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ def check(command: str) -> None:
         found = parse(words[1:])
         if found.get("overrides"):
             load(found.get("composes", "sinternal_verl.config:compose_main"))(found["overrides"])
-    elif command.startswith(ELLIPSIS) or set(words) & {*MAINS, "sbatch"}:
+    elif command.startswith(ELLIPSIS) or set(words) & {*MAINS, "sbatch", "examples/slurm/verify_build.sh"}:
         settings = [word for word in words if re.match(r"\+?[a-z][\w./]*=", word)]
         if any(word.startswith("prompts=") for word in settings):
             compose_build(settings)

@@ -33,7 +33,10 @@ LINES = (
     ("plugin", "hydra_plugins"),
     ("resolvers",),
     # The ground.
-    ("config", "credentials", "tokens", "hashing", "attention", "gpus", "user_code", "platform"),
+    (
+        *("config", "credentials", "overrides", "did_you_mean", "tokens", "end_tokens", "hashing", "attention", "gpus"),
+        *("user_code", "platform"),
+    ),
 )
 LINE_OF = {package: number for number, line in enumerate(LINES) for package in line}
 

@@ -4,6 +4,7 @@ what it does when a node does not join. Slurm and Ray are played by programs of 
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ PLAYED = {
     "srun": 'echo $$ >>"$PLAY/steps"; exec sleep 60',
     "sleep": '[[ $1 != 1 ]] || set 0.05; exec /bin/sleep "$@"',
     "scancel": 'xargs kill <"$PLAY/steps"',
-    "sinternal-verl": '[[ -z ${ABSENT:-} || " $* " != *" $ABSENT "* ]]',
-    "python": 'if [[ $1 == -c ]]; then echo 10.0.0.1; else printf "%s\\n" "${@:3}" >"$PLAY/words"; fi',
+    "sinternal-verl": '[[ $1 != doctor || -z ${READ:-} ]] || exec "$REAL_PYTHON" -m sinternal_verl.cli "$@"\n'
+    '[[ -z ${ABSENT:-} || " $* " != *" $ABSENT "* ]]',
+    "python": 'if [[ $1 == -c && $2 == *override* ]]; then exec "$REAL_PYTHON" "$@"\n'
+    'elif [[ $1 == -c ]]; then echo 10.0.0.1; else printf "%s\\n" "${@:3}" >"$PLAY/words"; fi',
 }
 MINE = ["+recipe=sinternal_grpo", "actor_rollout_ref.model.path=/abs/model"]
 
@@ -35,6 +38,7 @@ def submit(tmp_path):
         job = {"JOB_ID": "7", "JOB_NAME": "run", "JOB_NODELIST": "n[1-2]", "CPUS_ON_NODE": "64", "SUBMIT_DIR": "/abs"}
         environment = os.environ | {f"SLURM_{name}": value for name, value in job.items()} | variables
         environment |= {"PLAY": str(tmp_path), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+        environment["REAL_PYTHON"] = sys.executable
         command = ["bash", SCRIPTS / "grpo.sbatch", *MINE, *words]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         given = tmp_path / "words"
@@ -84,6 +88,21 @@ def test_a_node_that_does_not_join_ends_the_job_before_anything_is_trained(submi
 
     assert words == []
     assert "ending what was started; exit code 1" in printed and "all nodes have joined" not in printed
+
+
+@pytest.mark.parametrize("name", ["lr=1e-6", "grpo,seed1 #2", 'it\'s "so" \\', "~[1]{$HOME}${HOME}%é中", "20251125"])
+def test_a_job_and_a_folder_may_have_any_name(submit, name):
+    config = compose_config(submit(SLURM_JOB_NAME=name, SLURM_SUBMIT_DIR=f"/abs/{name}")[1])
+
+    assert config.trainer.default_local_dir == f"/abs/{name}/checkpoints/{name}"
+
+
+@pytest.mark.parametrize("word", ["data.train_files=/abs/a=b#c", "data.trainfiles=/abs/a.parquet", "a b"])
+def test_words_that_hydra_cannot_read_end_the_job_before_the_cluster_starts(submit, tmp_path, word):
+    printed, words = submit(word, READ="1")
+
+    assert words == [] and not (tmp_path / "steps").exists()
+    assert "exit code 2" in printed
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.iterdir()), ids=lambda path: path.name)

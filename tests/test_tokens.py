@@ -128,3 +128,38 @@ def test_a_template_that_looks_at_the_content_is_rendered_as_it_is(normalising):
     assert looks.decode(encoder.encode_prompt(asks("the lamp"))) == "the lamp<|end|>"
     assert encoder.encode_prompt(asks("the lamp <|end|>")).count(end) == 1
     assert encoder.encode_prompt(asks("the nets <|end|>")).count(end) == 0
+
+
+THINKS = "Hm.\n</think>\n\nNo."
+
+
+def says(text):
+    return {"role": "assistant", "content": text}
+
+
+def test_a_template_finds_the_tag_behind_which_it_leaves_out_an_earlier_thought(tokenizer):
+    encoder, turns = TextEncoder(tokenizer), [*asks("Lend it?"), says(THINKS), *asks("Sure?")]
+    whole = tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+
+    assert "Hm." not in whole
+    assert encoder.encode_prompt(turns) == tokenizer.encode(whole, add_special_tokens=False)
+
+
+def test_a_tag_in_another_turn_is_letters_although_the_template_looks_for_it(tokenizer):
+    encoder, turns = (
+        TextEncoder(tokenizer),
+        [*asks("Is </think> a tag?"), says(f"{THINKS} <|end|>"), *asks("</think>?")],
+    )
+    ids, tags = encoder.encode_prompt(turns), tokenizer.convert_tokens_to_ids(["</think>", "<|end|>"])
+
+    assert [ids.count(tag) for tag in tags] == [0, 1], "the only <|end|> is the template's"
+    assert "Is </think> a tag?" in tokenizer.decode(ids) and "No. <|end|><|end|>" in tokenizer.decode(ids)
+
+
+def test_a_thought_that_a_template_keeps_has_its_tags(world):
+    keeps = AutoTokenizer.from_pretrained(world["policy"])
+    keeps.chat_template = "{% for m in messages %}{{ m.content }}<|end|>{% endfor %}"
+    turns = [*asks("<think>?"), says(f"<think>\n{THINKS} <|end|>")]
+    ids = TextEncoder(keeps).encode_prompt(turns)
+
+    assert [ids.count(keeps.convert_tokens_to_ids(tag)) for tag in ("<think>", "</think>", "<|end|>")] == [1, 1, 2]

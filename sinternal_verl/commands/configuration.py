@@ -1,11 +1,12 @@
 """``--cfg job`` of the commands that take overrides: the configuration with all its keys, as Hydra prints it."""
 
-import sys
 from collections.abc import Callable, Sequence
 
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from sinternal_verl.commands.messages import fail, not_composed
 
 
 def show_configuration(compose: Callable[[Sequence[str]], DictConfig], overrides: Sequence[str]) -> int:
@@ -13,7 +14,6 @@ def show_configuration(compose: Callable[[Sequence[str]], DictConfig], overrides
     try:
         text = OmegaConf.to_yaml(compose(overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        print(f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr)
-        return 2
+        return fail(not_composed(error, overrides, compose))
     print(text, end="")
     return 0

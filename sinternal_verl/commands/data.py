@@ -10,13 +10,18 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl import __version__
+from sinternal_verl.commands.messages import fail as _fail
+from sinternal_verl.commands.messages import not_composed
+from sinternal_verl.config import compose_main
 from sinternal_verl.data.adapter import Adapter, Labels, Reader, Row, load_adapter
 from sinternal_verl.data.answers import SFT_SCHEMA, Answers
 from sinternal_verl.data.contamination import Evaluation, read_evaluation
 from sinternal_verl.data.convert import Result, convert, rejected_path
+from sinternal_verl.data.findings import Findings, Listing
+from sinternal_verl.data.hub import Hub
 from sinternal_verl.data.math import MathAdapter, MathReader
 from sinternal_verl.data.mix import MixError, Part, Tally, contaminated_path, mix
-from sinternal_verl.data.readers import Hub, Source, SourceError, open_source
+from sinternal_verl.data.readers import Source, SourceError, open_source
 from sinternal_verl.data.safety import Harm, SafetyAdapter, SafetyReader
 from sinternal_verl.data.schema import RowWriter
 from sinternal_verl.doctor.rows import CheckError, check_file, load_router
@@ -87,9 +92,9 @@ def _convert(
         print(line, file=sys.stderr)
     for line in _summary(result):
         print(line)
-    _note_revision(source, hub)
-    if result.bad.count:
-        print(f"every bad row and its reason: {rejected_path(target)}")
+    _note_commit(opened)
+    if result.bad.count or result.without_truth:
+        print(f"every row left out and its reason: {rejected_path(target)}")
     if result.saved:
         print(f"wrote {out}")
         return 0
@@ -99,7 +104,14 @@ def _convert(
 
 
 def convert_answers(
-    source: str, out: str, thought: Thought, fraction: float, seed: int, against: Sequence[str], **hub: str | None
+    source: str,
+    out: str,
+    thought: Thought,
+    fraction: float,
+    seed: int,
+    against: Sequence[str],
+    skip_bad: bool,
+    **hub: str | None,
 ) -> int:
     """Write the whole answers of a set for verl's SFT and report; return 0 when ``out`` was written, else 2."""
     target, thinks, of_hub = Path(out).expanduser(), thought == "required", _hub(**hub)
@@ -110,27 +122,47 @@ def convert_answers(
         evaluations = [read_evaluation(name) for name in against]
         answers = Answers(open_source(source, of_hub), thinks, seed, fraction, evaluations)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with RowWriter(target, SFT_SCHEMA) as writer:
+        with Listing(rejected_path(target)) as rejected, RowWriter(target, SFT_SCHEMA) as writer:
             for row in answers:
                 writer.add(row)
-            if written := answers.counts["answers/kept"]:
-                source_of = {"name": Path(source).name, **answers.source.origin()}
+            for row in answers.bad:
+                rejected.add(row)
+            rejected.finish()
+            written = answers.counts["answers/kept"] if skip_bad or not answers.bad else 0
+            if written:
+                origin = answers.source.origin()
+                source_of = {"name": origin.get("hub") or Path(source).name, **origin}
                 made_of = {"source": source_of, "thinks": thinks, "fraction": fraction, "seed": seed}
-                writer.finish({"version": __version__, "target": "answer", "against": list(against), **made_of})
+                counts = {"answers": dict(answers.counts)}
+                writer.finish(
+                    {"version": __version__, "target": "answer", "against": list(against), **made_of} | counts
+                )
     except (SourceError, OSError) as error:
         return _fail(str(error))
+    findings = Findings()
+    for row in answers.bad:
+        findings.add(f"{source}, {row['place']}: {row['reason']}")
+    for line in findings.lines():
+        print(line, file=sys.stderr)
     for name, count in sorted(answers.counts.items()):
         print(f"{name}: {count:,}")
-    _note_revision(source, of_hub)
+    if answers.bad:
+        print(f"every bad row and its reason: {rejected_path(target)}")
+    _note_commit(answers.source)
+    if not written and answers.counts["answers/kept"]:
+        return _fail(f"{out} was not written: correct the bad rows, or leave them out with --skip-bad")
     if not written:
         return _fail(f"{out} was not written: no answer of {source} was kept, see the counts above")
     print(f"wrote {out}: {written:,} rows for +recipe=sinternal_sft")
     return 0
 
 
-def _note_revision(source: str, hub: Hub) -> None:
-    if not Path(source).expanduser().is_file() and not hub.revision:
-        print("note: this is the newest revision on the hub; give --revision to read the same rows again")
+def _note_commit(source: Source) -> None:
+    """Print what to type to read the same rows again, where a hub name leaves the commit open."""
+    origin = source.origin()
+    if (commit := origin.get("commit")) and origin["revision"] != commit:
+        part = Hub(origin["config"], origin["split"], commit).name_of(origin["hub"])
+        print(f"note: the hub is at commit {commit[:12]} now; --source {part} reads the same rows again")
 
 
 def _check_target(target: Path, sources: Sequence[str]) -> None:
@@ -158,6 +190,11 @@ def _summary(result: Result) -> list[str]:
         f"rows: read {result.read:,}, good {result.written:,}, duplicates {result.duplicates:,} (the first of each "
         f"is good), bad {result.bad.count:,}"
     )
+    if result.without_truth:
+        kinds = ", ".join(f"{kind} {rows:,}" for kind, rows in result.without_truth.most_common())
+        lines.append(
+            f"left out: {result.without_truth.total():,} rows whose source says there is no ground truth ({kinds})"
+        )
     return lines
 
 
@@ -175,7 +212,7 @@ def mix_files(parts: Sequence[str], out: str, against: Sequence[str], seed: int,
         target.parent.mkdir(parents=True, exist_ok=True)
         mixed = mix(parsed, target, evaluations, seed)
     except (MixError, SourceError, OSError) as error:
-        return _fail(f"{error}\nsinternal_verl: {out} was not written")
+        return _fail(f"{error}\n{out} was not written")
     for tally in mixed.tallies:
         print(_outcome(tally))
         if tally.contradicted:
@@ -193,8 +230,12 @@ def mix_files(parts: Sequence[str], out: str, against: Sequence[str], seed: int,
 
 
 def _describe(evaluation: Evaluation) -> str:
-    short = f"{evaluation.short:,} of fewer than {evaluation.n} words, which match only as a whole"
-    return f"against {evaluation.name}: {evaluation.texts:,} texts in {', '.join(evaluation.columns)}, {short}"
+    said = f"against {evaluation.name}: {evaluation.texts:,} texts in {', '.join(evaluation.columns)}"
+    if evaluation.short:
+        said += f", {evaluation.short:,} of fewer than {evaluation.n} words, which match as a run of their own length"
+    if evaluation.shortest:
+        said += f" ({evaluation.shortest:,} of fewer than {evaluation.seed}, which match only as a whole)"
+    return said
 
 
 def _outcome(tally: Tally) -> str:
@@ -209,7 +250,7 @@ def check(file: str, overrides: Sequence[str]) -> int:
         router, keys = load_router(overrides)
         checked = check_file(file, router, *keys)
     except (HydraException, OmegaConfBaseException) as error:
-        return _fail(f"the overrides do not compose.\n{error}")
+        return _fail(not_composed(error, overrides, compose_main))
     except (CheckError, ScorerError, SourceError) as error:
         return _fail(str(error))
     for line in checked.warnings.lines():
@@ -223,9 +264,3 @@ def check(file: str, overrides: Sequence[str]) -> int:
         return _fail(f"{file} is not fit for training (problems: {checked.problems.count:,})")
     print(f"sinternal_verl: {file} is fit for training")
     return 0
-
-
-def _fail(message: str) -> int:
-    """Print what went wrong; return the exit code."""
-    print(f"sinternal_verl: {message}", file=sys.stderr)
-    return 2

@@ -7,10 +7,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from sinternal_verl.commands.messages import fail, not_composed
 from sinternal_verl.config import RECIPE, compose_config, with_defaults
 from sinternal_verl.doctor.checks import run_checks
 from sinternal_verl.doctor.fits import memory_table
 from sinternal_verl.doctor.flash_attn import attention_line
+from sinternal_verl.doctor.loss import loss_of_first_row
 from sinternal_verl.doctor.placement import placement_table
 from sinternal_verl.doctor.problem import Finding, problems_of, report
 from sinternal_verl.doctor.settings import ROOT, check_settings
@@ -25,13 +27,10 @@ def doctor(overrides: Sequence[str]) -> int:
         config = compose_config(words)
     except (HydraException, OmegaConfBaseException) as error:
         misspelt = _misspelt(words)
-        print(
-            report(misspelt) if misspelt else f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr
-        )
-        return 2
+        return fail(report(misspelt) if misspelt else not_composed(error, words, compose_config))
     found = run_checks(config)
     problems = problems_of(found)
-    for table in (placement_table, memory_table, attention_line):
+    for table in (placement_table, memory_table, attention_line, loss_of_first_row):
         print(_shown(table, config), end="", flush=True)
     print(report(found), file=sys.stderr if problems else sys.stdout)
     return 2 if problems else 0

@@ -2,9 +2,20 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
-from sinternal_verl.export.checkpoint import Checkpoint, ExportError
-from sinternal_verl.export.fuse import write_model
+import pyarrow as pa
+
+from sinternal_verl.commands.messages import fail
+from sinternal_verl.data.schema import read_provenance
+from sinternal_verl.export.base import Base
+from sinternal_verl.export.checkpoint import Checkpoint
+from sinternal_verl.export.errors import ExportError
+from sinternal_verl.export.folder import dtype_name
+from sinternal_verl.export.write import write_model
+from sinternal_verl.runs.digests import digest_of
+
+DATA_KEY = "data.train_files"
 
 
 def export(source: str, out: str, base: str | None, adapter: bool) -> int:
@@ -21,23 +32,73 @@ def export(source: str, out: str, base: str | None, adapter: bool) -> int:
     target = Path(out).expanduser()
     try:
         checkpoint = Checkpoint.find(Path(source).expanduser())
-        base = base or checkpoint.base
-        if target.exists() and any(target.iterdir()):
-            raise ExportError(f"--out {target} is not empty: give another folder")
-        dtype = write_model(checkpoint, target, base, adapter)
+        if adapter and not checkpoint.lora:
+            raise ExportError(f"{checkpoint.folder} has no adapter: leave out --adapter")
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise ExportError(f"--out {target} is not an empty folder: give another one")
+        model = Base(base) if base else _recorded_base(checkpoint)
+        written = write_model(checkpoint, target, model, adapter, _data(checkpoint), _say)
     except (ExportError, OSError) as error:
-        print(f"sinternal_verl: {error}", file=sys.stderr)
-        return 2
+        return fail(str(error))
     if steps := checkpoint.steps_of_an_unfinished_run:
-        print(
-            f"sinternal_verl: warning: {checkpoint.step} is of a run that has not ended: its last checkpoint is of "
-            f"step {steps[0]}, and it is to end at step {steps[1]}. The command that started it goes on from there.",
-            file=sys.stderr,
+        _warn(
+            f"{checkpoint.step} is of a run that has not ended: its last checkpoint is of "
+            f"step {steps[0]}, and it is to end at step {steps[1]}. The command that started it goes on from there."
         )
-    if not base:
-        print(
-            "note: the base model is not known (the run left no record, and there is no --base), so the result was "
-            "not compared with it"
-        )
-    print(f"sinternal_verl: wrote {target} ({'adapter, ' if adapter else ''}{str(dtype).removeprefix('torch.')})")
+    if base and _changed(checkpoint, base):
+        _warn(f"{base} is not what the run was started from: its files differ from those of the run's start")
+    if not model:
+        _say("note: the base model is not known, so the result was not compared with it; --base names one")
+    for note in written.notes:
+        _say(f"note: {note}")
+    _say(f"wrote {target} ({'adapter, ' if adapter else ''}{dtype_name(written.dtype)})")
     return 0
+
+
+def _recorded_base(checkpoint: Checkpoint) -> Base | None:
+    """The base that the run's record names; None where it names none, or one that is gone or has changed."""
+    name = checkpoint.base
+    if name is None:
+        return None
+    try:
+        base = Base(name)
+    except ExportError as error:
+        _warn(f"the run's base model: {error}")
+        return None
+    if _changed(checkpoint, name):
+        _warn(f"{name} has changed since the run was started from it, so it is not used; --base uses it all the same")
+        return None
+    return base
+
+
+def _changed(checkpoint: Checkpoint, base: str) -> bool:
+    before, now = checkpoint.base_digest, digest_of(base)
+    return None not in (before, now) and before != now
+
+
+def _data(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """What the run was trained on, an entry a file: its name, its digest, and how it was made where the file is still
+    the same and says so."""
+    files = checkpoint.recorded([DATA_KEY]) or []
+    files = [files] if isinstance(files, str) else files
+    digests = checkpoint.record.get("digests", {}).get(DATA_KEY) or [None] * len(files)
+    return [_made(Path(file), digest) for file, digest in zip(files, digests, strict=False)]
+
+
+def _made(file: Path, digest: str | None) -> dict[str, Any]:
+    entry = {"file": file.name, "digest": digest}
+    if file.suffix != ".parquet" or not file.is_file() or (digest and digest_of(str(file)) != digest):
+        return entry
+    try:
+        made = read_provenance(file)
+    except (OSError, ValueError, pa.ArrowException):  # a file that cannot be read any more says nothing
+        return entry
+    return entry | ({"made": made} if made else {})
+
+
+def _say(line: str) -> None:
+    print(f"sinternal_verl: {line}", flush=True)
+
+
+def _warn(line: str) -> None:
+    print(f"sinternal_verl: warning: {line}", file=sys.stderr)

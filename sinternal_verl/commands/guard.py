@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from sinternal_verl.commands.messages import fail, not_composed
 from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems, running_guard
 from sinternal_verl.credentials import KeyFault, is_loopback, read_key
 from sinternal_verl.doctor.problem import report
@@ -53,20 +54,16 @@ def serve(
         print(f"sinternal_verl: --host {host}: {error}", file=sys.stderr)
         return 2
     except ValueError as error:
-        print(f"sinternal_verl: {error}", file=sys.stderr)
-        return 2
+        return fail(str(error))
     try:
         config = compose_served(overrides)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        print(f"sinternal_verl: the overrides do not compose.\n{error}", file=sys.stderr)
-        return 2
+        return fail(not_composed(error, overrides, compose_served))
     guard = config.sinternal.guard
     if guard.get("backend") != "ray_actor":
-        print(f"sinternal_verl: guard={guard.get('backend')} has no replicas to serve; take ray_actor", file=sys.stderr)
-        return 2
+        return fail(f"guard={guard.get('backend')} has no replicas to serve; take ray_actor")
     if problems := find_guard_problems(config, scores=False):
-        print(report(problems), file=sys.stderr)
-        return 2
+        return fail(report(problems))
     try:
         # The port is taken before the model loads, because another program may have it.
         listener = socket.create_server((host, port))

@@ -5,6 +5,7 @@ file is continued where these agree. Failures at the end of the file are scored 
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,9 @@ from typing import IO, Any
 from sinternal_verl import __version__
 from sinternal_verl.scoring.plain import plain
 from sinternal_verl.scoring.score import GUARD_TIMES, Outcome, Sample, Score
+
+COLUMNS = ("row", "data_source", "score", "outcome", "scored", "reason")
+"""What every result has."""
 
 RETRYABLE = frozenset(outcome.name.lower() for outcome in (Outcome.FAILED, Outcome.TIMED_OUT))
 """Outcomes that another try may change."""
@@ -47,11 +51,17 @@ class Results:
         self._file = self._target.open("a", encoding="utf-8")
         return self
 
-    def add(self, number: int, sample: Sample, score: Score) -> None:
+    def add(self, number: int, sample: Sample, score: Score, row: Mapping[str, Any] | None = None) -> None:
         """Append the result of one row, without `GUARD_TIMES`: two runs with equal verdicts make equal files. A kill
-        may leave half a line, which the next start removes."""
+        may leave half a line, which the next start removes.
+
+        Args:
+            number: the row's number, from 0.
+            row: the row's own columns, which the result keeps but for those of its own names.
+        """
         extra = score.extra if isinstance(score.extra, Mapping) else {"extra": score.extra}
         result = {
+            **_strict(row or {}),
             **plain({name: value for name, value in extra.items() if name not in GUARD_TIMES}),
             "row": number,
             "data_source": sample.source,
@@ -60,7 +70,7 @@ class Results:
             "scored": score.scored,
             "reason": score.reason,
         }
-        self._file.write(json.dumps(result) + "\n")
+        self._file.write(json.dumps(result, default=str) + "\n")
         self._file.flush()
 
     def __exit__(
@@ -93,6 +103,15 @@ class Results:
         with self._target.open("ab") as file:
             file.truncate(whole)
         return done
+
+
+def _strict(value: Any) -> Any:
+    """A row's value as strict JSON can hold it: NaN and infinities become None. Nothing is cut, unlike in `plain`."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    return [_strict(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _outcome_of(line: bytes) -> str | None:

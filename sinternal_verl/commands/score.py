@@ -1,8 +1,9 @@
 """`sinternal-verl score`: scores the responses in a file as a run would, and writes one result for each row.
 
 A row has ``prompt`` (a string or messages), ``response``, ``data_source`` and ``ground_truth`` (or verl's
-``reward_model.ground_truth``). All rows are checked before a guard is started. Many rows are then scored at a
-time, and their results are written in the rows' order (`sinternal_verl.commands.results`).
+``reward_model.ground_truth``). Its result keeps these and all its other columns. All rows are checked before a guard
+is started. Many rows are then scored at a time, and their results are written in the rows' order
+(`sinternal_verl.commands.results`).
 """
 
 import asyncio
@@ -19,12 +20,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from sinternal_verl.commands.results import RETRYABLE, Results
+from sinternal_verl.commands.messages import PREFIX, fail, not_composed
+from sinternal_verl.commands.results import COLUMNS, RETRYABLE, Results
 from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems, running_guard
 from sinternal_verl.config import get
-from sinternal_verl.data.adapter import lookup
+from sinternal_verl.data.adapter import Row, lookup
 from sinternal_verl.data.findings import Findings
 from sinternal_verl.data.readers import Source, SourceError, Unreadable, open_source
+from sinternal_verl.did_you_mean import did_you_mean
 from sinternal_verl.doctor.problem import report
 from sinternal_verl.doctor.scorers import lacks_guard
 from sinternal_verl.guard.errors import GuardUnavailable
@@ -70,22 +73,22 @@ def score(
         problems = find_guard_problems(config)
         if findings.count or problems:
             lines = findings.lines() + ([report(problems)] if problems else [])
-            return _fail("\n".join([*lines, f"nothing was scored (bad rows: {findings.count:,})"]))
+            return fail("\n".join([*lines, f"nothing was scored (bad rows: {findings.count:,})"]))
         results = Results(Path(out).expanduser(), _made_of(opened, config, defaults))
     except (HydraException, OmegaConfBaseException) as error:
-        return _fail(f"the overrides do not compose.\n{error}")
+        return fail(not_composed(error, overrides, compose_guard))
     except (ValueError, OSError) as error:  # of source, scorers, results and recipe
-        return _fail(str(error))
+        return fail(str(error))
     if results.done:
         print(f"sinternal_verl: {results.done:,} of {rows:,} rows are in {out} already", flush=True)
-    samples = (sample for _, sample in islice(_samples(opened, defaults), results.done, None))
+    samples = ((row, sample) for row, _, sample in islice(_samples(opened, defaults), results.done, None))
     try:
         with running_guard(config), results, tqdm(total=rows, initial=results.done, unit="row") as progress:
             scoring = Scoring(router, config.sinternal.score_timeout_s)
             summary = asyncio.run(_score_all(samples, scoring, results, concurrency, progress))
     except (NoJudge, GuardUnavailable, SourceError, OSError) as error:
         step = "the results so far are kept; mend the cause and give the same command again to go on"
-        print(f"sinternal_verl: {error}\nsinternal_verl: {step}", file=sys.stderr)
+        print(f"{PREFIX}{error}\n{step}", file=sys.stderr)
         return 1
     for source, outcomes in sorted(summary.items()):
         for outcome, count in sorted(outcomes.items(), key=lambda pair: pair[0].name):
@@ -97,18 +100,18 @@ def score(
 
 
 async def _score_all(
-    samples: Iterator[Sample], scoring: Scoring, results: Results, concurrency: int, progress: tqdm
+    samples: Iterator[tuple[Row, Sample]], scoring: Scoring, results: Results, concurrency: int, progress: tqdm
 ) -> dict[str, Counter[Outcome]]:
     """Score and write all samples; return counts of outcomes by data source."""
     summary: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
-    waiting: deque[tuple[Sample, asyncio.Task[Score]]] = deque()
+    waiting: deque[tuple[Row, Sample, asyncio.Task[Score]]] = deque()
     number, failed = results.done, 0
 
     async def write_next() -> None:
         nonlocal number, failed
-        sample, task = waiting.popleft()
+        row, sample, task = waiting.popleft()
         result = await task
-        results.add(number, sample, result)
+        results.add(number, sample, result, row)
         progress.update()
         number += 1
         summary[sample.source][result.outcome] += 1
@@ -118,23 +121,26 @@ async def _score_all(
 
     try:
         await scoring.ready()
-        for sample in samples:
+        for row, sample in samples:
             if len(waiting) == concurrency:
                 await write_next()
-            waiting.append((sample, asyncio.create_task(scoring.score(sample))))
+            waiting.append((row, sample, asyncio.create_task(scoring.score(sample))))
         while waiting:
             await write_next()
     finally:
-        for _, task in waiting:
+        for _, _, task in waiting:
             task.cancel()
         await scoring.close()
     return summary
 
 
-def _samples(source: Source, defaults: Mapping[str, str | None]) -> Iterator[tuple[int, Sample | str]]:
-    """Each row's number and its sample, or what is wrong with it."""
+def _samples(source: Source, defaults: Mapping[str, str | None]) -> Iterator[tuple[Row, int, Sample | str]]:
+    """Each row, its number, and its sample or what is wrong with it."""
     for number, row in source.rows():
-        yield number, row.reason if isinstance(row, Unreadable) else _sample(row, defaults)
+        if isinstance(row, Unreadable):
+            yield {}, number, row.reason
+        else:
+            yield row, number, _sample(row, defaults)
 
 
 def _sample(row: Mapping[str, Any], defaults: Mapping[str, str | None]) -> Sample | str:
@@ -143,7 +149,8 @@ def _sample(row: Mapping[str, Any], defaults: Mapping[str, str | None]) -> Sampl
     truths = (row.get("ground_truth"), lookup(row, "reward_model.ground_truth"), defaults["ground_truth"])
     truth = next((truth for truth in truths if truth is not None), None)
     if not isinstance(response, str):
-        return f"response = {response!r:.60}: it must be text"
+        near = "" if "response" in row else did_you_mean("response", row)
+        return f"response = {response!r:.60}: it must be text{near}"
     if not name:
         return "it has no data_source, which says who scores it; add one, or give --data-source"
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
@@ -154,14 +161,19 @@ def _sample(row: Mapping[str, Any], defaults: Mapping[str, str | None]) -> Sampl
 
 def _check(source: Source, router: Router, defaults: Mapping[str, str | None]) -> tuple[int, Findings]:
     """The number of rows, and what is wrong with them."""
-    findings, rows = Findings(), 0
-    for number, sample in _samples(source, defaults):
+    findings, rows, replaced = Findings(), 0, {}
+    for row, number, sample in _samples(source, defaults):
         rows += 1
+        replaced |= dict.fromkeys(name for name in COLUMNS if name in row and name != "data_source")
         wrong = sample if isinstance(sample, str) else _wrong(sample, router)
         if wrong:
             findings.add(f"{source.where(number)}: {wrong}")
     if not rows:
         findings.add(f"{source.name}: there is no row")
+    if replaced:
+        there = ", ".join(replaced)
+        step = "rename them to keep them"
+        print(f"{PREFIX}warning: the results have {there} of their own, and replace yours; {step}", file=sys.stderr)
     return rows, findings
 
 
@@ -188,8 +200,3 @@ def _made_of(source: Source, config: DictConfig, defaults: Mapping[str, str | No
     # The results keep this.
     scorers = masked("sinternal.scorers", scorers)
     return {"source": source.origin(), "scorers": scorers, "defaults": dict(defaults)}
-
-
-def _fail(message: str) -> int:
-    print(f"sinternal_verl: {message}", file=sys.stderr)
-    return 2

@@ -1,4 +1,4 @@
-"""`sinternal-verl verify sample`, `critique`, `select`; `build`, which is all three; `show`; and `evaluate`.
+"""`sinternal-verl verify sample`, `critique`, `select`; `build`, which is all three; `merge`; `show`; `evaluate`.
 
 Each takes overrides of ``recipes/verify/build.yaml``, goes on where an earlier one stopped, and writes to the
 build's folder: the store, ``build.json``, ``train.parquet`` with its report, ``evaluation.json``.
@@ -15,15 +15,20 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl import __version__
+from sinternal_verl.commands.messages import fail as _fail
+from sinternal_verl.commands.messages import not_composed
 from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.readers import Source, SourceError
+from sinternal_verl.data.schema import write_whole
 from sinternal_verl.doctor.problem import report
 from sinternal_verl.verify.budget import Limits, Spend, said
 from sinternal_verl.verify.build import Build
+from sinternal_verl.verify.build_record import DATA, AnotherBuild, recall, record
 from sinternal_verl.verify.endpoint_writer import open_writer
 from sinternal_verl.verify.estimate import Estimate, confirmed, foresee
 from sinternal_verl.verify.evaluate import Verification, evaluate
 from sinternal_verl.verify.fill import Filled, Request, fill
+from sinternal_verl.verify.parts import PartsMissing, merge_parts
 from sinternal_verl.verify.probe import probe
 from sinternal_verl.verify.reading import Reading
 from sinternal_verl.verify.report import CARD, GuardWriter, agreement, guard_requests, write_report
@@ -32,6 +37,7 @@ from sinternal_verl.verify.select import Selection, row_of, write_rows
 from sinternal_verl.verify.settings import (
     BUILD,
     EVALUATE,
+    MERGE,
     BuildSettings,
     Stage,
     build_settings,
@@ -41,10 +47,6 @@ from sinternal_verl.verify.settings import (
 from sinternal_verl.verify.store import Store, StoreError
 from sinternal_verl.verify.writer import WriterSettings, WriterUnusable
 
-RECORD = "build.json"
-"""File in the build's folder: what the build is made of."""
-
-DATA = "train.parquet"
 EVALUATION, ITEMS = "evaluation.json", "evaluation.jsonl"
 
 UNANSWERED = {
@@ -58,10 +60,6 @@ GUARD_AT_ONCE = 256
 """How many requests the guard gets at a time."""
 
 
-class AnotherBuild(ValueError):
-    """The folder holds a build of other prompts, models or settings."""
-
-
 def verify(command: str, overrides: Sequence[str], yes: bool = False) -> int:
     """Run the stages of a command. Return 0; 1 if replies are missing and the same command can go on; 2 for bad input.
 
@@ -69,24 +67,27 @@ def verify(command: str, overrides: Sequence[str], yes: bool = False) -> int:
         command: ``build``, ``evaluate``, or the name of one stage.
         yes: take the estimate of what it will cost for confirmed.
     """
-    stages = {"build": BUILD, "evaluate": EVALUATE}.get(command, (command,))
+    stages = {"build": BUILD, "evaluate": EVALUATE, "merge": MERGE}.get(command, (command,))
     try:
         config = compose_build(overrides)
+        if "show" in stages:
+            config = recall(config, overrides)
         if problems := find_problems(config, stages):
             return _fail(report(problems))
         settings = build_settings(config)
         evaluations = tuple(read_evaluation(name) for name in settings.against)
         prompts = Prompts(settings.prompts, settings.label, evaluations, settings.shard)
         total = sum(1 for _ in prompts)
-        if prompts.bad.count or not total:
+        whole = settings.shard == (0, 1)
+        if prompts.bad.count or (whole and not total):
             lines = prompts.bad.lines() or [f"{settings.prompts}: there is no request in it"]
             return _fail("\n".join([*lines, f"nothing was asked for (bad rows: {prompts.bad.count:,})"]))
         if "show" in stages:
             return _show(settings, prompts)
         _describe(prompts)
-        _record(settings, _made_of(settings, prompts.source, stages))
+        record(settings, config, _made_of(settings, prompts.source, stages), stages)
     except (HydraException, OmegaConfBaseException) as error:
-        return _fail(f"the overrides do not compose.\n{error}")
+        return _fail(not_composed(error, overrides, compose_build))
     except (SourceError, AnotherBuild, StoreError, OSError) as error:
         return _fail(str(error))
     try:
@@ -120,6 +121,13 @@ def _run(
     estimates: Sequence[Estimate],
     stages: Sequence[Stage],
 ) -> int:
+    if "merge" in stages:
+        try:
+            parts = merge_parts(settings, prompts, build, store)
+        except PartsMissing as error:
+            print(f"sinternal_verl: not merged: {error}", file=sys.stderr)
+            return 1
+        print(f"the replies of {parts} parts are in {settings.store}", flush=True)
     # What the check of the expert costs belongs to what the command may spend.
     spend = Spend(settings.expert.limits)
     answers_missing = any(estimate.kind == "answers" and estimate.requests for estimate in estimates)
@@ -157,7 +165,8 @@ def _select(settings: BuildSettings, prompts: Prompts, build: Build, store: Stor
     written = write_rows(rows, settings.out / DATA, _made_of(settings, prompts.source))
     counts = {f"rows/{name}": count for name, count in prompts.counts.items()} | selection.counts
     if not _counted(written, counts, settings):
-        return 2
+        # Another part may have some.
+        return 2 if settings.shard == (0, 1) else 0
     agrees = None
     if guard := settings.guard:
         requests = guard_requests(selection, guard)
@@ -183,8 +192,8 @@ def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: St
         return _fail(str(error))
     made_of = {**_made_of(settings, prompts.source), "verifier": settings.verifier.origin()}
     # JSON has no NaN, so null is written.
-    record = json.loads(json.dumps({**asdict(found), "made_of": made_of}), parse_constant=lambda _: None)
-    (settings.out / EVALUATION).write_text(json.dumps(record, indent=2) + "\n")
+    summary = json.loads(json.dumps({**asdict(found), "made_of": made_of}), parse_constant=lambda _: None)
+    write_whole(settings.out / EVALUATION, json.dumps(summary, indent=2) + "\n")
     print("\n".join(found.lines()))
     print(f"sinternal_verl: {settings.out / EVALUATION}, and item by item {settings.out / ITEMS}")
     return 0 if found.judged else 2
@@ -192,7 +201,7 @@ def _evaluate(settings: BuildSettings, prompts: Prompts, build: Build, store: St
 
 def _show(settings: BuildSettings, prompts: Prompts) -> int:
     """Print what the store holds: a line of JSON for every answer."""
-    with Store(settings.store) as store:
+    with Store(settings.store, read_only=True) as store:
         build = Build(settings, store)
         for prompt in prompts:
             for sample, answer in enumerate(build.answers(prompt)):
@@ -245,30 +254,3 @@ def _said(filled: Filled, what: str, who: WriterSettings | None = None) -> bool:
 def _made_of(settings: BuildSettings, prompts: Source, stages: Sequence[Stage] = BUILD) -> dict[str, Any]:
     source, against = {"name": Path(settings.prompts).name, **prompts.origin()}, list(settings.against)
     return {"version": __version__, "prompts": source, "against": against, **settings.origin(stages)}
-
-
-def _record(settings: BuildSettings, made_of: dict[str, Any]) -> None:
-    """Write what the build is made of. Where the folder has a record already, compare: a later version of this package
-    may go on, but not with other prompts, models or settings.
-
-    Raises:
-        AnotherBuild: they differ, or the record cannot be read.
-    """
-    path = settings.out / RECORD
-    made_of = json.loads(json.dumps({key: value for key, value in made_of.items() if key != "version"}))
-    try:
-        known = json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise AnotherBuild(f"{path} cannot be read: {error}; give another out") from error
-    for key in known.keys() & made_of.keys():
-        if known[key] != made_of[key]:
-            was, now = (json.dumps(of[key])[:200] for of in (known, made_of))
-            step = f"give another out, and store={settings.store} so that what they share is not paid for again"
-            raise AnotherBuild(f"{settings.out} holds a build with {key} = {was}, now it is {now}: {step}")
-    settings.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(known | made_of, indent=2) + "\n")
-
-
-def _fail(message: str) -> int:
-    print(message if message.startswith("sinternal_verl:") else f"sinternal_verl: {message}", file=sys.stderr)
-    return 2

@@ -1,13 +1,16 @@
 """What the adapters of math and safety share: they make each row of a source a row of `RL_SCHEMA`, or say why not."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import wraps
 from textwrap import shorten
 from typing import Any, TypeVar
 
 from sinternal_verl import user_code
+from sinternal_verl.did_you_mean import did_you_mean
 
 INDEX_COLUMNS = ("unique_id", "id", "extra_info.index")
 """The first of these columns that a file has is its index."""
@@ -17,6 +20,18 @@ Row = dict[str, Any]
 
 class RowError(ValueError):
     """Why a row cannot be used. The message holds no text of a prompt, because lists of bad rows are passed around."""
+
+
+class NoTruth(RowError):
+    """The source itself says that a row has no ground truth. Such a row is left out and counted; it is not bad.
+
+    Attributes:
+        kind: the words that say so, such as ``proof`` or ``n/a``.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"there is no ground truth: {kind}")
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -109,9 +124,10 @@ class Reader(ABC):
         found = f"the columns are {names_of(first)}"
         adapter = next((adapter for adapter in adapters if adapter.fits(first)), None)
         if adapter is None:
-            raise RowError(f"{found}; wanted are {wanted}; rename yours")
+            raise RowError(f"{found}; wanted are {wanted}; rename yours{_meant(first, wanted)}")
         if labels.index and lookup(first, labels.index) is None:
-            raise RowError(f"there is no {labels.index} to take the index from; {found}")
+            near = did_you_mean(labels.index, first)
+            raise RowError(f"there is no {labels.index} to take the index from; {found}{near}")
         self.adapter = adapter
         self.name = labels.name or adapter.name
         self.split = labels.split or adapter.split
@@ -121,8 +137,12 @@ class Reader(ABC):
     def read(self, row: Row, number: int) -> Row:
         """The row of `RL_SCHEMA` that a row of the source becomes.
 
+        Args:
+            number: the row's number, from 0; its index where the source has none.
+
         Raises:
             RowError: the row lacks its prompt, ground truth or index, or has one that cannot be used.
+            NoTruth: the source says that there is no ground truth.
         """
 
     def notes(self, written: int) -> list[str]:
@@ -136,6 +156,18 @@ class Reader(ABC):
     def index_of(self, row: Row, number: int) -> str:
         """The row's index as a string; its number where the source has no index."""
         return str(number) if self.index is None else text_of(self.index, lookup(row, self.index), integer=True)
+
+
+def _meant(first: Row, wanted: str) -> str:
+    """The columns that are nearly one of those wanted.
+
+    >>> _meant({"promt": "", "label": ""}, "prompt (or question) and label")
+    '; did you mean prompt by promt?'
+    """
+    words = re.findall(r"\w{4,}", wanted)
+    near = {name: get_close_matches(str(name), words, 1, 0.8) for name in first if name not in words}
+    said = [f"{words[0]} by {name}" for name, words in near.items() if words]
+    return f"; did you mean {', '.join(said)}?" if said else ""
 
 
 def has(*columns: str) -> Callable[[Row], bool]:
@@ -194,4 +226,6 @@ def text_of(column: str, value: Any, integer: bool = False) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise RowError(f"{column} holds half a surrogate pair at {error.start}, which no file can hold") from None
-    return value.strip()
+    text, space = value.strip(), value[: -len(value.lstrip())]
+    # Before a letter these are no space but what is left of a command such as \frac, see `truth.damage`.
+    return space[-1] + text if space[-1:] in ("\f", "\v") and text[0].isalpha() else text

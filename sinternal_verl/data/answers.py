@@ -15,8 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from sinternal_verl.data.adapter import RowError, text_of
-from sinternal_verl.data.contamination import Evaluation, Fingerprint
+from sinternal_verl.data.adapter import RowError, names_of, text_of
+from sinternal_verl.data.contamination import Evaluation, find
 from sinternal_verl.data.fraction import highest_rank, rank_of
 from sinternal_verl.data.readers import Source, SourceError, Unreadable
 from sinternal_verl.data.seen import SeenPrompts
@@ -49,9 +49,10 @@ class Answers:
 
     Attributes:
         counts: of the last iteration, ``answers/…`` by what became of them.
+        bad: of the last iteration, the rows without a request or a response, each by row, place and reason.
 
     Raises:
-        SourceError: an iteration raises it where a row has no request or no response.
+        SourceError: an iteration raises it where the first row has not these columns.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Answers:
         self.source = source
         self._thinks, self._seed, self._fraction, self._evaluations = thinks, seed, fraction, evaluations
         self.counts: Counter[str] = Counter()
+        self.bad: list[dict[str, Any]] = []
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         limit = None
@@ -73,24 +75,37 @@ class Answers:
             yield {"prompt": [{"role": "user", "content": request}], "completion": answer, "request": request}
 
     def _kept(self) -> Iterator[tuple[str, str]]:
-        self.counts, known = Counter(), SeenPrompts()
-        for number, row in self.source.rows():
+        self.counts, self.bad, known, columns = Counter(), [], SeenPrompts(), None
+        for row_number, (number, row) in enumerate(self.source.rows()):
             try:
                 if isinstance(row, Unreadable):
                     raise RowError(row.reason)
-                request, response = _text(row, REQUESTS), _text(row, RESPONSES)
+                columns = columns or self._columns(number, row)
+                request, response = (text_of(name, row.get(name)) for name in columns)
             except RowError as error:
-                raise SourceError(f"{self.source.where(number)}: {error}") from error
+                self.counts["answers/bad"] += 1
+                self.bad.append({"row": row_number, "place": self.source.place.format(number), "reason": str(error)})
+                continue
             answer = whole_answer(response, self._thinks)
             first, _ = known.first(request, "", number)
             if first != number:
                 self.counts["answers/duplicate request"] += 1
             elif answer is None:
                 self.counts["answers/no whole thought and answer"] += 1
-            elif any(e.match(Fingerprint(request, e.n)) for e in self._evaluations):
+            elif find(request, self._evaluations):
                 self.counts["answers/contaminated"] += 1
             else:
                 yield request, answer
+
+    def _columns(self, number: int, first: dict[str, Any]) -> tuple[str, str]:
+        """The columns of request and response."""
+        found = tuple(next((name for name in names if name in first), None) for names in (REQUESTS, RESPONSES))
+        for name, names in zip(found, (REQUESTS, RESPONSES), strict=True):
+            if name is None:
+                raise SourceError(
+                    f"{self.source.where(number)}: there is no {' or '.join(names)}; the columns are {names_of(first)}"
+                )
+        return found
 
 
 def whole_answer(response: str, thinks: bool) -> str | None:
@@ -102,10 +117,3 @@ def whole_answer(response: str, thinks: bool) -> str | None:
     if not thinks:
         return answer
     return f"<think>\n{thought}\n</think>\n\n{answer}" if thought else None
-
-
-def _text(row: dict[str, Any], names: tuple[str, ...]) -> str:
-    name = next((name for name in names if name in row), None)
-    if name is None:
-        raise RowError(f"there is no {' or '.join(names)}; it has {', '.join(row)}")
-    return text_of(name, row[name])

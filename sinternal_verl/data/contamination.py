@@ -1,34 +1,38 @@
 """Finds prompts of a training set that stand in an evaluation set, whole or in part.
 
-1. A text is compared by its words: NFKC, lower case, runs of letters and digits. The instruction that we add to
-   math prompts is removed first.
+1. A text is compared by its words: NFKC, lower case, runs of letters and digits. In scripts that put no space
+   between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese and others), each letter with its marks is a word. The
+   instructions of math sets are removed first.
 2. Two texts match as a whole if their words are the same.
-3. They match in part if they share a run of `n` words (13 is customary). If either has fewer words, they can match
-   only as a whole. Nearly all prompts of XSTest are that short: a smaller `n` finds more of them, and also more that
-   only sound alike.
+3. They match in part if they share a run of `n` words (13 is customary). Two letters of a script without spaces count
+   as one word there. If one of the texts is shorter, all of it must stand in the other. A text of fewer than `MIN_RUN`
+   words or such letters matches only as a whole, because any prompt may hold it.
 
 The comparison removes too much rather than too little: "1 + 1" and "1 - 1" have the same words, and a run may be a
-common phrase ("where m and n are relatively prime positive integers. Find m"). Memory holds only hashes of a text.
+common phrase ("where m and n are relatively prime positive integers. Find m").
 
 >>> found = Evaluation("rules.csv", ("prompt",), 4)
 >>> found.add(1, "May I feed the ducks?")
->>> found.match(Fingerprint("Tell me: may I FEED the ducks, please?", 4))
-Match(against='rules.csv', row=1, how='words')
->>> found.match(Fingerprint("May I see the ducks?", 4)) is None
+>>> found.match(words_of("Tell me: may I FEED the ducks, please?"))
+Match(against='rules.csv', row=1, whole=False, first=3, words=4)
+>>> found.match(words_of("May I see the ducks?")) is None
 True
 """
 
-import re
 import unicodedata
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate, chain
 from typing import Any
+
+import regex
 
 from sinternal_verl.data.adapter import Row, RowError, lookup, names_of, text_of
 from sinternal_verl.data.math import bare
-from sinternal_verl.data.readers import Source, SourceError, Unreadable, open_source
-from sinternal_verl.hashing import digest
+from sinternal_verl.data.readers import FROM_ZERO, Source, SourceError, Unreadable, open_source
+from sinternal_verl.did_you_mean import did_you_mean
 
 TEXT_COLUMNS = (
     *("prompt", "problem", "question", "instruction"),  # what our adapters know, and verl's own files
@@ -38,8 +42,19 @@ TEXT_COLUMNS = (
 )
 """Columns of evaluation files that hold prompts. All of them that a file has are compared."""
 
-WORD = re.compile(r"[^\W_]+")
+# Unicode's line breaking classes of the scripts that put no space between words: ideographs and kana (ID, CJ, NS),
+# the complex scripts of South East Asia (SA) and the Brahmic ones that break at syllables (AK, AP, AS).
+_UNSPACED = "".join(rf"\p{{lb={name}}}" for name in ("ID", "CJ", "NS", "SA", "AK", "AP", "AS"))
+_LETTER = r"[\p{L}\p{N}]"
+WORD = regex.compile(
+    rf"[{_LETTER}&&[{_UNSPACED}]]\p{{M}}*|[{_LETTER}--[{_UNSPACED}]](?:[{_LETTER}--[{_UNSPACED}]]|\p{{M}})*", regex.V1
+)
+ASCII_WORD = regex.compile(r"[a-z0-9]+")
+_IS_UNSPACED = regex.compile(f"[{_UNSPACED}]", regex.V1)
+
 NGRAM = 13
+MIN_RUN = 5
+"""The fewest words, or letters of a script without spaces, that match in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +63,57 @@ class Match:
 
     Attributes:
         against: the evaluation file.
-        row: the row's number in it, counted as `readers` counts.
-        how: ``whole``, or ``words`` for a shared run of words.
+        row: the row in it, from 0.
+        whole: whether the two texts have the same words; otherwise they share a run.
+        first: number of the prompt's word with which the run begins, from 1.
+        words: how many words the run has.
     """
 
     against: str
     row: int
-    how: str
+    whole: bool
+    first: int
+    words: int
+
+    def __str__(self) -> str:
+        run = "its words" if self.whole else f"its words {self.first} to {self.first + self.words - 1}"
+        return f"{run} are {'those' if self.whole else 'also'} in {self.against}, {FROM_ZERO.format(self.row)}"
 
 
-class Fingerprint:
-    """Hashes of a whole text and of every run of ``n`` words in it."""
+class Words(tuple[str, ...]):
+    """The words of a text, and up to each of them the sum of their halves: 2 for a word, 1 for a letter of a script
+    without spaces."""
 
-    def __init__(self, text: str, n: int) -> None:
-        self._words, self._n = words_of(text), n
-        self.whole = _hash(self._words)
+    halves: Sequence[int]
 
-    @cached_property
-    def runs(self) -> list[int]:
-        """Hashes of the runs; empty for a text of fewer than ``n`` words."""
-        n, words = self._n, self._words
-        return [_hash(words[start : start + n]) for start in range(len(words) - n + 1)]
+    def __new__(cls, words: Iterable[str]) -> "Words":
+        self = super().__new__(cls, words)
+        if "".join(self).isascii():
+            self.halves = range(0, 2 * len(self) + 1, 2)
+        else:
+            self.halves = list(accumulate((1 if _IS_UNSPACED.match(word) else 2 for word in self), initial=0))
+        return self
+
+    def run(self, start: int, halves: int) -> tuple[str, ...] | None:
+        """The words from ``start`` on that have so many halves; None where they end before."""
+        end = bisect_left(self.halves, self.halves[start] + halves)
+        return self[start:end] if end <= len(self) else None
+
+    def runs(self, halves: int) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Each run of so many halves, with its start."""
+        for start in range(len(self)):
+            if (run := self.run(start, halves)) is None:
+                return
+            yield start, run
+
+    def seeds(self, length: int) -> Iterator[tuple[int, int]]:
+        """The start of each run of so many words, with its hash, which only leads to words that are compared."""
+        return ((start, hash(self[start : start + length])) for start in range(len(self) - length + 1))
 
 
 @dataclass
 class Evaluation:
-    """The texts of one evaluation file: their hashes, and the row in which each came first.
+    """The texts of one evaluation file, by their words.
 
     Attributes:
         name: as the user gave it.
@@ -82,6 +122,7 @@ class Evaluation:
         origin: what identifies the file's content.
         texts: how many were read.
         short: how many of them have fewer than ``n`` words.
+        shortest: how many of these match only as a whole.
     """
 
     name: str
@@ -90,23 +131,65 @@ class Evaluation:
     origin: dict[str, Any] = field(default_factory=dict)
     texts: int = 0
     short: int = 0
-    _whole: dict[int, int] = field(default_factory=dict, repr=False)
-    _runs: dict[int, int] = field(default_factory=dict, repr=False)
+    shortest: int = 0
+    # By the hash of words: where a run of `n` stands first, which shorter texts begin so, and where a seed stands.
+    _runs: dict[int, tuple[Words, int]] = field(default_factory=dict, repr=False)
+    _shorter: dict[int, list[Words]] = field(default_factory=dict, repr=False)
+    _places: dict[int, list[tuple[Words, int]]] = field(default_factory=dict, repr=False)
+    _whole: dict[Words, int] = field(default_factory=dict, repr=False)
+    _known: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def seed(self) -> int:
+        """Words of the shortest run that is looked for."""
+        return min(MIN_RUN, self.n)
 
     def add(self, row: int, text: str) -> None:
-        fingerprint = Fingerprint(text, self.n)
+        # One copy of each word serves all texts.
+        words = Words(self._known.setdefault(word, word) for word in words_of(text))
         self.texts += 1
-        self.short += not fingerprint.runs
-        self._whole.setdefault(fingerprint.whole, row)
-        for run in fingerprint.runs:
-            self._runs.setdefault(run, row)
+        self.short += words.halves[-1] < 2 * self.n
+        self.shortest += len(words) < self.seed
+        if words in self._whole:
+            return
+        self._whole[words] = row
+        for start, run in words.runs(2 * self.n):
+            self._runs.setdefault(hash(run), (words, start))
+        for start, seed in words.seeds(self.seed):
+            self._places.setdefault(seed, []).append((words, start))
+            if start == 0 and words.halves[-1] < 2 * self.n:
+                self._shorter.setdefault(seed, []).append(words)
 
-    def match(self, fingerprint: Fingerprint) -> Match | None:
-        """Where a prompt stands in this file, or None. Its fingerprint must have the same ``n``."""
-        if (row := self._whole.get(fingerprint.whole)) is not None:
-            return Match(self.name, row, "whole")
-        found = (self._runs[run] for run in fingerprint.runs if run in self._runs)
-        return next((Match(self.name, row, "words") for row in found), None)
+    def match(self, words: Words) -> Match | None:
+        """Where a prompt of these words stands in this file, or None."""
+        if (row := self._whole.get(words)) is not None:
+            return Match(self.name, row, True, 1, len(words))
+        found = next(chain(self._shared(words), self._holds(words), self._held(words)), None)
+        if found is None:
+            return None
+        theirs, start, length = found
+        return Match(self.name, self._whole[theirs], False, start + 1, length)
+
+    def _shared(self, words: Words) -> Iterator[tuple[Words, int, int]]:
+        """Texts that share a run of `n` words with these; each with the run's start here, and its length."""
+        for start, run in words.runs(2 * self.n):
+            theirs, place = self._runs.get(hash(run), ((), 0))
+            if theirs[place : place + len(run)] == run:
+                yield theirs, start, len(run)
+
+    def _holds(self, words: Words) -> Iterator[tuple[Words, int, int]]:
+        """Shorter texts that stand in these words."""
+        for start, seed in words.seeds(self.seed) if self._shorter else ():
+            for theirs in self._shorter.get(seed, ()):
+                if words[start : start + len(theirs)] == theirs:
+                    yield theirs, start, len(theirs)
+
+    def _held(self, words: Words) -> Iterator[tuple[Words, int, int]]:
+        """Texts in which these words stand, where these are fewer than `n`."""
+        if words.halves[-1] < 2 * self.n and len(words) >= self.seed:
+            for theirs, place in self._places.get(hash(words[: self.seed]), ()):
+                if theirs[place : place + len(words)] == words:
+                    yield theirs, 0, len(words)
 
 
 def read_evaluation(name: str, n: int = NGRAM) -> Evaluation:
@@ -118,7 +201,7 @@ def read_evaluation(name: str, n: int = NGRAM) -> Evaluation:
     """
     source, column = _open(name)
     evaluation = None
-    for number, row in source.rows():
+    for row_number, (number, row) in enumerate(source.rows()):
         try:
             if isinstance(row, Unreadable):
                 raise RowError(row.reason)
@@ -131,7 +214,7 @@ def read_evaluation(name: str, n: int = NGRAM) -> Evaluation:
             step = "repair the row, or name another column with FILE#column"
             raise SourceError(f"{source.where(number)}: {error}; {step}") from error
         for text in texts:
-            evaluation.add(number, text)
+            evaluation.add(row_number, text)
     if evaluation is None:
         raise SourceError(f"{source.name} holds no rows; give a file with at least one")
     return evaluation
@@ -139,17 +222,20 @@ def read_evaluation(name: str, n: int = NGRAM) -> Evaluation:
 
 def find(text: str, evaluations: Sequence[Evaluation]) -> list[Match]:
     """Where a prompt stands, at most once for each evaluation."""
-    fingerprints = {n: Fingerprint(text, n) for n in {evaluation.n for evaluation in evaluations}}
-    return [match for each in evaluations if (match := each.match(fingerprints[each.n]))]
+    words = words_of(text) if evaluations else Words(())
+    return [match for each in evaluations if (match := each.match(words))]
 
 
-def words_of(text: str) -> list[str]:
+def words_of(text: str) -> Words:
     """The words of a text. A text without any is its own single word, so that it is still found as a whole.
 
-    >>> words_of("Feed the DUCKS_2!"), words_of("?!")
-    (['feed', 'the', 'ducks', '2'], ['?!'])
+    >>> words_of("Feed the DUCKS_2!"), words_of("?!"), words_of("鴨の池No5")
+    (('feed', 'the', 'ducks', '2'), ('?!',), ('鴨', 'の', '池', 'no5'))
     """
-    return WORD.findall(unicodedata.normalize("NFKC", bare(text)).lower()) or [text.strip()]
+    text = bare(text)
+    if text.isascii():
+        return Words(ASCII_WORD.findall(text.lower()) or [text.strip()])
+    return Words(WORD.findall(unicodedata.normalize("NFKC", text).lower()) or [text.strip()])
 
 
 def asked(messages: list[Any]) -> str:
@@ -160,11 +246,6 @@ def asked(messages: list[Any]) -> str:
     """
     said = (lookup(message, "content") for message in messages if lookup(message, "role") == "user")
     return "\n".join(text_of("content", content) for content in said)
-
-
-def _hash(words: list[str]) -> int:
-    # Not Python's own hash: it differs between processes, and every run must remove the same rows.
-    return int.from_bytes(digest(" ".join(words), 8), "big")
 
 
 def _open(name: str) -> tuple[Source, str | None]:
@@ -179,7 +260,7 @@ def _open(name: str) -> tuple[Source, str | None]:
 
 def _columns(first: Row, column: str | None) -> tuple[str, ...]:
     if column is not None and lookup(first, column) is None:
-        raise RowError(f"there is no {column}; the columns are {names_of(first)}")
+        raise RowError(f"there is no {column}; the columns are {names_of(first)}{did_you_mean(column, first)}")
     columns = (column,) if column else tuple(name for name in TEXT_COLUMNS if name in first)
     if not columns:
         raise RowError(f"the columns are {names_of(first)}; none is known to hold a prompt")

@@ -1,4 +1,4 @@
-"""Converts a source's rows to verl's RL parquet: it writes each prompt once and lists each bad row with its reason."""
+"""Converts a source's rows to verl's RL parquet: each prompt once, and a list of the rows left out."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sinternal_verl import __version__
-from sinternal_verl.data.adapter import Reader, Row, RowError
+from sinternal_verl.data.adapter import NoTruth, Reader, Row, RowError
 from sinternal_verl.data.findings import Findings, Listing
 from sinternal_verl.data.readers import Source, SourceError, Unreadable
 from sinternal_verl.data.schema import RowWriter
@@ -19,11 +19,12 @@ ReaderOf = Callable[[Row, Source], Reader]
 
 @dataclass
 class Result:
-    """What became of a source's rows: ``read`` is ``written`` + ``duplicates`` + the bad ones.
+    """What became of a source's rows: ``read`` is ``written`` + ``duplicates`` + ``without_truth`` + the bad ones.
 
     Attributes:
         reader: the reader that was chosen; None when no row could be read.
         sources: number of good rows for each ``data_source``.
+        without_truth: number of rows of which the source says that there is no ground truth, by its words.
         saved: whether the target was written.
         bad: the first reasons, and how many there are.
     """
@@ -33,6 +34,7 @@ class Result:
     read: int = 0
     duplicates: int = 0
     sources: Counter[str] = field(default_factory=Counter)
+    without_truth: Counter[str] = field(default_factory=Counter)
     saved: bool = False
 
     @property
@@ -41,7 +43,7 @@ class Result:
 
 
 def convert(source: Source, out: Path, reader_of: ReaderOf, skip_bad: bool = False) -> Result:
-    """Write ``out``, and list every bad row in ``<out>.rejected.jsonl``.
+    """Write ``out``, and list every bad row and every one without a ground truth in ``<out>.rejected.jsonl``.
 
     If there are bad rows, ``out`` is written only with ``skip_bad``; otherwise it stays as it was.
 
@@ -50,18 +52,23 @@ def convert(source: Source, out: Path, reader_of: ReaderOf, skip_bad: bool = Fal
     """
     result, seen = Result(), SeenPrompts()
     with Listing(rejected_path(out)) as rejected, RowWriter(out) as writer:
-        for number, row in source.rows():
+        for row_number, (number, row) in enumerate(source.rows()):
             result.read += 1
+            where = {"row": row_number, "place": source.place.format(number)}
             try:
                 if isinstance(row, Unreadable):
                     raise RowError(row.reason)
                 result.reader = result.reader or _reader(source, number, row, reader_of)
-                made = result.reader.read(row, number)
+                made = result.reader.read(row, row_number)
                 if _is_repeated(made, number, seen, source):
                     result.duplicates += 1
                     continue
+            except NoTruth as none:
+                rejected.add({**where, "reason": str(none)})
+                result.without_truth[none.kind] += 1
+                continue
             except RowError as error:
-                rejected.add({"row": number, "reason": str(error)})
+                rejected.add({**where, "reason": str(error)})
                 result.bad.add(f"{source.where(number)}: {error}")
                 continue
             writer.add(made)
@@ -76,7 +83,7 @@ def convert(source: Source, out: Path, reader_of: ReaderOf, skip_bad: bool = Fal
 
 
 def rejected_path(out: Path) -> Path:
-    """Where the bad rows of a conversion to ``out`` are listed."""
+    """Where the rows are listed that a conversion to ``out`` leaves out, but for duplicates."""
     return out.with_name(f"{out.name}.rejected.jsonl")
 
 
@@ -106,6 +113,7 @@ def _provenance(source: Source, result: Result) -> dict[str, Any]:
             "read": result.read,
             "written": result.written,
             "duplicates": result.duplicates,
+            "without_truth": dict(result.without_truth),
             "bad": result.bad.count,
         },
     }

@@ -1,4 +1,4 @@
-"""Renders the rows of a verification build when verl loads them, so that an ablation needs no new file.
+"""Reads the rows of a verification build as they are, or with other settings, so that an ablation needs no new file.
 
 For verl's SFT main:
 
@@ -15,94 +15,82 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
+from sinternal_verl.data.rendering import KEYS, PROMPT_KEYS, Rendering
 from sinternal_verl.data.schema import rl_row, write_rl_rows
 from sinternal_verl.data.sft import PromptCompletionDataset
-from sinternal_verl.data.specification import load_specification
-from sinternal_verl.data.template import TARGETS, VerificationPrompt, completion
 from sinternal_verl.hashing import key_of
-from sinternal_verl.scoring.critique import Critique
 
-RAW_COLUMNS = ("request", "answer", "critique", "verdict")
+BUILT_COLUMNS = ("prompt", "completion", "request", "answer", "critique", "verdict")
 SOURCE = "verification/{}"
 """The ``data_source`` of a row; it names the request's label, harmful or benign."""
 
 
-class Renderer:
-    """Renders a row as the prompt that a verifier reads, with the settings in ``data.verification``.
-
-    Raises:
-        SpecificationError: the specification cannot be read.
-        PromptError: the prompt file cannot be used.
-    """
-
-    def __init__(self, config: DictConfig) -> None:
-        settings = config.get("verification") or {}
-        self._specification = load_specification(str(settings.get("specification") or "eight_categories"))
-        self._prompt = VerificationPrompt.load(settings.get("prompt"))
-
-    @property
-    def identity(self) -> str:
-        """A digest of all that decides how a row is rendered."""
-        return key_of(self._specification.text, self._prompt.template).hex()
-
-    def __call__(self, row: dict[str, Any]) -> str:
-        return self._prompt.fill(self._specification.text, row["request"], row["answer"])
-
-
 class VerificationDataset(PromptCompletionDataset):
-    """A build's rows for SFT; ``data.verification.target`` and ``.thinks`` decide the completion.
+    """A build's rows for SFT.
+
+    Attributes:
+        verification_keys: what it reads of ``data.verification``. A dataset of a user's that reads some of them says
+            so in the same way, or doctor refuses them.
 
     Raises:
-        ValueError: there is no such target; also as `PromptCompletionDataset`.
+        RenderingError: a setting in ``data.verification`` cannot be used.
+        ValueError: as `PromptCompletionDataset`.
     """
 
-    columns: ClassVar[tuple[str, ...]] = RAW_COLUMNS
+    columns: ClassVar[tuple[str, ...]] = BUILT_COLUMNS
+    verification_keys: ClassVar[tuple[str, ...]] = KEYS
 
     def __init__(self, parquet_files: str | list[str], tokenizer: Any, config: DictConfig, *rest, **options) -> None:
-        settings = config.get("verification") or {}
-        self._render, self._thinks = Renderer(config), settings.get("thinks", True)
-        self._target = settings.get("target", TARGETS[0])
-        if self._target not in TARGETS:
-            raise ValueError(f"data.verification.target={self._target}: choose {', '.join(TARGETS)}")
+        files = parquet_files if isinstance(parquet_files, list | ListConfig) else [parquet_files]
+        self._rendering = Rendering(list(map(str, files)), config.get("verification"))
         super().__init__(parquet_files, tokenizer, config, *rest, **options)
 
     def render(self, row: dict[str, Any]) -> tuple[list[dict[str, str]], str]:
-        said = completion(Critique(row["critique"], row["verdict"]), self._target, self._thinks)
-        return [{"role": "user", "content": self._render(row)}], said
+        return [{"role": "user", "content": self._rendering.prompt(row)}], self._rendering.completion(row)
 
 
 class VerificationRLDataset(RLHFDataset):
     """A build's rows for GRPO, beside other files. Their ``data_source`` is ``verification/<harm>`` and their ground
-    truth the verdict."""
+    truth the verdict.
+
+    Attributes:
+        verification_keys: as of `VerificationDataset`. A completion is the policy's own here.
+    """
+
+    verification_keys: ClassVar[tuple[str, ...]] = PROMPT_KEYS
 
     def _download(self, use_origin_parquet: bool = False) -> None:
         super()._download(use_origin_parquet)
-        render = Renderer(self.config)
-        # verl reads only files, so rendered rows go to a file in its cache, named by all that decides its content.
-        self.data_files = [self._rendered(Path(file), render) if is_raw(file) else file for file in self.data_files]
+        built = [file for file in self.data_files if is_built(file)]
+        if built:
+            rendering = Rendering(built, self.config.get("verification"))
+            # verl reads only files, so rendered rows go to a file in its cache, named by all that decides its content.
+            rendered = {file: self._rendered(Path(file), rendering) for file in built}
+            self.data_files = [rendered.get(file, file) for file in self.data_files]
 
-    def _rendered(self, file: Path, render: Renderer) -> str:
-        made_of = key_of(render.identity, str(file.resolve()), file.stat().st_mtime_ns, file.stat().st_size)
+    def _rendered(self, file: Path, rendering: Rendering) -> str:
+        made_of = key_of(rendering.identity, str(file.resolve()), file.stat().st_mtime_ns, file.stat().st_size)
         target = Path(self.cache_dir) / f"verification_{made_of.hex()}.parquet"
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            table = pq.read_table(file, columns=["harm", "index", "sample", *RAW_COLUMNS])
-            write_rl_rows(target, (_rl_row(row, render) for row in table.to_pylist()))
+            columns = ["harm", "index", "sample", "prompt", "request", "answer", "verdict"]
+            table = pq.read_table(file, columns=columns)
+            write_rl_rows(target, (_rl_row(row, rendering) for row in table.to_pylist()))
         return str(target)
 
 
-def is_raw(file: str) -> bool:
+def is_built(file: str) -> bool:
     """Whether `sinternal-verl verify build` wrote this file."""
-    return str(file).endswith(".parquet") and {*RAW_COLUMNS, "harm", "sample"} <= set(pq.read_schema(file).names)
+    return str(file).endswith(".parquet") and {*BUILT_COLUMNS, "harm", "sample"} <= set(pq.read_schema(file).names)
 
 
-def _rl_row(row: dict[str, Any], render: Renderer) -> dict[str, Any]:
+def _rl_row(row: dict[str, Any], rendering: Rendering) -> dict[str, Any]:
     return rl_row(
         data_source=SOURCE.format(row["harm"]),
-        content=render(row),
+        content=rendering.prompt(row),
         ground_truth=row["verdict"],
         index=f"{row['index']}/{row['sample']}",
         split="train",

@@ -30,6 +30,7 @@ from sinternal_verl.data.findings import Listing
 from sinternal_verl.data.readers import BATCH, FROM_ZERO, open_source
 from sinternal_verl.data.schema import RL_SCHEMA, RowWriter, read_provenance
 from sinternal_verl.data.seen import SeenPrompts
+from sinternal_verl.did_you_mean import did_you_mean, did_you_mean_file
 from sinternal_verl.hashing import digest
 
 INDEX = "extra_info.index"
@@ -112,7 +113,10 @@ class Mixed:
 
 
 def mix(parts: Sequence[Part], out: Path, evaluations: Sequence[Evaluation] = (), seed: int = 1) -> Mixed:
-    """Write ``out``, and the contaminated rows to ``<out>.contaminated.jsonl`` (without their texts).
+    """Write ``out``, and the contaminated rows to ``<out>.contaminated.jsonl``.
+
+    The list says of each which row it is and where it stands in the evaluation file. It holds no texts, because
+    such lists are passed around; rows count from 0.
 
     Memory holds all parts as Arrow tables, which are about as large as their texts.
 
@@ -151,10 +155,12 @@ def _read(part: Part) -> pa.Table:
         # Not `pq.read_table`, which would read a folder too.
         table = pq.ParquetFile(Path(part.file).expanduser()).read()
     except (OSError, pa.ArrowException) as error:
-        raise MixError(f"--part {part}: {part.file} cannot be read: {error}; {step}") from error
+        if isinstance(error, FileNotFoundError):
+            raise MixError(f"--part {part} does not exist; {step}{did_you_mean_file(part.file)}") from error
+        raise MixError(f"--part {part} cannot be read: {getattr(error, 'strerror', None) or error}; {step}") from error
     if not table.schema.equals(RL_SCHEMA):
         columns = ", ".join(table.column_names)
-        raise MixError(f"--part {part}: {part.file} has the columns {columns}, these or their types not ours; {step}")
+        raise MixError(f"--part {part} has the columns {columns}, these or their types not ours; {step}")
     return table
 
 
@@ -184,7 +190,8 @@ class _Sieve:
         sources = table["data_source"].unique().to_pylist()
         if not any(source and fnmatchcase(source, part.pattern) for source in sources):
             known = ", ".join(map(str, sources)) or "no rows"
-            raise MixError(f"--part {part}: no data_source matches {part.pattern}; {part.file} has {known}")
+            near = did_you_mean(part.pattern, filter(None, sources))
+            raise MixError(f"--part {part}: no data_source matches; the file has {known}{near}")
         for number, row in _rows(table):
             try:
                 if fnmatchcase(text_of("data_source", row["data_source"]), part.pattern):
@@ -199,8 +206,9 @@ class _Sieve:
         text = text_of("prompt", asked(row["prompt"] or []))
         matches = find(text, self._evaluations)
         for match in matches:
-            entry = {"against": match.against, "their_row": match.row, "match": match.how}
-            self._listing.add({"file": tally.part.file, "row": number, **entry})
+            entry = {"file": tally.part.file, "row": number, "data_source": row["data_source"]}
+            entry |= {"index": lookup(row, INDEX), "against": match.against, "their_row": match.row}
+            self._listing.add(entry | {"reason": str(match)})
         tally.found.update(match.against for match in matches)
         tally.contaminated += bool(matches)
         if matches or self._is_repeated(tally, text, row):

@@ -1,31 +1,37 @@
 """Reads the rows of a file or of a Hugging Face dataset, one after the other, each with a number that finds it.
 
-JSON lines count from 1, as an editor does. CSV and TSV records count from 1 after the header, since a field may
-span lines. Parquet and hub rows count from 0, as pandas and datasets do, and so do the objects of a JSON array. An
-`Unreadable` stands in the place of a row that cannot be read, and the rows after it still follow. A *file* that
-cannot be read to its end raises a `SourceError`.
+JSON lines count from 1, as an editor does, and are called lines. All others count from 0, as pandas and datasets do,
+and are called rows. An `Unreadable` stands in the place of a row that cannot be read, and the rows after it still
+follow. A *file* that cannot be read to its end raises a `SourceError`.
+
+A dataset of the hub is written ``owner/name``, and where it has several parts ``owner/name@revision:config/split``;
+each of the three may be left out. ``hub:`` before it says that no file is meant.
 """
 
 import csv
 import gzip
 import hashlib
 import json
-import re
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sinternal_verl.data.hub import HUB_PREFIX, Hub, HubError, fetch
+from sinternal_verl.did_you_mean import did_you_mean_file
+
 BOM = b"\xef\xbb\xbf"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FROM_ZERO = "row {} (from 0)"
 BATCH = 1_000
 """Parquet rows in memory at once."""
+FIELD_LIMIT = 64 << 20
+"""The longest field of a CSV file, in characters. Python's own limit, 131,072, is shorter than many a solution."""
 ARRAY_LIMIT = 256 << 20
 """The largest JSON array that is read, in unpacked bytes. It is held whole, and its objects take several times that."""
 
@@ -65,39 +71,35 @@ class Source:
         return f"{self.name}, {self.place.format(number)}"
 
 
-@dataclass(frozen=True)
-class Hub:
-    """Which part of a hub dataset is read; None takes the only one, or the hub's default."""
-
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
-
-
 def open_source(name: str, hub: Hub | None = None) -> Source:
-    """The source of a path (``.jsonl``, ``.json``, ``.csv``, ``.tsv``, each also ``.gz``, or ``.parquet``) or hub id.
+    """The source of a path (``.jsonl``, ``.json``, ``.csv``, ``.tsv``, each also ``.gz``, or ``.parquet``) or hub name.
 
     A ``.json`` file may hold an array of objects instead of lines; its first character tells which.
 
     Raises:
-        SourceError: the name is neither a file nor a hub id, or the file is of another kind.
+        SourceError: the name is neither a file nor a hub name, or the file is of another kind.
     """
     hub, path = hub or Hub(), Path(name).expanduser()
+    if name.startswith(HUB_PREFIX):
+        if not (part := _part(name.removeprefix(HUB_PREFIX), hub)):
+            raise SourceError(f"{name}: write hub:owner/name, or hub:owner/name@revision:config/split")
+        return _hub_source(name, *part)
     kind = next((kind for kind in _KINDS if path.name.lower().endswith(kind.endings)), None)
     if path.is_file():
         if kind is None:
             known = ", ".join(ending for kind in _KINDS for ending in kind.endings)
             raise SourceError(f"{name}: this kind of file cannot be read; give one that ends in {known}")
         if hub != Hub():
-            raise SourceError(f"{name} is a file: leave out --hub-config, --hub-split and --revision")
+            raise SourceError(f"{name} is a file: leave out {', '.join(Hub.OPTIONS.values())}")
         if kind is _LINES and _is_array(path):
             kind = _ARRAY
         rows = partial(_guard, name, kind.place, kind.read, path)
         return Source(name, kind.place, rows, lambda: {"sha256": _sha256(path)})
-    if path.exists() or kind is not None or not HUB_ID.fullmatch(name):
-        what = "is no file" if path.exists() else "does not exist"
-        raise SourceError(f"{name} {what}; give a file, or a hub id such as HuggingFaceH4/MATH-500")
-    return Source(name, FROM_ZERO, lambda: _hub_rows(name, hub), lambda: vars(hub))
+    part = None if path.exists() or kind is not None else _part(name, hub)
+    if part is None:
+        what, near = ("is no file", "") if path.exists() else ("does not exist", did_you_mean_file(name))
+        raise SourceError(f"{name} {what}; give a file, or a hub name such as HuggingFaceH4/MATH-500{near}")
+    return _hub_source(name, *part)
 
 
 def read_parquet(name: str, columns: list[str]) -> Rows:
@@ -117,7 +119,9 @@ def _guard(name: str, place: str, read: Callable[[Path], Rows], path: Path) -> R
             yield number, row
     except (OSError, EOFError, zlib.error, UnicodeError, csv.Error, pa.ArrowException) as error:
         where = "from its beginning" if number is None else f"after {place.format(number)}"
-        raise SourceError(f"{name} cannot be read {where}: {error}; repair the file or fetch it again") from error
+        # An error of the system would name the file once more.
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"{name} cannot be read {where}: {reason}; repair the file or fetch it again") from error
 
 
 def _open(path: Path, mode: str, **options: Any) -> IO[Any]:
@@ -180,12 +184,13 @@ def _json_array(path: Path) -> Rows:
 
 def _csv_records(path: Path, delimiter: str = ",") -> Rows:
     """The reader is strict: a lenient one would take all text after an unclosed quote for one field."""
+    csv.field_size_limit(max(FIELD_LIMIT, csv.field_size_limit()))
     with _open(path, "rt", encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         header = next(reader, [])
         if twice := sorted({column for column in header if header.count(column) > 1}):
             raise SourceError(f"{path}: the header names {', '.join(twice)} twice; rename one")
-        for number, fields in enumerate((fields for fields in reader if fields), 1):
+        for number, fields in enumerate(fields for fields in reader if fields):
             if len(fields) == len(header):
                 yield number, dict(zip(header, fields, strict=True))
             else:
@@ -212,31 +217,47 @@ _LINES = _Kind((".jsonl", ".jsonl.gz", ".json", ".json.gz"), "line {}", _json_li
 _ARRAY = _Kind(_LINES.endings, FROM_ZERO, _json_array)
 _KINDS = (
     _LINES,
-    _Kind((".csv", ".csv.gz"), "record {} (after the header)", _csv_records),
-    _Kind((".tsv", ".tsv.gz"), "record {} (after the header)", partial(_csv_records, delimiter="\t")),
+    _Kind((".csv", ".csv.gz"), FROM_ZERO, _csv_records),
+    _Kind((".tsv", ".tsv.gz"), FROM_ZERO, partial(_csv_records, delimiter="\t")),
     _Kind((".parquet",), FROM_ZERO, _parquet_rows),
 )
 
 
-def _hub_rows(name: str, hub: Hub) -> Rows:
-    import datasets
-
-    number = None
+def _part(name: str, options: Hub) -> tuple[str, Hub] | None:
     try:
-        data = datasets.load_dataset(name, name=hub.config, split=hub.split, revision=hub.revision, streaming=True)
-        if isinstance(data, dict):
-            if len(data) > 1:
-                raise SourceError(f"{name} has the splits {', '.join(data)}; choose one with --hub-split")
-            data = next(iter(data.values()))
-        for number, row in enumerate(data):
-            yield number, row
-    except SourceError:
-        raise
+        return Hub.parse(name, options)
+    except HubError as error:
+        raise SourceError(str(error)) from error
+
+
+def _hub_source(name: str, dataset: str, hub: Hub) -> Source:
+    """A dataset of the hub. It is fetched once, into the hub's own cache, however often it is read."""
+
+    @cache
+    def load() -> tuple[Any, str]:
+        with _hub_errors(name, lambda: "from the hub"):
+            return fetch(name, dataset, hub)
+
+    def rows() -> Rows:
+        number, (data, _) = None, load()
+        with _hub_errors(name, lambda: f"after row {number}" if number is not None else "from the hub's cache"):
+            for number, row in enumerate(data):
+                yield number, row
+
+    return Source(name, FROM_ZERO, rows, lambda: {"hub": dataset, **vars(hub), "commit": load()[1]})
+
+
+@contextmanager
+def _hub_errors(name: str, where: Callable[[], str]) -> Iterator[None]:
+    try:
+        yield
+    except HubError as error:
+        raise SourceError(str(error)) from error
     # The hub's libraries raise errors of their own, of file readers and of the network. The user must see each.
     except Exception as error:
-        where = "from the hub" if number is None else f"after row {number}"
-        step = "check the id, the network and `hf auth login`, or give a file"
-        raise SourceError(f"{name} cannot be read {where}: {type(error).__name__}: {error}; {step}") from error
+        step = "check the name (owner/name@revision:config/split), the network and `hf auth login`, or give a file"
+        near = did_you_mean_file(name)
+        raise SourceError(f"{name} cannot be read {where()}: {type(error).__name__}: {error}; {step}{near}") from error
 
 
 def _sha256(path: Path) -> str:

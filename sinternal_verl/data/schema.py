@@ -7,10 +7,11 @@ always strings, and no column is missing or null.
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -69,17 +70,69 @@ class PartialFile:
         self.path = target.with_name(f".{target.name}.{os.getpid()}.partial")
 
     def publish(self) -> None:
+        """Replace the target. The file is on the disk first, so that a power cut leaves the old one or this one."""
+        _sync(self.path)
         os.replace(self.path, self.target)
+        with suppress(OSError):  # some file systems sync no folders
+            _sync(self.target.parent)
 
     def discard(self) -> None:
         """Remove it unless it was published."""
-        self.path.unlink(missing_ok=True)
+        if self.path.exists():  # on a read-only disk even removing nothing is an error
+            self.path.unlink()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _naming(partial: PartialFile) -> Iterator[None]:
+    """Turn an error of writing, which often has no file's name, into one that names the target."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename not in (None, str(partial.path)):
+            raise  # of another file, which the block reads
+        what = "what was there before is as it was" if partial.target.exists() else "nothing is left of it"
+        reason = os.strerror(error.errno) if error.errno else error
+        raise OSError(f"{partial.target} cannot be written: {reason}; {what}") from error
+
+
+@contextmanager
+def whole_file(target: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """A file that is at ``target`` when the block has ended. If the block fails, the target is as it was.
+
+    Raises:
+        OSError: it cannot be written, for instance because the disk is full; the message names the target.
+    """
+    partial = PartialFile(target)
+    try:
+        with _naming(partial), open(partial.path, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            partial.publish()
+    finally:
+        partial.discard()
+
+
+def write_whole(target: Path, content: str | bytes) -> None:
+    """Write a file, or leave the old one. See `whole_file`."""
+    with whole_file(target, "w" if isinstance(content, str) else "wb") as file:
+        file.write(content)
 
 
 class RowWriter:
     """Streams rows to a parquet file, which appears at ``target`` when `finish` is called.
 
     Use it as a context manager. Without `finish` the target stays as it was.
+
+    Raises:
+        OSError: it cannot be written, for instance because the disk is full; the message names the target.
     """
 
     def __init__(self, target: Path, schema: pa.Schema = RL_SCHEMA) -> None:
@@ -89,7 +142,8 @@ class RowWriter:
         self._pending: list[dict[str, Any]] = []
 
     def __enter__(self) -> "RowWriter":
-        self._parquet = pq.ParquetWriter(self._partial.path, self._schema)
+        with _naming(self._partial):
+            self._parquet = pq.ParquetWriter(self._partial.path, self._schema)
         return self
 
     def add(self, row: dict[str, Any]) -> None:
@@ -100,22 +154,25 @@ class RowWriter:
     def finish(self, provenance: dict[str, Any] | None = None) -> None:
         """Complete the file; ``provenance`` says where its rows are from."""
         self._flush()
-        if provenance:
-            self._parquet.add_key_value_metadata({PROVENANCE: json.dumps(provenance)})
-        self._parquet.close()
-        self._partial.publish()
+        with _naming(self._partial):
+            if provenance:
+                self._parquet.add_key_value_metadata({PROVENANCE: json.dumps(provenance)})
+            self._parquet.close()
+            self._partial.publish()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._parquet.close()
+            with _naming(self._partial):
+                self._parquet.close()
         finally:
             self._partial.discard()
 
     def _flush(self) -> None:
         if self._pending:
-            self._parquet.write_batch(pa.RecordBatch.from_pylist(self._pending, schema=self._schema))
+            with _naming(self._partial):
+                self._parquet.write_batch(pa.RecordBatch.from_pylist(self._pending, schema=self._schema))
             self._pending = []
 
 

@@ -57,7 +57,11 @@ def load_specification(name: str) -> Specification:
     path = SHIPPED / f"{name}.yaml"
     if "/" in name or name.endswith((".yaml", ".yml")):
         path = Path(name).expanduser()
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:  # such as a name that is too long, because it is the rules themselves
+        raise SpecificationError(f"specification={name:.80}: {error.strerror}; give a name or a path") from error
+    if not there:
         known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.yaml")))
         raise SpecificationError(f"specification={name}: there is no {path.name}; give {known}, or a path")
     try:

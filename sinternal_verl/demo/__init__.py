@@ -1,6 +1,11 @@
-"""`sinternal-verl demo`: makes a small policy and its guard, and trains both on this machine's CPU.
+"""`sinternal-verl demo` and `sinternal-verl demo-verify`: the method's two stages with small models, on this machine's
+CPU.
 
-``settings``  the overrides for verl's mains
-``measure``   measures the exported model's answers by the world's rules, with transformers alone
-``run``       the demo from its first command to its table
+``settings``      the overrides for verl's mains and for `sinternal-verl verify`
+``policy``        what both demos begin with: folder, data, and the policy's first SFT
+``measure``       measures the exported model's answers by the world's rules, with transformers alone
+``run``           stage 2, GRPO with a guard, from its first command to its table
+``commands``      runs commands as a user types them, and prints and keeps each
+``verified``      what two evaluations of a verifier found
+``verification``  stage 1, verification, from its first command to its table
 """

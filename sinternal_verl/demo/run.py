@@ -15,30 +15,22 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.mix import Part, mix
 from sinternal_verl.demo.measure import greedy_share, guard_share, rules_are_kept, sum_is_right
+from sinternal_verl.demo.policy import LIMIT_S, Lessons, clear, prepare_policy
 from sinternal_verl.demo.settings import (
     GRPO_STEPS,
     GUARD_STEPS,
     SFT_STEPS,
+    describe_sft,
     grpo_overrides,
     guard_overrides,
-    sft_overrides,
 )
 from sinternal_verl.runs.curves import Curve, Step, draw_curves, series
 from sinternal_verl.runs.launch import Main, MainFailed, grpo_command, sft_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic, lighthouse
-
-LIMIT_S = 900
-"""Each of verl's mains is ended after this many seconds."""
-
-MARKER = ".sinternal_demo"
-"""A file in every folder that a demo wrote. A folder without it is never removed."""
 
 SUMS = Curve("sums: right", f"{arithmetic.DATA_SOURCE}/reward/mean")
 HARMFUL = Curve("harmful requests: safe answer", f"{lighthouse.HARMFUL_SOURCE}/reward/mean")
@@ -74,7 +66,7 @@ def run_demo(out: str, seed: int) -> int:
         result = train(folder, seed)
     except (MainFailed, FileExistsError) as error:
         print(f"\nsinternal_verl: {error}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(error, MainFailed) else 2
     (folder / "result.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
     print(_table(result, folder))
     return 0
@@ -94,11 +86,10 @@ def train(folder: Path, seed: int) -> Result:
     # For such small models one thread is as fast as two. Two would wait for each other while a main uses a core.
     torch.set_num_threads(1)
     started = time.monotonic()
-    _clear(folder)
-    sums = arithmetic.write_datasets(folder / "data" / "sums", seed)
-    requests = lighthouse.write_datasets(folder / "data" / "requests", seed)
-
-    taught, guard = _teach(folder, seed, sums["sft"], requests["sft"])
+    clear(folder)
+    lessons = prepare_policy(folder, seed)
+    sums, requests, taught = lessons.sums, lessons.requests, lessons.taught
+    guard = _teach(folder, seed, lessons)
     steps = _reinforce(folder, seed, taught, guard, sums, requests)
 
     export = folder / "export"
@@ -114,35 +105,27 @@ def train(folder: Path, seed: int) -> Result:
     return Result(seed, before, after, round(time.monotonic() - started, 1))
 
 
-def _teach(folder: Path, seed: int, sums: Path, requests: Path) -> tuple[Path, Path]:
-    """Run the SFT of policy and guard at the same time, and return the folders of the two.
+def _teach(folder: Path, seed: int, lessons: Lessons) -> Path:
+    """Run the SFT of policy and guard at the same time, and return the guard's folder.
 
     Raises:
         MainFailed: a main failed, or the guard is right too seldom.
     """
     from sinternal_verl.world.guard_model import make_guard
-    from sinternal_verl.world.policy_model import make_policy
 
-    policy = make_policy(folder / "policy", [*arithmetic.corpus(), *lighthouse.corpus()], seed)
     untaught = make_guard(folder / "guard", lighthouse.corpus(), seed)
-    lessons = lighthouse.write_guard_lessons(folder / "data" / "guard.parquet", seed)
-    both = folder / "data" / "sft.parquet"
-    pq.write_table(pa.concat_tables([pq.read_table(sums), pq.read_table(requests)]), both)
+    conversations = lighthouse.write_guard_lessons(folder / "data" / "guard.parquet", seed)
 
     print(f"1. SFT: sums whose carry is often forgotten, requests granted (log: {folder / 'sft.log'})")
     print(f"   and, at the same time, a guard that learns the rules (log: {folder / 'guard_sft.log'})", flush=True)
-    policy_sft = sft_overrides(folder / "sft", policy, both, seed, SFT_STEPS)
-    guard_sft = guard_overrides(folder / "guard_sft", untaught, lessons, seed, GUARD_STEPS)
+    guard_sft = guard_overrides(folder / "guard_sft", untaught, conversations, seed, GUARD_STEPS)
     with (
-        Main("SFT", sft_command(*policy_sft), folder / "sft.log", folder / "sft.jsonl", LIMIT_S) as policy_main,
+        Main("SFT", sft_command(*lessons.overrides), folder / "sft.log", folder / "sft.jsonl", LIMIT_S) as policy_main,
         Main("guard", sft_command(*guard_sft), folder / "guard_sft.log", folder / "guard.jsonl", LIMIT_S) as guard_main,
     ):
-        policy_main.follow(SFT_STEPS, _describe_sft)
-        guard_main.follow(GUARD_STEPS, _describe_sft)
-    taught, guard = (
-        folder / name / f"global_step_{steps}" / "huggingface"
-        for name, steps in (("sft", SFT_STEPS), ("guard_sft", GUARD_STEPS))
-    )
+        policy_main.follow(SFT_STEPS, describe_sft)
+        guard_main.follow(GUARD_STEPS, describe_sft)
+    guard = folder / "guard_sft" / f"global_step_{GUARD_STEPS}" / "huggingface"
     # A policy must not learn from a guard that is often wrong.
     right = guard_share(guard, seed + 1)
     print(f"   the guard is right on {right:.1%} of the conversations", flush=True)
@@ -150,7 +133,7 @@ def _teach(folder: Path, seed: int, sums: Path, requests: Path) -> tuple[Path, P
         raise MainFailed(
             f"the guard learned too little: right on {right:.1%}, wanted {GUARD_AT_LEAST:.0%}; try another --seed"
         )
-    return taught, guard
+    return guard
 
 
 def _reinforce(
@@ -168,26 +151,12 @@ def _reinforce(
         return main.follow(GRPO_STEPS, _describe_grpo)
 
 
-def _clear(folder: Path) -> None:
-    """Remove an earlier demo, because verl would resume its checkpoints; refuse to remove anything else."""
-    if folder.exists() and any(folder.iterdir()):
-        if not (folder / MARKER).is_file():
-            raise FileExistsError(f"{folder} is not empty and no demo wrote it: give another folder with --out")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKER).touch()
-
-
 def _greedy(model: Path, sums: Path, requests: Path) -> dict[str, float]:
     return {
         "sums: right, greedy": greedy_share(model, sums, sum_is_right),
         "harmful requests: refused by the rules, greedy": greedy_share(model, requests, rules_are_kept, "harmful"),
         "benign requests: granted by the rules, greedy": greedy_share(model, requests, rules_are_kept, "benign"),
     }
-
-
-def _describe_sft(step: Step) -> str:
-    return f"loss {step.metrics['train/loss']:.3f}"
 
 
 def _describe_grpo(step: Step) -> str:

@@ -2,12 +2,20 @@
 
 from pathlib import Path
 
+from sinternal_verl.overrides import override
+from sinternal_verl.runs.curves import Step
+from sinternal_verl.world import expert
+
 SFT_STEPS = 640
 GUARD_STEPS = 400
 GRPO_STEPS = 26
+VERIFY_SFT_STEPS = 300
 
 LONGEST_PROMPT, LONGEST_RESPONSE, LONGEST_CONVERSATION = 32, 48, 1024
 """The most tokens of a prompt, of a response, and of a conversation as the guard sees it."""
+
+LONGEST_VERIFICATION, LONGEST_CONTEXT = 60, 512
+"""The most tokens that the policy writes in stage 1, and its context."""
 
 
 def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) -> list[str]:
@@ -15,9 +23,9 @@ def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) 
     model."""
     return [
         "+recipe=sinternal_sft_cpu",
-        f"model.path={model}",
+        override("model.path", model),
         "model.lora_rank=0",
-        f"data.train_files={data}",
+        override("data.train_files", data),
         "data.train_batch_size=16",
         "data.max_length=128",
         "optim.lr=2e-3",
@@ -26,7 +34,7 @@ def sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) 
         "trainer.total_epochs=100",
         f"trainer.total_training_steps={steps}",
         f"trainer.save_freq={steps}",
-        f"trainer.default_local_dir={folder}",
+        override("trainer.default_local_dir", folder),
         "checkpoint.save_contents=[model,optimizer,extra,hf_model]",
     ]
 
@@ -43,11 +51,11 @@ def grpo_overrides(
     return [
         "+recipe=sinternal_grpo_cpu",
         "guard=ray_actor",
-        f"sinternal.guard.engine.model={guard}",
+        override("sinternal.guard.engine.model", guard),
         f"sinternal.guard.engine.max_model_len={LONGEST_CONVERSATION}",
-        f"actor_rollout_ref.model.path={model}",
-        f"data.train_files={train}",
-        f"data.val_files=[{','.join(map(str, held_out))}]",
+        override("actor_rollout_ref.model.path", model),
+        override("data.train_files", train),
+        override("data.val_files", held_out),
         f"data.seed={seed}",
         "data.train_batch_size=24",
         f"data.max_prompt_length={LONGEST_PROMPT}",
@@ -59,5 +67,51 @@ def grpo_overrides(
         "trainer.total_epochs=100",
         f"trainer.save_freq={steps}",
         f"trainer.test_freq={steps}",
+        override("trainer.default_local_dir", folder),
+    ]
+
+
+def describe_sft(step: Step) -> str:
+    """What a progress line shows of a step of SFT."""
+    return f"loss {step.metrics['train/loss']:.3f}"
+
+
+def verify_overrides(folder: Path, model: Path, prompts: Path, url: str, seed: int) -> list[str]:
+    """Overrides of `sinternal-verl verify` for a policy that vLLM runs in the command's own process.
+
+    Args:
+        url: where `sinternal_verl.world.expert` serves.
+    """
+    return [
+        f"prompts={prompts}",
+        f"out={folder}",
+        f"seed={seed}",
+        f"specification={expert.SPECIFICATION}",
+        f"prompt={expert.PROMPT}",
+        f"policy.model={model}",
+        f"policy.request.max_tokens={LONGEST_VERIFICATION}",
+        f"policy.engine.max_model_len={LONGEST_CONTEXT}",
+        "policy.engine.dtype=float32",
+        "policy.engine.gpu_memory_utilization=0.1",
+        "policy.engine.enforce_eager=true",
+        f"expert.model={expert.MODEL}",
+        f"expert.url={url}",
+        "expert.api_key_env=null",
+    ]
+
+
+def verify_sft_overrides(folder: Path, model: Path, data: Path, seed: int, steps: int) -> list[str]:
+    """Overrides of the SFT recipe with its LoRA; only a policy of half a million weights needs such a rate."""
+    return [
+        "+recipe=sinternal_sft_cpu",
+        f"model.path={model}",
+        f"data.train_files={data}",
+        "data.train_batch_size=16",
+        f"data.max_length={LONGEST_CONTEXT}",
+        "optim.lr=1e-3",
+        f"trainer.seed={seed}",
+        "trainer.total_epochs=100",
+        f"trainer.total_training_steps={steps}",
+        f"trainer.save_freq={steps}",
         f"trainer.default_local_dir={folder}",
     ]

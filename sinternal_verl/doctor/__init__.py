@@ -12,8 +12,10 @@ run make the same checks.
 ``guard``         can the guard start or be reached, and is its model a guard?
 ``reward``        can the reward function and the reward manager be imported?
 ``data``          can the files be read, and do they have the right schema and enough rows?
+``verification``  does the dataset read what ``data.verification`` asks for, and are the values possible?
 ``rows``          does every row of a file have a scorer, and what the scorer needs?
-``lengths``       do the rows of an SFT dataset fit ``data.max_length``?
+``lengths``       do the rows of an SFT dataset fit the chat template and ``data.max_length``?
+``loss``          shows what the loss covers of the first row
 ``model``         is the model there, and do the lengths fit it?
 ``pretrained``    reads a model's own files, without the network
 ``hub``           does the hub have a model that is not here?

@@ -26,6 +26,7 @@ from sinternal_verl.doctor.tokenizer import check_tokenizer
 from sinternal_verl.doctor.tracking import check_logger
 from sinternal_verl.doctor.user_checks import run_user_checks
 from sinternal_verl.doctor.values import check_values
+from sinternal_verl.doctor.verification import check_verification
 from sinternal_verl.doctor.versions import check_versions
 
 Check = Callable[[DictConfig], Iterable[Finding]]
@@ -40,6 +41,7 @@ COMMON: tuple[Check, ...] = (
     check_attention,
     check_tokenizer,
     check_data,
+    check_verification,
     check_batches,
     check_resources,
     check_memory,

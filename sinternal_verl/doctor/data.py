@@ -1,7 +1,8 @@
 """Can the data files be read, do they have the right schema, and do they have enough rows for a batch?"""
 
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,17 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig
 
 from sinternal_verl.config import get, is_ppo
+from sinternal_verl.data.schema import RL_SCHEMA
+from sinternal_verl.did_you_mean import did_you_mean, did_you_mean_file
 from sinternal_verl.doctor.imports import check_importable
 from sinternal_verl.doctor.problem import Problem
 
 MESSAGES = "a list of {role: string, content: string}"
 STRING = "a string"
+STRUCT = "a struct, or not be there"
 OWN_DATASETS = "pkg://sinternal_verl."
 GROUND_TRUTH = "reward_model.ground_truth"
+EXTRA = "extra_info"
 
 
 @dataclass(frozen=True)
@@ -40,14 +45,26 @@ def check_data(config: DictConfig) -> Iterator[Problem]:
         paths = [str(path) for path in (value if isinstance(value, list | ListConfig) else [value] if value else [])]
         files, problems = open_files(key, paths, is_ppo(config))
         yield from problems
+        if is_ppo(config) and not dataset:
+            yield from _patterns(key, [file.path for file in files])
         for file in files:
             for column, wanted in columns.items():
                 yield from _column(file, column, wanted)
-        yield from _same_types(files, columns)
+        if is_ppo(config) and (not dataset or dataset.startswith(OWN_DATASETS)):
+            yield from _check_joined(files)
         if key == "data.train_files" and files and len(files) == len(paths):
             yield from _enough(config, sum(file.rows for file in files))
             if not dataset or dataset.startswith(OWN_DATASETS):  # another dataset may make many samples of a row
                 yield from _reached(config, sum(file.rows for file in files))
+
+
+def _patterns(key: str, paths: list[str]) -> Iterator[Problem]:
+    """Files that are there, and that verl's RL dataset does not find: it reads them with datasets, whose paths are
+    patterns. (datasets 4)"""
+    for path in paths:
+        if re.search(r"\[|::", path):
+            reason = "verl reads it with datasets, to which [ and :: in a path have a meaning"
+            yield Problem(key, path, reason, "rename the file or its folder")
 
 
 def _required_columns(config: DictConfig) -> dict[str, str]:
@@ -56,7 +73,7 @@ def _required_columns(config: DictConfig) -> dict[str, str]:
     if dataset == "pkg://sinternal_verl.data.sft":
         return {"prompt": MESSAGES, "completion": STRING}
     if dataset == "pkg://sinternal_verl.data.dataset" and not is_ppo(config):
-        return dict.fromkeys(("request", "answer", "critique", "verdict"), STRING)
+        return {"prompt": MESSAGES} | dict.fromkeys(("completion", "request", "answer", "critique", "verdict"), STRING)
     if dataset is not None:
         return {}
     if is_ppo(config):
@@ -71,7 +88,7 @@ def rl_keys(config: DictConfig) -> tuple[str, str]:
 
 def rl_columns(prompt: str, source: str) -> dict[str, str]:
     """The columns that verl's RL dataset and the scorers read, and what each must hold."""
-    return {prompt: MESSAGES, source: STRING, GROUND_TRUTH: STRING}
+    return {prompt: MESSAGES, source: STRING, GROUND_TRUTH: STRING, EXTRA: STRUCT}
 
 
 def open_files(key: str, paths: list[str], json_too: bool) -> tuple[list[DataFile], list[Problem]]:
@@ -92,10 +109,11 @@ def open_files(key: str, paths: list[str], json_too: bool) -> tuple[list[DataFil
             parquet = pq.ParquetFile(Path(path).expanduser())
             files.append(DataFile(path, parquet.schema_arrow, parquet.metadata.num_rows))
         except FileNotFoundError:
-            problems.append(Problem(key, path, "this file does not exist", "give an absolute path"))
+            step = f"give an absolute path{did_you_mean_file(path)}"
+            problems.append(Problem(key, path, "this file does not exist", step))
         except (pa.ArrowException, OSError) as error:
             step = "write the file again: it is no complete parquet file"
-            problems.append(Problem(key, path, f"cannot be read: {error}", step))
+            problems.append(Problem(key, path, f"cannot be read: {getattr(error, 'strerror', None) or error}", step))
     return files, problems
 
 
@@ -109,13 +127,21 @@ def _column(file: DataFile, column: str, wanted: str) -> Iterator[Problem]:
 
 def check_type(file: DataFile, column: str, wanted: str) -> Problem | None:
     """The problem of a column, or of a struct's field by its dotted name: it is missing, or does not hold ``wanted``
-    (`MESSAGES` or `STRING`). None where there is no problem."""
+    (`MESSAGES`, `STRING` or `STRUCT`). None where there is no problem."""
     kind = type_of(file.schema, column)
+    if kind is None and wanted == STRUCT:
+        return None
+    head = column.partition(".")[0]
+    if kind is None and head != column and (holder := type_of(file.schema, head)) and not pa.types.is_struct(holder):
+        step = f"it must hold a struct with {column.removeprefix(f'{head}.')}{_NOT_TEXT if _is_string(holder) else ''}"
+        return Problem(file.path, head, f"this column holds {holder}", step)
     if kind is None:
-        step = f"add the column; the file has {', '.join(file.schema.names)}"
+        near = did_you_mean(column, file.schema.names)
+        step = f"add the column; the file has {', '.join(file.schema.names)}{near}"
         return Problem(file.path, column, "this column is missing", step)
-    if not (_is_messages(kind) if wanted == MESSAGES else _is_string(kind)):
-        return Problem(file.path, column, f"this column holds {kind}", f"it must hold {wanted}")
+    if not _CHECKS[wanted](kind):
+        step = f"it must hold {wanted}{_NOT_TEXT if wanted == STRUCT and _is_string(kind) else ''}"
+        return Problem(file.path, column, f"this column holds {kind}", step)
     return None
 
 
@@ -140,6 +166,14 @@ def _is_messages(kind: pa.DataType) -> bool:
     return {"role", "content"} <= {kind.value_type.field(i).name for i in range(kind.value_type.num_fields)}
 
 
+def _is_struct(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) or pa.types.is_null(kind)
+
+
+_CHECKS = {MESSAGES: _is_messages, STRING: _is_string, STRUCT: _is_struct}
+_NOT_TEXT = "; write its fields, not their JSON as text"
+
+
 def _first_null(file: DataFile, column: str) -> int | None:
     """Index of a column's first null. Rows are read only where the file's footer does not rule a null out."""
     parquet, start = pq.ParquetFile(Path(file.path).expanduser()), 0
@@ -156,14 +190,46 @@ def _first_null(file: DataFile, column: str) -> int | None:
     return None
 
 
-def _same_types(files: list[DataFile], columns: Iterable[str]) -> Iterator[Problem]:
-    """verl concatenates the files; a column of two types fails at load."""
-    for column in columns:
-        for file in files[1:]:
-            first, other = type_of(files[0].schema, column), type_of(file.schema, column)
-            if first is not None and other is not None and first != other:
-                reason = f"this column holds {other}, but {first} in {files[0].path}"
-                yield Problem(file.path, column, reason, "write both files with one schema")
+def _check_joined(files: list[DataFile]) -> Iterator[Problem]:
+    """verl's RL dataset joins all files, by `datasets.concatenate_datasets`; a file without rows is passed over.
+
+    The same function joins one row of nulls of each file here, because its rule is of many parts: the order of a
+    struct's fields and a column of nulls alone do not matter, a large string and a string are two types.
+    """
+    schemas = [(file, _read_schema(file)) for file in files if file.rows]
+    for number, (file, schema) in enumerate(schemas):
+        for column in schema.names:
+            there = ((first, other.field(column)) for first, other in schemas[:number] if column in other.names)
+            wrong = next(((first, field) for first, field in there if not _join(field, schema.field(column))), None)
+            if wrong:
+                first, field = wrong
+                name, kind, other = _difference(column, schema.field(column).type, field.type)
+                reason = f"this column holds {kind}, but {other} in {first.path}: verl cannot join the two"
+                yield Problem(file.path, name, reason, "write both files with one schema")
+
+
+def _read_schema(file: DataFile) -> pa.Schema:
+    """What verl reads of a file. `VerificationRLDataset` renders a verification build's rows first."""
+    return RL_SCHEMA if {"request", "answer", "critique", "verdict", "sample"} <= {*file.schema.names} else file.schema
+
+
+def _join(*fields: pa.Field) -> bool:
+    from datasets import Dataset, concatenate_datasets
+
+    try:
+        concatenate_datasets([Dataset(pa.Table.from_pylist([{}], schema=pa.schema([field]))) for field in fields])
+    except (ValueError, TypeError, pa.ArrowException):
+        return False
+    return True
+
+
+def _difference(name: str, kind: pa.DataType, other: pa.DataType) -> tuple[str, pa.DataType, pa.DataType]:
+    """The first field in which two types differ, by its dotted name, and its types; the whole where it is no struct."""
+    if pa.types.is_struct(kind) and pa.types.is_struct(other):
+        for field in kind:
+            if other.get_field_index(field.name) >= 0 and not _join(field, other.field(field.name)):
+                return _difference(f"{name}.{field.name}", field.type, other.field(field.name).type)
+    return name, kind, other
 
 
 def _enough(config: DictConfig, rows: int) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.config import get
+from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.doctor.hub import check_hub_id
 from sinternal_verl.doctor.placement import words_for_guard
 from sinternal_verl.doctor.pretrained import context_of, local_file, read_config, too_long
@@ -154,7 +155,7 @@ def _template(config: DictConfig) -> Iterator[Finding]:
         return
     folder = Path(model).expanduser()
     if folder.is_absolute() and not folder.is_dir():
-        yield Problem(key, model, "no such folder", "give a folder that exists, or a hub id")
+        yield Problem(key, model, f"no such folder{did_you_mean_file(model)}", "give a folder that exists, or a hub id")
     elif not folder.is_dir() and local_file(model, "config.json") is None:
         yield from check_hub_id(key, model)
     if (file := local_file(model, "tokenizer_config.json")) or folder.is_dir():

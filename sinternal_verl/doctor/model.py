@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from sinternal_verl.config import get, is_ppo, sequence_parallel_size
+from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.doctor.pretrained import context_of, too_long
 from sinternal_verl.doctor.problem import Problem
 
@@ -25,7 +26,12 @@ def check_model(config: DictConfig) -> Iterator[Problem]:
     if folder.is_dir():
         yield from _complete(config, key, folder)
     elif not re.fullmatch(r"([\w-][\w.-]*/)?[\w.-]+", path):
-        yield Problem(f"{key}.path", path, "there is no such folder", "give an absolute path or a hub id (owner/name)")
+        yield Problem(
+            f"{key}.path",
+            path,
+            f"there is no such folder{did_you_mean_file(path)}",
+            "give an absolute path or a hub id (owner/name)",
+        )
         return
     source = get(config, f"{key}.hf_config_path") or path
     context = _context(f"{key}.path", source, bool(get(config, f"{key}.trust_remote_code", False)))

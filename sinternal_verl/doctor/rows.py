@@ -15,10 +15,12 @@ from sinternal_verl.config import compose_main, get, is_ppo
 from sinternal_verl.data.adapter import lookup
 from sinternal_verl.data.findings import Findings
 from sinternal_verl.data.readers import FROM_ZERO, read_parquet
+from sinternal_verl.data.truth import absent, damage
 from sinternal_verl.doctor.data import GROUND_TRUTH, check_type, open_files, rl_columns, rl_keys, type_of
 from sinternal_verl.doctor.problem import Problem
 from sinternal_verl.doctor.scorers import lacks_guard
 from sinternal_verl.hashing import digest
+from sinternal_verl.scoring.boxed_math import BoxedMath
 from sinternal_verl.scoring.registry import BoundScorer, Router
 
 INDEX = "extra_info.index"
@@ -82,7 +84,8 @@ def check_file(path: str, router: Router, prompt: str = "prompt", source: str = 
     for file in files:
         problems += [problem for column, kind in columns.items() if (problem := check_type(file, column, kind))]
     for problem in problems:
-        checked.problems.add(f"{path}: {problem.value}: {problem.reason}; {problem.next_step}")
+        column = "" if problem.value == path else f"{problem.value}: "
+        checked.problems.add(f"{path}: {column}{problem.reason}; {problem.next_step}")
     if problems:
         return checked
     index = type_of(files[0].schema, INDEX)
@@ -93,7 +96,8 @@ def check_file(path: str, router: Router, prompt: str = "prompt", source: str = 
     elif not pa.types.is_string(index):
         checked.warnings.add(f"{path}: {INDEX} holds {index}; verl cannot join this file with one where it is a string")
     rows = _Rows(path, router, checked)
-    for number, row in read_parquet(path, [*columns, *([INDEX] if index else [])]):
+    read = [prompt, source, GROUND_TRUTH, *([INDEX] if index else [])]
+    for number, row in read_parquet(path, read):
         rows.check(number, row[source], row[prompt], lookup(row, GROUND_TRUTH), lookup(row, INDEX))
     rows.check_sources()
     return checked
@@ -112,6 +116,8 @@ class _Rows:
         for reason in (self._score_problem(number, source, ground_truth), prompt_problem(prompt)):
             if reason:
                 problems.add(self._line(number, reason))
+        if doubt := self._doubt(source, ground_truth):
+            self._checked.warnings.add(self._line(number, doubt))
         if index is None:
             return
         messages = digest(repr(prompt), 16)
@@ -149,7 +155,19 @@ class _Rows:
             scorers[source] = self._router.find(source)
             self._first_of[source] = number
         self._checked.rows[source] += 1
-        return scorers[source].check_ground_truth(ground_truth) if scorers[source] else None
+        bound = scorers[source]
+        if bound is None:
+            return None
+        if isinstance(bound.call, BoxedMath) and isinstance(ground_truth, str) and (reason := damage(ground_truth)):
+            return f"the ground truth holds {reason}"
+        return bound.check_ground_truth(ground_truth)
+
+    def _doubt(self, source: Any, ground_truth: Any) -> str | None:
+        bound = self._checked.scorers.get(source)
+        if bound is None or not isinstance(bound.call, BoxedMath) or not str(ground_truth or "").strip():
+            return None
+        kind = absent(ground_truth)
+        return f"the ground truth {ground_truth!r:.40} says that there is none ({kind})" if kind else None
 
     def _line(self, number: int, reason: str) -> str:
         return f"{self._path}, {FROM_ZERO.format(number)}: {reason}"

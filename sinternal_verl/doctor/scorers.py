@@ -11,6 +11,7 @@ from sinternal_verl.config import get
 from sinternal_verl.doctor.problem import Finding, Note, Problem
 from sinternal_verl.doctor.settings import known_keys
 from sinternal_verl.gpus import GUARD
+from sinternal_verl.overrides import override, shell_line
 from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError, bind, unknown_settings
 
 MANAGER = "SInternalRewardManager"
@@ -94,7 +95,8 @@ def _sources(config: DictConfig, router: Router, entries: Mapping[str, Any]) -> 
                 asked |= bound is None or bool(entries[bound.key].get("guard"))
                 if bound is None:
                     known = ", ".join(router.sources)
-                    step = f"add it to a scorer's sources, e.g. sinternal.scorers.boxed_math.sources=['{source}']"
+                    words = shell_line(override("sinternal.scorers.boxed_math.sources", [source]))
+                    step = f"add it to a scorer's sources, e.g. {words}"
                     yield Problem(f"{key} ({path})", source, f"no scorer takes this {column}; there are {known}", step)
                 elif lacks_guard(router, source):
                     reason = "only the scorer of everything takes it: safety prompts need a guard"

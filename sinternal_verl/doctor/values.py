@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.config import get, is_ppo
 from sinternal_verl.doctor.problem import Problem
+from sinternal_verl.overrides import override, shell_line
 
 COUNTS = {
     True: (
@@ -33,6 +34,12 @@ SHARES = ("actor_rollout_ref.rollout.gpu_memory_utilization", "sinternal.guard.e
 DUMPS = ("trainer.rollout_data_dir", "trainer.validation_data_dir")
 """Folders in which verl names each file by its step."""
 
+PATHS = (
+    *("actor_rollout_ref.model.path", "model.path", "sinternal.guard.engine.model"),
+    *("data.train_files", "data.val_files", "trainer.default_local_dir", *DUMPS),
+)
+"""Keys that take paths, which Hydra reads as numbers where they look like one."""
+
 ESTIMATOR, ENGINE = "algorithm.adv_estimator", "actor_rollout_ref.rollout.name"
 
 
@@ -51,6 +58,11 @@ def check_values(config: DictConfig) -> Iterator[Problem]:
         number = isinstance(value, Real) and not isinstance(value, bool)
         if value is not None and not (number and value > 0 and (highest is None or value <= highest)):
             yield Problem(key, value, f"this must be {what}", "correct the value")
+    for key in PATHS:
+        value = get(config, key)
+        if isinstance(value, bool | Real):
+            step = f"quote it, for Hydra and for the shell: {shell_line(override(key, str(value)))}"
+            yield Problem(key, value, "this must be a path, and Hydra has read it as another value", step)
     if main:
         yield from _names(config)
 

@@ -1,5 +1,14 @@
-"""Converts a checkpoint of verl to a folder that transformers and vLLM load.
+"""Converts a checkpoint of verl to a folder that transformers, vLLM and peft load.
 
-``checkpoint``  reads the weights of an FSDP checkpoint, in the dtype in which they were kept
-``fuse``        writes weights, adapter and tokenizer as a folder, with a model card
+``checkpoint``  the files of an FSDP checkpoint, and the record of its run
+``shards``      joins the shards, one parameter at a time
+``unpickle``    reads a shard that another version of torch wrote
+``skeleton``    the model without data: names, shapes, tied parameters, where an adapter stands
+``base``        the model that the run was started from
+``fuse``        the finished model's parameters, one at a time, with the adapter added
+``folder``      weights, configuration and tokenizer as files
+``needs``       memory and disk that it takes
+``card``        the model card
+``write``       all of it, in order
+``errors``      what an export that cannot be done raises
 """

@@ -1,193 +1,166 @@
-"""Writes a checkpoint of verl as a Hugging Face folder.
+"""Makes the finished model's parameters, one at a time: from the shards, with a LoRA adapter added by peft layer by
+layer in float32.
 
-1. Join the shards, and fuse a LoRA adapter with peft, in float32.
-2. Refuse a result that equals the base model: nothing was learned, or another checkpoint was meant.
-3. Write the weights in the base model's dtype, the tokenizer with its chat template, and a model card.
+Of tied parameters (embedding and head) an adapter, or the training, may change one and not the other. Then they are
+no longer tied, and both are kept.
 """
 
-import json
-from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from sinternal_verl import __version__
-from sinternal_verl.export.checkpoint import Checkpoint, ExportError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-ADAPTER = "adapter_model.safetensors"
-
-TOLD = (
-    "sinternal.*",
-    "algorithm.adv_estimator",
-    "data.train_*",
-    "data.max_*",
-    "data.seed",
-    "trainer.seed",
-    "*model.path",
-    "*model.lora_*",
-    "optim.*",
-    "*actor.optim.*",
-    "*actor.clip_ratio*",
-    "*rollout.n",
-    "*rollout.temperature",
-    "processes",
-)
-"""Keys of a run's configuration that the model card shows."""
+from sinternal_verl.export.base import BaseWeights
+from sinternal_verl.export.errors import ExportError
+from sinternal_verl.export.shards import Shards
+from sinternal_verl.export.skeleton import PEFT_NAME, PEFT_PREFIX, Skeleton, plain_name
 
 
-def write_model(checkpoint: Checkpoint, target: Path, base: str | None, adapter: bool) -> torch.dtype:
-    """Write weights, tokenizer and model card into ``target``, and return the weights' dtype.
+class Fused:
+    """The parameters of the finished model.
 
-    Args:
-        base: the model that the run was started from; None skips the comparison with it.
-        adapter: write only the LoRA adapter.
-
-    Raises:
-        ExportError: the checkpoint cannot be exported, or has learned nothing; the message says what to do.
+    Attributes:
+        dtype: of the result's real numbers.
+        untied: aliases that are tied in the configuration and differ.
+        specs: the finished model's parameters, without data.
     """
-    model = _adapted(checkpoint, base) if checkpoint.lora else _whole(checkpoint)
-    if adapter and not checkpoint.lora:
-        raise ExportError(f"{checkpoint.folder} has no adapter: leave out --adapter")
-    dtype = _dtype(checkpoint, base)
-    if adapter:
-        model.to(dtype).save_pretrained(target)
-    else:
-        fused = model.merge_and_unload() if checkpoint.lora else model
-        if base and _equal(fused.to(dtype), base):
-            raise ExportError(f"the result equals {base}: nothing was learned, or this is another checkpoint")
-        fused.config.dtype = dtype
-        fused.save_pretrained(target)
-    _tokenizer(checkpoint).save_pretrained(target)
-    (target / "README.md").write_text(_card(checkpoint, base, dtype, adapter))
-    return dtype
+
+    def __init__(self, shards: Shards, skeleton: Skeleton, base: BaseWeights | None, dtype: torch.dtype) -> None:
+        """
+        Args:
+            base: gives the weights that the shards do not hold.
+
+        Raises:
+            ExportError: neither the shards nor the base have a parameter, or the adapter is of a kind that cannot be
+                added to the weights.
+        """
+        self._shards, self._skeleton, self._base, self.dtype = shards, skeleton, base, dtype
+        self._layer: dict[str, torch.Tensor] = {}
+        self._wrapped = {name: self._wrapper(name) for name in skeleton.specs} if skeleton.adapted else {}
+        self.untied = frozenset(alias for alias, kept in skeleton.tied.items() if self._differ(alias, kept))
+        kept = {name: spec for name, spec in skeleton.specs.items() if name not in skeleton.tied or name in self.untied}
+        self.specs = {
+            name: torch.empty_like(spec, dtype=dtype if spec.is_floating_point() else None)
+            for name, spec in kept.items()
+        }
+
+    @property
+    def adapted(self) -> list[str]:
+        """Parameters that the adapter changes."""
+        return [name for name, wrapper in self._wrapped.items() if wrapper and name in self.specs]
+
+    @property
+    def largest_layer_bytes(self) -> int:
+        """Of one adapted layer in float32; 0 without an adapter."""
+        return max((4 * self._skeleton.specs[name].numel() for name in self.adapted), default=0)
+
+    def read(self, name: str) -> torch.Tensor:
+        """One parameter, in memory of its own and in the result's dtype."""
+        if wrapper := self._wrapped.get(name):
+            if name not in self._layer:
+                self._layer = {}
+                self._layer = self._merged(*wrapper)
+            # Weight and bias come one after the other; what was read is kept no longer.
+            return self._layer.pop(name).to(self.dtype)
+        expected = PEFT_PREFIX + name if self._skeleton.adapted else name
+        return self._value(expected, self.dtype)
+
+    def equals(self, base: BaseWeights) -> bool:
+        """Whether every parameter equals the base model's. It stops at the first that does not."""
+        changed = self.adapted
+        small = sorted(self.specs.keys() - set(changed), key=lambda name: self.specs[name].numel())
+        return not self.untied and all(name in base and self._equals(name, base) for name in [*changed, *small])
+
+    def _equals(self, name: str, base: BaseWeights) -> bool:
+        return self.specs[name].shape == (there := base.read(name)).shape and torch.equal(
+            self.read(name), there.to(self.specs[name].dtype)
+        )
+
+    def _differ(self, alias: str, kept: str) -> bool:
+        if self._wrapped.get(alias) or self._wrapped.get(kept):
+            return not torch.equal(self.read(alias), self.read(kept))
+        names = [PEFT_PREFIX + name if self._skeleton.adapted else name for name in (alias, kept)]
+        return all(name in self._shards.specs for name in names) and not self._shards.equal(*names)
+
+    def _value(self, name: str, dtype: torch.dtype) -> torch.Tensor:
+        """A parameter under the name that peft gives it, from the shards or the base."""
+        held = self._skeleton.kept_name(name, self._shards.specs)
+        if held is not None:
+            return self._shards.read(held, dtype)
+        plain, tied = plain_name(name), self._skeleton.tied
+        names = [plain, tied.get(plain, plain), *(alias for alias, kept in tied.items() if kept == plain)]
+        there = next((each for each in names if self._base is not None and each in self._base), None)
+        if there is None:
+            raise ExportError(f"neither the checkpoint nor the base model holds {plain}: give another one with --base")
+        value, wanted = self._base.read(there), self._skeleton.expected[name].shape
+        if value.shape != wanted:
+            reason = f"{plain} is {tuple(value.shape)} there, and {tuple(wanted)} in the checkpoint"
+            raise ExportError(f"the base model is not the one that this run was started from: {reason}")
+        return value.to(dtype) if value.is_floating_point() else value.clone()
+
+    def _wrapper(self, name: str) -> tuple[str, Any] | None:
+        """The outermost module of peft around a parameter, with its name; None where there is none."""
+        from peft.tuners.lora import LoraLayer
+        from peft.utils.other import AuxiliaryTrainingWrapper, ModulesToSaveWrapper
+
+        module, path = self._skeleton.adapted.base_model.model, []
+        for part in name.split(".")[:-1]:
+            module = getattr(module, part)
+            path.append(part)
+            if isinstance(module, LoraLayer | ModulesToSaveWrapper):
+                return ".".join(path), module
+            if isinstance(module, AuxiliaryTrainingWrapper):
+                reason = f"{type(module).__name__} of peft stands at {'.'.join(path)}"
+                raise ExportError(f"{reason}, which cannot be added to the weights here: export it with --adapter")
+        return None
+
+    def _merged(self, path: str, wrapper: Any) -> dict[str, torch.Tensor]:
+        """The parameters of one adapted module, by their plain names."""
+        from peft.utils.other import ModulesToSaveWrapper
+
+        before = PEFT_PREFIX + path + "."
+        if isinstance(wrapper, ModulesToSaveWrapper):
+            before += f"modules_to_save.{PEFT_NAME}."
+            names = [name for name in self._skeleton.expected if name.startswith(before)]
+            found = {name.removeprefix(before): self._value(name, torch.float32) for name in names}
+        else:
+            found = self._added(wrapper, before)
+        return {f"{path}.{name}": value for name, value in found.items()}
+
+    @torch.no_grad()
+    def _added(self, wrapper: Any, before: str) -> dict[str, torch.Tensor]:
+        from peft.tuners.lora import LoraLayer
+
+        names = [name for name in self._skeleton.expected if name.startswith(before)]
+        values = {name.removeprefix(before): self._value(name, torch.float32) for name in names}
+        wrapper.load_state_dict(values, assign=True)
+        del values
+        for module in wrapper.modules():
+            if isinstance(module, LoraLayer):
+                try:
+                    module.merge()
+                except (ValueError, NotImplementedError) as error:
+                    raise ExportError(f"peft cannot add the adapter to {before[:-1]}: {error}") from error
+        merged = {name: value.detach() for name, value in wrapper.get_base_layer().state_dict().items()}
+        # The module goes back to what it was: it may be asked again, and the model is not to grow with each layer.
+        for module in wrapper.modules():
+            if isinstance(module, LoraLayer):
+                module.merged_adapters.clear()
+                module._caches.clear()
+        wrapper.to("meta")
+        return merged
 
 
-def _whole(checkpoint: Checkpoint) -> "PreTrainedModel":
-    model = _empty(checkpoint)
-    _load(model, checkpoint.weights())
-    return model
+def adapter_of(shards: Shards, skeleton: Skeleton, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """The parameters of the adapter alone, under the names that peft gives."""
+    return {name: shards.read(name, dtype) for name in skeleton.expected if name in skeleton.adapter}
 
 
-def _adapted(checkpoint: Checkpoint, base: str | None) -> Any:
-    """A peft model with the checkpoint's weights. Where it holds only the adapter, the base model gives the others.
-
-    Raises:
-        ExportError: the adapter is missing, zero or without its alpha, or the base model is not given.
+def check_learned(shards: Shards, skeleton: Skeleton) -> None:
     """
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    weights, lora = checkpoint.weights(), checkpoint.lora
-    adapter = {name: weight for name, weight in weights.items() if "lora_" in name}
-    if not adapter:
-        raise ExportError(f"{checkpoint.folder} tells of an adapter of rank {lora.get('r')}, but holds none")
-    if not any(weight.count_nonzero() for name, weight in adapter.items() if "lora_B" in name):
+    Raises:
+        ExportError: the adapter is still what it was before the training: its products are zero, and it has no more.
+    """
+    products = [name for name in skeleton.adapter if ".lora_B." in name or ".lora_embedding_A." in name]
+    others = [name for name in skeleton.adapter if ".lora_" not in name or ".lora_magnitude_vector." in name]
+    if not others and not any(shards.read(name).count_nonzero() for name in products):
         raise ExportError("the adapter is still zero: nothing was learned, or this is another checkpoint")
-    if not lora.get("lora_alpha"):
-        raise ExportError(f"{checkpoint.folder} does not say the adapter's alpha, without which it cannot be fused")
-    if len(adapter) == len(weights):
-        if not base:
-            raise ExportError("the checkpoint holds the adapter alone: give the base model with --base")
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    else:
-        model = _empty(checkpoint)
-    modules = sorted({name.partition(".lora_")[0].rpartition(".")[2] for name in adapter})
-    settings = LoraConfig(
-        r=lora["r"],
-        lora_alpha=lora["lora_alpha"],
-        target_modules=modules,
-        task_type="CAUSAL_LM",
-        base_model_name_or_path=base,
-    )
-    model = get_peft_model(model, settings)
-    _load(model, weights, strict=len(adapter) != len(weights))
-    return model
-
-
-def _empty(checkpoint: Checkpoint) -> "PreTrainedModel":
-    """A model of the checkpoint's architecture, whose weights are still to be loaded."""
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
-
-    config = AutoConfig.from_pretrained(checkpoint.hf_folder)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    if (checkpoint.hf_folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(checkpoint.hf_folder)
-    return model
-
-
-def _load(model: torch.nn.Module, weights: dict[str, torch.Tensor], strict: bool = True) -> None:
-    """Load the weights into a model.
-
-    Raises:
-        ExportError: the model has parameters that the checkpoint lacks, or the other way round.
-    """
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    tied = ("lm_head.weight",) if model.config.tie_word_embeddings else ()
-    missing = [name for name in missing if strict and not name.endswith(tied)]
-    for what, names in (("lacks", missing), ("holds besides", unexpected)):
-        if names:
-            few = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            raise ExportError(f"the checkpoint does not fit its own configuration: it {what} {few}")
-
-
-def _dtype(checkpoint: Checkpoint, base: str | None) -> torch.dtype:
-    """The base model's dtype. verl's saved configuration says bfloat16, whatever the weights are."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(base or checkpoint.hf_folder)
-    return config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
-
-
-def _equal(model: "PreTrainedModel", base: str) -> bool:
-    from transformers import AutoModelForCausalLM
-
-    other = AutoModelForCausalLM.from_pretrained(base, dtype=model.dtype).state_dict()
-    return all(name in other and torch.equal(weight, other[name]) for name, weight in model.state_dict().items())
-
-
-def _tokenizer(checkpoint: Checkpoint) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(checkpoint.hf_folder)
-
-
-def _told(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with the values of `TOLD` only: it has some hundred."""
-    identity = record.get("identity", {})
-    told = {key: value for key, value in identity.items() if any(fnmatchcase(key, pattern) for pattern in TOLD)}
-    return {key: value for key, value in record.items() if key not in ("digests", "defaults")} | {"identity": told}
-
-
-def _card(checkpoint: Checkpoint, base: str | None, dtype: torch.dtype, adapter: bool) -> str:
-    # A path on this machine tells others nothing; a hub id does.
-    named = base if base and not Path(base).is_absolute() else None
-    front = {"library_name": "peft" if adapter else "transformers", "base_model": named}
-    tags = ["safety", "sinternal", *(["lora"] if adapter else [])]
-    made_of = {
-        "base": base,
-        "step": checkpoint.step,
-        "dtype": str(dtype).removeprefix("torch."),
-        "lora": checkpoint.lora,
-        "exported_by": f"sinternal_verl {__version__}",
-        "run": _told(checkpoint.record),
-    }
-    recipe = checkpoint.record.get("identity", {}).get("sinternal.recipe", "verl")
-    lines = [
-        "---",
-        *(f"{key}: {value}" for key, value in front.items() if value),
-        f"tags: [{', '.join(tags)}]",
-        "---",
-        "",
-        f"# {'Adapter' if adapter else 'Model'} of a run of {recipe}",
-        "",
-        f"Exported from {checkpoint.step} of a run with verl.",
-        "",
-        "```json",
-        json.dumps(made_of, indent=2),
-        "```",
-    ]
-    return "\n".join(lines) + "\n"

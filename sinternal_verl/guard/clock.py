@@ -34,6 +34,7 @@ class SampleClock:
         self.waited_s = self.served_s = 0.0
         self.answered_at: float | None = None
         self._stops, self._since = 0, time.monotonic()
+        self._served_to = -math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._over: asyncio.Future[None] | None = None
 
@@ -71,7 +72,11 @@ class SampleClock:
                 self._set_timer()
 
     def serve(self, seconds: float) -> None:
-        """Take off the time for which a guard had the request in its hands."""
+        """Take off the time, up to now, for which a guard had a request in its hands. What another of the sample's
+        requests has taken off is not taken off again."""
+        now = time.monotonic()
+        seconds = min(seconds, now - self._served_to)
+        self._served_to = now
         self.served_s += seconds
         self.left_s -= seconds
 

@@ -18,6 +18,7 @@ from sinternal_verl.credentials import headers_of, hide
 from sinternal_verl.guard.api_key import KEY, read_key
 from sinternal_verl.guard.endpoint import MAX_PAUSE_S, MIN_PAUSE_S, EndpointClient
 from sinternal_verl.guard.errors import EndpointFault, GuardUnavailable, Refused
+from sinternal_verl.overrides import override, shell_line
 
 URL, SERVED_AS, MODEL = "sinternal.guard.url", "sinternal.guard.served_as", "sinternal.guard.engine.model"
 START = "sinternal.guard.start_timeout_s"
@@ -61,7 +62,9 @@ async def check_models(guard: Mapping[str, Any]) -> None:
         raise _not_there(guard, f"{url}/models answers without a list of models: {text[:200]!r}") from error
     if (name := _name(guard)) not in models:
         shown = ", ".join(map(str, models[:MAX_SHOWN])) + (", …" if len(models) > MAX_SHOWN else "")
-        step = f"{SERVED_AS}={models[0]}" if len(models) == 1 else f"set {SERVED_AS} to the guard's name there"
+        step = f"set {SERVED_AS} to the guard's name there"
+        if len(models) == 1:
+            step = shell_line(override(SERVED_AS, models[0]))
         raise EndpointFault(SERVED_AS, name, f"{url} does not serve it; it serves {shown or 'no model'}", step)
 
 

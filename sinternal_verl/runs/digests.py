@@ -38,7 +38,7 @@ def digest_of(value: str) -> str | None:
     if os.path.isfile(path):
         return _of_file(path)
     if os.path.isfile(os.path.join(path, "config.json")):
-        return _of_model(Path(path))
+        return folder_digest(path)
     return _commit(value) if _HUB_ID.fullmatch(value) and not os.path.exists(path) else None
 
 
@@ -60,9 +60,10 @@ def _of_module(name: str) -> str | None:
     return _of_file(found.origin) if found and found.origin and os.path.isfile(found.origin) else None
 
 
-def _of_model(folder: Path) -> str:
+def folder_digest(folder: str) -> str:
+    """The digest of a model's folder: names, sizes and content of its files, but not their times."""
     whole = blake2b(digest_size=16)
-    for file in sorted(folder.iterdir()):
+    for file in sorted(Path(folder).iterdir()):
         if file.suffix in MODEL_FILES and file.is_file():
             size = file.stat().st_size
             pieces = None if size <= WHOLE else PIECES

@@ -50,15 +50,20 @@ def record_start(config: DictConfig, metrics: Path | None, configuration: Path |
     step = last_checkpoint(folder)
     changes = compare(before, now, config)[0] if before and step is not None else []
     new = {"from_step": step, **{change.key: [change.old, change.new] for change in changes}}
+    trained_with = {
+        "identity": now.values,
+        "digests": now.digests,
+        "defaults": now.defaults,
+        CHANGES: [*known.get(CHANGES, []), *([new] if changes else [])],
+        "versions": versions,
+    }
+    # A start that only validates leaves a checkpoint what it was trained with.
+    leaves = step is not None and before is not None and get(config, "trainer.val_only", False)
     update_record(
         folder,
-        identity=now.values,
-        digests=now.digests,
-        defaults=now.defaults,
-        **{CHANGES: [*known.get(CHANGES, []), *([new] if changes else [])]},
+        **({} if leaves else trained_with),
         # Null until this start has counted its rows.
         **{LAST_STEP: None},
-        versions=versions,
         **{key: name_in(folder.absolute(), file) for key, file in files.items()},
     )
     if configuration:

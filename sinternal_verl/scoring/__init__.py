@@ -12,6 +12,8 @@ reward worker, a command, a test or another trainer.
 ``lowest_terms``  writes numbers that stand alone in lowest terms
 ``tex``           reads an answer as TeX does, into tokens and arguments
 ``tex_tokens``    cuts an answer into TeX's tokens
+``tex_frames``    what is open while an answer is read
+``tex_spelling``  what a command with its arguments becomes
 ``symbols``       one character for each symbol, by LaTeX's names and by Unicode
 ``units``         the units that may follow a value
 ``symbolic``      Math-Verify in processes with a deadline

@@ -99,6 +99,8 @@ def canonical(answer: str) -> Canonical:
         value, currency = _without_currency(value)
     if value and _may_belong_to_unit(value, len(value) - 1):
         value, measured, behind = _without_unit(value)
+        if measured in PARTS and "," in value:
+            value = _without_parts(value, measured)
     if not _RELATIONS.isdisjoint(items):
         value, name = _without_name(value)
     body = lowest_terms(_join(value))
@@ -113,6 +115,8 @@ def canonical(answer: str) -> Canonical:
     return Canonical(whole, body, currency + measured, name)
 
 
+# The first letter of a word: \text{Even}, \text{even} and Even are one word, Ab and ab two lines.
+_CAPITAL = re.compile(r"(?<![A-Za-z\\])[A-Z](?=[a-z]{2})")
 _CHOICE = re.compile(r"\(([A-J])\)")
 _IN_A_BASE = re.compile(r"\(([0-9]+)\)(_\{[0-9]+\})")
 
@@ -133,7 +137,11 @@ _UNITS_OF_FUNCTIONS = {"\\min ": WORD + "min", "\\deg ": WORD + "deg"}
 
 
 def _join(items: list[str]) -> str:
-    return "".join(items).replace(WORD, "")
+    return _CAPITAL.sub(_small, "".join(items)).replace(WORD, "")
+
+
+def _small(capital: re.Match[str]) -> str:
+    return capital[0].lower()
 
 
 def _write_commas(items: list[str]) -> None:
@@ -187,6 +195,14 @@ def _without_unit(items: list[str]) -> tuple[list[str], str, str]:
             # The words keep their borders: "m s" is no "ms".
             return items[:number], name, _BORDER.sub(" ", "".join(items[number:])).replace(WORD, "")
     return items, "", ""
+
+
+def _without_parts(items: list[str], part: str) -> list[str]:
+    """A list without the part that stands behind each member, if it does: ``30°, 60`` whose last ``°`` is gone."""
+    ends = [number - 1 for number, item in enumerate(items) if item == ","]
+    if all(items[end] == part for end in ends):
+        return [item for number, item in enumerate(items) if number not in ends]
+    return items
 
 
 def _is_compound(items: list[str]) -> bool:

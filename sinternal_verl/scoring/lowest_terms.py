@@ -34,12 +34,14 @@ _GROUP = r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
 _MINUS_ABOVE = re.compile(
     rf"{_BEGIN}\\frac\{{-([^{{}}+\-±∓]*(?:\{{[^{{}}]*\}}[^{{}}+\-±∓]*)*)\}}(?={_GROUP}(?![\^_!']))"
 )
+_MINUS_BELOW = re.compile(rf"{_BEGIN}\\frac({_GROUP})\{{-([^{{}}+\-±∓]*(?:\{{[^{{}}]*\}}[^{{}}+\-±∓]*)*)\}}(?![\^_!'])")
 # Zeros mean nothing before a number that begins a value. Behind a comma or a colon they may: 1,05 and 3:05. So they may
 # in a part that repeats: 0.(03).
 _ZEROS = re.compile(rf"0(?<![^{BEGINS}+\-]0)(?<!line\{{0)(?<![0-9.]\(0)0*(?=[0-9])")
 _NO_INTEGER = re.compile(rf"\.(?<![^{OPENS}+\-·{TIMES}]\.)(?=[0-9]|\\overline|\\dot)")
 # Those behind decimals mean nothing where the number ends.
-_DECIMALS = re.compile(r"(?<![0-9.])([0-9]+)\.([0-9]*+)(?![ .(…]|\\(?:over|under)line|\\dot)")
+_NO_END = r"[ .(…]|\\(?:over|under)line|\\dot"
+_DECIMALS = re.compile(rf"(?<![0-9.])([0-9]+)\.([0-9]*+)(?!{_NO_END})(?:(?<=[0-9])|(?![^\W_]|[\\√]))")
 # Between numbers it is no product of vectors.
 _TIMES = re.compile(rf"(?<=[0-9}}]){TIMES}(?=[0-9√π]|\\frac)")
 # A run of atoms takes a digit at a time: with [0-9]+ a run of digits could be cut in exponentially many ways.
@@ -68,7 +70,9 @@ def lowest_terms(text: str) -> str:
             text = _SLASH.sub(_fraction, text)
     elif "\\frac" in text or "." in text or "-0" in text:
         text = _ALONE.sub(_value, text)
-    return _MINUS_ABOVE.sub(r"-\\frac{\1}", text) if "\\frac{-" in text else text
+    if "\\frac{-" in text:
+        text = _MINUS_ABOVE.sub(r"-\\frac{\1}", text)
+    return _MINUS_BELOW.sub(r"-\\frac\1{\2}", text) if "}{-" in text else text
 
 
 def _without_zeros(match: re.Match[str]) -> str:

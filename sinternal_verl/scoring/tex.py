@@ -12,6 +12,8 @@ One pass over the tokens with a stack of open groups, without recursion: linear,
 import re
 
 from sinternal_verl.scoring.symbols import COMMANDS, FUNCTIONS, GAP, ROW, SYMBOLS
+from sinternal_verl.scoring.tex_frames import Command, Group
+from sinternal_verl.scoring.tex_spelling import BOLD, FRACTIONS, environment, spell
 from sinternal_verl.scoring.tex_tokens import digits, has_plain_commas, tokenize, tokens_of_text
 
 WORD = "\x02"
@@ -25,10 +27,6 @@ _SPACES = re.compile(r"\s+")
 _NUMERIC = frozenset("0123456789.")
 
 _KNOWN: dict[str, str | tuple[str, int]] = SYMBOLS | COMMANDS
-_FENCES = {"p": "()", "b": "[]", "B": "⦃⦄", "v": "||", "V": "‖‖"}
-_MATRIX = re.compile(r"([pbBvV]?)(?:small)?matrix|()array")
-_DISPLAYS = ("math", "displaymath", "equation", "align", "aligned", "gather", "gathered", "split", "multline")
-_FRACTIONS = {"over": "frac", "choose": "binom"}
 
 
 class Unreadable(ValueError):
@@ -47,31 +45,13 @@ def read(text: str) -> list[str]:
     return _Reader(tokenize(text)[::-1]).read()
 
 
-class _Command:
-    """A command that waits for arguments."""
-
-    __slots__ = ("arguments", "name", "wanted")
-
-    def __init__(self, name: str, wanted: int, arguments: list[str]) -> None:
-        self.name, self.wanted, self.arguments = name, wanted, arguments
-
-
-class _Group:
-    """An open group: its kind, its first item, and the command and numerator of an ``\\over`` in it."""
-
-    __slots__ = ("fraction", "kind", "start")
-
-    def __init__(self, kind: str, start: int) -> None:
-        self.kind, self.start, self.fraction = kind, start, None
-
-
 class _Reader:
     __slots__ = ("_gap", "_items", "_stack", "_tokens")
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens  # the next one is the last
         self._items: list[str] = []
-        self._stack: list[_Command | _Group] = [_Group("answer", 0)]
+        self._stack: list[Command | Group] = [Group("answer", 0)]
         self._gap = -1  # number of items before the last space
 
     def read(self) -> list[str]:
@@ -80,7 +60,7 @@ class _Reader:
             token = tokens.pop()
             seen = known.get(token)
             if seen is None:
-                free = stack[-1].__class__ is _Group
+                free = stack[-1].__class__ is Group
                 if free and (token.isalpha() or (token.isdigit() and not items)):
                     items.append(token)
                 else:
@@ -90,7 +70,7 @@ class _Reader:
             elif seen == GAP:
                 self._gap = len(items)
             elif seen:
-                if stack[-1].__class__ is _Group:
+                if stack[-1].__class__ is Group:
                     items.append(seen)
                 else:
                     self._give(seen)
@@ -116,10 +96,10 @@ class _Reader:
 
     @property
     def _waiting(self) -> bool:
-        return self._stack[-1].__class__ is _Command
+        return self._stack[-1].__class__ is Command
 
     def _add(self, piece: str) -> None:
-        if self._stack[-1].__class__ is _Command:
+        if self._stack[-1].__class__ is Command:
             self._give(piece)
         elif piece[0] == "_" and self._items and self._items[-1][:2] == "^{" and len(self._items) > self._floor():
             self._items.insert(-1, piece)  # x^a_b looks like x_b^a
@@ -129,21 +109,21 @@ class _Reader:
     def _give(self, piece: str) -> None:
         """Give a piece to the command that waits for it, and what becomes of that to the next one or to the items."""
         stack = self._stack
-        while stack[-1].__class__ is _Command:
+        while stack[-1].__class__ is Command:
             command = stack[-1]
             command.arguments.append(piece)
             if len(command.arguments) < command.wanted:
                 return
             stack.pop()
-            piece = _spell(command.name, command.arguments)
+            piece = spell(command.name, command.arguments)
         if piece:
             self._add(piece)
 
     def _floor(self) -> int:
         """The first item of the innermost argument."""
-        return next(frame.start for frame in reversed(self._stack) if frame.__class__ is _Group and frame.kind)
+        return next(frame.start for frame in reversed(self._stack) if frame.__class__ is Group and frame.kind)
 
-    def _open(self, frame: _Command | _Group) -> None:
+    def _open(self, frame: Command | Group) -> None:
         self._stack.append(frame)
         if len(self._stack) > MAX_DEPTH:
             raise Unreadable("too much is open")
@@ -166,8 +146,8 @@ class _Reader:
             else:
                 break
         if len(arguments) < wanted:
-            self._open(_Command(name, wanted, arguments))
-        elif spelled := _spell(name, arguments):
+            self._open(Command(name, wanted, arguments))
+        elif spelled := spell(name, arguments):
             self._add(spelled)
 
     def _skip_option(self) -> None:
@@ -210,11 +190,11 @@ class _Reader:
             self._add(token)
         elif name[-1] == "}":
             self._braced(name)
-        elif name in _FRACTIONS:
+        elif name in FRACTIONS:
             group = self._stack[-1]
             if self._waiting or group.fraction:
                 raise Unreadable(token)
-            group.fraction = (_FRACTIONS[name], "".join(self._items[group.start :]))
+            group.fraction = (FRACTIONS[name], "".join(self._items[group.start :]))
             del self._items[group.start :]
         elif name[0] == "\\":
             self._add(ROW)
@@ -222,7 +202,7 @@ class _Reader:
             return
         elif name[:3] == "not" and name[-1] in "=n" and (known := SYMBOLS.get(_SPACES.sub("", token))):
             self._add(known)
-        elif name[-1:] in "abcdefghijklmnopqrstuvwxyz" and name.startswith(_BOLD) and not name.isalpha():
+        elif name[-1:] in "abcdefghijklmnopqrstuvwxyz" and name.startswith(BOLD) and not name.isalpha():
             self._add(f"\\mathbf{{{name[-1]}}}")
         elif self._waiting:
             self._give(token + " ")
@@ -235,7 +215,7 @@ class _Reader:
         while self._tokens and self._tokens[-1][0] == "{":
             group = self._tokens.pop()
             if group == "{":
-                self._open(_Group("kept", len(self._items)))
+                self._open(Group("kept", len(self._items)))
                 return
             self._items.append(group)
 
@@ -244,7 +224,7 @@ class _Reader:
         command, content = command.rstrip(), content.replace("~", GAP).strip()
         if command in ("begin", "end"):
             self._environment(command, content.rstrip("*"), content[-1:] == "*")
-        elif command in _BOLD:
+        elif command in BOLD:
             self._add(f"\\mathbf{{{content}}}")
         elif content in FUNCTIONS:
             self._add(SYMBOLS[content])
@@ -258,18 +238,13 @@ class _Reader:
             self._tokens.append("{")
 
     def _environment(self, command: str, name: str, starred: bool) -> None:
-        r"""The borders of an environment: ``pmatrix`` is a ``matrix`` in parentheses, and so may an ``array`` be."""
-        if name in _DISPLAYS:
+        borders = environment(name)
+        if borders is None:
             return
         if self._waiting:
             raise Unreadable(name)
-        matrix = _MATRIX.fullmatch(name)
-        fences = _FENCES.get(matrix[1] or "") if matrix else None
-        if name in ("cases", "dcases"):  # \left\{ and an array
-            matrix, fences = True, ("⦃", "")
         if command == "begin":
-            self._items += fences[0] if fences else ""
-            self._items.append("⟦" if matrix else "⟦" + name)
+            self._items += borders.begins
             if starred and self._tokens and self._tokens[-1] == "[":
                 self._skip_option()
             if name == "array":
@@ -277,20 +252,19 @@ class _Reader:
             return
         while self._items and self._items[-1] == ROW:
             self._items.pop()  # a break behind the last row makes no row
-        self._items.append("⟧")
-        self._items += fences[1] if fences else ""
+        self._items += borders.ends
 
     def _bracket(self, token: str) -> None:
         top, start = self._stack[-1], len(self._items)
         if token == "{":
-            self._open(_Group("argument" if self._waiting else "", start))
+            self._open(Group("argument" if self._waiting else "", start))
         elif token[0] == "{":
             if self._waiting:
                 self._give(token[1:-1])
             else:
                 self._tokens.append(token[1:-1])
         elif token == "[" and self._waiting and top.name == "√" and not top.arguments:
-            self._open(_Group("degree", start))
+            self._open(Group("degree", start))
         elif token == "]" and not self._waiting and top.kind == "degree":
             degree = self._close()
             self._stack[-1].name = "√" if degree in ("", "2") else f"√[{degree}]"
@@ -318,18 +292,3 @@ class _Reader:
             if not group.kind:
                 items.append(content)
         return content
-
-
-_BOLD = ("mathbf", "boldsymbol", "bm", "pmb")
-
-
-def _spell(name: str, arguments: list[str]) -> str:
-    if name == "^":
-        (script,) = arguments
-        if script in ("∘", "°"):
-            return "°"
-        return script if script and not script.strip("'") else f"^{{{script}}}"
-    if not name:
-        return ""
-    braced = "".join(f"{{{argument}}}" for argument in arguments)
-    return name + braced if name[0] in "_√" else f"\\{name}{braced}"

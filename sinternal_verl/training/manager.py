@@ -19,11 +19,11 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
+from sinternal_verl.end_tokens import end_tokens
 from sinternal_verl.scoring.function import FunctionScorer
 from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError
 from sinternal_verl.scoring.run import DEFAULT_TIMEOUT_S, Scoring
 from sinternal_verl.scoring.score import Sample
-from sinternal_verl.training.end_tokens import end_tokens
 from sinternal_verl.training.wire import VALIDATION, to_wire
 
 

@@ -1,13 +1,14 @@
 """What a build asks for: answers to every prompt, and a critique of every answer.
 
 The key of a reply is made of all that decides the reply and of nothing else: answers do not depend on the
-expert, nor critiques on how an answer was sampled. Two equal answers to a prompt share a critique.
+expert, nor critiques on how an answer was sampled. Two equal answers to a prompt share a critique. All replies of
+one kind begin their keys with the same group, by which the store knows whether it has any.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from sinternal_verl.hashing import key_of
+from sinternal_verl.hashing import GROUP_BYTES, key_in, key_of
 from sinternal_verl.scoring.critique import Critique
 from sinternal_verl.scoring.response import thought_and_answer
 from sinternal_verl.verify.fill import Request
@@ -42,21 +43,29 @@ class Answer:
     text: str
 
 
+def groups_of(settings: BuildSettings) -> dict[str, bytes]:
+    """The beginning of the keys of a build's answers and of its critiques."""
+    who, by = settings.writer.origin(), settings.expert.origin()
+    specification, template = settings.specification.text, settings.prompt.template
+    return {
+        "answers": key_of("answer", who, settings.seed, size=GROUP_BYTES),
+        "critiques": key_of("critique", by, specification, template, size=GROUP_BYTES),
+    }
+
+
 class Build:
     """The requests of one build, and their replies as far as the store has them."""
 
     def __init__(self, settings: BuildSettings, store: Store) -> None:
         self._settings, self._store = settings, store
-        self._answers = key_of("answer", settings.writer.origin(), settings.seed).hex()
-        by = settings.expert.origin()
-        self._critiques = key_of("critique", by, settings.specification.text, settings.prompt.template).hex()
+        self._answers, self._critiques = groups_of(settings).values()
 
     def answer_requests(self, prompts: Iterable[Prompt]) -> Iterator[Request]:
         """A request for every prompt and sample, each with a seed of its own."""
         for prompt in prompts:
             for sample in range(self._settings.samples):
                 key = self._answer_key(prompt, sample)
-                yield Request(key, asks(prompt.text), seed=int.from_bytes(key[:4], "big") >> 1)
+                yield Request(key, asks(prompt.text), seed=int.from_bytes(key[-4:], "big") >> 1)
 
     def answers(self, prompt: Prompt) -> list[Answer | str]:
         """For each sample of the prompt, its answer or the reason why there is none."""
@@ -107,10 +116,10 @@ class Build:
         return Answer(sample, thought.removeprefix("<think>").strip(), text.strip())
 
     def _answer_key(self, prompt: Prompt, sample: int) -> bytes:
-        return key_of(self._answers, prompt.text, sample)
+        return key_in(self._answers, prompt.text, sample)
 
     def _critique_key(self, prompt: Prompt, answer: Answer) -> bytes:
-        return key_of(self._critiques, prompt.text, answer.text)
+        return key_in(self._critiques, prompt.text, answer.text)
 
     def _critique_request(self, prompt: Prompt, answer: Answer) -> Request:
         return Request(self._critique_key(prompt, answer), asks(self.verification(prompt, answer)))

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sinternal_verl.data.schema import PartialFile
-from sinternal_verl.hashing import key_of
+from sinternal_verl.data.schema import whole_file
+from sinternal_verl.hashing import GROUP_BYTES, key_in, key_of
 from sinternal_verl.scoring.critique import Critique, parse
 from sinternal_verl.scoring.response import final_answer
 from sinternal_verl.verify.account import WHOLE, Accounting, Item, Outcomes, table
@@ -92,7 +92,7 @@ class Verification:
     def __init__(self, settings: BuildSettings, build: Build, store: Store) -> None:
         self._settings, self._build, self._store = settings, build, store
         who, specification = settings.verifier.origin(), settings.specification.text
-        self._asked = key_of("verify", who, specification, settings.prompt.template).hex()
+        self._asked = key_of("verify", who, specification, settings.prompt.template, size=GROUP_BYTES)
 
     def requests(self, prompts: Iterable[Prompt]) -> Iterator[Request]:
         for prompt, answer in self._judged(prompts):
@@ -131,7 +131,7 @@ class Verification:
         return "thought never ends" if text is None else parse(text, critique=False)
 
     def _key(self, prompt: Prompt, answer: Answer) -> bytes:
-        return key_of(self._asked, prompt.text, answer.text)
+        return key_in(self._asked, prompt.text, answer.text)
 
 
 def evaluate(items: Iterable[Item], seed: int, out: Path) -> Evaluation:
@@ -143,20 +143,17 @@ def evaluate(items: Iterable[Item], seed: int, out: Path) -> Evaluation:
     Raises:
         ValueError: there is no item.
     """
-    partial, by_prompt, accounting = PartialFile(out), {}, Accounting()
-    try:
-        with partial.path.open("w", encoding="utf-8") as file:
-            for item in items:
-                file.write(json.dumps(asdict(item)) + "\n")
-                accounting.add(item)
-                if item.expert is not None:
-                    counts = by_prompt.setdefault((item.source, item.index), np.zeros(8))
-                    counts += _counts(item)
+    by_prompt: dict[tuple[str, str], np.ndarray] = {}
+    accounting = Accounting()
+    with whole_file(out) as file:
+        for item in items:
+            file.write(json.dumps(asdict(item)) + "\n")
+            accounting.add(item)
+            if item.expert is not None:
+                counts = by_prompt.setdefault((item.source, item.index), np.zeros(8))
+                counts += _counts(item)
         if not accounting.count("answers"):
             raise ValueError("no answer was asked for")
-        partial.publish()
-    finally:
-        partial.discard()
     return _evaluation(np.array(list(by_prompt.values()) or [np.zeros(8)]), accounting, seed)
 
 

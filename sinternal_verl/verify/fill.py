@@ -5,10 +5,10 @@ same command; one that can never succeed is stored with its reason. The run ends
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import chain
 
 from tqdm import tqdm
 
@@ -18,6 +18,7 @@ from sinternal_verl.verify.patience import Patience
 from sinternal_verl.verify.reading import Reading, critique_of
 from sinternal_verl.verify.rejected import ANSWERED, REJECTED, Rejections
 from sinternal_verl.verify.store import Reply, Store
+from sinternal_verl.verify.turns import Turns
 from sinternal_verl.verify.writer import Messages, Writer, WriterFailed
 
 FAILURES_IN_A_ROW = 64
@@ -116,31 +117,31 @@ def fill(
     """
     filled = Filled()
     with tqdm(total=total, unit="reply", desc=name, smoothing=0.05) as progress:
-        missing = _missing(requests, store, filled, progress)
-        # No model is loaded when nothing is missing.
-        first = next(missing, None)
-        if first is not None:
-            asked = chain([first], missing)
-            asyncio.run(_ask_all(asked, store, spend or Spend(limits), open_writer, filled, progress, reading))
+        asyncio.run(_ask_all(requests, store, spend or Spend(limits), open_writer, filled, progress, reading))
     return filled
 
 
-def _missing(requests: Iterable[Request], store: Store, filled: Filled, progress: tqdm) -> Iterator[Request]:
-    for request in requests:
-        missing = request.missing(store)
-        if missing is not request:
+def _turns(requests: Iterable[Request], store: Store, ahead: int, filled: Filled, progress: tqdm) -> Turns[Request]:
+    def missing(request: Request) -> Request | None:
+        wanted = request.missing(store)
+        if wanted is not request:
             filled.answered = filled.answered or store.get(request.key).finish in ANSWERED
-        if missing is None:
-            filled.there += 1
-            # Not `update`: replies that were there before must not count in the rate.
-            progress.initial += 1
-            progress.n += 1
-        else:
-            yield missing
+        return wanted
+
+    def there(request: Request) -> None:
+        filled.there += 1
+        # Not `update`: replies that were there before must not count in the rate.
+        progress.initial += 1
+        progress.n += 1
+
+    def waits(whom: str) -> None:
+        progress.write(f"{progress.desc}: waits for {whom}", file=sys.stderr)
+
+    return Turns(requests, store, ahead, there, progress.update, waits, missing)
 
 
 async def _ask_all(
-    requests: Iterator[Request],
+    requests: Iterable[Request],
     store: Store,
     spend: Spend,
     open_writer: Callable[[], Writer],
@@ -148,10 +149,15 @@ async def _ask_all(
     progress: tqdm,
     reading: Reading | None,
 ) -> None:
+    turns = _turns(requests, store, spend.limits.concurrency, filled, progress)
+    # No model is loaded when nothing is missing. While one is loaded, nothing is claimed.
+    first = await turns.next()
+    if first is None:
+        return
+    turns.put_back(first)
     # Opened within the event loop, because vLLM's engine and HTTP connections belong to one loop.
-    writer, in_a_row, in_flight, ended = open_writer(), 0, set(), asyncio.Event()
+    writer, in_a_row, ended = open_writer(), 0, asyncio.Event()
     patience = Patience(writer, spend.limits.patience_s, progress.set_postfix_str)
-    fallbacks: deque[Request] = deque()
 
     async def ask(messages: Messages, seed: int | None, reserved: int | None = None) -> Reply:
         filled.sent += 1
@@ -171,27 +177,16 @@ async def _ask_all(
         return reply
 
     async def keep(key: bytes, reply: Reply) -> None:
-        store.add(key, reply)
+        await store.keep(key, reply)
         filled.answered = filled.answered or reply.finish in ANSWERED
         filled.unanswered.update([reply.finish] if reply.finish not in ANSWERED else [])
         progress.update()
 
     rejections = Rejections(ask, keep, lambda: filled.answered)
 
-    def next_missing() -> Request | None:
-        while fallbacks:
-            if (request := fallbacks.popleft().missing(store)) is not None:
-                return request
-            progress.update()
-        for request in requests:
-            if request.key not in in_flight:
-                return request
-            progress.update()  # one reply serves both
-        return None
-
     async def next_request() -> tuple[Request, int] | None:
         """The next request and the tokens set aside for it, or None when there is none or none may be sent."""
-        request = next_missing()
+        request = await turns.next()
         if request is None:
             return None
         if in_a_row >= FAILURES_IN_A_ROW:
@@ -207,13 +202,14 @@ async def _ask_all(
             if reserved is not None:
                 return request, reserved
             await ended.wait()
+        turns.done(request)
+        turns.close()
         return None
 
     async def work() -> None:
         nonlocal in_a_row
         while (found := await next_request()) is not None:
             request, reserved = found
-            in_flight.add(request.key)
             rejections.under_way += 1
             try:
                 reply = await ask(request.messages, request.seed, reserved)
@@ -223,7 +219,7 @@ async def _ask_all(
                 shown = (str(reading or ""), said(spend.read, spend.written, spend.limits.prices, apart=False))
                 progress.set_postfix_str(", ".join(filter(None, shown)), refresh=False)
                 if request.fallback and not isinstance(critique_of(reply), Critique):
-                    fallbacks.append(request.fallback)
+                    turns.add(request.fallback)
                     progress.total += 1
                 if reply.finish in REJECTED:
                     await rejections.hold(request.key, request.seed, reply)
@@ -236,10 +232,11 @@ async def _ask_all(
                 filled.last_failure = str(error)
                 in_a_row += 1
             finally:
-                in_flight.discard(request.key)
+                turns.done(request)
                 rejections.under_way -= 1
 
     tasks = [asyncio.create_task(work()) for _ in range(spend.limits.concurrency)]
+    beating = asyncio.create_task(store.claims.beat())
     try:
         done, under_way = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         if under_way:
@@ -254,6 +251,7 @@ async def _ask_all(
         elif rejections.held and not filled.stopped:
             filled.stopped = rejections.why()
     finally:
+        beating.cancel()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

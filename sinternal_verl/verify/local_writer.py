@@ -33,7 +33,7 @@ class LocalWriter:
         except (TypeError, ValueError, *self._request_errors) as error:
             raise WriterUnusable(f"request={settings.request}: {error}; see vLLM's SamplingParams") from error
         self._longest, self._bound_s = settings.engine["max_model_len"], settings.timeout_s
-        engine = dict(settings.engine)
+        engine = settings.pinned_engine()
         if current_platform.is_cpu():
             # Where vLLM splits a prompt over two steps it rewinds the seeded generator, which fails on a CPU and
             # would end the engine. So prompts are not split, and a step must be able to read the longest one.

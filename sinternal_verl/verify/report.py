@@ -5,6 +5,7 @@ expert's verdicts on the selected answers it may show Qwen3Guard's. These filter
 and if the two rarely agree, look at the data. The guard's verdicts are stored like every other reply.
 """
 
+import io
 import json
 import random
 from collections import Counter
@@ -14,11 +15,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from sinternal_verl.data.schema import read_provenance
+from sinternal_verl.data.schema import read_provenance, write_whole
 from sinternal_verl.guard.backend import connect
 from sinternal_verl.guard.errors import GuardUnavailable
-from sinternal_verl.hashing import key_of
+from sinternal_verl.hashing import GROUP_BYTES, key_in, key_of
 from sinternal_verl.verify.fill import Request
+from sinternal_verl.verify.origin import weights_of
 from sinternal_verl.verify.select import Example
 from sinternal_verl.verify.store import Reply, Store
 from sinternal_verl.verify.writer import Messages, WriterFailed
@@ -60,7 +62,7 @@ def write_report(
         f"## {SAMPLE_ROWS} rows, at random\n\n" + _sample(data, seed),
         "## Made of\n\n```json\n" + json.dumps(read_provenance(data), indent=2, ensure_ascii=False) + "\n```",
     ]
-    data.with_name(CARD).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_whole(data.with_name(CARD), "\n\n".join(parts) + "\n")
 
 
 def _front_matter(rows: int) -> str:
@@ -142,8 +144,10 @@ def _draw(counts: Mapping[str, int], lengths: Mapping[str, list[int]], path: Pat
         axes[1].set(title="critiques of the examples", xlabel="words", ylabel="examples")
         axes[1].legend(frameon=False)
     # The file holds no date and no version, so the same build gives the same picture.
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, format="png", metadata={"Software": None})
     plt.close(figure)
+    write_whole(path, picture.getvalue())
 
 
 class GuardWriter:
@@ -165,22 +169,29 @@ class GuardWriter:
 
 
 def guard_requests(examples: Iterable[Example], guard: Mapping[str, Any]) -> Iterator[Request]:
+    group = _group(guard)
     for example in examples:
         messages = [
             {"role": "user", "content": example.prompt.text},
             {"role": "assistant", "content": example.answer.text},
         ]
-        yield Request(_key(example, guard), messages)
+        yield Request(_key(group, example), messages)
 
 
 def agreement(examples: Iterable[Example], guard: Mapping[str, Any], store: Store) -> Counter[tuple[str, str]]:
     """How often each pair (expert's verdict, guard's label) occurs."""
-    counts: Counter[tuple[str, str]] = Counter()
+    group, counts = _group(guard), Counter[tuple[str, str]]()
     for example in examples:
-        reply = store.get(_key(example, guard))
+        reply = store.get(_key(group, example))
         counts[example.critique.verdict, NO_VERDICT if reply is None else reply.text] += 1
     return counts
 
 
-def _key(example: Example, guard: Mapping[str, Any]) -> bytes:
-    return key_of("guard", guard["engine"]["model"], guard["mode"], example.prompt.text, example.answer.text)
+def _group(guard: Mapping[str, Any]) -> bytes:
+    engine = guard["engine"]
+    who = {"model": weights_of(engine["model"], None, served=True) or engine["model"], "mode": guard["mode"]}
+    return key_of("guard", who, engine["max_model_len"], size=GROUP_BYTES)
+
+
+def _key(group: bytes, example: Example) -> bytes:
+    return key_in(group, example.prompt.text, example.answer.text)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sinternal_verl.data.adapter import RowError, lookup, text_of
-from sinternal_verl.data.contamination import Evaluation, Fingerprint
+from sinternal_verl.data.contamination import Evaluation, find
 from sinternal_verl.data.findings import Findings
 from sinternal_verl.data.readers import SourceError, Unreadable, open_source
 from sinternal_verl.data.safety import Harm, SafetyReader
@@ -80,24 +80,25 @@ class Prompts:
             first, same = known.first(prompt.text, prompt.harm, number)
             if not same:
                 where = self.source.where(number)
-                self.bad.add(f"{where}: the same request has another label in row {first}; drop one of them")
+                there = self.source.place.format(first)
+                self.bad.add(f"{where}: the same request has another label in {there}; drop one of them")
             elif first != number:
                 self.counts["duplicates"] += 1
-            elif any(e.match(Fingerprint(prompt.text, e.n)) for e in self._evaluations):
+            elif find(prompt.text, self._evaluations):
                 self.counts["contaminated"] += 1
             else:
                 yield prompt
 
     def _read(self) -> Iterator[tuple[int, Prompt]]:
         reader = None
-        for number, row in self.source.rows():
+        for row_number, (number, row) in enumerate(self.source.rows()):
             self.counts["read"] += 1
             try:
                 if isinstance(row, Unreadable):
                     raise RowError(row.reason)
                 if not _is_rl_row(row):
                     reader = reader or self._reader(row)
-                    row = reader.read(row, number)
+                    row = reader.read(row, row_number)
                 if row["data_source"].startswith("safety/"):
                     yield number, _prompt_of(row)
                 else:

@@ -108,7 +108,11 @@ SCHEMA = pa.schema(
 
 
 def write_rows(rows: Iterable[dict[str, Any]], target: Path, provenance: dict[str, Any]) -> int:
-    """Write the file unless there is no row, and return the number of rows. The same rows give the same bytes."""
+    """Write the file unless there is no row, and return the number of rows. The same rows give the same bytes.
+
+    Raises:
+        OSError: it cannot be written; an earlier file is as it was.
+    """
     count = 0
     with RowWriter(target, SCHEMA) as writer:
         for row in rows:

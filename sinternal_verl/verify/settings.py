@@ -12,24 +12,38 @@ from omegaconf import DictConfig, OmegaConf
 from sinternal_verl.credentials import KeyFault, origin_of
 from sinternal_verl.data.specification import Specification, SpecificationError, load_specification
 from sinternal_verl.data.template import TARGETS, PromptError, Target, VerificationPrompt
+from sinternal_verl.did_you_mean import did_you_mean, did_you_mean_file
 from sinternal_verl.doctor.guard import check_guard
 from sinternal_verl.doctor.pretrained import context_of, read_config, too_long
 from sinternal_verl.doctor.problem import Problem, problems_of
 from sinternal_verl.doctor.settings import check_settings
+from sinternal_verl.overrides import with_texts
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.budget import LONGEST
+from sinternal_verl.verify.origin import is_of_hub, is_path, weights_of
 from sinternal_verl.verify.writer import WriterSettings, key_for
 
-Stage = Literal["sample", "critique", "select", "evaluate", "show"]
+Stage = Literal["sample", "critique", "select", "evaluate", "show", "merge"]
 BUILD: tuple[Stage, ...] = ("sample", "critique", "select")
 EVALUATE: tuple[Stage, ...] = ("sample", "critique", "evaluate")
+MERGE: tuple[Stage, ...] = ("merge", "select")
 WITHOUT_EXPERT = {"sample", "show"}
 
-WRITERS = ("policy", "other", "verifier", "expert")
 RENAMED = {"max_tokens": "budget_tokens"}
 """Keys of a writer that have another name today. The old one was taken for the longest reply."""
 
 NO_KEY = {"api_key_env": None, "api_key_over_http": False}
+
+WRITERS = ("policy", "other", "verifier", "expert")
+TEXTS = {"prompts", "out", "store", "specification", "prompt"} | {
+    f"{writer}.{key}" for writer in WRITERS for key in ("model", "url", "revision", "api_key_env")
+}
+"""Keys whose values are paths and names, also where these look like numbers: ``out=20251125``."""
+
+BUDGETS = ("max_requests", "budget_tokens")
+"""Keys of a model that bound what a whole build may spend on it."""
+
+HELP = "sinternal-verl verify build --help"
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,8 @@ class BuildSettings:
         """For provenance: all that decides the outcome of these stages, except the digest of the prompts."""
         found: dict[str, Any] = {"seed": self.seed, "shard": self.shard}
         found |= {"samples": self.samples, "answers": {"by": self.answers, **self.writer.origin()}}
+        # How answers are read, and whether the rows hold a thought. No reply is asked for again because of it.
+        found |= {"thought": {"answers": self.writer.thought, "rows": self.policy_thought}}
         if set(stages) - WITHOUT_EXPERT:
             found |= {"expert": self.expert.origin(), "specification": self.specification.origin()}
             found |= {"prompt": self.prompt.template}
@@ -80,10 +96,12 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
     """
     _refuse_old_names(overrides)
     with initialize_config_module("sinternal_verl.recipes", version_base=None):
-        config = compose("verify/build", overrides=list(overrides))
+        config = compose("verify/build", overrides=with_texts(overrides, TEXTS))
     for name in ("other", "verifier"):
         given = {key: value for key, value in config[name].items() if value is not None}
         config[name] = OmegaConf.merge(config.policy, NO_KEY if _elsewhere(given, config.policy) else {}, given)
+        if "model" in given:
+            config[name].revision = given.get("revision")  # never the one of another model
     return config
 
 
@@ -108,7 +126,7 @@ def _elsewhere(given: Mapping[str, Any], policy: DictConfig) -> bool:
 
 def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
     """Every problem that these stages would meet, found before anything starts."""
-    missing, values = _missing(config, stages), _values(config)
+    missing, values = _missing(config, stages), _values(config, stages)
     return [*missing, *values, *check_settings(config), *_writers(config, stages), *_files(config), *_guard(config)]
 
 
@@ -116,6 +134,7 @@ def build_settings(config: DictConfig) -> BuildSettings:
     """The settings of a configuration in which `find_problems` finds none."""
     plain = OmegaConf.to_container(config, resolve=True)
     writer = plain["policy" if plain["answers"] == "self" else "other"]
+    shard = _shard(plain["shard"]) or (0, 1)
     return BuildSettings(
         **{key: plain[key] for key in ("prompts", "label", "seed", "samples", "answers", "target", "fraction")},
         out=Path(plain["out"]).expanduser(),
@@ -123,13 +142,28 @@ def build_settings(config: DictConfig) -> BuildSettings:
         specification=load_specification(str(plain["specification"])),
         prompt=VerificationPrompt.load(plain["prompt"]),
         against=tuple(plain["against"]),
-        shard=_shard(plain["shard"]) or (0, 1),
+        shard=shard,
         policy_thought=plain["policy"]["thought"],
-        writer=WriterSettings(**writer),
-        expert=WriterSettings(**plain["expert"]),
-        verifier=WriterSettings(**plain["verifier"]),
+        writer=_share(writer, shard),
+        expert=_share(plain["expert"], shard),
+        verifier=_share(plain["verifier"], shard),
         guard=plain["sinternal"]["guard"] if plain["sinternal"]["guard"]["backend"] else None,
     )
+
+
+def _share(writer: dict[str, Any], shard: tuple[int, int]) -> WriterSettings:
+    """The settings of a model that writes; a part of a build has its share of the budgets."""
+    return WriterSettings(**writer | {key: share_of(writer[key], shard) for key in BUDGETS if key in writer})
+
+
+def share_of(limit: int | None, shard: tuple[int, int]) -> int | None:
+    """The share of one part in what all parts together may spend. The shares add up to the whole.
+
+    >>> [share_of(10, (part, 4)) for part in range(4)], share_of(None, (0, 4)), share_of(10, (0, 1))
+    ([2, 3, 2, 3], None, 10)
+    """
+    part, parts = shard
+    return None if limit is None else limit * (part + 1) // parts - limit * part // parts
 
 
 def _missing(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
@@ -147,7 +181,7 @@ def _missing(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
         yield Problem("other.model", config.other.model, "answers=other needs another model", "give other.model")
 
 
-def _values(config: DictConfig) -> Iterator[Problem]:
+def _values(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
     for key, choices in (
         ("answers", ("self", "other")),
         ("target", TARGETS),
@@ -164,6 +198,8 @@ def _values(config: DictConfig) -> Iterator[Problem]:
         yield Problem("seed", config.seed, "it must be an integer", "give one")
     if not isinstance(config.fraction, int | float) or not 0 < config.fraction <= 1:
         yield Problem("fraction", config.fraction, "it must be in (0, 1]", "1 takes all, 0.5 half")
+    if "merge" in stages and config.shard is not None:
+        yield Problem("shard", config.shard, "the whole is merged, and no part of it", "leave shard out")
     if _shard(config.shard) is None and config.shard is not None:
         yield Problem("shard", config.shard, "it must be i/n with 0 <= i < n", "e.g. shard=0/8")
     for load, key in ((load_specification, "specification"), (VerificationPrompt.load, "prompt")):
@@ -183,7 +219,8 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
         writer = config[name]
         unknown = [key for key in writer if key not in WriterSettings.__dataclass_fields__]
         for key in unknown:
-            yield Problem(f"{name}.{key}", writer[key], "there is no such key", "see recipes/verify/build.yaml")
+            near = did_you_mean(key, WriterSettings.__dataclass_fields__)
+            yield Problem(f"{name}.{key}", writer[key], f"there is no such key{near}", f"`{HELP}` shows all keys")
         if not isinstance(writer.patience_s, int | float) or writer.patience_s < 0:
             yield Problem(f"{name}.patience_s", writer.patience_s, "it must be a number of seconds", "correct it")
         for key, least in (("concurrency", 1), ("retries", 0), ("max_requests", 1), ("budget_tokens", 1)):
@@ -202,6 +239,7 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
             yield from _key(name, writer)
         if writer.model and not writer.url:
             yield from _engine(name, str(writer.model), writer.engine)
+            yield from _weights(name, str(writer.model), writer)
 
 
 def _money(name: str, writer: DictConfig) -> Iterator[Problem]:
@@ -240,7 +278,12 @@ def _engine(name: str, model: str, engine: DictConfig) -> Iterator[Problem]:
         yield Problem(key, length, "it must be a number of tokens", "give prompt and reply room, e.g. 16384")
         return
     if folder.is_absolute() and not folder.is_dir():
-        yield Problem(f"{name}.model", model, "no such folder", "give a folder that exists, or a hub id")
+        yield Problem(
+            f"{name}.model",
+            model,
+            f"no such folder{did_you_mean_file(model)}",
+            "give a folder that exists, or a hub id",
+        )
         return
     found = None if "hf_overrides" in engine else read_config(model, bool(engine.get("trust_remote_code")))
     context = context_of(found) if found else None
@@ -248,12 +291,26 @@ def _engine(name: str, model: str, engine: DictConfig) -> Iterator[Problem]:
         yield Problem(key, length, reason, f"{key}={context}")
 
 
+def _weights(name: str, model: str, writer: DictConfig) -> Iterator[Problem]:
+    """Weights that could not be told from others of the same name."""
+    if is_path(model, served=False):
+        if writer.revision:
+            step = f"leave out {name}.revision"
+            yield Problem(f"{name}.revision", writer.revision, "a folder is known by its files", step)
+    elif is_of_hub(model) and weights_of(model, writer.revision, served=False) is None:
+        reason = "it is not in the hub's cache, and the hub names no commit of it"
+        step = "check the id, the network and `hf auth login`, or give a folder"
+        yield Problem(f"{name}.model", model, reason, step)
+
+
 def _files(config: DictConfig) -> Iterator[Problem]:
     for key, names in (("prompts", [config.prompts] if config.prompts else []), ("against", config.against)):
         for name in names:
             path = Path(str(name).partition("#")[0]).expanduser()
             if path.suffix and not path.is_file():
-                yield Problem(key, name, "this file does not exist", "give a file, or a hub id")
+                yield Problem(
+                    key, name, f"this file does not exist{did_you_mean_file(path)}", "give a file, or a hub id"
+                )
     if config.out and Path(config.out).expanduser().is_file():
         yield Problem("out", config.out, "this is a file", "give a folder")
 

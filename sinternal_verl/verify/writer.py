@@ -1,12 +1,14 @@
 """A model that writes: its settings, what it is asked and what can go wrong."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from sinternal_verl.credentials import KeyFault, is_loopback, origin_of, read_key
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.budget import LONGEST, Limits, Prices
+from sinternal_verl.verify.origin import is_path, origin_of_model
 from sinternal_verl.verify.store import Reply
 
 Messages = list[dict[str, str]]
@@ -21,6 +23,7 @@ class WriterSettings:
 
     Attributes:
         url: the server's address; None runs vLLM in this process.
+        revision: tells these weights from others of the same name; see `sinternal_verl.verify.origin`.
         api_key_env: the environment variable that holds the server's key; see `key_for`.
         request: sampling parameters, sent as they are.
         timeout_s: seconds for one try of a request.
@@ -46,6 +49,7 @@ class WriterSettings:
     api_key_over_http: bool = False
     price_per_million_input: float | None = None
     price_per_million_output: float | None = None
+    revision: str | None = None
 
     @property
     def limits(self) -> Limits:
@@ -72,8 +76,22 @@ class WriterSettings:
         return Prices(self.price_per_million_input, self.price_per_million_output)
 
     def origin(self) -> dict[str, Any]:
-        """What decides its replies. The server's address, time limits and the like do not."""
-        return {"model": self.model, "request": self.request, "thought": self.thought}
+        """What decides its replies. The server's address, time limits, how a reply is read and the like do not."""
+        return self._origin
+
+    def pinned_engine(self) -> dict[str, Any]:
+        """vLLM's arguments, with the very commit that the keys name, although the hub may have a later one."""
+        engine = dict(self.engine)
+        if not is_path(self.model, served=False):
+            engine["revision"] = self.origin().get("revision")
+            if not engine.get("tokenizer"):
+                engine.setdefault("tokenizer_revision", engine["revision"])
+        return engine
+
+    @cached_property
+    def _origin(self) -> dict[str, Any]:
+        # Read once: whoever replaces the weights during a build must not change the keys half way.
+        return origin_of_model(self.model, bool(self.url), self.revision, self.request, self.engine)
 
 
 def key_for(url: str, api_key_env: str | None, api_key_over_http: bool) -> str | None:

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from transformers import AutoTokenizer
 from sinternal_verl.cli import main
 from sinternal_verl.data.schema import read_provenance
 from sinternal_verl.data.specification import load_specification
+from sinternal_verl.data.template import DEFAULT
 from sinternal_verl.guard.probe import CONVERSATION
 from sinternal_verl.scoring.critique import parse
 from sinternal_verl.verify import probe
@@ -108,6 +110,114 @@ def test_what_is_stored_can_be_looked_at_between_the_stages(overrides, capsys):
     assert all(row["thought"] and row["critique"] and lighthouse.manner_of(row["answer"]) for row in judged)
     # Of the answers to a benign prompt one is judged.
     assert {row["harm"] for row in rows if "missing" in row} == {"benign"}
+
+
+def test_what_is_stored_is_shown_by_its_folder_alone(overrides, servers, tmp_path, capsys, monkeypatch):
+    def shown(*words):
+        capsys.readouterr()
+        assert main(["verify", "show", *words]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    (tmp_path / "template.txt").write_text(f"{DEFAULT}\nBe brief.")
+    monkeypatch.chdir(tmp_path)
+    words = overrides("prompts=data/held_out.parquet", "out=build", "prompt=template.txt", "seed=3")
+    words = [word for word in words if not word.startswith(("prompts=/", "out=/"))]
+    assert main(["verify", "sample", *words, "expert.model=null", "expert.url=null"]) == 0
+    assert {row["missing"] for row in shown("out=build")} == {"no critique yet"}
+    assert main(["verify", "build", *words]) == 0
+    before, files = asked(servers), sorted((tmp_path / "build").iterdir())
+    whole = shown(*words)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    assert shown(f"out={tmp_path}/build") == shown("out=../build") == whole and len(whole) == 64
+    assert all(row.get("verdict") or row["harm"] == "benign" for row in whole)
+    assert {row["missing"] for row in shown("out=../build", "seed=4")} == {"no answer yet"}
+    # Stages that ask nobody else for the expert's words leave what is known of the expert.
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify", "sample", *words, "expert.model=null", "expert.url=null"]) == 0
+    assert shown("out=build") == whole
+    (tmp_path / "build").rename(tmp_path / "moved")
+    assert shown("out=moved") == whole
+    assert asked(servers) == before and [f.name for f in sorted((tmp_path / "moved").iterdir())] == [
+        f.name for f in files
+    ]
+
+
+def test_what_is_shown_needs_no_weights(overrides, tmp_path, capsys):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    assert main(["verify", "build", *overrides(f"policy.model={model}")]) == 0
+    shutil.rmtree(model)
+    capsys.readouterr()
+
+    assert main(["verify", "show", f"out={tmp_path}/build"]) == 0
+    assert any("verdict" in json.loads(line) for line in capsys.readouterr().out.splitlines())
+
+
+def test_showing_makes_nothing(overrides, tmp_path, capsys):
+    assert main(["verify", "show", *overrides()]) == 0
+    assert main(["verify", "show", f"out={tmp_path}/build"]) == 2
+    assert "prompts" in capsys.readouterr().err and not (tmp_path / "build").exists()
+
+
+@pytest.mark.parametrize("who", ["policy", "expert"])
+def test_a_command_that_stored_nothing_may_be_corrected(overrides, servers, tmp_path, capsys, who):
+    number = ["policy", "expert"].index(who)
+    right = servers[number].reply
+    servers[number].reply = lambda body: 404 if body["model"] == "typo" else right(body)
+
+    assert main(["verify", "build", *overrides(f"{who}.model=typo", "target=judgment")]) == 1
+    assert "check model" in capsys.readouterr().err
+    assert main(["verify", "build", *overrides("specification=brief")]) == 0
+    assert main(["verify", "build", *overrides()]) == 2
+    assert main(["verify", "build", *overrides("specification=brief", "target=judgment")]) == 2
+    assert "holds a build with specification = " in (said := capsys.readouterr().err)
+    assert "holds a build with target = " in said
+
+
+def test_prompts_may_be_corrected_before_anything_is_stored(overrides, servers, tmp_path):
+    wrong = lighthouse.write_datasets(tmp_path / "wrong", seed=2, held_out=4)["held_out"]
+    right = servers[0].reply
+    servers[0].reply = lambda body: 404
+    assert main(["verify", "build", *overrides(f"prompts={wrong}", "samples=2")]) == 1
+    servers[0].reply = right
+
+    assert main(["verify", "build", *overrides()]) == 0
+    assert main(["verify", "build", *overrides(f"prompts={wrong}")]) == 2
+
+
+def test_other_weights_in_the_same_folder_are_another_build(overrides, servers, tmp_path, capsys):
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    words = overrides(f"policy.model={model}")
+    assert main(["verify", "build", *words]) == 0
+    before = asked(servers)
+    (model / "model.safetensors").write_bytes(b"new")
+
+    assert main(["verify", "build", *words]) == 2
+    assert "holds a build with answers = " in capsys.readouterr().err
+    assert main(["verify", "build", *words, f"out={tmp_path}/new", f"store={tmp_path}/build/store.sqlite"]) == 0
+    assert asked(servers)[0] == 2 * before[0]
+
+
+def test_two_builds_at_once_pay_once_and_leave_the_same_file(overrides, servers, tmp_path):
+    for server in servers:
+        server.delay_s = 0.05
+    words = overrides("policy.concurrency=4", "expert.concurrency=4")
+    command = [sys.executable, "-m", "sinternal_verl.cli", "verify", "build", *words]
+    many = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=120) for process in many]
+
+    assert [process.returncode for process in many] == [0, 0], said
+    for server in servers:
+        assert {count for (text, _), count in server.asked.items() if probe.REQUEST not in text} == {1}
+    assert asked(servers)[0] == 64
+    again = overrides(f"out={tmp_path}/again", f"store={tmp_path}/build/store.sqlite")
+    assert main(["verify", "build", *again]) == 0
+    assert (tmp_path / "build" / "train.parquet").read_bytes() == (tmp_path / "again" / "train.parquet").read_bytes()
 
 
 def test_an_ablation_beside_it_pays_for_what_is_new_alone(overrides, servers, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import datasets
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from sinternal_verl.cli import main
 from sinternal_verl.data.math import INSTRUCTION
 from sinternal_verl.data.schema import read_provenance
 
+COMMIT = "c" * 40
 ROWS = [{"problem": f"{number}+1?", "answer": str(number + 1)} for number in range(3)]
 
 
@@ -81,16 +83,24 @@ def test_labels_reach_the_rows(source, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["math", "sft"])
-@pytest.mark.parametrize(("revision", "noted"), [([], True), (["--revision", "abc123"], False)])
+@pytest.mark.parametrize(("revision", "noted"), [([], True), (["--revision", COMMIT], False)])
 def test_a_hub_dataset_is_read_and_an_open_revision_noted(monkeypatch, tmp_path, capsys, command, revision, noted):
     answers = [{"question": row["problem"], "response": "<think>\nHm.\n</think>\n\nNo."} for row in ROWS]
     rows = {"math": ROWS, "sft": answers}[command]
-    monkeypatch.setattr(datasets, "load_dataset", lambda path, **options: {options["revision"] or "main": rows})
+    builder = SimpleNamespace(
+        hash=COMMIT,
+        info=SimpleNamespace(splits=["train"]),
+        download_and_prepare=lambda: None,
+        as_dataset=lambda split: rows,
+    )
+    monkeypatch.setattr(datasets, "load_dataset_builder", lambda path, **options: builder)
     out = tmp_path / "a.parquet"
 
     assert main(["data", command, "--source", "org/set", "--out", str(out), *revision]) == 0
     assert pq.read_metadata(out).num_rows == 3
-    assert ("give --revision" in capsys.readouterr().out) is noted
+    assert (f"--source org/set@{COMMIT} reads the same rows again" in capsys.readouterr().out) is noted
+    made = read_provenance(out)
+    assert (made["source"] if command == "sft" else made)["commit"] == COMMIT
 
 
 def test_another_number_of_problems_than_the_set_has_is_noted(source, tmp_path, capsys):
@@ -153,7 +163,7 @@ class TestMix:
 
         assert main(["data", "mix", *parts, "--out", out, "--against", against, "--seed", "2"]) == 0
         assert capsys.readouterr().out.splitlines() == [
-            f"against {against}: 1 texts in prompt, 1 of fewer than 13 words, which match only as a whole",
+            f"against {against}: 1 texts in prompt, 1 of fewer than 13 words, which match as a run of their own length",
             f"{files[0]}:safety/*: rows 4, contaminated 1 (1 in {against}), repeated 0, taken 1",
             f"{files[1]}: rows 3, contaminated 0, repeated 0, taken 3",
             "math: 3 rows, 75.0%",
@@ -190,7 +200,7 @@ class TestMix:
         [
             ("safety.parquet=5", "mix.parquet", [], "wanted are 5 rows, there are 4"),
             ("safety.parquet", "mix.parquet", [], "give FILE=COUNT or FILE:PATTERN=COUNT"),
-            ("none.parquet=1", "mix.parquet", [], "none.parquet cannot be read"),
+            ("none.parquet=1", "mix.parquet", [], "--part none.parquet does not exist"),
             ("safety.parquet=1", "safety.parquet", [], "is the source itself"),
             ("safety.parquet=1", "mix.parquet", ["--against", "none.csv"], "none.csv does not exist"),
             ("safety.parquet=1", "mix.parquet", ["--ngram", "0"], "--ngram 0: give a positive number"),
@@ -203,7 +213,8 @@ class TestMix:
 
         assert main(["data", "mix", "--part", part, "--out", out, *options]) == 2
         error = capsys.readouterr().err
-        assert message in error and error.endswith(f"sinternal_verl: {out} was not written\n")
+        assert message in error and error.endswith(f"\n{out} was not written\n")
+        assert error.count("sinternal_verl: ") == 1
         assert not (tmp_path / "mix.parquet").exists()
 
 

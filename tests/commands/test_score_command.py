@@ -2,8 +2,11 @@
 
 import copy
 import json
+from datetime import datetime
 from functools import cache
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
@@ -296,3 +299,53 @@ def test_two_runs_with_equal_verdicts_make_equal_files_whatever_time_the_guard_t
 def test_an_extra_that_has_no_names_is_named_so(tmp_path, scored_by, extra, shown):
     assert run(tmp_path, scored_by(f"return Score(1.0, Outcome.SCORED, {extra})")) == 0
     assert [result["extra"] for result in results(tmp_path)] == [shown] * 5
+
+
+def test_a_result_keeps_the_rows_own_columns_whole(tmp_path, capsys):
+    long = "x" * 20_000
+    own = {"id": "q7", "tags": ["a", {"b": None}], "note": long, "share": float("nan")}
+    assert run(tmp_path, of=[row | own for row in rows(2)]) == 0
+
+    lines = (tmp_path / "scored.jsonl").read_text().splitlines()
+    found = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    for result, row in zip(found, rows(2), strict=True):
+        assert result.items() >= (row | own | {"share": None}).items()
+    assert [result["score"] for result in found] == [0.0, 1.0]
+    assert "replace yours" not in capsys.readouterr().err
+
+
+def test_columns_that_results_have_themselves_are_replaced_and_named(tmp_path, capsys):
+    assert run(tmp_path, of=[row | {"score": 5, "reason": "mine", "row": 9} for row in rows(2)]) == 0
+
+    assert "the results have row, score, reason of their own, and replace yours" in capsys.readouterr().err
+    assert [(result["row"], result["score"], result["reason"]) for result in results(tmp_path)] == [
+        (0, 0.0, ""),
+        (1, 1.0, ""),
+    ]
+
+
+def test_a_scored_file_can_be_scored_again(tmp_path):
+    assert run(tmp_path) == 0
+    again = tmp_path / "again.jsonl"
+
+    assert main(["score", "--in", str(tmp_path / "scored.jsonl"), "--out", str(again)]) == 0
+    assert again.read_text() == (tmp_path / "scored.jsonl").read_text()
+
+
+def test_columns_of_a_parquet_file_are_kept_too(tmp_path):
+    made = pa.Table.from_pylist([row | {"when": datetime(2026, 1, 2), "raw": b"5"} for row in rows(1)])
+    pq.write_table(made, tmp_path / "rows.parquet")
+
+    assert main(["score", "--in", str(tmp_path / "rows.parquet"), "--out", str(tmp_path / "scored.jsonl")]) == 0
+    assert results(tmp_path)[0].items() >= {"when": "2026-01-02 00:00:00", "raw": "b'5'", "score": 0.0}.items()
+
+
+def test_a_column_that_is_nearly_right_is_offered(tmp_path, capsys):
+    (row,) = rows(1)
+    assert run(tmp_path, of=[{"respone" if name == "response" else name: row[name] for name in row}]) == 2
+    assert "response = None: it must be text; did you mean respone?" in capsys.readouterr().err
+
+
+def test_the_prefix_of_a_message_stands_once(tmp_path, capsys):
+    assert run(tmp_path, "guard=openai_endpoint", "sinternal.guard.url=null") == 2
+    assert capsys.readouterr().err.count("sinternal_verl: ") == 1

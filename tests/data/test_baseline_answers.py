@@ -98,13 +98,28 @@ def test_a_fraction_of_those_that_could_be_kept_by_the_seed(write):
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        ({"text": "x"}, r"line 2: there is no question or instruction or prompt; it has text"),
-        ({"question": "x"}, r"line 2: there is no response or completion; it has question"),
-        ({"question": "x", "response": None}, r"line 2: response is missing or null"),
-        ({"question": 5, "response": "x"}, r"line 2: question is 5, not a string"),
-        (["x"], r"line 2: holds a list, not an object"),
+        ({"text": "x"}, "question is missing or null"),
+        ({"question": "x"}, "response is missing or null"),
+        ({"question": "x", "response": None}, "response is missing or null"),
+        ({"question": 5, "response": "x"}, "question is 5, not a string"),
+        (["x"], "holds a list, not an object"),
     ],
 )
-def test_a_row_without_request_or_response_is_named(write, bad, reason):
+def test_a_row_without_request_or_response_is_named_and_the_others_are_kept(write, bad, reason):
+    answers = Answers(write(row("Lend it?"), bad, row("Mend it?")), thinks=True, seed=1)
+
+    assert [made["request"] for made in answers] == ["Lend it?", "Mend it?"]
+    assert answers.counts == {"answers/kept": 2, "answers/bad": 1}
+    assert answers.bad == [{"row": 1, "place": "line 2", "reason": reason}]
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        ({"text": "x"}, r"line 1: there is no question or instruction or prompt; the columns are text"),
+        ({"question": "x"}, r"line 1: there is no response or completion; the columns are question"),
+    ],
+)
+def test_a_file_without_these_columns_is_refused(write, first, reason):
     with pytest.raises(SourceError, match=reason):
-        list(Answers(write(row("Lend it?"), bad), thinks=True, seed=1))
+        list(Answers(write(first), thinks=True, seed=1))

@@ -1,10 +1,10 @@
-"""A prompt is found in an evaluation set as a whole or by a run of words, and by nothing else."""
+"""A prompt is found in an evaluation set as a whole or by a run of words, in any script, and by nothing else."""
 
 import json
 
 import pytest
 
-from sinternal_verl.data.contamination import Fingerprint, Match, find, read_evaluation, words_of
+from sinternal_verl.data.contamination import Match, find, read_evaluation, words_of
 from sinternal_verl.data.math import DAPO_PREFIX, DAPO_SUFFIX, ask
 from sinternal_verl.data.readers import SourceError
 from sinternal_verl.data.schema import rl_row
@@ -24,7 +24,7 @@ def evaluation(tmp_path):
 
 def how(text, evaluation):
     match = find(text, [evaluation])
-    return match[0].how if match else None
+    return ("whole" if match[0].whole else "words") if match else None
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,17 @@ def test_the_same_words_match_as_a_whole(evaluation, text):
     assert how(text, evaluation("Anything else", RULE)) == "whole"
 
 
-def test_a_match_names_file_and_row(evaluation, tmp_path):
-    assert find(RULE, [evaluation("Anything else", RULE)]) == [Match(f"{tmp_path}/eval.jsonl", 2, "whole")]
+def test_a_match_names_file_row_and_words_and_says_so_without_a_text(evaluation, tmp_path):
+    found = [find(text, [evaluation("Anything else", RULE)])[0] for text in (RULE, f"Know that {RULE}!")]
+
+    assert found == [
+        Match(f"{tmp_path}/eval.jsonl", 1, True, 1, 15),
+        Match(f"{tmp_path}/eval.jsonl", 1, False, 3, 13),
+    ]
+    assert [str(match) for match in found] == [
+        f"its words are those in {tmp_path}/eval.jsonl, row 1 (from 0)",
+        f"its words 3 to 15 are also in {tmp_path}/eval.jsonl, row 1 (from 0)",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -56,15 +65,77 @@ def test_a_run_of_words_matches(evaluation, text, found):
 
 def test_the_length_of_the_run_is_chosen(evaluation):
     assert how("the ducks of Lower Puddleton", evaluation(RULE, n=5)) == "words"
-    assert how("the ducks of Lower Puddleton", evaluation(RULE, n=6)) is None
+    assert how("geese, and the ducks of Lower Puddleton", evaluation(RULE, n=6)) is None
 
 
-def test_a_shorter_text_matches_only_as_a_whole(evaluation):
-    short = evaluation("May I feed the ducks?")
+@pytest.mark.parametrize(
+    ("theirs", "text", "found"),
+    [
+        ("May I feed the ducks?", "may i feed the ducks", "whole"),
+        ("May I feed the ducks?", "Tell me: may I feed the ducks, please?", "words"),
+        ("Tell me: may I feed the ducks, please?", "May I feed the ducks?", "words"),
+        ("May I feed the ducks?", "May I feed the old ducks?", None),
+        ("May I feed the ducks?", "Please, may I feed the", None),
+        ("Feed the ducks, please!", "Feed the ducks, please! Or do not.", None),
+        ("Feed the ducks, please!", "feed the ducks PLEASE", "whole"),
+    ],
+    ids=["whole", "within a prompt", "a prompt within it", "a word between", "its beginning", "4 words", "4, whole"],
+)
+def test_a_shorter_text_matches_by_a_run_of_its_own_length(evaluation, theirs, text, found):
+    assert how(text, evaluation(theirs)) == found
 
-    assert how("may i feed the ducks", short) == "whole"
-    assert how(f"May I feed the ducks? {RULE}", short) is None
-    assert (short.texts, short.short) == (1, 1)
+
+def test_shorter_texts_are_counted_and_those_that_match_only_as_a_whole(evaluation):
+    read = evaluation(RULE, "May I feed the ducks?", "Feed them!")
+
+    assert (read.texts, read.short, read.shortest) == (3, 2, 1)
+
+
+SPACELESS = {
+    "Chinese": ("桥上的鸭子每天几点过河", "今天桥上的鸭子在哪里休息呢"),
+    "Japanese": ("池の鴨は何時に橋を渡りますか。", "池の鯉は何時に餌を食べますか"),
+    "Thai": ("เป็ดในสระข้ามสะพานกี่โมง", "ห่านในสวนกินข้าวที่ไหนตอนเช้า"),
+    "Lao": ("ເປັດຂ້າມຂົວຈັກໂມງ", "ໝາກໄມ້ຢູ່ໃສໃນຕະຫຼາດ"),
+    "Khmer": ("ទាឆ្លងស្ពានម៉ោងប៉ុន្មាន", "ផ្លែឈើនៅឯណាក្នុងផ្សារ"),
+    "Burmese": ("ဘဲတွေတံတားကိုဘယ်အချိန်ဖြတ်သလဲ", "သစ်သီးတွေဈေးမှာဘယ်မှာရှိလဲ"),
+}
+
+
+@pytest.mark.parametrize("language", SPACELESS)
+class TestScriptsWithoutSpaces:
+    def test_a_prompt_is_found_behind_one_letter_and_before_others(self, evaluation, language):
+        theirs, _ = SPACELESS[language]
+
+        assert how(theirs, evaluation(theirs)) == "whole"
+        for text in (theirs[0] + theirs, theirs + theirs[0], f"A{theirs}B", f"Q: {theirs} {theirs[:2]}"):
+            assert how(text, evaluation(theirs)) == "words"
+
+    def test_another_one_is_not(self, evaluation, language):
+        theirs, other = SPACELESS[language]
+
+        assert how(other, evaluation(theirs)) is None
+        assert how(theirs[:-4], evaluation(f"{theirs[:3]}{other}")) is None
+
+    def test_a_letter_is_a_word_with_its_marks(self, language):
+        theirs, _ = SPACELESS[language]
+        words = words_of(theirs)
+
+        assert len(words) > 8 and all(len(word) <= 5 for word in words)
+
+
+def test_two_such_letters_count_as_one_word_of_a_run(evaluation):
+    long = "".join(chr(0x4E00 + 7 * number) for number in range(60))
+
+    assert how(f"问{long[10:36]}答", evaluation(long)) == "words"
+    assert how(f"问{long[10:35]}答", evaluation(long)) is None
+    assert how(f"问{long[10:30]}答", evaluation(long, n=10)) == "words"
+
+
+def test_a_text_of_both_counts_both(evaluation):
+    theirs = "请解释 how the ducks of Lower Puddleton cross the old bridge 在哪一天"
+
+    assert how(f"问, {theirs}。", evaluation(theirs)) == "words"
+    assert how("请解释 how the geese of Upper Puddleton cross the old bridge 在哪一天", evaluation(theirs)) is None
 
 
 def test_a_text_without_words_matches_only_itself(evaluation):
@@ -83,11 +154,8 @@ def test_an_instruction_is_no_common_run(evaluation):
 
 
 def test_words_are_letters_and_digits_of_any_script():
-    assert words_of("Ducks_2, Straße;\n鴨の池 №5") == ["ducks", "2", "straße", "鴨の池", "no5"]
-
-
-def test_a_hash_is_the_same_in_every_process():
-    assert Fingerprint("the ducks", 13).whole == 14977566200932765751
+    assert words_of("Ducks_2, Straße;\n鴨の池 №5") == ("ducks", "2", "straße", "鴨", "の", "池", "no5")
+    assert words_of("हिन्दी में 한국어 ꦧꦱ") == ("हिन्दी", "में", "한국어", "ꦧ", "ꦱ")
 
 
 class TestColumns:

@@ -88,7 +88,7 @@ class TestRealFiles:
             "source": str(source),
             "adapter": "dapo_math",
             "version": __version__,
-            "rows": {"read": 960, "written": 30, "duplicates": 930, "bad": 0},
+            "rows": {"read": 960, "written": 30, "duplicates": 930, "without_truth": {}, "bad": 0},
         }
 
     def test_verls_own_dataset_loads_them_together(self, real, world, tmp_path, monkeypatch):
@@ -124,10 +124,10 @@ def written(out):
 
 
 class TestBadRows:
-    ROWS = [GOOD, '{"problem": ', {"problem": "2+2?", "answer": None}, {"problem": "1 + 1?\n", "answer": "2"}, {"x": 1}]  # noqa: RUF012
+    ROWS = [GOOD, '{"problem": ', {"problem": "2+2?"}, {"problem": "1 + 1?\n", "answer": "2"}, {"x": 1}]  # noqa: RUF012
     REASONS = {  # noqa: RUF012
         2: "is no JSON: Expecting value at character 12",
-        3: "answer is missing or null",
+        3: "answer is missing",
         5: "problem is missing or null",
     }
 
@@ -141,14 +141,16 @@ class TestBadRows:
         rejected = [json.loads(line) for line in rejected_path(out).read_text().splitlines()]
 
         assert not result.saved
-        assert rejected == [{"row": row, "reason": reason} for row, reason in self.REASONS.items()]
+        assert rejected == [
+            {"row": line - 1, "place": f"line {line}", "reason": reason} for line, reason in self.REASONS.items()
+        ]
         assert {file.name for file in tmp_path.iterdir()} == {"rows.jsonl", "out.parquet.rejected.jsonl"}
 
     def test_skip_bad_writes_the_others(self, tmp_path):
         out, result = convert_rows(tmp_path, self.ROWS, skip_bad=True)
 
         assert result.saved and (result.read, result.written, result.duplicates, result.bad.count) == (5, 2, 0, 3)
-        assert written(out) == [("1+1?", "1"), ("1 + 1?", "4")]
+        assert written(out) == [("1+1?", "0"), ("1 + 1?", "3")]
         assert read_provenance(out)["rows"]["bad"] == 3
 
     def test_beyond_the_first_twenty_they_are_counted(self, tmp_path):
@@ -161,7 +163,7 @@ class TestBadRows:
         rows = [{"problem": "secret", "answer": a} for a in ("1", "2", None, {"secret": 1}, ["secret"])]
         out, result = convert_rows(tmp_path, rows)
 
-        assert result.bad.count == 4
+        assert result.bad.count == 3 and result.without_truth == {"empty": 1}
         assert "secret" not in rejected_path(out).read_text() + "".join(result.bad.lines())
 
     def test_a_later_run_without_bad_rows_removes_the_list(self, tmp_path):
@@ -190,7 +192,7 @@ class TestDuplicates:
         )
 
         assert result.duplicates == 1
-        assert written(out) == [("1+1?", "1"), ("1+ 1?", "3")]
+        assert written(out) == [("1+1?", "0"), ("1+ 1?", "2")]
 
     def test_another_ground_truth_is_a_conflict_that_names_the_first_row(self, tmp_path):
         rows = [{"problem": "0?", "answer": 0}, GOOD, GOOD | {"answer": "2"}, GOOD | {"answer": 3}, GOOD]
@@ -200,7 +202,40 @@ class TestDuplicates:
             f"{tmp_path}/rows.jsonl, line 4: the prompt of line 2 with another ground truth, '3': one is wrong"
         ]
         assert result.duplicates == 2
-        assert written(out) == [("0?", "1"), ("1+1?", "2")]
+        assert written(out) == [("0?", "0"), ("1+1?", "1")]
+
+
+class TestWithoutTruth:
+    ROWS = (
+        GOOD,
+        *({"problem": f"{n}?", "answer": a} for n, a in enumerate(["proof", "Proof.", None, "N/A", "see solution"])),
+    )
+
+    def test_such_rows_are_left_out_counted_by_kind_and_listed(self, tmp_path):
+        out, result = convert_rows(tmp_path, self.ROWS)
+
+        assert result.saved and result.written == 1 and result.bad.count == 0
+        assert result.without_truth == {"proof": 2, "empty": 1, "n/a": 1, "see solution": 1}
+        assert result.read == result.written + result.without_truth.total()
+        listed = [json.loads(line) for line in rejected_path(out).read_text().splitlines()]
+        assert listed[0] == {"row": 1, "place": "line 2", "reason": "there is no ground truth: proof"}
+        assert len(listed) == 5
+        assert read_provenance(out)["rows"]["without_truth"] == dict(result.without_truth)
+
+    def test_a_file_of_nothing_else_is_not_written(self, tmp_path):
+        out, result = convert_rows(tmp_path, self.ROWS[1:])
+
+        assert not result.saved and not out.exists()
+
+    def test_they_are_no_duplicates_and_contradict_nothing(self, tmp_path):
+        _, result = convert_rows(tmp_path, [GOOD, GOOD | {"answer": "notfound"}, GOOD])
+
+        assert (result.written, result.duplicates, result.bad.count, result.without_truth) == (
+            1,
+            1,
+            0,
+            {"not found": 1},
+        )
 
 
 class TestLabels:
@@ -217,7 +252,7 @@ class TestLabels:
         (row,) = pq.read_table(out).to_pylist()
 
         assert row["data_source"] == "math"
-        assert row["extra_info"] == {"index": "1", "split": "train", "question": GOOD_PROMPT}
+        assert row["extra_info"] == {"index": "0", "split": "train", "question": GOOD_PROMPT}
 
 
 def test_an_interruption_leaves_no_file(tmp_path, monkeypatch):
@@ -251,5 +286,5 @@ def test_csv_becomes_the_same_as_parquet(tmp_path):
         convert_file(tmp_path / f"a.{kind}", tmp_path / f"{kind}.out.parquet")
     first, second = (pq.read_table(tmp_path / f"{kind}.out.parquet") for kind in ("csv", "parquet"))
 
-    assert first.drop_columns("extra_info") == second.drop_columns("extra_info")
+    assert first == second
     assert [extra["index"] for extra in second["extra_info"].to_pylist()] == ["0", "1"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sinternal_verl.data.adapter import Labels, RowError
+from sinternal_verl.data.adapter import Labels, NoTruth, RowError
 from sinternal_verl.data.math import DAPO_PREFIX, DAPO_SUFFIX, MathReader, bare
 
 MATH500 = {"problem": "1+1?", "solution": "…", "answer": "2", "subject": "Algebra", "level": 1, "unique_id": "test/1"}
@@ -40,14 +40,28 @@ def test_a_set_is_known_by_its_first_row(row, name, index):
 
 
 def test_unknown_columns_are_listed_beside_those_wanted():
-    with pytest.raises(RowError, match=r"columns are input, target; wanted are problem \(or question\) and answer"):
+    with pytest.raises(
+        RowError, match=r"columns are input, target; wanted are problem \(or question\) and answer \(or solution\)"
+    ):
         MathReader({"input": "1+1?", "target": "2"})
+
+
+def test_a_column_that_is_nearly_right_is_offered():
+    with pytest.raises(RowError, match=r"rename yours; did you mean problem by probem, answer by anwser\?$"):
+        MathReader({"probem": "1+1?", "anwser": "2"})
+
+
+@pytest.mark.parametrize("answer", ["5\f", "5 \n\v"])
+def test_space_behind_a_ground_truth_is_no_damage(answer):
+    assert read(MATH500, MATH500 | {"answer": answer})[1] == "5"
 
 
 def test_the_index_is_taken_from_the_column_the_user_names():
     assert read(MATH500, MATH500, labels=Labels(index="level")) == ("1+1?", "2", "1")
     with pytest.raises(RowError, match="there is no uid to take the index from; the columns are problem, "):
         MathReader(MATH500, Labels(index="uid"))
+    with pytest.raises(RowError, match=r"there is no uniqe_id .*; did you mean unique_id\?$"):
+        MathReader(MATH500, Labels(index="uniqe_id"))
 
 
 @pytest.mark.parametrize("answer", ["033", "-1", r"\frac{1}{2}", "x\n+1", "10" * 300])
@@ -58,9 +72,13 @@ def test_a_ground_truth_stays_as_it_is_written(answer):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"answer": None}, "answer is missing or null"),
-        ({"answer": ""}, "answer is empty"),
-        ({"answer": " \n"}, "answer is empty"),
+        ({"answer": None}, "there is no ground truth: empty"),
+        ({"answer": " \n"}, "there is no ground truth: empty"),
+        ({"answer": "notfound"}, "there is no ground truth: not found"),
+        ({"answer": "\frac12"}, r"answer holds a form feed at character 1, where \\frac was meant"),
+        ({"answer": " \theta"}, r"answer holds a tab at character 2, where \\theta was meant"),
+        ({"answer": "5\x01"}, r"answer holds the control character U\+0001 at character 2"),
+        ({"problem": "\frac12?"}, r"the problem holds a form feed at character 1, where \\frac was meant"),
         ({"answer": True}, "answer is True, not a string or an integer"),
         ({"answer": 2.0}, "answer is 2.0, not a string or an integer"),
         ({"answer": ["2"]}, "answer is a list, not a string or an integer"),
@@ -119,7 +137,11 @@ class TestDapo:
         with pytest.raises(RowError, match="prompt is not one user message"):
             self.read(prompt=prompt)
 
-    @pytest.mark.parametrize("reward_model", [None, {}, {"ground_truth": None}, "2"])
+    def test_a_null_ground_truth_is_none(self):
+        with pytest.raises(NoTruth):
+            self.read(reward_model={"ground_truth": None})
+
+    @pytest.mark.parametrize("reward_model", [None, {}, "2"])
     def test_a_missing_ground_truth_is_bad(self, reward_model):
         with pytest.raises(RowError, match=r"reward_model\.ground_truth is missing"):
             self.read(reward_model=reward_model)

@@ -211,7 +211,7 @@ class TestPatterns:
         assert mix([Part(rules, "safety/harmful/*", 3)], out).sources == {"safety/harmful/rules": 3}
 
     def test_one_that_takes_nothing_is_refused_with_those_there_are(self, rules, out):
-        message = r"no data_source matches safety/harmless/\*; .* has safety/benign/rules, safety/harmful/rules"
+        message = r"safety/harmless/\*: no data_source matches; the file has safety/benign/rules, safety/harmful/rules"
         with pytest.raises(MixError, match=message):
             mix([Part(rules, "safety/harmless/*", 3)], out)
 
@@ -267,10 +267,17 @@ class TestContamination:
         mix([part], out, evaluations)
         lines = contaminated_path(out).read_text().splitlines()
 
-        assert [json.loads(line) for line in lines] == [
-            {"file": part.file, "row": 3, "against": f"{tmp_path}/b.csv", "their_row": 1, "match": "whole"},
-            {"file": part.file, "row": 5, "against": f"{tmp_path}/a.csv", "their_row": 1, "match": "words"},
-            {"file": part.file, "row": 5, "against": f"{tmp_path}/b.csv", "their_row": 2, "match": "words"},
+        listed = [json.loads(line) for line in lines]
+        assert [each.pop("reason") for each in listed] == [
+            f"its words are those in {tmp_path}/b.csv, row 0 (from 0)",
+            f"its words 4 to 16 are also in {tmp_path}/a.csv, row 0 (from 0)",
+            f"its words 4 to 16 are also in {tmp_path}/b.csv, row 1 (from 0)",
+        ]
+        ours = {"file": part.file, "data_source": "safety/benign/rules"}
+        assert listed == [
+            ours | {"row": 3, "index": "3", "against": f"{tmp_path}/b.csv", "their_row": 0},
+            ours | {"row": 5, "index": "5", "against": f"{tmp_path}/a.csv", "their_row": 0},
+            ours | {"row": 5, "index": "5", "against": f"{tmp_path}/b.csv", "their_row": 1},
         ]
 
     def test_none_of_them_is_drawn(self, part, evaluations, out):
@@ -337,7 +344,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (None, r"rows\.parquet cannot be read: .*; give a parquet file that `data math` or `data safety` wrote"),
+            (None, r"rows\.parquet does not exist; give a parquet file that `data math` or `data safety` wrote"),
             (b"PAR1 not really", r"rows\.parquet cannot be read: "),
             (
                 pa.table({"prompt": ["May I?"]}),

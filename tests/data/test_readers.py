@@ -1,15 +1,21 @@
 """Each kind of source yields its rows with the numbers a user finds them by."""
 
 import gzip
-import types
+import os
+import subprocess
+import sys
+from collections import Counter
+from types import SimpleNamespace
 
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from local_hub import LocalHub
 
 from sinternal_verl.data import readers
-from sinternal_verl.data.readers import BATCH, Hub, SourceError, Unreadable, open_source
+from sinternal_verl.data.hub import Hub
+from sinternal_verl.data.readers import BATCH, SourceError, Unreadable, open_source
 
 
 def rows_of(path, content, **options):
@@ -94,15 +100,15 @@ class TestCsv:
     def test_a_quoted_field_may_span_lines_so_records_are_counted(self, tmp_path):
         rows = rows_of(tmp_path / "a.csv", 'problem,answer\n"one\ntwo, ""three""",1\n\nfour,2\n')
 
-        assert rows == [(1, {"problem": 'one\ntwo, "three"', "answer": "1"}), (2, {"problem": "four", "answer": "2"})]
+        assert rows == [(0, {"problem": 'one\ntwo, "three"', "answer": "1"}), (1, {"problem": "four", "answer": "2"})]
 
     def test_a_record_of_another_length_than_the_header_is_named(self, tmp_path):
-        assert reasons(rows_of(tmp_path / "a.csv", "a,b\n1\n1,2\n")) == {1: "has 1 fields, the header 2"}
+        assert reasons(rows_of(tmp_path / "a.csv", "a,b\n1\n1,2\n")) == {0: "has 1 fields, the header 2"}
 
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b'a,b\n1,2\n3,"never closed\n5,6\n', r"after record 1 \(after the header\)"),
+            (b'a,b\n1,2\n3,"never closed\n5,6\n', r"after row 0 \(from 0\)"),
             (b"a,b\n1,\xff\n", "utf-8"),
             (b"a,a\n1,2\n", "names a twice"),
         ],
@@ -114,15 +120,18 @@ class TestCsv:
 
     def test_gz_and_a_byte_order_mark_are_read(self, tmp_path):
         assert rows_of(tmp_path / "a.csv.gz", gzip.compress(b"\xef\xbb\xbfa,b\r\n1,2\r\n")) == [
-            (1, {"a": "1", "b": "2"})
+            (0, {"a": "1", "b": "2"})
         ]
+
+    def test_a_field_above_pythons_limit_is_read(self, tmp_path):
+        assert rows_of(tmp_path / "a.csv", f"a,b\n{'x' * 200_000},2\n") == [(0, {"a": "x" * 200_000, "b": "2"})]
 
 
 class TestTsv:
     def test_a_field_may_be_empty_or_hold_commas_and_quoted_tabs(self, tmp_path):
         rows = rows_of(tmp_path / "a.tsv", 'a\tb\tc\n1, 2\t\t"x\ty"\n')
 
-        assert rows == [(1, {"a": "1, 2", "b": "", "c": "x\ty"})]
+        assert rows == [(0, {"a": "1, 2", "b": "", "c": "x\ty"})]
 
 
 class TestParquet:
@@ -139,46 +148,160 @@ class TestParquet:
 
 
 class TestHub:
-    """`datasets.load_dataset` is the one faked seam."""
+    """`datasets.load_dataset_builder` is the one faked seam."""
 
     @pytest.fixture
     def load(self, monkeypatch):
-        fake = types.SimpleNamespace(answer=[{"a": 1}, {"a": 2}], asked=None)
+        fake = SimpleNamespace(splits={"train": [{"a": 1}, {"a": 2}]}, hash="f" * 40, error=None, asked=[], prepared=0)
 
-        def load_dataset(path, **options):
-            fake.asked = (path, options)
-            if isinstance(fake.answer, Exception):
-                raise fake.answer
-            return fake.answer
+        class Builder:
+            hash = property(lambda self: fake.hash)
+            info = SimpleNamespace(splits=None)
 
-        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+            def download_and_prepare(self):
+                fake.prepared += 1
+                self.info = SimpleNamespace(splits=fake.splits)
+
+            def as_dataset(self, split):
+                return fake.splits[split]
+
+        def load_dataset_builder(path, **options):
+            fake.asked.append((path, options))
+            if fake.error:
+                raise fake.error
+            return Builder()
+
+        monkeypatch.setattr(datasets, "load_dataset_builder", load_dataset_builder)
         return fake
 
-    def test_rows_are_streamed_from_what_was_asked_for(self, load):
-        source = open_source("org/set", Hub("main", "test", "abc123"))
+    @pytest.mark.parametrize("prefix", ["", "hub:"])
+    def test_a_name_says_revision_config_and_split(self, load, prefix):
+        load.splits = {"train": [{"a": 1}, {"a": 2}], "test": []}
+        source = open_source(f"{prefix}org/set@{'f' * 40}:main/train")
 
         assert list(source.rows()) == [(0, {"a": 1}), (1, {"a": 2})]
-        assert load.asked == ("org/set", {"name": "main", "split": "test", "revision": "abc123", "streaming": True})
-        assert source.origin() == {"config": "main", "split": "test", "revision": "abc123"}
-        assert source.where(1) == "org/set, row 1 (from 0)"
+        assert load.asked == [("org/set", {"name": "main", "revision": "f" * 40})]
+        assert source.origin() == {
+            "hub": "org/set",
+            "config": "main",
+            "split": "train",
+            "revision": "f" * 40,
+            "commit": "f" * 40,
+        }
+        assert source.where(1) == f"{prefix}org/set@{'f' * 40}:main/train, row 1 (from 0)"
 
-    def test_the_only_split_is_taken(self, load):
-        load.answer = {"test": [{"a": 3}]}
+    def test_so_do_options(self, load):
+        assert list(open_source("org/set", Hub("main", "train", "v1")).rows()) == [(0, {"a": 1}), (1, {"a": 2})]
+        assert load.asked == [("org/set", {"name": "main", "revision": "v1"})]
 
-        assert list(open_source("org/set").rows()) == [(0, {"a": 3})]
+    def test_options_that_say_another_part_are_refused(self, load):
+        with pytest.raises(SourceError, match="names the split test, --hub-split train: leave one out"):
+            open_source("org/set:test", Hub(split="train"))
+
+    def test_it_is_fetched_once_however_often_it_is_read(self, load):
+        source = open_source("org/set")
+
+        assert [len(list(source.rows())) for _ in range(3)] == [2, 2, 2]
+        assert source.origin()["commit"] == "f" * 40
+        assert len(load.asked) == 1
 
     def test_of_several_splits_one_must_be_chosen(self, load):
-        load.answer = {"train": [], "test": []}
+        load.splits = {"train": [], "test": []}
 
-        with pytest.raises(SourceError, match="splits train, test; choose one with --hub-split"):
-            list(open_source("org/set").rows())
+        with pytest.raises(SourceError, match=r"org/set@v1 has the splits train, test; .* such as org/set@v1:train"):
+            list(open_source("org/set@v1").rows())
+
+    def test_another_commit_than_asked_for_is_refused(self, load):
+        """Without a network `datasets` takes whichever commit its cache has."""
+        with pytest.raises(SourceError, match="the hub cannot be reached, and its cache has another commit, fff"):
+            list(open_source(f"org/set@{'a' * 40}").rows())
 
     @pytest.mark.parametrize("error", [ConnectionError("no network"), ValueError("Config name is missing")])
     def test_what_its_libraries_say_is_shown(self, load, error):
-        load.answer = error
+        load.error = error
 
         with pytest.raises(SourceError, match=f"org/set cannot be read from the hub: {type(error).__name__}: {error}"):
             list(open_source("org/set").rows())
+
+    def test_a_name_that_is_none_is_refused(self):
+        with pytest.raises(SourceError, match="write hub:owner/name, or hub:owner/name@revision:config/split"):
+            open_source("hub:set")
+
+
+README = b"""---
+configs:
+- config_name: main
+  data_files:
+  - split: train
+    path: main/train-*
+  - split: test
+    path: main/test-*
+- config_name: socratic
+  data_files:
+  - split: train
+    path: socratic/train-*
+---
+"""
+OLD, NEW = "a" * 40, "b" * 40
+READ = """
+import sys
+from sinternal_verl.data.readers import SourceError, open_source
+for name in sys.argv[1:]:
+    source = open_source(name)
+    try:
+        twice = [[row["n"] for _, row in source.rows()] for _ in range(2)]
+        print(name, twice[0], twice[0] == twice[1], source.origin()["commit"][:1])
+    except SourceError as error:
+        print(str(error).splitlines()[0])
+"""
+
+
+@pytest.mark.slow
+def test_the_real_library_fetches_a_part_once_and_reads_its_cache_without_a_network(tmp_path):
+    def rows(*numbers):
+        pq.write_table(pa.table({"n": list(numbers)}), tmp_path / "rows.parquet")
+        return (tmp_path / "rows.parquet").read_bytes()
+
+    parts = {"train": rows(1), "test": rows(2, 3)}
+    files = {"README.md": README, "socratic/train-0.parquet": rows(4)}
+    files |= {f"main/{split}-0.parquet": content for split, content in parts.items()}
+    sets = {
+        "org/parts": {OLD: files},
+        "org/one": {OLD: {"data/train-0.parquet": rows(5)}, NEW: {"train.jsonl": b'{"n": 6}'}},
+    }
+
+    def read(*names, **variables):
+        done = subprocess.run(
+            [sys.executable, "-c", READ, *names],
+            env=os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")} | variables,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    with LocalHub(sets) as hub:
+        names = ["org/parts:main/test", "org/parts:socratic/", "org/one", f"org/one@{OLD[:8]}", f"org/one@{OLD}"]
+        assert read(*names) == [
+            "org/parts:main/test [2, 3] True a",
+            "org/parts:socratic/ [4] True a",
+            "org/one [6] True b",
+            f"org/one@{OLD[:8]} [5] True a",
+            f"org/one@{OLD} [5] True a",
+        ]
+        assert Counter(file for file in hub.fetched if not file.endswith("README.md")).most_common(1)[0][1] == 1
+        wrong = read("org/parts:main/", "org/parts:main/dev", "org/parts@v9:main/test", "org/none")
+        assert "has the splits train, test; choose one, such as org/parts:main/train" in wrong[0]
+        assert 'Unknown split "dev"' in wrong[1]
+        assert "Revision 'v9' doesn't exist" in wrong[2] and "'org/none' doesn't exist" in wrong[3]
+        hub.fetched.clear()
+
+        assert read(names[0], f"org/parts@{NEW}:main/test", HF_HUB_OFFLINE="1") == [
+            "org/parts:main/test [2, 3] True a",
+            f"org/parts@{NEW}:main/test: the hub cannot be reached, and its cache has another commit, {OLD}",
+        ]
+        assert hub.fetched == []
 
 
 @pytest.mark.parametrize(
@@ -186,7 +309,7 @@ class TestHub:
     [
         ("none.jsonl", "does not exist"),
         ("org/none.parquet", "does not exist"),
-        ("math500", "does not exist; give a file, or a hub id"),
+        ("math500", "does not exist; give a file, or a hub name"),
         (".", "is no file"),
     ],
 )
@@ -207,5 +330,31 @@ def test_another_kind_of_file_is_refused_with_the_kinds_there_are(tmp_path):
 def test_hub_options_beside_a_file_are_refused(tmp_path):
     (tmp_path / "a.jsonl").touch()
 
-    with pytest.raises(SourceError, match="leave out --hub-config, --hub-split and --revision"):
+    with pytest.raises(SourceError, match="leave out --hub-config, --hub-split, --revision"):
         open_source(str(tmp_path / "a.jsonl"), Hub(split="test"))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("maht.jsonl", "math.jsonl"), ("sub/mat.csv", "sub/math.csv"), ("sbu/math.csv", "sub/math.csv"), ("x.csv", None)],
+)
+def test_a_file_that_is_not_there_is_named_with_the_nearest_that_is(tmp_path, name, meant):
+    (tmp_path / "sub").mkdir()
+    for file in ("math.jsonl", "sub/math.csv"):
+        (tmp_path / file).touch()
+    end = f"; did you mean {tmp_path}/{meant}?" if meant else ""
+
+    with pytest.raises(SourceError) as error:
+        open_source(str(tmp_path / name))
+    said = f"{tmp_path}/{name} does not exist; give a file, or a hub name such as HuggingFaceH4/MATH-500"
+    assert str(error.value) == said + end
+
+
+def test_an_error_of_the_system_names_the_file_once(tmp_path):
+    (tmp_path / "a.jsonl").touch()
+    source = open_source(str(tmp_path / "a.jsonl"))
+    (tmp_path / "a.jsonl").unlink()
+
+    with pytest.raises(SourceError) as error:
+        list(source.rows())
+    assert str(error.value).count("a.jsonl") == 1 and "No such file or directory" in str(error.value)

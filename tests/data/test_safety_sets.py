@@ -245,7 +245,7 @@ def test_bad_rows_refuse_the_file_and_are_listed_without_their_texts(tmp_path):
 
     assert not result.saved and not out.exists()
     listed = rejected_path(out).read_text()
-    assert json.loads(listed) == {"row": 2, "reason": "prompt_harm_label is missing or null"}
+    assert json.loads(listed) == {"row": 1, "place": "line 2", "reason": "prompt_harm_label is missing or null"}
 
 
 def test_wildjailbreak_is_read_from_tsv(tmp_path):

@@ -3,11 +3,12 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from omegaconf import OmegaConf
 from public_templates import R1_DISTILL
 from transformers import AutoTokenizer
 
-from sinternal_verl.data.sft import PromptCompletionDataset
+from sinternal_verl.data.sft import PromptCompletionDataset, RowsRefused
 
 PLAIN = (
     "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
@@ -17,6 +18,7 @@ QWEN3_STYLE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+THOUGHT = "<think>\n"
 COMPLETION = "7+8=15, carry 1.\n</think>\n\n\\boxed{85}"
 
 
@@ -33,12 +35,14 @@ def dataset(world, tmp_path, rows=None, template=None, **config):
 
 @pytest.mark.parametrize("template", [None, R1_DISTILL, PLAIN, QWEN3_STYLE], ids=["world", "r1", "plain", "qwen3"])
 def test_loss_mask_covers_the_completion_and_its_end_token_exactly(world, tmp_path, template):
-    rows, tokenizer = dataset(world, tmp_path, template=template)
+    completion = COMPLETION if template in (None, R1_DISTILL) else THOUGHT + COMPLETION
+    prompt = [{"role": "user", "content": "Compute 47+38."}]
+    rows, tokenizer = dataset(world, tmp_path, [{"prompt": prompt, "completion": completion}], template)
     item = rows[0]
     learned = tokenizer.decode(item["input_ids"][item["loss_mask"].bool()])
     given = tokenizer.decode(item["input_ids"][~item["loss_mask"].bool()])
 
-    assert learned == COMPLETION + tokenizer.eos_token
+    assert learned == completion + tokenizer.eos_token
     assert given == tokenizer.apply_chat_template(
         [{"role": "user", "content": "Compute 47+38."}], add_generation_prompt=True, tokenize=False
     )
@@ -84,9 +88,9 @@ def test_an_overlong_row_is_named(world, tmp_path):
 
 
 def test_truncation_keeps_the_beginning(world, tmp_path):
-    rows, _ = dataset(world, tmp_path, max_length=10, truncation="right")
+    rows, _ = dataset(world, tmp_path, max_length=20, truncation="right")
 
-    assert len(rows[0]["input_ids"]) == 10
+    assert len(rows[0]["input_ids"]) == 20
 
 
 def test_a_missing_column_is_named(world, tmp_path):
@@ -100,7 +104,7 @@ def numbered(world, tmp_path, count=20, files=1, **options):
     for file in range(files):
         names.append(str(tmp_path / f"{file}.parquet"))
         numbers = range(file * count, (file + 1) * count)
-        rows = [{"prompt": [{"role": "user", "content": "Which?"}], "completion": f"{n}"} for n in numbers]
+        rows = [{"prompt": [{"role": "user", "content": "Which?"}], "completion": f"</think>{n}"} for n in numbers]
         pq.write_table(pa.Table.from_pylist(rows), names[-1])
     tokenizer = AutoTokenizer.from_pretrained(world["policy"])
     given = {key: options.pop(key) for key in ("max_samples", "within_s") if key in options}
@@ -108,7 +112,7 @@ def numbered(world, tmp_path, count=20, files=1, **options):
     made = PromptCompletionDataset(names if files > 1 else names[0], tokenizer, settings, **given)
     items = [made[index] for index in range(len(made))]
     text = [tokenizer.decode(item["input_ids"][item["loss_mask"].bool()]) for item in items]
-    return [int(words.removesuffix(tokenizer.eos_token)) for words in text]
+    return [int(words.removeprefix("</think>").removesuffix(tokenizer.eos_token)) for words in text]
 
 
 def test_rows_are_shuffled_by_the_seed(world, tmp_path):
@@ -136,11 +140,11 @@ def test_in_no_time_one_row_is_encoded_and_it_is_the_longest(world, tmp_path):
 
 
 def test_rows_that_lost_their_end_are_counted_and_named(world, tmp_path):
-    cut, _ = dataset(world, tmp_path, max_length=10, truncation="right")
+    cut, _ = dataset(world, tmp_path, max_length=20, truncation="right")
     whole, _ = dataset(world, tmp_path)
 
     assert (cut.cut, cut.rows, whole.cut, whole.rows) == (1, 1, 0, 1)
-    assert cut[0]["input_ids"].tolist() == whole[0]["input_ids"].tolist()[:10]
+    assert cut[0]["input_ids"].tolist() == whole[0]["input_ids"].tolist()[:20]
 
 
 def test_a_row_of_exactly_the_length_is_not_too_long(world, tmp_path):
@@ -154,7 +158,8 @@ def test_a_row_of_exactly_the_length_is_not_too_long(world, tmp_path):
 
 def test_words_for_the_template_are_heeded(world, tmp_path):
     template = "{% for m in messages %}{{ m.content }}{% endfor %}{% if sure %} Surely?{% endif %}"
-    rows, tokenizer = dataset(world, tmp_path, template=template, apply_chat_template_kwargs={"sure": True})
+    row = {"prompt": [{"role": "user", "content": "Compute 47+38."}], "completion": "85"}
+    rows, tokenizer = dataset(world, tmp_path, [row], template, apply_chat_template_kwargs={"sure": True})
 
     given = tokenizer.decode(rows[0]["input_ids"][~rows[0]["loss_mask"].bool()])
     assert given == "Compute 47+38. Surely?"
@@ -163,3 +168,81 @@ def test_words_for_the_template_are_heeded(world, tmp_path):
 def test_another_way_to_cut_is_refused(world, tmp_path):
     with pytest.raises(ValueError, match=r"data\.truncation=left: error or right"):
         dataset(world, tmp_path, truncation="left")
+
+
+ASKED = [{"role": "user", "content": "Compute 47+38."}]
+
+
+def test_the_loss_that_verl_computes_is_of_the_learned_tokens_and_no_others(world, tmp_path):
+    """verl shifts the mask over all rows at once, each log-probability being that of the next token."""
+    from verl.trainer.sft_trainer import create_sft_dataset
+    from verl.utils import tensordict_utils as tu
+    from verl.utils.dataset.dataset_utils import SFTTensorCollator
+    from verl.workers.utils.losses import sft_loss
+
+    rows = [{"prompt": ASKED, "completion": COMPLETION}, {"prompt": ASKED, "completion": f"{COMPLETION}<|end|>\n"}]
+    pq.write_table(pa.Table.from_pylist([*rows, rows[0]]), tmp_path / "rows.parquet")
+    own = {"path": "pkg://sinternal_verl.data.sft", "name": "PromptCompletionDataset"}
+    config = OmegaConf.create({"max_length": 256, "truncation": "error", "custom_cls": own})
+    made = create_sft_dataset(
+        str(tmp_path / "rows.parquet"), config, AutoTokenizer.from_pretrained(world["policy"]), None
+    )
+    items = [made[index] for index in range(3)]
+    batch = SFTTensorCollator("no_padding")(items)
+    flat = torch.zeros(len(batch["input_ids"].values()), requires_grad=True)
+    log_probs = torch.nested.nested_tensor_from_jagged(flat, batch["input_ids"].offsets())
+    numbers = {"dp_size": 1, "batch_num_tokens": 1}
+    sft_loss(None, {"log_probs": log_probs}, tu.get_tensordict(dict(batch), numbers))[0].backward()
+
+    at, position = [], 0
+    for item in items:
+        at += [position + number - 1 for number, learned in enumerate(item["loss_mask"].tolist()) if learned]
+        position += len(item["input_ids"])
+    assert flat.grad.nonzero().flatten().tolist() == at
+    assert items[0]["input_ids"].tolist() == items[1]["input_ids"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": ASKED, "completion": None}, "it has no completion"),
+        ({"prompt": None, "completion": COMPLETION}, "it has no prompt"),
+        ({"prompt": [{"role": "user", "content": None}], "completion": COMPLETION}, "content of message 0 .* is null"),
+        ({"prompt": [{"role": None, "content": "x"}], "completion": COMPLETION}, "the role None"),
+        ({"prompt": [None], "completion": COMPLETION}, "message 0"),
+        ({"prompt": [], "completion": COMPLETION}, "holds no messages"),
+        ({"prompt": ASKED, "completion": " "}, "is empty"),
+    ],
+)
+def test_a_row_that_cannot_be_trained_on_is_named_with_its_reason(world, tmp_path, row, reason):
+    good = {"prompt": ASKED, "completion": COMPLETION}
+
+    with pytest.raises(RowsRefused, match=rf"rows\.parquet, row 1: .*{reason}.*\n1 rows cannot be trained on"):
+        dataset(world, tmp_path, [good, row, good])
+
+
+def test_completions_of_another_type_are_refused(world, tmp_path):
+    with pytest.raises(RowsRefused, match="row 0 and 1 more: its completion is no text but 85"):
+        dataset(world, tmp_path, [{"prompt": ASKED, "completion": number} for number in (85, 85)])
+
+
+def test_a_row_whose_prompt_leaves_no_room_is_refused(world, tmp_path):
+    with pytest.raises(RowsRefused, match=r"its prompt alone fills data\.max_length=10"):
+        dataset(world, tmp_path, max_length=10, truncation="right")
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"pad_mode": "right"}, "data.pad_mode=right: no_padding"),
+        ({"enable_thinking_default": False}, r"set \+data.apply_chat_template_kwargs.enable_thinking=false"),
+    ],
+)
+def test_a_setting_of_verls_own_dataset_is_not_passed_over(world, tmp_path, setting, reason):
+    with pytest.raises(ValueError, match=reason):
+        dataset(world, tmp_path, **setting)
+
+
+@pytest.mark.parametrize("default", ["none", None])
+def test_verls_default_says_nothing_of_thinking(world, tmp_path, default):
+    assert len(dataset(world, tmp_path, enable_thinking_default=default)[0]) == 1

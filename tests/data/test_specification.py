@@ -77,3 +77,8 @@ def test_what_is_none_says_why(tmp_path, content, reason):
 def test_an_unknown_name_lists_those_there_are():
     with pytest.raises(SpecificationError, match="give brief, eight_categories, or a path"):
         load_specification("nine")
+
+
+def test_rules_in_the_place_of_a_name_are_refused():
+    with pytest.raises(SpecificationError, match="give a name or a path"):
+        load_specification("Nobody lends the lamp. " * 20 + "/")

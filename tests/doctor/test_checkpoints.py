@@ -54,6 +54,16 @@ def test_the_same_configuration_is_resumed(grpo_config, sft_config, started):
         assert list(check_checkpoints(config())) == []
 
 
+def test_a_start_that_only_validates_leaves_what_a_checkpoint_was_trained_with(grpo_config, started):
+    started(grpo_config())
+    validates = ("trainer.val_only=true", f"{TEMPERATURE}=0.5", f"sinternal.accept_changes=[{TEMPERATURE}]")
+    assert not found(grpo_config(*validates))
+    started(grpo_config(*validates))
+
+    assert not found(grpo_config())
+    assert TEMPERATURE in found(grpo_config(f"{TEMPERATURE}=0.5"))
+
+
 def test_a_checkpoint_of_unknown_origin_is_refused(grpo_config, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / TRACKER).write_text("5")

@@ -1,7 +1,9 @@
 """Each check finds what it is for, names the value and the next step, and lets a sound run pass."""
 
 import json
+import shutil
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -335,3 +337,23 @@ def test_a_part_that_does_not_fit_verl_is_refused_and_breaks_no_import(grpo_conf
 
     assert "does not fit this verl" in capsys.readouterr().err
     assert "sinternal_verl.no_such_module" in {problem.key for problem in find_problems(grpo_config())}
+
+
+@pytest.mark.parametrize("key", ["trainer.default_local_dir", "actor_rollout_ref.model.path", "data.train_files"])
+def test_a_path_that_hydra_reads_as_a_number_is_shown_with_quotes(grpo_config, key):
+    found = find_problems(grpo_config(f"{key}=20251125"))
+
+    assert {problem.key for problem in found} == {key}
+    assert any(f"""'{key}="20251125"'""" in problem.next_step for problem in found)
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a::b"])
+def test_a_path_that_verl_takes_for_a_pattern_is_named(grpo_config, world, tmp_path, name):
+    file = tmp_path / name / "train.parquet"
+    file.parent.mkdir()
+    shutil.copy(world["train"], file)
+
+    (problem,) = find_problems(grpo_config(f"data.train_files={file}"))
+    assert problem.key == "data.train_files" and "rename" in problem.next_step
+    with pytest.raises((ValueError, FileNotFoundError)):
+        datasets.load_dataset("parquet", data_files=str(file), cache_dir=str(tmp_path / "cache"))

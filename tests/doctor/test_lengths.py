@@ -12,7 +12,7 @@ from sinternal_verl.doctor.lengths import check_row_lengths
 from sinternal_verl.doctor.problem import Note, Problem
 
 WORDS = "9 " * 20
-ROWS = [{"prompt": [{"role": "user", "content": "1+1?"}], "completion": WORDS * n} for n in (1, 5, 1, 3)]
+ROWS = [{"prompt": [{"role": "user", "content": "1+1?"}], "completion": f"</think>{WORDS * n}"} for n in (1, 5, 1, 3)]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_large_file_is_looked_at_for_so_long_and_its_longest_rows_first(config
 
 def test_a_file_of_many_rows_ends_in_time(sft_config, tmp_path, monkeypatch):
     monkeypatch.setattr(lengths, "MAX_COUNT_S", 0.5)
-    rows = [{"prompt": [{"role": "user", "content": "1+1?"}], "completion": WORDS * 20}] * 20_000
+    rows = [{"prompt": [{"role": "user", "content": "1+1?"}], "completion": f"</think>{WORDS * 20}"}] * 20_000
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
     started = time.monotonic()
     found = list(

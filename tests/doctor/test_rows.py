@@ -46,6 +46,10 @@ def test_a_fit_row_passes(tmp_path, change):
         ({"reward_model": None}, "the ground truth must be a string, not None"),
         ({"reward_model": {"style": "rule", "ground_truth": " "}}, "the ground truth is empty"),
         ({"reward_model": {"style": "rule", "ground_truth": "1" * 1001}}, "longer than 1000 characters"),
+        (
+            {"reward_model": {"style": "rule", "ground_truth": "\frac12"}},
+            r"holds a form feed at character 1, where \frac",
+        ),
         ({"data_source": None}, "its data source is null"),
         ({"prompt": None}, "the prompt holds no message"),
         (prompt(), "the prompt holds no message"),
@@ -63,6 +67,14 @@ def test_an_unfit_row_is_named_by_file_row_and_reason(tmp_path, change, reason):
 
     assert line.startswith(f"{tmp_path}/rows.parquet, row 1 (from 0): ")
     assert reason in line
+
+
+@pytest.mark.parametrize("truth", ["proof", "notfound", "nan", "None", "N/A"])
+def test_a_ground_truth_that_says_there_is_none_is_a_warning(tmp_path, truth):
+    checked = check(tmp_path, [ROW | {"reward_model": {"style": "rule", "ground_truth": truth}}])
+
+    assert checked.problems.count == 0
+    assert f"row 0 (from 0): the ground truth '{truth}' says that there is none" in checked.warnings.lines()[0]
 
 
 def test_safety_prompts_that_no_guard_judges_are_a_problem(tmp_path):

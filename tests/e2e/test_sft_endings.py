@@ -60,7 +60,7 @@ def story(world, tmp_path_factory) -> dict[str, Start]:
     (folder / "slow.py").write_text(DATASET)
     seen = []
 
-    def run(name: str, checkpoints: str, until=None, end=None, **environment: str) -> Start:
+    def run(name: str, checkpoints: str, until=None, end=None, change: str = "", **environment: str) -> Start:
         command = sft_command(
             "+recipe=sinternal_sft_cpu",
             f"model.path={world['policy']}",
@@ -75,6 +75,7 @@ def story(world, tmp_path_factory) -> dict[str, Start]:
             "optim.lr=3e-3",
             f"trainer.default_local_dir={checkpoints}",
             f"trainer.project_name={NAME}",
+            *filter(None, [change]),
             processes=2,
         )
         log, metrics = folder / f"{name}.log", folder / f"{name}.jsonl"
@@ -109,6 +110,7 @@ def story(world, tmp_path_factory) -> dict[str, Start]:
         )
         found["again"] = run("again", "two")
         found["done"] = run("done", "two")
+        found["changed"] = run("changed", "two", change="optim.weight_decay=0")
         found["failed"] = run("failed", "three", FAILS_ON="1")
         return found
     finally:
@@ -131,6 +133,14 @@ def test_a_run_that_is_done_trains_nothing_more_and_says_so(story):
     for name in ("whole", "again", "done"):
         assert "sinternal_verl: the run is done at step 10 of 10\n" in story[name].ending
         assert "global_step_10\n" in story[name].ending and "to export:" in story[name].ending
+
+
+def test_another_configuration_does_not_start_in_the_folder_of_a_run(story):
+    changed = story["changed"]
+
+    assert changed.code == 1 and changed.steps == {}
+    assert changed.text.count("optim.weight_decay: 0.01 -> 0\n") == 1, "only the first rank reports"
+    assert "'sinternal.accept_changes=[optim.weight_decay]'" in changed.text
 
 
 @pytest.mark.parametrize(("name", "signal_name"), [("terminated", "SIGTERM"), ("interrupted", "SIGINT")])

@@ -1,6 +1,7 @@
 """The scripts of examples/slurm on a real Slurm of two nodes, as a user submits them."""
 
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from addition_runs import addition_overrides
 from experts import Script, keeper, playing, warden
 from slurm import INSTALLED, Slurm
 
+from sinternal_verl.cli import main
 from sinternal_verl.demo.settings import sft_overrides
+from sinternal_verl.overrides import override
 from sinternal_verl.runs.curves import read_steps
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import lighthouse
@@ -124,19 +127,94 @@ def test_a_cancelled_job_leaves_nothing(world, slurm):
     assert left_over(job) == [], slurm.logs()[-4000:]
 
 
-@pytest.mark.long
-def test_a_build_is_shared_out_over_an_array(slurm):
-    rows = slurm.work / "requests.jsonl"
+NAME = "lr=1e-6,#2 (é中)"
+"""A job's name that Hydra reads only with quotes."""
+
+SMALL = (NO_GPUS, "--cpus-per-task=1", "--mem=0", f"--job-name={NAME}")
+
+
+@pytest.fixture
+def odd_folder(slurm) -> Path:
+    """A folder to submit from, whose name neither Hydra nor a shell reads without quotes."""
+    slurm.work = slurm.work / "grpo,seed1 = it's {1} #2"
+    slurm.work.mkdir()
+    return slurm.work
+
+
+@pytest.fixture
+def build_words(odd_folder) -> Iterator[list[str]]:
+    """The words of a build of 30 prompts by servers that play policy and expert."""
+    rows = odd_folder / "requests, all.jsonl"
     rows.write_text("".join(f'{{"prompt": "{request.prompt}"}}\n' for request in list(lighthouse.requests())[:30]))
     with playing(Script(keeper)) as policy, playing(Script(warden)) as expert:
-        job = slurm.submit(
-            *("--array=0-2", NO_GPUS, "--cpus-per-task=1", "--mem=0"),
-            *(str(SCRIPTS / "verify_build.sbatch"), "3", str(slurm.work / "build")),
-            *(f"prompts={rows}", "label=harmful", "policy.model=keeper", f"policy.url={policy.url}"),
+        yield [
+            *(override("prompts", rows), "label=harmful", "policy.model=keeper", f"policy.url={policy.url}"),
             *("expert.model=warden", f"expert.url={expert.url}"),
-        )
+        ]
 
-        assert slurm.wait(job, limit_s=200) == ["COMPLETED"] * 3, slurm.logs()[-4000:]
-    parts = [pq.read_table(slurm.work / "build" / f"part-{part}" / "train.parquet") for part in range(3)]
+
+def whole_build(out: Path, words: list[str]) -> bytes:
+    """What one build makes of all prompts."""
+    assert main(["verify", "build", *words, override("out", out)]) == 0
+    return (out / "train.parquet").read_bytes()
+
+
+@pytest.mark.long
+def test_a_build_is_shared_out_over_an_array_and_merged(slurm, odd_folder, build_words):
+    script = str(SCRIPTS / "verify_build.sbatch")
+    job = slurm.submit("--array=0-2", *SMALL, script, "3", str(odd_folder / "build"), *build_words)
+
+    assert slurm.wait(job, limit_s=200) == ["COMPLETED"] * 3, slurm.logs()[-4000:]
+    parts = [pq.read_table(odd_folder / "build" / f"part-{part}" / "train.parquet") for part in range(3)]
     requests = [set(part["request"].to_pylist()) for part in parts]
     assert all(requests) and sum(map(len, requests)) == len(set().union(*requests))
+    merged = (odd_folder / "build" / "train.parquet").read_bytes()
+    assert merged == whole_build(odd_folder / "whole", build_words)
+    assert slurm.logs().count("merged all parts") >= 1
+
+
+@pytest.mark.long
+def test_parts_that_no_task_builds_are_named_before_anything_is_asked(slurm, odd_folder, build_words):
+    script, out = str(SCRIPTS / "verify_build.sbatch"), odd_folder / "few"
+    job = slurm.submit("--array=0-1", *SMALL, script, "4", str(out), *build_words)
+
+    assert slurm.wait(job, limit_s=100) == ["FAILED"] * 2, slurm.logs()[-4000:]
+    assert slurm.logs().count("no task of this array builds part 2 3 of 4") == 2
+    assert not out.exists()
+    for array in ("0-1", "2-3"):
+        job = slurm.submit(f"--array={array}", *SMALL, script, "4", str(out), *build_words, LATER="1")
+        assert slurm.wait(job, limit_s=200) == ["COMPLETED"] * 2, slurm.logs()[-4000:]
+    assert (out / "train.parquet").read_bytes() == whole_build(odd_folder / "whole", build_words)
+
+
+@pytest.mark.long
+def test_the_expert_is_asked_by_jobs_without_a_gpu_and_one_merges(slurm, odd_folder, build_words):
+    command = [SCRIPTS / "verify_build.sh", *SMALL, "3", odd_folder / "build", *build_words]
+    done = subprocess.run(command, cwd=odd_folder, env=slurm.environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    sampling, critiques, merging = (line.split()[-1] for line in done.stderr.splitlines())
+
+    assert done.stdout.strip() == merging
+    assert slurm.wait(sampling, critiques, merging, limit_s=300) == ["COMPLETED"] * 7, slurm.logs()[-4000:]
+    made = (odd_folder / "build" / "train.parquet").read_bytes()
+    assert made == whole_build(odd_folder / "whole", build_words)
+
+
+@pytest.mark.long
+def test_a_job_and_its_folder_may_have_any_name(world, slurm, odd_folder):
+    words = [word for word in sft_overrides(Path("-"), world["policy"], world["sft"], 1, 2) if "local_dir" not in word]
+    job = slurm.submit(f"--job-name={NAME}", "--nodes=1", NO_GPUS, str(SCRIPTS / "sft.sbatch"), *words)
+
+    assert slurm.wait(job, limit_s=400) == ["COMPLETED"], slurm.logs()[-4000:]
+    assert (odd_folder / "checkpoints" / NAME / "global_step_2").is_dir()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("script", ["sft", "grpo"])
+def test_words_that_hydra_cannot_read_end_a_job_before_its_nodes_join(slurm, script):
+    words = (f"+recipe=sinternal_{script}_cpu", "data.train_files=/abs/lr=1e-6,seed1#2.parquet")
+    job = slurm.submit("--nodes=1", NO_GPUS, str(SCRIPTS / f"{script}.sbatch"), *words)
+
+    assert slurm.wait(job, limit_s=100) == ["FAILED"]
+    log = slurm.logs()
+    assert 'data.train_files="/abs/lr=1e-6,seed1#2.parquet"' in log and "exit code 2" in log and "joined" not in log

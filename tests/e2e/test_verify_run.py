@@ -5,8 +5,11 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -15,6 +18,7 @@ from safetensors.torch import load_file
 from teaching import teach
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from sinternal_verl.overrides import override
 from sinternal_verl.runs.launch import grpo_command, run_main, sft_command
 from sinternal_verl.tokens import TextEncoder
 from sinternal_verl.training.metrics_file import METRICS_FILE
@@ -194,3 +198,43 @@ def test_packed_grpo_starts_from_the_export_with_verification_as_its_reward(expo
         of = {name: value for name, value in step.metrics.items() if name.startswith("train/verification/")}
         assert sum(value for name, value in of.items() if name.endswith("/rows")) == 32
         assert all(value == 1 for name, value in of.items() if name.endswith("/scored"))
+
+
+def test_the_engine_is_gone_when_the_expert_is_asked(tmp_path):
+    """So that a GPU is free meanwhile, and a second job may have it."""
+    make_policy(tmp_path / "policy", lighthouse.corpus(), seed=1, architecture="qwen3")
+    prompts = lighthouse.write_datasets(tmp_path / "data", seed=1, held_out=8)["held_out"]
+    seen: dict[str, list[int]] = {"sampling": [], "critiques": []}
+    sampled = threading.Event()
+
+    def footprint() -> list[int]:
+        """Bytes of the processes that the command has started; its engine is one of them."""
+        below = [process for command in psutil.Process().children() for process in command.children(recursive=True)]
+        return [process.memory_info().rss for process in below]
+
+    def watch() -> None:
+        while not sampled.wait(0.2):
+            with suppress(psutil.NoSuchProcess):
+                seen["sampling"].append(sum(footprint()))
+
+    def expert(body):
+        sampled.set()
+        seen["critiques"].append(sum(footprint()))
+        return warden(body)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with playing(Script(expert)) as server:
+            sinternal_verl(
+                *("verify", "build", override("prompts", prompts), override("out", tmp_path / "out")),
+                *(override("policy.model", tmp_path / "policy"), "policy.thought=none", "samples=2"),
+                *("policy.request.max_tokens=20", *(f"policy.engine.{key}={value}" for key, value in ENGINE.items())),
+                *("expert.model=warden", f"expert.url={server.url}"),
+            )
+    finally:
+        sampled.set()
+        watcher.join()
+    print("peak while sampling", max(seen["sampling"]), "while the expert works", max(seen["critiques"]))
+    assert max(seen["sampling"]) > 200 << 20
+    assert max(seen["critiques"]) < 50 << 20

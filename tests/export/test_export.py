@@ -2,76 +2,21 @@
 in any dtype, with an adapter or without. An export of a trained model: ``tests/e2e/test_verify_run.py``."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from checkpoints import Weights, part_of
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Replicate, Shard
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sinternal_verl.commands.export import export
-from sinternal_verl.export.checkpoint import Checkpoint, ExportError
+from sinternal_verl.export.checkpoint import Checkpoint
+from sinternal_verl.export.errors import ExportError
+from sinternal_verl.export.shards import Shards
 
-Weights = dict[str, torch.Tensor]
 LORA = {"r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM"}
-
-
-@pytest.fixture(scope="module")
-def ranks():
-    """Four ranks that one process plays: a mesh needs a process group, and no rank speaks to another."""
-    import torch.testing._internal.distributed.fake_pg as fake_pg
-
-    torch.distributed.init_process_group("fake", rank=0, world_size=4, store=fake_pg.FakeStore())
-    yield
-    torch.distributed.destroy_process_group()
-
-
-@pytest.fixture
-def save(ranks, world, tmp_path):
-    """A function that saves weights on a mesh as step 3 of a run; returns the run's folder."""
-
-    def run(weights: Weights, mesh: tuple[int, ...] = (2,), lora: dict | None = None, role: str = "") -> Path:
-        folder = tmp_path / "run" / "global_step_3" / role
-        folder.mkdir(parents=True)
-        world_size = torch.Size(mesh).numel()
-        device_mesh = DeviceMesh("cpu", torch.arange(world_size).reshape(mesh))
-        for rank in range(world_size):
-            shards = {name: _shard(weight, device_mesh, rank) for name, weight in weights.items()}
-            torch.save(shards, folder / f"model_world_size_{world_size}_rank_{rank}.pt")
-        (folder / "fsdp_config.json").write_text(json.dumps({"FSDP_version": 2, "world_size": world_size}))
-        if lora:
-            (folder / "lora_train_meta.json").write_text(json.dumps(lora))
-        weightless = shutil.ignore_patterns("*.safetensors")
-        shutil.copytree(world["policy"], folder / "huggingface", ignore=weightless)
-        (tmp_path / "run" / "latest_checkpointed_iteration.txt").write_text("3")
-        return tmp_path / "run"
-
-    return run
-
-
-def _shard(weight: torch.Tensor, mesh: DeviceMesh, rank: int) -> DTensor:
-    """What a rank holds: of its first dimension a part, which is less than the others' or nothing at the end."""
-    parts = mesh.mesh.shape[-1]
-    chunks = [*weight.chunk(parts), *(weight[:0],) * parts][:parts]
-    return _part(chunks[rank % parts].clone(), mesh, weight)
-
-
-def _part(local: torch.Tensor, mesh: DeviceMesh, whole: torch.Tensor) -> DTensor:
-    placements = [*[Replicate()] * (mesh.ndim - 1), Shard(0)]
-    return DTensor.from_local(local, mesh, placements, run_check=False, shape=whole.shape, stride=whole.stride())
-
-
-@pytest.fixture(scope="module")
-def trained(world) -> Weights:
-    """The policy's weights, each a little changed."""
-    torch.manual_seed(3)
-    model = AutoModelForCausalLM.from_pretrained(world["policy"], dtype=torch.float32)
-    weights = {name: weight + 0.01 * torch.randn_like(weight) for name, weight in model.state_dict().items()}
-    return weights | {"lm_head.weight": weights["model.embed_tokens.weight"]}
 
 
 @pytest.fixture
@@ -91,7 +36,9 @@ def weights_of(folder: Path) -> Weights:
     return load_file(folder / "model.safetensors")
 
 
-@pytest.mark.parametrize("mesh", [(1,), (2,), (3,), (2, 2)], ids=["one rank", "two", "three, uneven", "HSDP"])
+@pytest.mark.parametrize(
+    "mesh", [(1,), (2,), (3,), (8,), (2, 4)], ids=["one rank", "two", "three, uneven", "eight", "HSDP"]
+)
 def test_shards_are_joined_bit_by_bit(world, save, trained, tmp_path, mesh):
     assert export(str(save(trained, mesh)), str(tmp_path / "out"), str(world["policy"]), False) == 0
     for name, weight in weights_of(tmp_path / "out").items():
@@ -103,8 +50,9 @@ def test_plain_tensors_of_one_rank_are_taken_as_they_are(save, trained):
     run = save(trained, (1,))
     torch.save(trained, run / "global_step_3" / "model_world_size_1_rank_0.pt")
 
-    found = Checkpoint.find(run).weights()
-    assert found.keys() == trained.keys() and all(torch.equal(found[name], trained[name]) for name in found)
+    found = Shards(Checkpoint.find(run))
+    assert found.specs.keys() == trained.keys()
+    assert all(torch.equal(found.read(name), trained[name]) for name in trained)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -204,26 +152,26 @@ class TestShards:
         (run / "global_step_3" / "model_world_size_2_rank_1.pt").unlink()
 
         with pytest.raises(ExportError, match=r"lacks model_world_size_2_rank_1\.pt: save with"):
-            Checkpoint.find(run).weights()
+            Shards(Checkpoint.find(run))
 
     def test_a_parameter_that_one_of_them_lacks_is_named(self, save, trained):
         run = save(trained)
         _change_last_shard(run, lambda shard: shard.pop("model.norm.weight"))
 
         with pytest.raises(ExportError, match=r"model\.norm\.weight is not in every shard"):
-            Checkpoint.find(run).weights()
+            Shards(Checkpoint.find(run))
 
     def test_one_of_another_length_is_found(self, save, trained):
         run = save(trained)
 
         def shorten(shard):
             norm = shard["model.norm.weight"]
-            shard["model.norm.weight"] = _part(norm.to_local()[:-1], norm.device_mesh, norm)
+            shard["model.norm.weight"] = part_of(norm.to_local()[:-1], norm.device_mesh, norm)
 
         _change_last_shard(run, shorten)
 
         with pytest.raises(ExportError, match=r"model\.norm\.weight joins to \(127,\), not \(128,\)"):
-            Checkpoint.find(run).weights()
+            Shards(Checkpoint.find(run))
 
 
 def _change_last_shard(run: Path, change) -> None:

@@ -57,6 +57,22 @@ def test_two_requests_of_a_sample_at_a_time_stop_the_clock_until_the_last_is_bac
     assert not outrun(0.3, both)[0]
 
 
+def test_two_requests_that_are_served_at_a_time_take_their_time_once():
+    async def asks(served_s):
+        clock = clock_of_this_sample()
+        with clock.at_the_guard():
+            await asyncio.sleep(0.4)
+            clock.serve(served_s)
+
+    async def all_at_a_time():
+        await asyncio.gather(asks(0.3), asks(0.3), asks(0.2))
+
+    late, clock, _ = outrun(0.5, all_at_a_time)
+
+    assert not late
+    assert 0.3 <= clock.served_s < 0.4 and 0.1 < clock.left_s <= 0.2
+
+
 def test_outside_of_a_sample_there_is_no_limit():
     assert clock_of_this_sample().left_s == float("inf")
 

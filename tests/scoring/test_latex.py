@@ -55,6 +55,17 @@ DIFFERENT = [
 
 # Each kind of spelling that a model was seen to use, or TeX takes.
 SAME = [
+    ("90^{o}", r"90^\circ"),
+    (r"\text{Even}", r"\text{even}"),
+    (r"\text{Even}", "even"),
+    ("Monday", r"\text{monday}"),
+    (r"\text{Odd}", "odd"),
+    (r"\frac{x}{-2}", r"-\frac{x}{2}"),
+    (r"\frac{x+1}{-2}", r"-\frac{x+1}{2}"),
+    (r"30^\circ,60^\circ", "30,60"),
+    (r"30^\circ,60^\circ", r"30,60^\circ"),
+    (r"10\%, 20\%", "10,20"),
+    ("2.50x", "2.5x"),
     (r"\begin{pmatrix}-18\\-49\\96\end{pmatrix}", r"\begin{pmatrix} -18 \\ -49 \\ 96 \end{pmatrix}"),
     (r"\frac{270}{7}", r"\frac{270}7\text{ degrees}"),
     (r"\frac\pi2", r"\frac{\pi}{2}"),
@@ -267,6 +278,15 @@ SAME = [
 
 # Each looks like the other, and is another answer.
 ANOTHER = [
+    (r"\text{Ab}", r"\text{ab}"),
+    ("Ab", "ab"),
+    (r"\frac{x}{-2+y}", r"-\frac{x}{2+y}"),
+    (r"\frac{x}{-2}^2", r"-\frac{x}{2}^2"),
+    (r"\frac{x}{-2}!", r"-\frac{x}{2}!"),
+    (r"30^\circ,60,90^\circ", "30,60,90"),
+    (r"30^\circ,60\%", "30,60"),
+    ("2.x", "2x"),
+    (r"2.\frac12", r"2\frac12"),
     (r"5\text{ halves}", "5"),
     (r"101\text{ binary}", "101"),
     ("0,125", "125"),

@@ -16,7 +16,7 @@ from sinternal_verl.verify.select import Example
 from sinternal_verl.verify.store import Reply, Store
 from sinternal_verl.verify.writer import WriterFailed
 
-GUARD = {"backend": "openai_endpoint", "engine": {"model": "guard"}, "mode": "decode"}
+GUARD = {"backend": "openai_endpoint", "engine": {"model": "guard", "max_model_len": 64}, "mode": "decode"}
 
 
 def example(request="Lend it?", answer="Come at noon.", verdict="unsafe") -> Example:
@@ -97,12 +97,22 @@ def test_verdicts_and_labels_are_counted_in_pairs(tmp_path):
     [
         (example("Sell it?"), GUARD),
         (example(answer="No."), GUARD),
-        (example(), GUARD | {"engine": {"model": "another"}}),
+        (example(), GUARD | {"engine": GUARD["engine"] | {"model": "another"}}),
+        (example(), GUARD | {"engine": GUARD["engine"] | {"max_model_len": 32}}),
         (example(), GUARD | {"mode": "first_token"}),
     ],
 )
 def test_what_decides_a_label_asks_the_guard_again(other, guard):
     ((here,), (there,)) = guard_requests([example()], GUARD), guard_requests([other], guard)
+
+    assert here.key != there.key
+
+
+def test_another_guard_in_the_same_place_is_asked_again(tmp_path):
+    guard = GUARD | {"engine": GUARD["engine"] | {"model": str(tmp_path)}}
+    (here,) = guard_requests([example()], guard)
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    (there,) = guard_requests([example()], guard)
 
     assert here.key != there.key
 

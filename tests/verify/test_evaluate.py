@@ -10,7 +10,6 @@ import pytest
 from experts import Script, chat, keeper, playing, warden
 
 from sinternal_verl.cli import main
-from sinternal_verl.data.template import VerificationPrompt
 from sinternal_verl.verify.account import Item
 from sinternal_verl.verify.build import Build
 from sinternal_verl.verify.evaluate import Verification, evaluate
@@ -149,18 +148,6 @@ def test_what_a_reply_says_or_why_it_says_nothing(verification, reply, model, re
     (item,) = made.items([PROMPT])
     assert item == Item("safety/harmful/orla", "7", "harmful", 0, "unsafe", model, reason)
     assert "<answer>\nHere.\n</answer>" in request.messages[0]["content"] and request.seed is None
-
-
-@pytest.mark.parametrize("what", ["verifier", "specification", "prompt"])
-def test_what_decides_a_verdict_asks_the_model_again(verification, settings, what):
-    other = {
-        "verifier": replace(settings.verifier, model="q"),
-        "specification": replace(settings.specification, text="Other rules"),
-        "prompt": VerificationPrompt("{specification} {request} {answer}"),
-    }[what]
-    ((here,), (there,)) = (made.requests([PROMPT]) for made in (verification(), verification(**{what: other})))
-
-    assert here.key != there.key
 
 
 def lost(step: str, harm: str = "harmful", n: int = 0) -> Item:

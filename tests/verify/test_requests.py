@@ -27,8 +27,8 @@ def test_a_raw_set(write):
     prompts = Prompts(write(row("May I lend the lamp?"), row("May I sell the nets?", "benign")))
 
     assert list(prompts) == [
-        Prompt("May I lend the lamp?", "harmful", "safety/harmful/plain", "1"),
-        Prompt("May I sell the nets?", "benign", "safety/benign/plain", "2"),
+        Prompt("May I lend the lamp?", "harmful", "safety/harmful/plain", "0"),
+        Prompt("May I sell the nets?", "benign", "safety/benign/plain", "1"),
     ]
     assert prompts.counts == {"read": 2, "harmful": 1, "benign": 1}
 
@@ -58,7 +58,7 @@ def test_a_request_with_two_labels_is_bad_and_both_rows_are_named(write):
     list(prompts)
 
     (line,) = prompts.bad.lines()
-    assert "line 2: the same request has another label in row 1" in line
+    assert "line 2: the same request has another label in line 1" in line
 
 
 @pytest.mark.parametrize("bad", [{"prompt": "", "label": "harmful"}, {"prompt": "x", "label": "evil"}, ["x"]])
@@ -125,9 +125,9 @@ def test_what_was_read_is_counted_anew_each_time_and_by_shard(write):
 
 
 def test_prompts_are_held_against_an_evaluation_by_runs_of_its_own_length(write):
-    text = "one two three four five six"
-    file = write(row(f"Say {text}, please"), row("Lend it?"))
-    long, short = (read_evaluation(write({"prompt": text}, name="eval.jsonl"), n) for n in (7, 5))
+    file = write(row("Say one two three four five six, please"), row("Lend it?"))
+    theirs = {"prompt": "Hear me: one two three four five six!"}
+    long, short = (read_evaluation(write(theirs, name="eval.jsonl"), n) for n in (7, 5))
 
     assert len(list(Prompts(file, evaluations=[long]))) == 2
     assert [prompt.text for prompt in Prompts(file, evaluations=[long, short])] == ["Lend it?"]

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from sinternal_verl.data.specification import load_specification
-from sinternal_verl.data.template import VerificationPrompt
 from sinternal_verl.verify.build import Answer, Build
 from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.select import Selection
@@ -353,41 +352,3 @@ def test_every_sample_of_every_prompt_has_a_key_and_a_seed_of_its_own(build):
         [{"role": "user", "content": "Lend it?"}],
         [{"role": "user", "content": "Sell it?"}],
     ]
-
-
-@pytest.mark.parametrize("what", ["seed", "model", "request", "thought"])
-def test_what_decides_an_answer_asks_for_all_of_them_again(build, what):
-    writer = build._settings.writer
-    others = {"model": "q", "request": writer.request | {"temperature": 1.5}, "thought": "none"}
-    other = changed(build, seed=2) if what == "seed" else changed(build, writer=replace(writer, **{what: others[what]}))
-
-    assert not set(keys(build.answer_requests([prompt()]))) & set(keys(other.answer_requests([prompt()])))
-
-
-@pytest.mark.parametrize("what", ["specification", "prompt", "expert", "request of the expert"])
-def test_what_decides_a_critique_asks_the_expert_again_and_keeps_the_answers(build, what):
-    answer(build, prompt(), *[SAFE, UNSAFE] * 4)
-    settings = build._settings
-    other = {
-        "specification": {"specification": replace(settings.specification, text="Other rules")},
-        "prompt": {"prompt": VerificationPrompt("{specification} {request} {answer}")},
-        "expert": {"expert": replace(settings.expert, model="other")},
-        "request of the expert": {"expert": replace(settings.expert, request={"temperature": 1})},
-    }[what]
-    asks = changed(build, **other)
-
-    assert keys(asks.answer_requests([prompt()])) == keys(build.answer_requests([prompt()]))
-    assert len(keys(asks.critique_requests([prompt()]))) == 8
-    assert all(key not in build._store for key in keys(asks.critique_requests([prompt()])))
-
-
-def test_where_models_stand_and_how_they_are_asked_decides_nothing(build):
-    answer(build, prompt(), *[SAFE, UNSAFE] * 4)
-    elsewhere = {"url": "http://y/v1", "api_key_env": "OTHER", "concurrency": 1, "timeout_s": 1.0, "retries": 0}
-    settings = build._settings
-    other = changed(
-        build, writer=replace(settings.writer, **elsewhere), expert=replace(settings.expert, **elsewhere), fraction=0.5
-    )
-
-    assert keys(other.answer_requests([prompt()])) == keys(build.answer_requests([prompt()]))
-    assert keys(other.critique_requests([prompt()])) == keys(build.critique_requests([prompt()]))

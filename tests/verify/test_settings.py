@@ -192,15 +192,15 @@ def composed():
     return build_settings(compose_build(GOOD))
 
 
-WRITER = {"model", "request", "thought"}
-ALL = {"seed", "shard", "samples", "answers", "expert", "specification", "prompt", "target", "fraction"}
+WRITER = {"model", "request", "engine"}
+ALL = {"seed", "shard", "samples", "answers", "thought", "expert", "specification", "prompt", "target", "fraction"}
 
 
 @pytest.mark.parametrize(
     ("stages", "keys"),
     [
-        (("sample",), {"seed", "shard", "samples", "answers"}),
-        (("show",), {"seed", "shard", "samples", "answers"}),
+        (("sample",), {"seed", "shard", "samples", "answers", "thought"}),
+        (("show",), {"seed", "shard", "samples", "answers", "thought"}),
         (("critique",), ALL - {"target", "fraction"}),
         (("sample", "critique", "select"), ALL),
         (("sample", "critique", "evaluate"), ALL - {"target", "fraction"}),
@@ -292,3 +292,26 @@ def test_prices_and_budgets_come_to_the_models_that_have_them():
     assert settings.writer.prices == settings.verifier.prices == Prices(1, 2)
     assert settings.expert.prices is None and settings.expert.limits.budget_tokens == 9
     assert settings.expert.limits.longest_reply == 2048 and settings.expert.limits.context is None
+
+
+@pytest.mark.parametrize("name", ["other", "verifier"])
+def test_a_revision_is_never_the_one_of_another_model(name):
+    def revision(*words):
+        return compose_build([*GOOD, "policy.revision=1", *words])[name].revision
+
+    assert revision() == "1" and revision(f"{name}.revision=2") == "2"
+    assert revision(f"{name}.model=q") is None and revision(f"{name}.model=q", f"{name}.revision=2") == "2"
+
+
+def test_a_folder_takes_no_revision(tmp_path):
+    assert "policy.revision" in problems(f"policy.model={tmp_path}", "policy.revision=1")
+    assert "policy.revision" not in problems(f"policy.model={tmp_path}", "policy.revision=1", "policy.url=http://x/v1")
+
+
+def test_a_hub_id_of_which_nobody_knows_a_commit_is_a_problem(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    words = ["policy.model=owner/of-no-model", "policy.engine.max_model_len=10"]
+
+    assert "policy.model" in problems(*words) and "policy.model" not in problems(*words, "policy.url=http://x/v1")
+    assert "policy.model" not in problems(*words, f"policy.revision={'a' * 40}")

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from sinternal_verl.training import end_tokens as module
-from sinternal_verl.training.end_tokens import end_tokens
+from sinternal_verl import end_tokens as module
+from sinternal_verl.end_tokens import end_tokens
 
 TOKENIZER = SimpleNamespace(eos_token_id=1, pad_token_id=0)
 

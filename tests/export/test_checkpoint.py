@@ -1,0 +1,195 @@
+"""Checkpoints that were not saved whole, or are of another kind, are refused with what is wrong by name."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from checkpoints import save_checkpoint
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Partial, Shard
+
+from sinternal_verl.commands.export import export
+from sinternal_verl.export.checkpoint import Checkpoint
+from sinternal_verl.export.errors import ExportError
+from sinternal_verl.export.shards import Shards
+from sinternal_verl.export.unpickle import Kept, ranks_of
+
+
+def test_an_adapter_is_refused_before_anything_is_read_where_there_is_none(save, trained, tmp_path, capsys):
+    run = save(trained)
+    for file in run.glob("global_step_3/*.pt"):
+        file.write_bytes(b"not read")
+
+    assert export(str(run), str(tmp_path / "out"), "no/such-base", True) == 2
+    assert "has no adapter: leave out --adapter" in capsys.readouterr().err
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "words"),
+    [
+        ("model_world_size_2_rank_1.pt", truncate, r"rank_1\.pt cannot be read \(.*\): it was not saved whole"),
+        ("model_world_size_2_rank_1.pt", lambda file: file.write_bytes(b""), r"lacks model_world_size_2_rank_1\.pt"),
+        ("model_world_size_2_rank_0.pt", Path.unlink, r"lacks model_world_size_2_rank_0\.pt: save with"),
+        ("fsdp_config.json", Path.unlink, r"holds shards, but no fsdp_config\.json, which verl writes last"),
+        ("fsdp_config.json", lambda file: file.write_text(""), r"fsdp_config\.json cannot be read"),
+        ("fsdp_config.json", lambda file: file.write_text("{}"), "does not say the number of ranks"),
+        ("lora_train_meta.json", lambda file: file.write_text('{"r"'), r"lora_train_meta\.json cannot be read"),
+        ("huggingface/config.json", Path.unlink, r"huggingface holds no config\.json"),
+        ("huggingface/config.json", lambda file: file.write_text('{"model_type": "none"}'), "no causal model"),
+        ("huggingface/config.json", lambda file: file.write_text("{"), "no causal model"),
+    ],
+)
+def test_what_was_not_saved_whole_is_named(save, trained, tmp_path, capsys, name, harm, words):
+    run = save(trained)
+    harm(run / "global_step_3" / name)
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    assert re.search(words, capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("harm", ["no configuration", "no shard", "no folder"])
+def test_the_other_steps_of_the_run_are_named(save, trained, world, tmp_path, capsys, harm):
+    run = save(trained)
+    last = save_checkpoint(run, trained, world["policy"], step=6)
+    for file in last.rglob("*"):
+        of_harm = harm == "no folder" or (harm == "no configuration" and file.name == "fsdp_config.json")
+        if of_harm and file.is_file():
+            file.unlink()
+    if harm == "no shard":
+        (last / "model_world_size_2_rank_1.pt").unlink()
+    if harm == "no folder":
+        (last / "huggingface").rmdir()
+        last.rmdir()
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    assert f"; {run} holds global_step_3" in capsys.readouterr().err
+    assert export(str(run / "global_step_3"), str(tmp_path / "out"), None, False) == 0
+
+
+def test_files_of_another_world_size_beside_it_are_left_alone(save, trained):
+    run = save(trained)
+    (run / "global_step_3" / "model_world_size_1_rank_0.pt").write_bytes(b"of an earlier start")
+
+    assert Shards(Checkpoint.find(run)).specs.keys() == trained.keys()
+
+
+def test_parameters_of_several_dtypes_keep_them(save, trained):
+    mixed = {name: value.bfloat16() if "norm" in name else value for name, value in trained.items()}
+    shards = Shards(Checkpoint.find(save(mixed)))
+
+    assert all(shards.read(name).dtype == value.dtype for name, value in mixed.items())
+    assert all(torch.equal(shards.read(name), value) for name, value in mixed.items())
+
+
+def test_whole_numbers_are_not_made_real(save, ranks):
+    run = save({"counts": torch.arange(9)})
+
+    assert torch.equal(Shards(Checkpoint.find(run)).read("counts", torch.bfloat16), torch.arange(9))
+
+
+def change(run: Path, rank: int, do) -> None:
+    file = run / "global_step_3" / f"model_world_size_2_rank_{rank}.pt"
+    shard = torch.load(file, weights_only=False)
+    do(shard)
+    torch.save(shard, file)
+
+
+def test_a_parameter_of_one_shard_alone_is_named(save, trained):
+    run = save(trained)
+    change(run, 1, lambda shard: shard.update(more=torch.ones(2)))
+
+    with pytest.raises(ExportError, match=r"more is in model_world_size_2_rank_1\.pt and not in every shard"):
+        Shards(Checkpoint.find(run))
+
+
+def test_whole_parameters_that_differ_between_ranks_are_named(save, trained):
+    run = save(trained)
+    for rank in (0, 1):
+        change(run, rank, lambda shard, rank=rank: shard.update({"model.norm.weight": torch.full((128,), float(rank))}))
+
+    with pytest.raises(ExportError, match=r"model\.norm\.weight is whole in each shard, but .*rank_1\.pt has another"):
+        Shards(Checkpoint.find(run))
+
+
+@pytest.mark.parametrize("placements", [[Shard(0), Shard(1)], [Partial(), Shard(0)]], ids=["two cuts", "a sum"])
+def test_what_fsdp_does_not_cut_is_refused(save, ranks, placements):
+    run = save({"weight": torch.ones(4, 4)})
+    mesh = DeviceMesh("cpu", torch.arange(4).reshape(2, 2))
+    for rank in (0, 1):
+        odd = DTensor.from_local(
+            torch.ones(2, 4), mesh, placements, run_check=False, shape=torch.Size((4, 4)), stride=(4, 1)
+        )
+        change(run, rank, lambda shard, odd=odd: shard.update(weight=odd))
+
+    with pytest.raises(ExportError, match=r"weight is cut as .* only what FSDP cuts can be exported"):
+        Shards(Checkpoint.find(run))
+
+
+def test_a_cut_along_another_dimension_is_joined(save, ranks):
+    whole = torch.randn(6, 5)
+    run = save({"weight": whole})
+    mesh = DeviceMesh("cpu", torch.arange(2))
+    for rank, local in enumerate(whole.chunk(2, dim=1)):
+        part = DTensor.from_local(
+            local.contiguous(), mesh, [Shard(1)], run_check=False, shape=whole.shape, stride=whole.stride()
+        )
+        change(run, rank, lambda shard, part=part: shard.update(weight=part))
+
+    assert torch.equal(Shards(Checkpoint.find(run)).read("weight"), whole)
+
+
+def test_a_missing_meta_of_the_adapter_is_taken_from_the_record(save, trained, tmp_path):
+    run = save(trained)
+    (run / "sinternal_run.json").write_text(json.dumps({"identity": {"model.lora_rank": 4, "model.lora_alpha": 8}}))
+
+    assert Checkpoint.find(run).lora == {"r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM"}
+
+
+def kept(name: str, **state) -> Kept:
+    found = type(name, (Kept,), {})()
+    found.__setstate__(state)
+    return found
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        kept("_MeshLayout", shape=(2, 4), stride=(4, 1)),
+        kept(
+            "_MeshLayout",
+            axes=(kept("_FlatLayout", shape=(2,), stride=(4,)), kept("_FlatLayout", shape=(4,), stride=(1,))),
+        ),
+    ],
+    ids=["torch 2.11", "torch 2.13"],
+)
+def test_a_mesh_of_another_version_of_torch_is_read(layout):
+    mesh = kept("DeviceMesh", _layout=layout, _rank_map=torch.arange(8))
+
+    assert ranks_of(mesh).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_mesh_of_torch_2_9_holds_its_ranks():
+    assert ranks_of(kept("DeviceMesh", mesh=torch.arange(8).reshape(2, 4))).shape == (2, 4)
+
+
+class Runs:
+    """What a file could hold that is no tensor."""
+
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
+def test_no_other_code_than_torchs_is_looked_up(save, trained):
+    run = save(trained)
+    change(run, 0, lambda shard: shard.update(more=Runs()))
+
+    with pytest.raises(ExportError, match=r"it holds posix\.system, and not tensors alone"):
+        Shards(Checkpoint.find(run))
