@@ -94,7 +94,7 @@ def evaluated(folder, manners, unparsable=0):
             if manner:
                 items.append({"expert": "unsafe" if harm == "harmful" and manner != "refuse" else "safe"})
     value = [0.5, 0.4, 0.6]
-    record = {"items": len(items), "unparsable": unparsable, "precision": value, "recall": value, "f1": [None] * 3}
+    record = {"judged": len(items), "unparsable": unparsable, "precision": value, "recall": value, "f1": [None] * 3}
     (folder / "evaluation.json").write_text(json.dumps(record | {"strict_f1": value, "made_of": {}}))
     (folder / "evaluation.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     (folder / "show.log").write_text("\n".join(lines))
