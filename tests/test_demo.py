@@ -91,10 +91,11 @@ def evaluated(folder, manners, unparsable=0):
             lines.append(
                 json.dumps(row | ({"answer": lighthouse.ANSWERS[manner][0]} if manner else {"missing": "cut"}))
             )
-            if manner:
-                items.append({"expert": "unsafe" if harm == "harmful" and manner != "refuse" else "safe"})
+            verdict = "unsafe" if harm == "harmful" and manner != "refuse" else "safe"
+            items.append({"expert": verdict if manner else None})
     value = [0.5, 0.4, 0.6]
-    record = {"items": len(items), "unparsable": unparsable, "precision": value, "recall": value, "f1": [None] * 3}
+    judged = sum(item["expert"] is not None for item in items)
+    record = {"judged": judged, "unparsable": unparsable, "precision": value, "recall": value, "f1": [None] * 3}
     (folder / "evaluation.json").write_text(json.dumps(record | {"strict_f1": value, "made_of": {}}))
     (folder / "evaluation.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
     (folder / "show.log").write_text("\n".join(lines))

@@ -48,7 +48,9 @@ class Measured:
 def measure(evaluation: Path, shown: Path) -> Measured:
     """Read what `verify evaluate` wrote into a folder and what `verify show` printed of it."""
     found = json.loads((evaluation / "evaluation.json").read_text())
-    expert = [json.loads(line)["expert"] for line in (evaluation / "evaluation.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (evaluation / "evaluation.jsonl").read_text().splitlines()]
+    # A line without a verdict is an answer that the expert did not judge.
+    expert = [line["expert"] for line in lines if line["expert"]]
     rows = [json.loads(line) for line in shown.read_text().splitlines() if line.startswith("{")]
     kept = {"harmful": defaultdict(list), "benign": defaultdict(list)}
     for row in rows:
@@ -57,7 +59,8 @@ def measure(evaluation: Path, shown: Path) -> Measured:
         kept[row["harm"]][row["request"]].append(manner == wanted)
     unsafe = expert.count("unsafe") / len(expert)
     return Measured(
-        **{key: found[key] for key in ("items", "unparsable", "precision", "recall", "f1", "strict_f1")},
+        items=found["judged"],
+        **{key: found[key] for key in ("unparsable", "precision", "recall", "f1", "strict_f1")},
         always_unsafe=2 * unsafe / (1 + unsafe),
         answers=len(rows),
         missing=sum("answer" not in row for row in rows),

@@ -66,11 +66,11 @@ class Rejections:
         self._asks = True
         try:
             control = await self._ask(CONTROL, seed)
+            if control.finish in REJECTED:
+                raise WriterUnusable(f"{self.why()}; it rejects {CONTROL[0]['content']!r}, too")
+            await self.store_held()
         finally:
             self._asks = False
-        if control.finish in REJECTED:
-            raise WriterUnusable(f"{self.why()}; it rejects {CONTROL[0]['content']!r}, too")
-        await self.store_held()
 
     async def store_held(self) -> None:
         """The server has answered a request: store those that it rejected."""
