@@ -41,7 +41,7 @@ def merge_parts(settings: BuildSettings, prompts: Prompts, build: Build, store: 
         raise PartsMissing(f"{settings.out} holds no part-0 with a build of a share of the prompts (shard=0/...)")
     for folder in folders.values():
         if (place := folder / settings.store.name).is_file():
-            with Store(place) as theirs:
+            with Store(place, read_only=True) as theirs:
                 store.copy(theirs)
     lacking: Counter[int] = Counter()
     for number, prompt in enumerate(prompts):
