@@ -2,13 +2,12 @@
 
 import argparse
 import importlib
-import re
 import sys
-import textwrap
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-COMMAND = "COMMAND"
+from sinternal_verl.commands.parsing import COMMAND, Parser, Versions, add_command, add_group, add_overrides
+
 FILES = "a .jsonl, .json, .csv, .tsv (each also .gz) or .parquet file, or a hub name, owner/name@revision:config/split"
 RUN = "what you would give verl's main"
 
@@ -85,7 +84,7 @@ def _leaf(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Arg
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands; tools can make shell completions from it, too."""
-    parser = _Parser(
+    parser = Parser(
         prog="sinternal-verl",
         description=__doc__,
         epilog="example:\n  sinternal-verl doctor +recipe=sinternal_grpo actor_rollout_ref.model.path=/abs/model\n\n"
@@ -93,21 +92,21 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     versions = "print the versions of this package, verl, Ray, vLLM, torch and transformers"
-    parser.add_argument("--version", action=_Versions, nargs=0, default=argparse.SUPPRESS, help=versions)
+    parser.add_argument("--version", action=Versions, nargs=0, default=argparse.SUPPRESS, help=versions)
     commands = parser.add_subparsers(required=True, metavar=COMMAND)
     _add_doctor(commands)
-    _add_data(_group(commands, "data", "make and check data files"))
+    _add_data(add_group(commands, "data", "make and check data files"))
     _add_score(commands)
-    _add_guard(_group(commands, "guard", "serve the guard to other programs"))
-    _add_verify(_group(commands, "verify", "make verification data, and measure how well a model verifies"))
+    _add_guard(add_group(commands, "guard", "serve the guard to other programs"))
+    _add_verify(add_group(commands, "verify", "make verification data, and measure how well a model verifies"))
     _add_export(commands)
-    _add_cluster(_group(commands, "cluster", "wait for a Ray cluster on several nodes"))
+    _add_cluster(add_group(commands, "cluster", "wait for a Ray cluster on several nodes"))
     _add_demo(commands)
     return parser
 
 
 def _add_doctor(commands: Any) -> None:
-    doctor = _command(
+    doctor = add_command(
         commands,
         "doctor",
         "doctor:doctor",
@@ -115,11 +114,11 @@ def _add_doctor(commands: Any) -> None:
         "+recipe=sinternal_grpo actor_rollout_ref.model.path=/abs/model data.train_files=/abs/train.parquet "
         "data.val_files=/abs/val.parquet",
     )
-    _add_overrides(doctor, RUN, "sinternal_verl.config:compose_main")
+    add_overrides(doctor, RUN, "sinternal_verl.config:compose_main")
 
 
 def _add_data(commands: Any) -> None:
-    math = _command(
+    math = add_command(
         commands,
         "math",
         "data:convert_math",
@@ -129,7 +128,7 @@ def _add_data(commands: Any) -> None:
     math.add_argument("--data-source", dest="name", help="the rows' data_source; default: the set's name")
     _add_conversion(math)
 
-    safety = _command(
+    safety = add_command(
         commands,
         "safety",
         "data:convert_safety",
@@ -142,7 +141,7 @@ def _add_data(commands: Any) -> None:
     )
     _add_conversion(safety)
 
-    sft = _command(
+    sft = add_command(
         commands,
         "sft",
         "data:convert_answers",
@@ -158,7 +157,7 @@ def _add_data(commands: Any) -> None:
     _add_against(sft)
     _add_hub(sft)
 
-    mix = _command(
+    mix = add_command(
         commands,
         "mix",
         "data:mix_files",
@@ -185,7 +184,7 @@ def _add_data(commands: Any) -> None:
         help="two prompts match if they share so many consecutive words",
     )
 
-    check = _command(
+    check = add_command(
         commands,
         "check",
         "data:check",
@@ -193,7 +192,7 @@ def _add_data(commands: Any) -> None:
         "mix.parquet guard=ray_actor",
     )
     check.add_argument("file", help="any parquet file for verl's RL main")
-    _add_overrides(check, f"{RUN}; default: the GRPO recipe")
+    add_overrides(check, f"{RUN}; default: the GRPO recipe")
 
 
 def _add_conversion(command: argparse.ArgumentParser) -> None:
@@ -230,7 +229,7 @@ def _add_hub(command: argparse.ArgumentParser) -> None:
 
 
 def _add_score(commands: Any) -> None:
-    score = _command(
+    score = add_command(
         commands,
         "score",
         "score:score",
@@ -246,11 +245,11 @@ def _add_score(commands: Any) -> None:
     score.add_argument("--data-source", metavar="NAME", help="data source of rows that have none")
     score.add_argument("--ground-truth", metavar="TEXT", help="ground truth of rows that have none, e.g. harmful")
     score.add_argument("--concurrency", type=int, default=256, metavar="ROWS", help="rows in flight")
-    _add_overrides(score, f"{RUN}, e.g. guard=ray_actor")
+    add_overrides(score, f"{RUN}, e.g. guard=ray_actor")
 
 
 def _add_guard(commands: Any) -> None:
-    serve = _command(
+    serve = add_command(
         commands,
         "serve",
         "guard:serve",
@@ -261,7 +260,7 @@ def _add_guard(commands: Any) -> None:
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one and prints it")
     serve.add_argument("--api-key-env", metavar="NAME", help="environment variable with the key requests must bring")
     serve.add_argument("--open", dest="open_to_all", action="store_true", help="serve other machines without a key")
-    _add_overrides(serve, RUN, "sinternal_verl.commands.guard:compose_served")
+    add_overrides(serve, RUN, "sinternal_verl.commands.guard:compose_served")
 
 
 def _add_verify(commands: Any) -> None:
@@ -278,16 +277,16 @@ def _add_verify(commands: Any) -> None:
         "evaluate": "compare a model's verdicts on its own answers with the expert's",
     }
     for name, text in helps.items():
-        command = _command(commands, name, "verify:verify", text, example)
+        command = add_command(commands, name, "verify:verify", text, example)
         command.set_defaults(command=name)
         if name in ("build", "sample", "critique", "evaluate"):
             command.add_argument("--yes", action="store_true", help="do not ask whether to go on after the estimate")
-        _add_overrides(command, "keys of the recipe, see below", "sinternal_verl.verify.settings:compose_build")
+        add_overrides(command, "keys of the recipe, see below", "sinternal_verl.verify.settings:compose_build")
         command.recipe = "verify/build.yaml"
 
 
 def _add_export(commands: Any) -> None:
-    export = _command(
+    export = add_command(
         commands,
         "export",
         "export:export",
@@ -307,7 +306,7 @@ def _add_export(commands: Any) -> None:
 
 
 def _add_cluster(commands: Any) -> None:
-    wait = _command(
+    wait = add_command(
         commands,
         "wait",
         "cluster:wait",
@@ -327,50 +326,9 @@ def _add_demo(commands: Any) -> None:
         ("demo-verify", "verification", "the same for stage 1: a policy learns to verify", "outputs/demo_verify"),
     ):
         run = f"sinternal_verl.demo.{module}:run_demo"
-        demo = _command(commands, name, run, text, f"--out {out} --seed 1")
+        demo = add_command(commands, name, run, text, f"--out {out} --seed 1")
         demo.add_argument("--out", default=out, help="folder for everything the demo writes")
         demo.add_argument("--seed", type=int, default=1, help="of models, data and training")
-
-
-def _group(commands: Any, name: str, text: str) -> Any:
-    group = commands.add_parser(name, help=text, description=_sentence(text))
-    group.epilog = f"`{group.prog} COMMAND --help` has an example of each command."
-    return group.add_subparsers(required=True, metavar=COMMAND)
-
-
-def _command(commands: Any, name: str, run: str, text: str, example: str) -> argparse.ArgumentParser:
-    """A command with a description and an example.
-
-    Args:
-        run: name of the function that gets the arguments, see `load`.
-        text: what the command does, as a phrase.
-        example: arguments that show its use.
-    """
-    command = commands.add_parser(
-        name, help=text, description=_sentence(text), formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    command.epilog = f"example:\n  {command.prog} {example}"
-    command.set_defaults(run=run)
-    return command
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
-
-
-def _add_overrides(command: argparse.ArgumentParser, text: str, composes: str | None = None) -> None:
-    """Add Hydra's overrides to a command, and its ``--cfg`` where the command can be called without other arguments.
-
-    Args:
-        text: help for the overrides.
-        composes: name of the function that makes the command's configuration of them; None adds no ``--cfg``.
-    """
-    command.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=text)
-    if composes is None:
-        command.epilog += "\n\n`sinternal-verl doctor --cfg job` shows all keys."
-        return
-    command.add_argument("--cfg", choices=("job",), help="print all keys and their values, as Hydra does, and end")
-    command.set_defaults(composes=composes)
 
 
 def load(name: str) -> Any:
@@ -378,50 +336,6 @@ def load(name: str) -> Any:
     module, _, function = name.partition(":")
     module = module if "." in module else f"sinternal_verl.commands.{module}"
     return getattr(importlib.import_module(module), function)
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose help may show the keys of a recipe, and whose errors name what was meant.
-
-    Attributes:
-        recipe: the file below ``recipes`` whose keys the command takes; None shows none.
-    """
-
-    recipe: str | None = None
-
-    def format_help(self) -> str:
-        text = super().format_help()
-        if self.recipe is None:
-            return text
-        from sinternal_verl.commands.keys import keys_of
-
-        return f"{text}\nkeys and their defaults:\n{textwrap.indent(keys_of(self.recipe), '  ')}\n"
-
-    def error(self, message: str) -> NoReturn:
-        if message.endswith(f"required: {COMMAND}"):
-            self.print_help(sys.stderr)
-            self.exit(2, f"\n{self.prog}: give one of these commands\n")
-        super().error(f"{message}{self._meant(message)}")
-
-    def _meant(self, message: str) -> str:
-        from sinternal_verl.did_you_mean import did_you_mean
-
-        if choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
-            return did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
-        if unknown := re.search(r"unrecognized arguments: (--[\w-]+)", message):
-            return did_you_mean(unknown[1], self._option_string_actions)
-        return ""
-
-
-class _Versions(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from sinternal_verl.runs.record import STACK, version_of
-
-        for name in STACK:
-            # vLLM for a CPU is a package of another name.
-            found = next((each for each in (name, f"{name}-cpu") if version_of(each)), None)
-            print(f"{found} {version_of(found)}" if found else f"{name} is not installed")
-        parser.exit()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The commands of `sinternal-verl`: what they print, and their exit codes.
 
 ``doctor``         checks a configuration
+``parsing``        what all commands have in common on the command line
 ``process``        how a command ends with its user, or with the reader of its output
 ``messages``       what a command says when it cannot begin
 ``keys``           the keys of a recipe, for a command's help

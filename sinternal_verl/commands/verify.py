@@ -30,6 +30,7 @@ from sinternal_verl.verify.evaluate import Verification, evaluate
 from sinternal_verl.verify.fill import Filled, Request, fill
 from sinternal_verl.verify.parts import PartsMissing, merge_parts
 from sinternal_verl.verify.probe import probe
+from sinternal_verl.verify.problems import find_problems
 from sinternal_verl.verify.reading import Reading
 from sinternal_verl.verify.report import CARD, GuardWriter, agreement, guard_requests, write_report
 from sinternal_verl.verify.requests import Prompts
@@ -42,7 +43,6 @@ from sinternal_verl.verify.settings import (
     Stage,
     build_settings,
     compose_build,
-    find_problems,
 )
 from sinternal_verl.verify.store import Store, StoreError
 from sinternal_verl.verify.writer import WriterSettings, WriterUnusable

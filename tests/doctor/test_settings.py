@@ -11,7 +11,8 @@ from sinternal_verl.commands.running_guard import compose_guard, find_guard_prob
 from sinternal_verl.config import compose_config
 from sinternal_verl.doctor.scorers import check_scorers
 from sinternal_verl.doctor.settings import check_settings, known_keys
-from sinternal_verl.verify.settings import compose_build, find_problems
+from sinternal_verl.verify.problems import find_problems
+from sinternal_verl.verify.settings import compose_build
 
 GUARDS = ("ray_actor", "openai_endpoint", "verl_router", "none")
 COMPOSED = (

@@ -5,7 +5,8 @@ from functools import cache
 import pytest
 
 from sinternal_verl.verify.budget import Prices
-from sinternal_verl.verify.settings import build_settings, compose_build, find_problems
+from sinternal_verl.verify.problems import find_problems
+from sinternal_verl.verify.settings import build_settings, compose_build
 
 GOOD = ("prompts=org/set", "out=o", "policy.model=p", "expert.model=e", "expert.url=http://h/v1")
 

@@ -1,0 +1,187 @@
+"""Every fault in the settings of a build, found before anything starts."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import get_args
+
+from omegaconf import DictConfig, OmegaConf
+
+from sinternal_verl.credentials import KeyFault, origin_of
+from sinternal_verl.data.specification import SpecificationError, load_specification
+from sinternal_verl.data.template import TARGETS, PromptError, VerificationPrompt
+from sinternal_verl.did_you_mean import did_you_mean, did_you_mean_file
+from sinternal_verl.doctor.guard import check_guard
+from sinternal_verl.doctor.pretrained import context_of, read_config, too_long
+from sinternal_verl.doctor.problem import Problem, problems_of
+from sinternal_verl.doctor.settings import check_settings
+from sinternal_verl.scoring.response import Thought
+from sinternal_verl.verify.budget import LONGEST
+from sinternal_verl.verify.origin import is_of_hub, is_path, weights_of
+from sinternal_verl.verify.settings import BUILD, WITHOUT_EXPERT, Stage, shard_of
+from sinternal_verl.verify.writer import WriterSettings, key_for
+
+HELP = "sinternal-verl verify build --help"
+
+
+def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
+    """Every problem that these stages would meet, found before anything starts."""
+    missing, values = _missing(config, stages), _values(config, stages)
+    return [*missing, *values, *check_settings(config), *_writers(config, stages), *_files(config), *_guard(config)]
+
+
+def _missing(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
+    steps = {
+        "prompts": "name a file of harmful and benign requests, e.g. of `sinternal-verl data safety`",
+        "out": "name a folder, e.g. out=outputs/verify",
+        "policy.model": "name the model that is to verify its own answers",
+    }
+    if set(stages) - WITHOUT_EXPERT:
+        steps["expert.model"] = "name the model that writes the critiques"
+    for key, step in steps.items():
+        if not OmegaConf.select(config, key):
+            yield Problem(key, None, "this has no default", step)
+    if config.answers == "other" and config.other.model == config.policy.model:
+        yield Problem("other.model", config.other.model, "answers=other needs another model", "give other.model")
+
+
+def _values(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
+    for key, choices in (
+        ("answers", ("self", "other")),
+        ("target", TARGETS),
+        ("label", (None, "harmful", "benign")),
+    ):
+        if config[key] not in choices:
+            step = f"choose {', '.join(filter(None, choices))}"
+            if config[key] == "answer":
+                step = "the baselines' whole answers are made by `sinternal-verl data sft`"
+            yield Problem(key, config[key], "there is no such choice", step)
+    if not isinstance(config.samples, int) or config.samples < 1:
+        yield Problem("samples", config.samples, "it must be a positive number", "the paper takes 8")
+    if not isinstance(config.seed, int):
+        yield Problem("seed", config.seed, "it must be an integer", "give one")
+    if not isinstance(config.fraction, int | float) or not 0 < config.fraction <= 1:
+        yield Problem("fraction", config.fraction, "it must be in (0, 1]", "1 takes all, 0.5 half")
+    if "merge" in stages and config.shard is not None:
+        yield Problem("shard", config.shard, "the whole is merged, and no part of it", "leave shard out")
+    if shard_of(config.shard) is None and config.shard is not None:
+        yield Problem("shard", config.shard, "it must be i/n with 0 <= i < n", "e.g. shard=0/8")
+    for load, key in ((load_specification, "specification"), (VerificationPrompt.load, "prompt")):
+        try:
+            load(config[key] if config[key] is None else str(config[key]))
+        except (SpecificationError, PromptError) as error:
+            yield Problem(key, config[key], str(error), "give one that is there")
+
+
+def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
+    who = {
+        "sample": "policy" if config.answers == "self" else "other",
+        "critique": "expert",
+        "evaluate": "verifier",
+    }
+    for name in (who[stage] for stage in stages if stage in who):
+        writer = config[name]
+        unknown = [key for key in writer if key not in WriterSettings.__dataclass_fields__]
+        for key in unknown:
+            near = did_you_mean(key, WriterSettings.__dataclass_fields__)
+            yield Problem(f"{name}.{key}", writer[key], f"there is no such key{near}", f"`{HELP}` shows all keys")
+        if not isinstance(writer.patience_s, int | float) or writer.patience_s < 0:
+            yield Problem(f"{name}.patience_s", writer.patience_s, "it must be a number of seconds", "correct it")
+        for key, least in (("concurrency", 1), ("retries", 0), ("max_requests", 1), ("budget_tokens", 1)):
+            if writer[key] is not None and not (isinstance(writer[key], int) and writer[key] >= least):
+                yield Problem(f"{name}.{key}", writer[key], f"it must be at least {least}", "correct it")
+        yield from _money(name, writer)
+        if not isinstance(writer.timeout_s, int | float) or writer.timeout_s <= 0:
+            yield Problem(
+                f"{name}.timeout_s", writer.timeout_s, "it must be a positive number of seconds", "correct it"
+            )
+        if writer.get("thought", "none") not in get_args(Thought):
+            yield Problem(f"{name}.thought", writer.thought, "there is no such choice", "choose required or none")
+        if writer.url and not _is_address(str(writer.url)):
+            yield Problem(f"{name}.url", writer.url, "this is no address", "e.g. http://127.0.0.1:8000/v1")
+        elif writer.url:
+            yield from _key(name, writer)
+        if writer.model and not writer.url:
+            yield from _engine(name, str(writer.model), writer.engine)
+            yield from _weights(name, str(writer.model), writer)
+
+
+def _money(name: str, writer: DictConfig) -> Iterator[Problem]:
+    prices = {key: writer[key] for key in ("price_per_million_input", "price_per_million_output")}
+    for key, price in prices.items():
+        if price is not None and not (isinstance(price, int | float) and price >= 0):
+            yield Problem(f"{name}.{key}", price, "it must be a price", "e.g. 3.0, or null where it is not known")
+    if (absent := [key for key, price in prices.items() if price is None]) and len(absent) < len(prices):
+        yield Problem(f"{name}.{absent[0]}", None, "a cost takes both prices", "give it, too")
+    if writer.budget_tokens is not None and writer.url and not any(writer.request.get(key) for key in LONGEST):
+        step = f"give {name}.request.max_tokens, or max_completion_tokens where the server wants that name"
+        yield Problem(f"{name}.budget_tokens", writer.budget_tokens, "nothing bounds what a reply may cost", step)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        scheme, host, port = origin_of(url)
+    except ValueError:
+        return False
+    return scheme in ("http", "https") and bool(host and port)
+
+
+def _key(name: str, writer: DictConfig) -> Iterator[Problem]:
+    """A key that is not set, or that would go where others can read it."""
+    try:
+        key_for(str(writer.url), writer.api_key_env, writer.api_key_over_http is True)
+    except KeyFault as fault:
+        step = f"{fault.next_step}, or {name}.api_key_env=null for a server that asks for no key"
+        yield Problem(f"{name}.api_key_env", fault.shown, fault.reason, step)
+
+
+def _engine(name: str, model: str, engine: DictConfig) -> Iterator[Problem]:
+    """Problems of a model that vLLM would run in this process."""
+    key, length, folder = f"{name}.engine.max_model_len", engine.get("max_model_len"), Path(model).expanduser()
+    if not isinstance(length, int) or length < 1:
+        yield Problem(key, length, "it must be a number of tokens", "give prompt and reply room, e.g. 16384")
+        return
+    if folder.is_absolute() and not folder.is_dir():
+        yield Problem(
+            f"{name}.model",
+            model,
+            f"no such folder{did_you_mean_file(model)}",
+            "give a folder that exists, or a hub id",
+        )
+        return
+    found = None if "hf_overrides" in engine else read_config(model, bool(engine.get("trust_remote_code")))
+    context = context_of(found) if found else None
+    if reason := too_long(length, context):
+        yield Problem(key, length, reason, f"{key}={context}")
+
+
+def _weights(name: str, model: str, writer: DictConfig) -> Iterator[Problem]:
+    """Weights that could not be told from others of the same name."""
+    if is_path(model, served=False):
+        if writer.revision:
+            step = f"leave out {name}.revision"
+            yield Problem(f"{name}.revision", writer.revision, "a folder is known by its files", step)
+    elif is_of_hub(model) and weights_of(model, writer.revision, served=False) is None:
+        reason = "it is not in the hub's cache, and the hub names no commit of it"
+        step = "check the id, the network and `hf auth login`, or give a folder"
+        yield Problem(f"{name}.model", model, reason, step)
+
+
+def _files(config: DictConfig) -> Iterator[Problem]:
+    for key, names in (("prompts", [config.prompts] if config.prompts else []), ("against", config.against)):
+        for name in names:
+            path = Path(str(name).partition("#")[0]).expanduser()
+            if path.suffix and not path.is_file():
+                yield Problem(
+                    key, name, f"this file does not exist{did_you_mean_file(path)}", "give a file, or a hub id"
+                )
+    if config.out and Path(config.out).expanduser().is_file():
+        yield Problem("out", config.out, "this is a file", "give a folder")
+
+
+def _guard(config: DictConfig) -> Iterator[Problem]:
+    backend = config.sinternal.guard.backend
+    if backend not in (None, "openai_endpoint"):
+        step = "run `sinternal-verl guard serve`, and take guard=openai_endpoint"
+        yield Problem("guard", backend, "a build starts no guard", step)
+    elif backend:
+        yield from problems_of(check_guard(config))
