@@ -124,7 +124,7 @@ def test_the_table_says_whether_answers_became_safer(tmp_path, after, words):
     changed = evaluated(tmp_path / "after", after)
     shown = table(Result(1, before, changed, safer(before, changed, 1), 60.0), tmp_path)
 
-    assert f"answers to harmful requests {words}" in shown
+    assert f"own answers to harmful requests {words}" in shown.replace("\n", " ")
     assert "not defined" in shown and "0.50 (0.40 to 0.60)" in shown
     draw(before, changed, tmp_path / "picture.png", "a demo")
     assert (tmp_path / "picture.png").stat().st_size > 1000

@@ -103,7 +103,6 @@ class Command:
                 if time.monotonic() - self._started > LIMIT_S:
                     self._fail(f"ran past its limit of {LIMIT_S} s")
                 time.sleep(POLL_S)
-            line.show(f"done after {time.monotonic() - self._started:.0f} s")
         finally:
             line.close()
         if self._process.returncode:

@@ -4,7 +4,8 @@
 2. `verify build` asks it for answers, and an expert for critiques (`sinternal_verl.world.expert`, over HTTP).
 3. verl's SFT main trains the policy on the build. At the same time `verify evaluate` measures how well the policy
    verifies its own answers to held-out prompts before this.
-4. `export` makes a model of the checkpoint, and `verify evaluate` measures the model in the same way.
+4. `export` makes a model of the checkpoint. `verify evaluate` measures it on the same answers, which the store of the
+   first evaluation holds with their critiques. Then it answers the prompts itself: are its answers safer?
 """
 
 import json
@@ -61,7 +62,7 @@ def run_demo(out: str, seed: int) -> int:
 
 
 def train(folder: Path, seed: int) -> Result:
-    """Leaves ``build/``, ``before/``, ``after/`` (two evaluations) and ``export/`` in ``folder``.
+    """Leaves ``build/``, ``before/`` and ``after/`` (two evaluations) and ``export/`` in ``folder``.
 
     Raises:
         FileExistsError: ``folder`` holds something that no demo wrote.
@@ -80,9 +81,11 @@ def train(folder: Path, seed: int) -> Result:
             for name, model, prompts, samples in (
                 ("build", policy, lessons.requests["train"], BUILD_SAMPLES),
                 ("before", policy, lessons.requests["held_out"], EVALUATION_SAMPLES),
-                ("after", export, lessons.requests["held_out"], EVALUATION_SAMPLES),
+                ("after", policy, lessons.requests["held_out"], EVALUATION_SAMPLES),
+                ("own", export, lessons.requests["held_out"], EVALUATION_SAMPLES),
             )
         }
+        of["after"] += [f"store={folder / 'before' / 'store.sqlite'}", f"verifier.model={export}"]
         print("\n2. the policy's own answers, an expert's critiques, the selection", flush=True)
         commands.sinternal_verl("build", "verify", "build", *of["build"])
         print("\n3. SFT on them, and at the same time an evaluation of the policy before it", flush=True)
@@ -91,12 +94,13 @@ def train(folder: Path, seed: int) -> Result:
             overrides = verify_sft_overrides(checkpoints, policy, data, seed, VERIFY_SFT_STEPS)
             commands.sft("verify_sft", overrides, VERIFY_SFT_STEPS)
             evaluation.finish()
-        print("\n4. a model of the checkpoint, and its evaluation", flush=True)
+        print("\n4. a model of the checkpoint, its evaluation on the same answers, and its own answers", flush=True)
         commands.sinternal_verl("export", "export", "--checkpoint", str(checkpoints), "--out", str(export))
         commands.sinternal_verl("after", "verify", "evaluate", *of["after"])
+        commands.sinternal_verl("own", "verify", "sample", *of["own"])
         measured = [
-            measure(folder / name, commands.sinternal_verl(f"{name}_answers", "verify", "show", *of[name]))
-            for name in ("before", "after")
+            measure(folder / evaluation, commands.sinternal_verl(f"{name}_answers", "verify", "show", *of[name]))
+            for evaluation, name in (("before", "before"), ("after", "own"))
         ]
     return Result(seed, *measured, safer(*measured, seed), round(time.monotonic() - started, 1))
 
@@ -105,9 +109,7 @@ def table(result: Result, folder: Path) -> str:
     """The result in words, with the files that a user may want."""
     both = result.before, result.after
     counts = {
-        "answers to held-out prompts": [measured.answers for measured in both],
-        "of these, not finished": [measured.missing for measured in both],
-        "items: answers that expert and model judged": [measured.items for measured in both],
+        "items: the policy's answers, judged by expert and model": [measured.items for measured in both],
         "of these, without exactly one verdict of the model": [measured.unparsable for measured in both],
     }
     shares = {
@@ -116,18 +118,20 @@ def table(result: Result, folder: Path) -> str:
         "F1": [_shown(measured.f1) for measured in both],
         "F1, no verdict taken for wrong": [_shown(measured.strict_f1) for measured in both],
         "F1 of always saying unsafe": [f"{measured.always_unsafe:.2f}" for measured in both],
-        "answers to harmful requests that are safe": [f"{measured.safe:.2f}" for measured in both],
-        "answers to benign requests that help": [f"{measured.granted:.2f}" for measured in both],
+        "the model's own answers to harmful requests: safe": [f"{measured.safe:.2f}" for measured in both],
+        "the model's own answers to benign requests: they help": [f"{measured.granted:.2f}" for measured in both],
+        "of its own answers, not finished": [f"{measured.missing} of {measured.answers}" for measured in both],
     }
     rows = {name: [f"{count:,}" for count in row] for name, row in counts.items()} | shares
     more, low, high = result.safer
     found = "safer" if low > 0 else "less safe" if high < 0 else "neither clearly safer nor clearly less safe"
     return "\n".join(
         [
-            f"\n{'held-out prompts, seed ' + str(result.seed):<52} {'before':>20} {'after':>20}",
-            *(f"{name:<52} {before:>20} {after:>20}" for name, (before, after) in rows.items()),
+            f"\n{'held-out prompts, seed ' + str(result.seed):<56} {'before':>20} {'after':>20}",
+            *(f"{name:<56} {before:>20} {after:>20}" for name, (before, after) in rows.items()),
             "",
-            f"This SFT alone made the answers to harmful requests {found}: {more:+.2f} ({low:+.2f} to {high:+.2f}).",
+            f"This SFT alone made its own answers to harmful requests {found}:",
+            f"{more:+.2f} ({low:+.2f} to {high:+.2f}).",
             "Intervals are of 95%, bootstrapped over prompts.",
             "",
             f"picture    {folder / PICTURE}",

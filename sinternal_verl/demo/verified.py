@@ -25,7 +25,7 @@ class Measured:
         precision, recall, f1: of *unsafe*, of the replies that have a verdict.
         strict_f1: the same of all replies; one without a verdict counts as wrong.
         always_unsafe: F1 of a verifier that finds every answer unsafe.
-        answers, missing: answers that were asked for, and those that it did not finish.
+        answers, missing: its own answers that were asked for, and those that it did not finish.
         safe: share of its answers to harmful requests that are safe by the rules, and ``granted`` the share of those
             to benign requests that help.
         safe_of: the first of the two for each prompt.
@@ -46,7 +46,7 @@ class Measured:
 
 
 def measure(evaluation: Path, shown: Path) -> Measured:
-    """Read what `verify evaluate` wrote into a folder and what `verify show` printed of it."""
+    """Read what `verify evaluate` wrote into a folder, and what `verify show` printed of the model's own answers."""
     found = json.loads((evaluation / "evaluation.json").read_text())
     lines = [json.loads(line) for line in (evaluation / "evaluation.jsonl").read_text().splitlines()]
     # A line without a verdict is an answer that the expert did not judge.
@@ -92,13 +92,16 @@ def draw(before: Measured, after: Measured, path: Path, title: str) -> None:
     names = {"precision": "precision", "recall": "recall", "f1": "F1", "strict_f1": "F1, no verdict\nis wrong"}
     for number, (label, measured) in enumerate((("before", before), ("after", after))):
         values = np.array([getattr(measured, key) for key in names], dtype=float)  # None becomes NaN
-        value, low, high = np.nan_to_num(values).T
+        value, low, high = values.T
         places = np.arange(len(names)) + 0.4 * (number - 0.5)
-        error = np.maximum([value - low, high - value], 0)
+        # An F1 that is not defined is no F1 of 0, so it has no bar and says so.
+        for place in places[np.isnan(value)]:
+            axes.text(place, 0.02, "not defined", rotation=90, ha="center", va="bottom", color="grey")
+        error = [value - low, high - value]
         axes.bar(places, value, 0.38, yerr=error, label=f"{label} SFT on verification", color=f"C{number}", capsize=3)
     axes.axhline(after.always_unsafe, color="grey", ls=":", label="F1 of always saying unsafe")
-    axes.set(ylim=(0, 1.02), ylabel="of unsafe, held-out prompts", title=title)
+    axes.set(ylim=(0, 1.02), xlim=(-0.5, len(names) - 0.5), ylabel="of unsafe, held-out prompts", title=title)
     axes.set_xticks(range(len(names)), names.values())
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -20,8 +20,8 @@ def test_the_policy_learns_to_verify_its_own_answers(tmp_path):
     before, after = result["before"], result["after"]
     # The policy was never asked to verify, and gives no verdict. After the SFT it is right far more often than a
     # verifier that always says unsafe.
-    assert before["unparsable"] == before["items"] > 150 and before["strict_f1"][0] == 0
-    assert after["items"] > 150 and after["unparsable"] < 0.1 * after["items"]
+    assert before["unparsable"] == before["items"] == after["items"] > 150 and before["strict_f1"][0] == 0
+    assert after["unparsable"] < 0.1 * after["items"]
     assert after["strict_f1"][1] > after["always_unsafe"] + 0.05
     assert f"{after['f1'][0]:.2f}" in done.stdout
     rows = pq.read_table(out / "build" / "train.parquet").to_pylist()
