@@ -108,7 +108,7 @@ def test_a_change_is_shown_by_its_key_with_what_accepts_it(grpo_config, started,
         ("optim.lr=1e-3", "optim.lr: 0.0002 -> 0.001"),
         ("optim.weight_decay=0", "optim.weight_decay: 0.01 -> 0"),
         ("model.lora_alpha=64", "model.lora_alpha: 32 -> 64"),
-        ("data.verification.target=judgment", "data.verification.target: critique+judgment -> judgment"),
+        ("data.verification.target=judgment", "data.verification.target: null -> judgment"),
         ("trainer.seed=2", "trainer.seed: 1 -> 2"),
     ],
 )
