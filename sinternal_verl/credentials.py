@@ -53,13 +53,17 @@ def headers_of(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
+MIN_SECRET = 8
+"""Characters of the shortest key that is hidden: ``EMPTY`` and ``test`` are words, and no secrets."""
+
+
 def hide(text: str, key: str | None) -> str:
     """The text without the key: a server may repeat it in its error.
 
-    >>> hide("no such key: abc", "abc")
+    >>> hide("no such key: abcd-1234", "abcd-1234")
     'no such key: (the key)'
     """
-    return text.replace(key, HIDDEN) if key else text
+    return text.replace(key, HIDDEN) if key and len(key) >= MIN_SECRET else text
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:

@@ -47,8 +47,8 @@ _LIKE = {"I": "[ILl1|]", "L": "[ILl1|]", "O": "[O0]", "i": "[IiLl1|]", "l": "[Ii
 _TAG = r"<[^\w<>]?\w{1,10}[^\w<>]?>"
 """A tag of HTML."""
 
-_GAP = rf"(?:[^\w]|{_TAG}){{1,{MAX_GAP}}}"
-_NO_GAP = rf"(?:[^\w]|{_TAG}){{0,{MAX_GAP}}}"
+_GAP = rf"(?:{_TAG}|[^\w]){{1,{MAX_GAP}}}"
+_NO_GAP = rf"(?:{_TAG}|[^\w]){{0,{MAX_GAP}}}"
 _LINE_START = rf"(?:^|\n)(?:[^\w\n]|{_TAG}|\d{{1,3}}[^\w\n]){{0,{MAX_GAP}}}"
 """With the sign or the number of a list's item."""
 
@@ -84,31 +84,44 @@ _VERDICT = re.compile(
 _SEPARATORS = frozenset(":|=\n")
 """What makes a label of a word that a value follows. Without a value only a colon does."""
 
-_PATTERNS = (_BLOCK, _ROLE, _VERDICT)
-
 
 def neutralise(text: str) -> str:
     """``text`` with the template's phrases made harmless; surrogates that stand alone become U+FFFD."""
     text = whole_text(text)
-    changes: dict[int, str] = {}
     # Letters of Unicode's tag block are invisible, and a model may read them all the same.
     for table in (_PLAIN, _PLAIN_TAGS) if _TAG_BLOCK.search(text) else (_PLAIN,):
-        plain = _SPACES.sub(_one_space, text.translate(table))
-        if any(pattern.search(plain) for pattern in _PATTERNS):
-            places = _places(text, table)
-            for start, end in _phrases(plain):
-                first, last = places[start], places[end - 1]
-                changes |= dict.fromkeys(range(first, last + 1), "") | {first: REMOVED}
-    return "".join(changes.get(place, character) for place, character in enumerate(text)) if changes else text
+        plain = _plain(text, table)
+        # Labels are searched when the block markers are gone, because one may stand right behind a marker.
+        for find in (_blocks, _labels):
+            if phrases := list(find(plain)):
+                text = _without(text, phrases, _places(text, table))
+                plain = _plain(text, table)
+    return text
 
 
-def _phrases(plain: str) -> Iterator[tuple[int, int]]:
-    """Where each phrase in a plain text begins and ends that has a meaning in the template."""
+def _plain(text: str, table: Mapping[int, str]) -> str:
+    return _SPACES.sub(_one_space, text.translate(table))
+
+
+def _without(text: str, phrases: list[tuple[int, int]], places: list[int]) -> str:
+    changes: dict[int, str] = {}
+    for start, end in phrases:
+        first, last = places[start], places[end - 1]
+        changes |= dict.fromkeys(range(first, last + 1), "") | {first: REMOVED}
+    return "".join(changes.get(place, character) for place, character in enumerate(text))
+
+
+def _blocks(plain: str) -> Iterator[tuple[int, int]]:
+    """Where each block marker in a plain text begins and ends."""
     for marker in _BLOCK.finditer(plain):
         if opens := _OPENS.search(plain, max(marker.start() - MAX_GAP, 0), marker.start()):
             yield opens.start(), marker.end("words")
             if marker["closes"]:
                 yield marker.span("closes")
+
+
+def _labels(plain: str) -> Iterator[tuple[int, int]]:
+    """Where each role's label and each line of a verdict begins and ends."""
     for label in (*_ROLE.finditer(plain), *_VERDICT.finditer(plain)):
         start, gap = max(label.start(), label.end("before")), label[label.lastgroup]
         if label.lastgroup in ("role", "categories"):

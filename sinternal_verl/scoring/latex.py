@@ -115,8 +115,9 @@ def canonical(answer: str) -> Canonical:
     return Canonical(whole, body, currency + measured, name)
 
 
-# The first letter of a word: \text{Even}, \text{even} and Even are one word, Ab and ab two lines.
-_CAPITAL = re.compile(r"(?<![A-Za-z\\])[A-Z](?=[a-z]{2})")
+# The first letter of a word: \text{Even}, \text{even} and Even are one word, 2Rab and 2rab two products.
+_CAPITAL = re.compile(r"[A-Z](?=[a-z]{2})")
+_CAPITAL_OF_TEXT = re.compile(rf"{WORD}[A-Z](?=[a-z]{{2}})")
 _CHOICE = re.compile(r"\(([A-J])\)")
 _IN_A_BASE = re.compile(r"\(([0-9]+)\)(_\{[0-9]+\})")
 
@@ -137,7 +138,11 @@ _UNITS_OF_FUNCTIONS = {"\\min ": WORD + "min", "\\deg ": WORD + "deg"}
 
 
 def _join(items: list[str]) -> str:
-    return _CAPITAL.sub(_small, "".join(items)).replace(WORD, "")
+    text = "".join(items)
+    if _CAPITAL.search(text):
+        words = all(item[0] == WORD or (len(item) > 2 and item.isalpha()) for item in items)
+        text = (_CAPITAL if words else _CAPITAL_OF_TEXT).sub(_small, text)
+    return text.replace(WORD, "")
 
 
 def _small(capital: re.Match[str]) -> str:

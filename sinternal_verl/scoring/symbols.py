@@ -154,13 +154,15 @@ _ACCENTS = {
         *["underbrace", "overbrace", "mathcal", "mathfrak", "mathscr", "pmod", "cancel"],
     ]
 }
-_UNSEEN_ARGUMENT = "color textcolor hspace hspace* vspace vspace* hphantom vphantom phantom mspace label"
+_UNSEEN_ARGUMENT = "color textcolor hphantom vphantom phantom label"
+_SPACES_OF_WIDTH = "hspace hspace* vspace vspace* mspace"
 
 COMMANDS: dict[str, tuple[str, int]] = {
     **{"\\" + name: ("frac", 2) for name in _FRACTIONS.split()},
     **{"\\" + name: ("binom", 2) for name in _BINOMIALS.split()},
     **{"\\" + name: (accent, 1) for accent, names in _ACCENTS.items() for name in names.split()},
     **{"\\" + name: ("", 1) for name in _UNSEEN_ARGUMENT.split()},
+    **{"\\" + name: (GAP, 1) for name in _SPACES_OF_WIDTH.split()},
     **{"\\sqrt": ("√", 1), "^": ("^", 1), "_": ("_", 1)},
 }
 """What a command with arguments is called in the canonical form, and how many it takes; "" where it is not seen."""

@@ -115,6 +115,8 @@ class _Reader:
             if len(command.arguments) < command.wanted:
                 return
             stack.pop()
+            if command.name == GAP:
+                self._gap = len(self._items)
             piece = spell(command.name, command.arguments)
         if piece:
             self._add(piece)
@@ -147,6 +149,8 @@ class _Reader:
                 break
         if len(arguments) < wanted:
             self._open(Command(name, wanted, arguments))
+        elif name == GAP:
+            self._gap = len(self._items)
         elif spelled := spell(name, arguments):
             self._add(spelled)
 

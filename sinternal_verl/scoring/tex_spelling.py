@@ -3,6 +3,8 @@ r"""What a command with its arguments, or the border of an environment, becomes 
 import re
 from typing import NamedTuple
 
+from sinternal_verl.scoring.symbols import GAP
+
 BOLD = ("mathbf", "boldsymbol", "bm", "pmb")
 FRACTIONS = {"over": "frac", "choose": "binom"}
 """Commands between numerator and denominator, and what the command before both is called."""
@@ -43,7 +45,7 @@ def spell(name: str, arguments: list[str]) -> str:
         if script in _DEGREES:
             return "°"
         return script if script and not script.strip("'") else f"^{{{script}}}"
-    if not name:
+    if name in ("", GAP):
         return ""
     braced = "".join(f"{{{argument}}}" for argument in arguments)
     return name + braced if name[0] in "_√" else f"\\{name}{braced}"

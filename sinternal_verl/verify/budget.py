@@ -6,7 +6,7 @@ request waits while there is no room for it beside those in flight, and the run 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 TEMPLATE_TOKENS = 256
 """The most tokens that a server's chat template is taken to add to a conversation."""
@@ -55,6 +55,18 @@ class Spent(RuntimeError):
     """A limit is reached: no further request may be sent."""
 
 
+class Reserved(NamedTuple):
+    """What is set aside for a request.
+
+    Attributes:
+        tokens: the most that it may cost; 0 without a budget.
+        reckoned: of these, what its prompt and its longest reply come to.
+    """
+
+    tokens: int
+    reckoned: int
+
+
 class Spend:
     """What is spent on a model.
 
@@ -72,11 +84,11 @@ class Spend:
     def tokens(self) -> int:
         return self.read + self.written
 
-    def reserve(self, messages: Sequence[dict[str, Any]]) -> int | None:
+    def reserve(self, messages: Sequence[dict[str, Any]]) -> Reserved | None:
         """Set aside the most tokens that a request may cost.
 
         Returns:
-            Their number, 0 without a budget; None where there is room only when others have ended.
+            Their number; None where there is room only when others have ended.
 
         Raises:
             Spent: there is no room, and none in flight could leave any.
@@ -84,7 +96,10 @@ class Spend:
         limits = self.limits
         if limits.max_requests is not None and self.requests >= limits.max_requests:
             raise Spent(f"max_requests={limits.max_requests:,} is spent ({self})")
-        most = 0 if limits.budget_tokens is None else self._most(messages)
+        reckoned = 0 if limits.budget_tokens is None else self._reckon(messages)
+        most = reckoned and reckoned + self._excess
+        if limits.context is not None:
+            most = min(most, limits.context)
         if limits.budget_tokens is not None and self.tokens + self._reserved + most > limits.budget_tokens:
             if self._reserved:
                 return None
@@ -92,9 +107,9 @@ class Spend:
             raise Spent(f"budget_tokens={limits.budget_tokens:,} {room} (spent: {self})")
         self.requests += 1
         self._reserved += most
-        return most
+        return Reserved(most, reckoned)
 
-    def settle(self, reserved: int | None, read: int = 0, written: int = 0) -> None:
+    def settle(self, reserved: Reserved | None, read: int = 0, written: int = 0) -> None:
         """Count what a request cost.
 
         Args:
@@ -105,18 +120,17 @@ class Spend:
         if reserved is None:
             self.requests += 1
             return
-        self._reserved -= reserved
+        self._reserved -= reserved.tokens
         # A server that counts more than we thought possible, such as a hidden thought, is believed from then on.
-        self._excess = max(self._excess, self._excess + read + written - reserved)
+        self._excess = max(self._excess, read + written - reserved.reckoned)
 
     def __str__(self) -> str:
         return f"{self.requests:,} requests, {said(self.read, self.written, self.limits.prices)}"
 
-    def _most(self, messages: Sequence[dict[str, Any]]) -> int:
+    def _reckon(self, messages: Sequence[dict[str, Any]]) -> int:
         # A token is at least one byte.
         prompt = sum(len(message["content"].encode()) for message in messages) + TEMPLATE_TOKENS
-        most = prompt + (self.limits.longest_reply or 0) + self._excess
-        return most if self.limits.context is None else min(most, self.limits.context)
+        return prompt + (self.limits.longest_reply or 0)
 
 
 def said(read: int, written: int, prices: Prices | None, apart: bool = True) -> str:

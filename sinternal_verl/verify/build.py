@@ -83,8 +83,10 @@ class Build:
             if every or prompt.harm != "benign":
                 yield from (self._critique_request(prompt, answer) for answer in answers)
                 continue
+            # Equal answers share a critique.
+            different = {answer.text: answer for answer in reversed(in_order(answers, prompt, self._settings.seed))}
             first = None
-            for answer in reversed(in_order(answers, prompt, self._settings.seed)):
+            for answer in reversed(in_order(different.values(), prompt, self._settings.seed)):
                 first = replace(self._critique_request(prompt, answer), fallback=first)
             if first:
                 yield first

@@ -47,6 +47,9 @@ class Claims:
         """Claim keys, and return those that are claimed: not one that another process has, nor one whose reply has
         come meanwhile."""
         with self._transaction():
+            # A new claim is a sign of life. Whom another took for gone is entered anew.
+            if self._me is not None and not self._count_up():
+                self._me = None
             return {key for key in keys if self._take(key)}
 
     def drop(self, keys: Sequence[bytes]) -> None:

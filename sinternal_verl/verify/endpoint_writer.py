@@ -6,6 +6,7 @@ client nor ``~/.netrc`` are read. Proxies of the environment are, except for thi
 
 import asyncio
 import random
+from dataclasses import replace
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -16,6 +17,7 @@ from sinternal_verl.credentials import KeyFault, headers_of, hide, is_loopback
 from sinternal_verl.runs.secrets import masked
 from sinternal_verl.verify.local_writer import LocalWriter
 from sinternal_verl.verify.outcome import Response, read_response, shortened
+from sinternal_verl.verify.rejected import ANSWERED, CONTROL
 from sinternal_verl.verify.store import Reply
 from sinternal_verl.verify.writer import (
     Messages,
@@ -65,12 +67,15 @@ class EndpointWriter:
     async def write(self, messages: Messages, seed: int | None) -> Reply:
         body = {"model": self._settings.model, "messages": messages, **self._settings.request}
         body |= {} if seed is None else {"seed": seed}
+        read = written = 0  # of tries that failed, as far as the server tells
         for tried in range(self._settings.retries + 1):
             try:
-                return await self._post(body)
+                reply = await self._post(body)
+                return replace(reply, read=reply.read + read, written=reply.written + written)
             except WriterFailed as error:
+                read, written = read + error.read, written + error.written
                 if tried == self._settings.retries:
-                    raise
+                    raise WriterFailed(error.kind, error.what, (read, written)) from error
                 pause = min(MIN_PAUSE_S * 2**tried, MAX_PAUSE_S) * (1 - random.random() / 4)
                 await asyncio.sleep(max(pause, min(error.retry_after_s or 0.0, MAX_RETRY_AFTER_S)))
         raise AssertionError("the last try returns or raises")
@@ -93,18 +98,28 @@ class EndpointWriter:
             raise WriterFailed("timeout", what) from error
         except (aiohttp.ClientError, OSError) as error:
             raise WriterFailed(type(error).__name__, self._said(error)) from error
-        headers = {name: hide(value, self._key) for name, value in answer.headers.items()}
-        response = Response(answer.status, headers, hide(text, self._key))
         try:
-            reply = read_response(response, self._per_request, self._answered)
+            reply = read_response(Response(answer.status, answer.headers, text), self._per_request, self._answered)
         except WriterFailed as error:
-            used = (error.read, error.written)
-            raise WriterFailed(error.kind, f"{self._where}: {error.what}", used, error.retry_after_s) from error
+            used, what = (error.read, error.written), hide(error.what, self._key)
+            raise WriterFailed(
+                hide(error.kind, self._key), f"{self._where}: {what}", used, error.retry_after_s
+            ) from error
         except WriterBusy as error:
-            raise WriterBusy(f"{self._where}: {error}", error.retry_after_s) from error
+            raise WriterBusy(f"{self._where}: {hide(str(error), self._key)}", error.retry_after_s) from error
         except WriterUnusable as error:
-            raise WriterUnusable(f"{self._where}: {error}{self._key_step(answer.status)}") from error
-        self._answered = True
+            said = hide(str(error), self._key)
+            raise WriterUnusable(f"{self._where}: {said}{self._key_step(answer.status)}") from error
+        if reply.finish in ANSWERED:
+            self._answered = True
+            return reply
+        # What the server says of a request is told to the user; what the model writes stays as it is.
+        reply = replace(reply, text=hide(reply.text, self._key))
+        if answer.status == 403 and not self._answered and body["messages"] != CONTROL:
+            # Of a wrong key or of this request: another one tells.
+            control = await self._post(body | {"messages": CONTROL})
+            if control.finish not in ANSWERED:
+                raise WriterUnusable(f"{self._where}: {control.text}{self._key_step(403)}")
         return reply
 
     def _said(self, error: BaseException) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from sinternal_verl.scoring.critique import Critique
-from sinternal_verl.verify.budget import Limits, Spend, Spent, said
+from sinternal_verl.verify.budget import Limits, Reserved, Spend, Spent, said
 from sinternal_verl.verify.patience import Patience
 from sinternal_verl.verify.reading import Reading, critique_of
 from sinternal_verl.verify.rejected import ANSWERED, REJECTED, Rejections
@@ -121,11 +121,16 @@ def fill(
     return filled
 
 
-def _turns(requests: Iterable[Request], store: Store, ahead: int, filled: Filled, progress: tqdm) -> Turns[Request]:
+def _turns(
+    requests: Iterable[Request], store: Store, ahead: int, filled: Filled, progress: tqdm, reading: Reading | None
+) -> Turns[Request]:
     def missing(request: Request) -> Request | None:
         wanted = request.missing(store)
         if wanted is not request:
-            filled.answered = filled.answered or store.get(request.key).finish in ANSWERED
+            reply = store.get(request.key)
+            filled.answered = filled.answered or reply.finish in ANSWERED
+            if reading and not reading.known:
+                reading.known = isinstance(critique_of(reply), Critique)
         return wanted
 
     def there(request: Request) -> None:
@@ -149,7 +154,7 @@ async def _ask_all(
     progress: tqdm,
     reading: Reading | None,
 ) -> None:
-    turns = _turns(requests, store, spend.limits.concurrency, filled, progress)
+    turns = _turns(requests, store, spend.limits.concurrency, filled, progress, reading)
     # No model is loaded when nothing is missing. While one is loaded, nothing is claimed.
     first = await turns.next()
     if first is None:
@@ -159,7 +164,7 @@ async def _ask_all(
     writer, in_a_row, ended = open_writer(), 0, asyncio.Event()
     patience = Patience(writer, spend.limits.patience_s, progress.set_postfix_str)
 
-    async def ask(messages: Messages, seed: int | None, reserved: int | None = None) -> Reply:
+    async def ask(messages: Messages, seed: int | None, reserved: Reserved | None = None) -> Reply:
         filled.sent += 1
         cost = (0, 0)
         try:
@@ -184,7 +189,7 @@ async def _ask_all(
 
     rejections = Rejections(ask, keep, lambda: filled.answered)
 
-    async def next_request() -> tuple[Request, int] | None:
+    async def next_request() -> tuple[Request, Reserved] | None:
         """The next request and the tokens set aside for it, or None when there is none or none may be sent."""
         request = await turns.next()
         if request is None:
@@ -218,21 +223,22 @@ async def _ask_all(
                     reading.add(reply)
                 shown = (str(reading or ""), said(spend.read, spend.written, spend.limits.prices, apart=False))
                 progress.set_postfix_str(", ".join(filter(None, shown)), refresh=False)
-                if request.fallback and not isinstance(critique_of(reply), Critique):
-                    turns.add(request.fallback)
-                    progress.total += 1
                 if reply.finish in REJECTED:
                     await rejections.hold(request.key, request.seed, reply)
                 else:
                     await keep(request.key, reply)
                     if reply.finish in ANSWERED:
                         await rejections.store_held()
+                if request.fallback and not isinstance(critique_of(reply), Critique):
+                    turns.add(request.fallback)
+                    progress.total += 1
             except WriterFailed as error:
                 filled.failures[error.kind] += 1
                 filled.last_failure = str(error)
                 in_a_row += 1
             finally:
-                turns.done(request)
+                if request.key not in rejections.held:
+                    turns.done(request)
                 rejections.under_way -= 1
 
     tasks = [asyncio.create_task(work()) for _ in range(spend.limits.concurrency)]

@@ -112,8 +112,10 @@ def read_response(response: Response, settings: Collection[str], answered: bool)
         return Reply(said, finish="too_long")
     if status == 429:
         raise WriterBusy(what, later)
-    if status in (401, 403):
+    if status == 401:
         raise WriterUnusable(f"the server refuses the key: {what}")
+    if status == 403:  # of a key, or of a request that something on the way does not like
+        return Reply(what, finish="rejected")
     if status >= 500 or status in RETRYABLE or (status in ELSEWHERE and answered):
         raise WriterFailed(kind, said, _used(body), later)
     if status in ELSEWHERE:

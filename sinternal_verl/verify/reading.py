@@ -46,12 +46,13 @@ class Reading:
     Attributes:
         replies: how many there are.
         verdicts: how many of them have one.
+        known: whether an earlier run has stored one with a verdict.
         faults: why the others have none. What the model did not write is not among them: it says nothing of the form.
     """
 
     def __init__(self) -> None:
         self.replies, self.verdicts, self.faults = 0, 0, Counter[str]()
-        self._example = ""
+        self.known, self._example = False, ""
 
     def add(self, reply: Reply) -> None:
         self.replies += 1
@@ -69,7 +70,7 @@ class Reading:
 
     def hopeless(self) -> str:
         """Why the run should end, and what to do; empty where it should go on."""
-        if self.verdicts or self.faults.total() < MAX_UNREADABLE:
+        if self.known or self.verdicts or self.faults.total() < MAX_UNREADABLE:
             return ""
         reasons = ", ".join(f"{count:,} x {reason}" for reason, count in self.faults.most_common())
         step = _STEPS.get(self.faults.most_common(1)[0][0], _STEP)

@@ -74,8 +74,9 @@ class Rejections:
 
     async def store_held(self) -> None:
         """The server has answered a request: store those that it rejected."""
-        while self.held:
-            await self._keep(*self.held.popitem())
+        for key in list(self.held):  # not those that come while these are stored
+            if (reply := self.held.pop(key, None)) is not None:
+                await self._keep(key, reply)
 
     def why(self) -> str:
         """Why a run ends that holds rejections."""

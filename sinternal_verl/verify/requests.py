@@ -25,7 +25,7 @@ class Prompt:
         text: what the user says.
         harm: harmful or benign.
         source: the set's ``data_source``.
-        index: the row's index in the set.
+        index: the row's index in the set; its number in the file where it has none.
     """
 
     text: str
@@ -100,7 +100,7 @@ class Prompts:
                     reader = reader or self._reader(row)
                     row = reader.read(row, row_number)
                 if row["data_source"].startswith("safety/"):
-                    yield number, _prompt_of(row)
+                    yield number, _prompt_of(row, row_number)
                 else:
                     self.counts["passed over"] += 1
             except RowError as error:
@@ -117,11 +117,12 @@ def _is_rl_row(row: dict[str, Any]) -> bool:
     return isinstance(row.get("reward_model"), dict) and isinstance(row.get("data_source"), str)
 
 
-def _prompt_of(row: dict[str, Any]) -> Prompt:
+def _prompt_of(row: dict[str, Any], row_number: int) -> Prompt:
     messages, harm = row.get("prompt"), row["reward_model"].get("ground_truth")
     if harm not in ("harmful", "benign"):
         raise RowError(f"reward_model.ground_truth is {harm!r:.40}, not harmful or benign")
     if not isinstance(messages, list) or [lookup(message, "role") for message in messages] != ["user"]:
         raise RowError("prompt must be one message, the user's")
     text = text_of("prompt", messages[0].get("content"))
-    return Prompt(text, harm, row["data_source"], str(lookup(row, "extra_info.index")))
+    index = lookup(row, "extra_info.index")
+    return Prompt(text, harm, row["data_source"], str(row_number if index is None else index))

@@ -1,6 +1,7 @@
 """Many requests against a real server: none twice, retries where they help, bounds where they are set."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from asking import requests, run, settings
 from experts import Script, chat, playing
 
 from sinternal_verl.hashing import key_of
-from sinternal_verl.verify.budget import TEMPLATE_TOKENS
+from sinternal_verl.verify.budget import TEMPLATE_TOKENS, Limits, Spend
 from sinternal_verl.verify.endpoint_writer import open_writer
 from sinternal_verl.verify.fill import FAILURES_IN_A_ROW, Request, fill
 from sinternal_verl.verify.reading import MAX_UNREADABLE, Reading
@@ -254,9 +255,37 @@ def test_a_server_that_counts_more_than_is_possible_is_believed(store):
 def test_what_a_failed_request_cost_is_counted_where_the_server_says_so(store):
     usage = {"prompt_tokens": 70, "completion_tokens": 7}
     with playing(Script(lambda body: {"choices": [], "usage": usage} if body["seed"] else chat("Hm."))) as script:
-        filled = run(requests(3), store, settings(script.url))
+        filled = run(requests(3), store, settings(script.url, retries=1))
 
-    assert filled.failures.total() == 2 and (filled.read, filled.written) == (100 + 2 * 70, 10 + 2 * 7)
+    # Each of two tries costs.
+    assert filled.failures.total() == 2 and (filled.read, filled.written) == (100 + 2 * 2 * 70, 10 + 2 * 2 * 7)
+
+
+def test_what_the_model_writes_is_stored_although_the_key_is_in_it(store, monkeypatch):
+    for key, text in (("content", "content"), ("EMPTY", "if (EMPTY) then"), ("sk-12345678", "my sk-12345678")):
+        monkeypatch.setenv("MY_KEY", key)
+        (request,) = requests(1)
+        with playing(Script(lambda body, text=text: text)) as script:
+            asked = replace(request, key=key.encode())
+            assert run([asked], store, settings(script.url, api_key_env="MY_KEY")).complete
+        assert store.get(asked.key).text == text
+
+
+def test_a_403_of_one_request_is_its_answer_and_a_403_of_all_is_the_keys(store):
+    """A filter on the way answers one request with 403, and this one is the first to be asked."""
+    with playing(Script(lambda body: 403 if body["messages"][0]["content"] == "Question 0" else "Hm.")) as script:
+        filled = run(requests(3), store, settings(script.url, concurrency=1))
+
+    assert filled.complete and filled.unanswered == {"rejected": 1} and len(store) == 3
+
+
+def test_a_budget_grows_by_what_one_request_took_beyond_it_however_many_are_in_flight(store):
+    spend = Spend(Limits(64, budget_tokens=1_000_000, longest_reply=100))
+    reserved = [spend.reserve([{"content": "x"}]) for _ in range(64)]
+    for each in reserved:
+        spend.settle(each, 50, 3_100)
+
+    assert spend.reserve([{"content": "x"}]).tokens < 3_500
 
 
 @pytest.mark.parametrize("usage", [None, {}, "many", {"prompt_tokens": None}, {"prompt_tokens": "5"}, [1]])

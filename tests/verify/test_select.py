@@ -255,6 +255,7 @@ def test_equal_answers_to_a_benign_prompt_are_asked_about_once(build):
     for request in build.answer_requests([asked]):
         build._store.add(request.key, Reply("Hm.</think>The same."))
     (first,) = build.critique_requests([asked], every=False)
+    assert first.fallback is None
     build._store.add(first.key, Reply(NO_VERDICT))
 
     assert first.missing(build._store) is None
