@@ -25,6 +25,7 @@ from sinternal_verl.demo.settings import (
     verify_sft_overrides,
 )
 from sinternal_verl.demo.verified import Interval, Measured, draw, measure, safer
+from sinternal_verl.overrides import override
 from sinternal_verl.runs.launch import MainFailed
 
 PICTURE = "verification.png"
@@ -85,7 +86,7 @@ def train(folder: Path, seed: int) -> Result:
                 ("own", export, lessons.requests["held_out"], EVALUATION_SAMPLES),
             )
         }
-        of["after"] += [f"store={folder / 'before' / 'store.sqlite'}", f"verifier.model={export}"]
+        of["after"] += [override("store", folder / "before" / "store.sqlite"), override("verifier.model", export)]
         print("\n2. the policy's own answers, an expert's critiques, the selection", flush=True)
         commands.sinternal_verl("build", "verify", "build", *of["build"])
         print("\n3. SFT on them, and at the same time an evaluation of the policy before it", flush=True)
