@@ -17,7 +17,7 @@ from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.budget import LONGEST
 from sinternal_verl.verify.origin import is_of_hub, is_path, weights_of
-from sinternal_verl.verify.settings import BUILD, WITHOUT_EXPERT, Stage, shard_of
+from sinternal_verl.verify.settings import BUILD, WITHOUT_EXPERT, Stage, checks_expert, shard_of
 from sinternal_verl.verify.writer import WriterSettings, key_for
 
 HELP = "sinternal-verl verify build --help"
@@ -78,7 +78,10 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
         "critique": "expert",
         "evaluate": "verifier",
     }
-    for name in (who[stage] for stage in stages if stage in who):
+    names = [who[stage] for stage in stages if stage in who]
+    if checks_expert(config, stages) and "expert" not in names:
+        names.append("expert")
+    for name in names:
         writer = config[name]
         unknown = [key for key in writer if key not in WriterSettings.__dataclass_fields__]
         for key in unknown:

@@ -136,6 +136,12 @@ def build_settings(config: DictConfig) -> BuildSettings:
     )
 
 
+def checks_expert(config: DictConfig | BuildSettings, stages: Sequence[Stage]) -> bool:
+    """Whether the expert is asked once before the policy writes answers, see `sinternal_verl.verify.probe`. An expert in
+    this process is not, because it would be loaded twice."""
+    return "sample" in stages and bool(config.expert.url and config.expert.model)
+
+
 def _share(writer: dict[str, Any], shard: tuple[int, int]) -> WriterSettings:
     """The settings of a model that writes; a part of a build has its share of the budgets."""
     return WriterSettings(**writer | {key: share_of(writer[key], shard) for key in BUDGETS if key in writer})

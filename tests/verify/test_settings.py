@@ -146,7 +146,15 @@ def test_vllms_own_permission_to_go_beyond_is_heeded(world, monkeypatch):
 
 
 def test_what_a_stage_does_not_use_is_not_looked_at():
-    assert problems("expert.concurrency=0", stages=("sample",)) == {}
+    for nobody in ("expert.url=null", "expert.model=null"):
+        assert problems("expert.concurrency=0", nobody, stages=("sample",)) == {}
+
+
+def test_an_expert_that_is_named_is_looked_at_before_answers_are_asked_for(monkeypatch):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    words = ["expert.concurrency=0", "expert.api_key_env=MY_KEY"]
+
+    assert problems(*words, stages=("sample",)).keys() == {"expert.concurrency", "expert.api_key_env"}
 
 
 def test_answers_need_no_expert():
