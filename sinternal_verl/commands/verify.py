@@ -71,7 +71,7 @@ def verify(command: str, overrides: Sequence[str], yes: bool = False) -> int:
     stages = {"build": BUILD, "evaluate": EVALUATE, "merge": MERGE}.get(command, (command,))
     try:
         config = compose_build(overrides)
-        if "show" in stages:
+        if "show" in stages and isinstance(config.out, str):
             config = recall(config, overrides)
         if problems := find_problems(config, stages):
             return _fail(report(problems))
