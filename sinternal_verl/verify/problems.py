@@ -16,7 +16,7 @@ from sinternal_verl.doctor.pretrained import context_of, read_config, too_long
 from sinternal_verl.doctor.problem import Problem, problems_of
 from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.scoring.response import Thought
-from sinternal_verl.verify.budget import LONGEST
+from sinternal_verl.verify.budget import LONGEST, TEMPLATE_TOKENS
 from sinternal_verl.verify.origin import is_of_hub, is_path, weights_of
 from sinternal_verl.verify.settings import (
     BUDGETS,
@@ -25,6 +25,7 @@ from sinternal_verl.verify.settings import (
     Stage,
     checks_expert,
     shard_of,
+    share_of,
 )
 from sinternal_verl.verify.shapes import mend_shapes, shown
 from sinternal_verl.verify.writer import WriterSettings, key_for
@@ -122,6 +123,9 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
         yield from _numbers(name, writer)
         yield from _request(name, writer.request)
         yield from _money(name, writer)
+        # The expert's first request is the check.
+        least = 2 if name == "expert" and checks_expert(config, stages) else 1
+        yield from _shares(name, writer, (shard_of(config.shard) or (0, 1))[1], least)
         if writer.get("thought", "none") not in get_args(Thought):
             yield Problem(f"{name}.thought", writer.thought, "there is no such choice", "choose required or none")
         if writer.url and not _is_address(str(writer.url)):
@@ -158,6 +162,29 @@ def _request(name: str, request: DictConfig) -> Iterator[Problem]:
         if request.get(key) is None or (key == "n" and _is_count(request.n, 1) and request.n == 1):
             continue
         yield Problem(f"{name}.request.{key}", request[key], reason, step)
+
+
+def _shares(name: str, writer: DictConfig, parts: int, requests: int) -> Iterator[Problem]:
+    """Budgets of a whole build whose share for a part, see `share_of`, holds too little. Part 0 has the least.
+
+    Args:
+        requests: how many the part needs at least.
+    """
+    if parts == 1:
+        return
+    limit, budget = (writer[key] if _is_count(writer[key], 1) else None for key in BUDGETS)
+    if limit is not None and (share := share_of(limit, (0, parts))) < requests:
+        reason = f"{limit:,} for {parts} parts leaves part 0 {share or 'none'}"
+        reason += ", which the check of the expert takes" if share else ""
+        step = f"give {name}.max_requests={requests * parts} or more, or fewer parts"
+        yield Problem(f"{name}.max_requests", limit, reason, step)
+    longest = next((writer.request[key] for key in LONGEST if _is_count(writer.request.get(key), 1)), 0)
+    most, context = longest + TEMPLATE_TOKENS, None if writer.url else writer.engine.get("max_model_len")
+    most = min(most, context) if _is_count(context, 1) else most
+    if budget is not None and (share := share_of(budget, (0, parts))) < most:
+        reason = f"{budget:,} for {parts} parts leaves part 0 {share:,}, and one request may take {most:,}"
+        step = f"give {name}.budget_tokens={most * parts} or more, fewer parts, or a lower {name}.request.max_tokens"
+        yield Problem(f"{name}.budget_tokens", budget, reason, step)
 
 
 def _money(name: str, writer: DictConfig) -> Iterator[Problem]:

@@ -159,6 +159,40 @@ def test_a_request_may_say_what_holds_anyway(word):
 
 
 @pytest.mark.parametrize(
+    ("words", "stages", "said"),
+    [
+        (["expert.max_requests=4"], BUILD, "4 for 8 parts leaves part 0 none"),
+        (["expert.max_requests=4"], ("critique",), "4 for 8 parts leaves part 0 none"),
+        (["expert.max_requests=8"], BUILD, "8 for 8 parts leaves part 0 1, which the check of the expert takes"),
+        (
+            ["expert.max_requests=15"],
+            ("sample",),
+            "15 for 8 parts leaves part 0 1, which the check of the expert takes",
+        ),
+        (["expert.max_requests=8"], ("critique",), ""),
+        (["expert.max_requests=8", "expert.url=null"], BUILD, ""),
+        (["expert.max_requests=16"], BUILD, ""),
+        (["policy.max_requests=7"], BUILD, "7 for 8 parts leaves part 0 none"),
+        (["policy.max_requests=8"], BUILD, ""),
+        (
+            ["expert.budget_tokens=18431"],
+            BUILD,
+            "18,431 for 8 parts leaves part 0 2,303, and one request may take 2,304",
+        ),
+        (["expert.budget_tokens=18432"], BUILD, ""),
+        (["policy.budget_tokens=800", "policy.engine.max_model_len=100"], BUILD, ""),
+        (["policy.budget_tokens=792", "policy.engine.max_model_len=100"], BUILD, "one request may take 100"),
+    ],
+)
+def test_a_share_of_a_budget_holds_the_check_and_one_request(words, stages, said):
+    for part in (0, 7):
+        found = problems(*words, f"shard={part}/8", stages=stages)
+        assert bool(found) == bool(said) and said in "".join(found.values())
+        assert not found or found.keys() == {words[0].partition("=")[0]}
+    assert problems(*words, stages=stages) == {}
+
+
+@pytest.mark.parametrize(
     ("words", "wanted"),
     [
         (["expert.url=https://api.openai.com/v1"], True),
