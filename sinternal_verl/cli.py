@@ -279,8 +279,8 @@ def _add_verify(commands: Any) -> None:
     for name, text in helps.items():
         command = add_command(commands, name, "verify:verify", text, example)
         command.set_defaults(command=name)
-        if name in ("build", "sample", "critique", "evaluate"):
-            command.add_argument("--yes", action="store_true", help="do not ask whether to go on after the estimate")
+        # Also of the commands that ask no model: scripts give all stages the same words.
+        command.add_argument("--yes", action="store_true", help="do not ask whether to go on after the estimate")
         add_overrides(command, "keys of the recipe, see below", "sinternal_verl.verify.settings:compose_build")
         command.recipe = "verify/build.yaml"
 

@@ -48,6 +48,14 @@ def test_an_example_is_a_command_that_exists(name):
     inspect.signature(load(run)).bind(**arguments)
 
 
+@pytest.mark.parametrize("name", [name for name in LEAVES if " verify " in name])
+def test_every_stage_of_a_build_takes_the_same_words(name):
+    """A script hands one line of words to all of them."""
+    words = [*name.split()[1:], "--yes", "out=o"]
+
+    assert parse(words)["yes"] and parse([*words, "--cfg", "job"])["cfg"] == "job"
+
+
 def test_versions(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--version"])

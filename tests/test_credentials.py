@@ -48,12 +48,13 @@ def test_plain_http_to_another_machine_gets_the_key_only_where_that_is_said(url)
     assert key_for(url, None, False) is None
 
 
-def test_a_login_in_the_address_is_treated_as_a_key_and_not_shown():
+@pytest.mark.parametrize("login", ["me:sesame", "sesame", ":sesame"])
+def test_a_login_in_the_address_is_treated_as_a_key_and_not_shown(login):
     with pytest.raises(KeyFault, match="over plain http") as caught:
-        key_for("http://me:sesame@192.0.2.1/v1", None, False)
+        key_for(f"http://{login}@192.0.2.1/v1", None, False)
     assert "sesame" not in str(caught.value)
     with pytest.raises(KeyFault, match="give one"):
-        key_for("https://me:sesame@host/v1", "MY_KEY", False)
+        key_for(f"https://{login}@host/v1", "MY_KEY", False)
 
 
 @pytest.mark.parametrize(

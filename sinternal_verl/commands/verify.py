@@ -42,6 +42,7 @@ from sinternal_verl.verify.settings import (
     BuildSettings,
     Stage,
     build_settings,
+    checks_expert,
     compose_build,
 )
 from sinternal_verl.verify.store import Store, StoreError
@@ -70,7 +71,7 @@ def verify(command: str, overrides: Sequence[str], yes: bool = False) -> int:
     stages = {"build": BUILD, "evaluate": EVALUATE, "merge": MERGE}.get(command, (command,))
     try:
         config = compose_build(overrides)
-        if "show" in stages:
+        if "show" in stages and isinstance(config.out, str):
             config = recall(config, overrides)
         if problems := find_problems(config, stages):
             return _fail(report(problems))
@@ -131,9 +132,8 @@ def _run(
     # What the check of the expert costs belongs to what the command may spend.
     spend = Spend(settings.expert.limits)
     answers_missing = any(estimate.kind == "answers" and estimate.requests for estimate in estimates)
-    # An expert in this process would be loaded twice; its settings are checked as they are.
-    unknown = "critique" in stages and answers_missing and settings.expert.url
-    if unknown and (odd := probe(settings, spend, open_writer)):
+    # Also where only answers are asked for: whoever names an expert wants them judged.
+    if answers_missing and checks_expert(settings, stages) and (odd := probe(settings, spend, open_writer)):
         print(f"sinternal_verl: {odd}", file=sys.stderr)
     if "sample" in stages:
         requests = build.answer_requests(prompts)

@@ -1,6 +1,7 @@
 """Stage 1 of SInternal: data for a model that learns to verify the safety of its own answers.
 
 ``settings``  the settings of a build
+``shapes``    values in the place of settings, and the other way round
 ``problems``  every fault in them
 ``requests``  reads the prompts that are to be answered
 ``build``     what a build asks for: answers, then critiques

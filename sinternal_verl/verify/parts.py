@@ -11,17 +11,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from sinternal_verl.overrides import override, shell_line
 from sinternal_verl.verify.build import Build
 from sinternal_verl.verify.requests import Prompts
-from sinternal_verl.verify.select import Selection
 from sinternal_verl.verify.settings import BuildSettings
 from sinternal_verl.verify.store import Store
 
 PART = re.compile(r"part-(\d+)")
 """Folder of a part, with its number from 0 on."""
-
-LACKING = ("answers/no answer yet", "critiques/no critique yet")
-"""Counts of a selection whose replies a whole build has."""
 
 
 class PartsMissing(RuntimeError):
@@ -45,13 +42,13 @@ def merge_parts(settings: BuildSettings, prompts: Prompts, build: Build, store: 
                 store.copy(theirs)
     lacking: Counter[int] = Counter()
     for number, prompt in enumerate(prompts):
-        of_prompt = Selection(build, [prompt], settings.seed)
-        list(of_prompt)
-        lacking[number % parts] += sum(of_prompt.counts[name] for name in LACKING)
+        # As a build asks: of a benign prompt no critique behind the first with a verdict.
+        wanted = (*build.answer_requests([prompt]), *build.critique_requests([prompt], every=False))
+        lacking[number % parts] += sum(request.missing(store) is not None for request in wanted)
     absent = [part for part in range(parts) if part not in folders]
     cut = {part: count for part, count in sorted(lacking.items()) if count and part not in absent}
     if absent or cut:
-        raise PartsMissing("; ".join(_described(absent, cut, parts)))
+        raise PartsMissing("; ".join(_described(absent, cut, parts, settings.out)))
     return parts
 
 
@@ -63,11 +60,14 @@ def _parts_of(folder: Path) -> int:
         return 0
 
 
-def _described(absent: Sequence[int], cut: dict[int, int], parts: int) -> list[str]:
+def _described(absent: Sequence[int], cut: dict[int, int], parts: int, out: Path) -> list[str]:
     found = [f"part {part} of {parts} lacks {count:,} replies" for part, count in cut.items()]
     if absent:
         found.append(f"nobody has begun part {_listed(absent)} of {parts}, counted from 0")
-    return [*found, f"build what is missing, on Slurm with --array={_listed(sorted([*absent, *cut]))}"]
+    again = f"build what is missing, on Slurm with --array={_listed(sorted([*absent, *cut]))}"
+    whole = shell_line(override("out", out))
+    without = f"`sinternal-verl verify select`, with the same words and {whole}, writes the rows of what is there"
+    return [*found, f"{again}; or where a request fails each time, {without}"]
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -88,12 +88,24 @@ def compose_build(overrides: Sequence[str]) -> DictConfig:
     _refuse_old_names(overrides)
     with initialize_config_module("sinternal_verl.recipes", version_base=None):
         config = compose("verify/build", overrides=with_texts(overrides, TEXTS))
-    for name in ("other", "verifier"):
+    complete(config)
+    return config
+
+
+def complete(config: DictConfig) -> None:
+    """Give ``other`` and ``verifier`` the keys of ``policy`` that they leave out. What is no mapping stays as it is."""
+    if not is_mapping(config, "policy"):
+        return
+    for name in (name for name in ("other", "verifier") if is_mapping(config, name)):
         given = {key: value for key, value in config[name].items() if value is not None}
         config[name] = OmegaConf.merge(config.policy, NO_KEY if _elsewhere(given, config.policy) else {}, given)
         if "model" in given:
             config[name].revision = given.get("revision")  # never the one of another model
-    return config
+
+
+def is_mapping(config: DictConfig, key: str) -> bool:
+    """Whether there are settings below the key, and not a value, null or nothing in their place."""
+    return OmegaConf.is_dict(OmegaConf.select(config, key))
 
 
 def _refuse_old_names(overrides: Sequence[str]) -> None:
@@ -134,6 +146,12 @@ def build_settings(config: DictConfig) -> BuildSettings:
         verifier=_share(plain["verifier"], shard),
         guard=plain["sinternal"]["guard"] if plain["sinternal"]["guard"]["backend"] else None,
     )
+
+
+def checks_expert(config: DictConfig | BuildSettings, stages: Sequence[Stage]) -> bool:
+    """Whether the expert is asked once before the policy writes answers, see `sinternal_verl.verify.probe`. An expert
+    in this process is not, because it would be loaded twice."""
+    return "sample" in stages and bool(config.expert.url and config.expert.model)
 
 
 def _share(writer: dict[str, Any], shard: tuple[int, int]) -> WriterSettings:

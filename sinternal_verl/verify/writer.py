@@ -104,10 +104,10 @@ def key_for(url: str, api_key_env: str | None, api_key_over_http: bool) -> str |
     name = api_key_env
     if name is None and origin_of(url) == origin_of(OPENAI):
         name = OPENAI_KEY
-    key = read_key(name)
-    if key and parts.password:
+    key, login = read_key(name), parts.username or parts.password
+    if key and login:
         raise KeyFault(name, "the address holds a login, and a request can bring only one of the two", "give one")
-    if (key or parts.password) and parts.scheme == "http" and not api_key_over_http and not _is_here(parts.hostname):
+    if (key or login) and parts.scheme == "http" and not api_key_over_http and not _is_here(parts.hostname):
         reason = f"its key would go to {parts.hostname} over plain http, which others on the way can read"
         raise KeyFault(name, reason, "take an address of https, or set api_key_over_http=true beside it")
     return key

@@ -483,11 +483,21 @@ def test_of_a_benign_prompt_answers_are_judged_until_one_has_a_verdict(overrides
 @pytest.mark.parametrize(
     ("status", "words"), [(401, "refuses the key"), (404, "check model"), (400, "a first request")]
 )
-def test_an_expert_that_cannot_be_asked_costs_nothing(overrides, servers, capsys, status, words):
+@pytest.mark.parametrize("command", ["build", "sample", "evaluate"])
+def test_an_expert_that_cannot_be_asked_costs_nothing(overrides, servers, capsys, status, words, command):
     servers[1].reply = lambda body: status
 
-    assert main(["verify", "build", *overrides()]) == 1
+    assert main(["verify", command, *overrides()]) == 1
     assert words in capsys.readouterr().err and asked(servers) == [0, 1]
+
+
+def test_answers_alone_need_no_expert_and_one_that_is_named_is_asked_once(overrides, servers, tmp_path):
+    assert main(["verify", "sample", *overrides("expert.model=null")]) == 0
+    assert asked(servers) == [64, 0]
+    more = ["seed=2", f"out={tmp_path / 'two'}"]
+    assert main(["verify", "sample", *overrides(*more)]) == 0
+    assert main(["verify", "sample", *overrides(*more)]) == 0
+    assert asked(servers) == [128, 1]
 
 
 def test_an_expert_whose_critiques_have_no_verdict_ends_the_build(overrides, servers, capsys):

@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 
+import pyarrow.parquet as pq
 import pytest
 from experts import Script, keeper, playing, warden
 
 from sinternal_verl.cli import main
 from sinternal_verl.overrides import override
+from sinternal_verl.verify.build import Build
+from sinternal_verl.verify.requests import Prompts
 from sinternal_verl.verify.settings import build_settings, compose_build, share_of
 from sinternal_verl.verify.store import Reply, Store
 from sinternal_verl.world import lighthouse
@@ -81,6 +84,26 @@ def test_what_no_task_has_built_is_named_and_nothing_is_written(words, build_par
     assert not (tmp_path / "array" / "train.parquet").exists()
     build_parts([1, 2, 4])
     assert main(["verify", "merge", *words("array")]) == 0
+
+
+def test_a_request_that_fails_each_time_keeps_nobody_from_the_rows_of_the_others(words, build_parts, tmp_path, capsys):
+    """Of a benign prompt a build asks for no critique behind the first with a verdict, so no other one is lacking."""
+    build_parts()
+    settings = build_settings(compose_build(words("array/part-1", f"shard=1/{PARTS}")))
+    prompts = [prompt for prompt in Prompts(settings.prompts, shard=settings.shard) if prompt.harm == "benign"]
+    with Store(settings.store) as store:
+        build = Build(settings, store)
+        key = next(request.key for request in build.critique_requests(prompts[:1], every=False))
+        store._connection.execute("DELETE FROM replies WHERE key = ?", (key,))
+
+    assert main(["verify", "merge", *words("array")]) == 1
+    said = capsys.readouterr().err
+    assert "part 1 of 5 lacks 1 replies" in said and "sinternal-verl verify select" in said
+    assert f"out={tmp_path / 'array'}" in said
+
+    assert main(["verify", "select", *words("array")]) == 0
+    merged = pq.read_table(tmp_path / "array" / "train.parquet").to_pylist()
+    assert {row["request"] for row in merged} and prompts[0].text not in {row["request"] for row in merged}
 
 
 def test_parts_of_other_words_are_not_merged(words, build_parts, capsys):

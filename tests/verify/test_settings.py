@@ -6,7 +6,14 @@ import pytest
 
 from sinternal_verl.verify.budget import Prices
 from sinternal_verl.verify.problems import find_problems
-from sinternal_verl.verify.settings import build_settings, compose_build
+from sinternal_verl.verify.settings import (
+    BUILD,
+    EVALUATE,
+    MERGE,
+    WITHOUT_EXPERT,
+    build_settings,
+    compose_build,
+)
 
 GOOD = ("prompts=org/set", "out=o", "policy.model=p", "expert.model=e", "expert.url=http://h/v1")
 
@@ -50,6 +57,21 @@ def test_the_recipe_holds_the_published_values():
         ("expert.patience_s=long", "expert.patience_s"),
         ("expert.url=http://", "expert.url"),
         ("expert.url=http://h:port/v1", "expert.url"),
+        ("samples=true", "samples"),
+        ("seed=true", "seed"),
+        ("fraction=true", "fraction"),
+        ("fraction=nan", "fraction"),
+        ("expert.concurrency=true", "expert.concurrency"),
+        ("expert.concurrency=null", "expert.concurrency"),
+        ("expert.retries=null", "expert.retries"),
+        ("expert.timeout_s=true", "expert.timeout_s"),
+        ("expert.timeout_s=nan", "expert.timeout_s"),
+        ("expert.timeout_s=null", "expert.timeout_s"),
+        ("expert.price_per_million_input=true", "expert.price_per_million_input"),
+        ("expert.api_key_over_http=maybe", "expert.api_key_over_http"),
+        ("policy.engine.max_model_len=true", "policy.engine.max_model_len"),
+        ("store=null", "store"),
+        ("specification=null", "specification"),
         ("expert.max_requests=0", "expert.max_requests"),
         ("expert.budget_tokens=0", "expert.budget_tokens"),
         ("expert.price_per_million_input=cheap", "expert.price_per_million_input"),
@@ -64,6 +86,110 @@ def test_the_recipe_holds_the_published_values():
 )
 def test_each_bad_value_is_named(override, key):
     assert key in problems(override)
+
+
+@pytest.mark.parametrize(
+    ("override", "keys"),
+    [
+        *((f"{writer}={value}", {writer}) for writer in ("other", "verifier") for value in ("null", "5")),
+        *((f"{node}={value}", {node}) for node in ("sinternal", "sinternal.guard") for value in ("null", "5")),
+        *(
+            (f"{writer}={value}", {writer, f"{writer}.model"})
+            for writer in ("policy", "expert")
+            for value in ("null", "5")
+        ),
+        *((f"{writer}.request=5", {f"{writer}.request"}) for writer in ("policy", "expert", "verifier")),
+        ("+other.request=5", {"other.request"}),
+        ("other.url=[a]", {"other.url"}),
+        *(
+            (f"{writer}.{key}=null", {f"{writer}.{key}"})
+            for writer in ("policy", "expert")
+            for key in ("request", "engine")
+        ),
+        ("~expert", {"expert", "expert.model"}),
+        ("~expert.request", {"expert.request"}),
+        ("against=a.csv", {"against"}),
+        ("against=null", {"against"}),
+        ("prompts=[a.jsonl,b.jsonl]", {"prompts"}),
+        ("out=[a]", {"out"}),
+        ("expert.model=[a]", {"expert.model"}),
+        ("policy.url={a:1}", {"policy.url"}),
+    ],
+)
+def test_a_value_of_another_shape_is_named_and_the_other_faults_are_as_well(override, keys):
+    node = override.lstrip("+~").partition("=")[0]
+    # Hydra itself refuses words below a value.
+    words = [word for word in GOOD if not f"{word}.".startswith(f"{node}.")]
+    config = compose_build([*words, override, "samples=0"])
+
+    for stages in (BUILD, EVALUATE, MERGE, ("sample",), ("show",)):
+        needless = {"expert.model"} if node == "expert" and not set(stages) - WITHOUT_EXPERT else set()
+        found = [problem.key for problem in find_problems(config, stages)]
+        assert sorted(found) == sorted((keys | {"samples"}) - needless)
+
+
+@pytest.mark.parametrize("writer", ["policy", "expert"])
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        *((f"request.max_tokens={value}", "positive number of tokens") for value in ("8k", "-5", "0", "1.5", "true")),
+        ("+request.max_completion_tokens=8k", "positive number of tokens"),
+        ("+request.n=3", "samples=... says how many"),
+        ("+request.n=true", "samples=... says how many"),
+        ("+request.stream=true", "read whole"),
+        ("+request.stream=false", "read whole"),
+        ("+request.messages=[]", "writes the conversation"),
+        ("+request.model=m", "name of the build's model"),
+        ("+request.seed=3", "seed=... is for all answers"),
+    ],
+)
+def test_a_request_holds_nothing_that_a_build_sets_itself_or_cannot_read(writer, word, said):
+    plus, name = "+" * word.startswith("+"), word.lstrip("+")
+    found = problems(f"{plus}{writer}.{name}")
+
+    assert found.keys() == {f"{writer}.{name.partition('=')[0]}"}
+    assert said in "".join(found.values())
+
+
+@pytest.mark.parametrize(
+    "word", ["request.max_tokens=null", "request.max_tokens=1", "+request.n=1", "+request.n=null", "+request.seed=null"]
+)
+def test_a_request_may_say_what_holds_anyway(word):
+    assert problems(f"{'+' * word.startswith('+')}expert.{word.lstrip('+')}") == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "stages", "said"),
+    [
+        (["expert.max_requests=4"], BUILD, "4 for 8 parts leaves part 0 none"),
+        (["expert.max_requests=4"], ("critique",), "4 for 8 parts leaves part 0 none"),
+        (["expert.max_requests=8"], BUILD, "8 for 8 parts leaves part 0 1, which the check of the expert takes"),
+        (
+            ["expert.max_requests=15"],
+            ("sample",),
+            "15 for 8 parts leaves part 0 1, which the check of the expert takes",
+        ),
+        (["expert.max_requests=8"], ("critique",), ""),
+        (["expert.max_requests=8", "expert.url=null"], BUILD, ""),
+        (["expert.max_requests=16"], BUILD, ""),
+        (["policy.max_requests=7"], BUILD, "7 for 8 parts leaves part 0 none"),
+        (["policy.max_requests=8"], BUILD, ""),
+        (
+            ["expert.budget_tokens=18431"],
+            BUILD,
+            "18,431 for 8 parts leaves part 0 2,303, and one request may take 2,304",
+        ),
+        (["expert.budget_tokens=18432"], BUILD, ""),
+        (["policy.budget_tokens=800", "policy.engine.max_model_len=100"], BUILD, ""),
+        (["policy.budget_tokens=792", "policy.engine.max_model_len=100"], BUILD, "one request may take 100"),
+    ],
+)
+def test_a_share_of_a_budget_holds_the_check_and_one_request(words, stages, said):
+    for part in (0, 7):
+        found = problems(*words, f"shard={part}/8", stages=stages)
+        assert bool(found) == bool(said) and said in "".join(found.values())
+        assert not found or found.keys() == {words[0].partition("=")[0]}
+    assert problems(*words, stages=stages) == {}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +272,15 @@ def test_vllms_own_permission_to_go_beyond_is_heeded(world, monkeypatch):
 
 
 def test_what_a_stage_does_not_use_is_not_looked_at():
-    assert problems("expert.concurrency=0", stages=("sample",)) == {}
+    for nobody in ("expert.url=null", "expert.model=null"):
+        assert problems("expert.concurrency=0", nobody, stages=("sample",)) == {}
+
+
+def test_an_expert_that_is_named_is_looked_at_before_answers_are_asked_for(monkeypatch):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    words = ["expert.concurrency=0", "expert.api_key_env=MY_KEY"]
+
+    assert problems(*words, stages=("sample",)).keys() == {"expert.concurrency", "expert.api_key_env"}
 
 
 def test_answers_need_no_expert():
