@@ -63,8 +63,8 @@ class Skeleton:
         specs, tied = model.state_dict(), _tied(model)
         if not checkpoint.lora:
             return cls(model, specs, tied, None, specs, frozenset())
-        config = _adapter_config(checkpoint, held, [name for name, _ in model.named_modules()], base)
-        adapted = _with_adapter(model, config)
+        config = _adapter_config(checkpoint, held, [name for name, _ in model.named_modules()])
+        adapted = _with_adapter(model, config, base)
         expected = adapted.state_dict()
         return cls(model, specs, tied, adapted, expected, _adapter_names(adapted, expected))
 
@@ -137,7 +137,7 @@ def _tied(model: torch.nn.Module) -> dict[str, str]:
     return {name: kept for name, value in named if (kept := first.setdefault(id(value), name)) != name}
 
 
-def _adapter_config(checkpoint: Checkpoint, held: Specs, modules: list[str], base: str | None) -> "LoraConfig":
+def _adapter_config(checkpoint: Checkpoint, held: Specs, modules: list[str]) -> "LoraConfig":
     from peft import LoraConfig, PeftConfig
 
     adapter = {name: spec for name, spec in held.items() if ".lora_" in name}
@@ -170,7 +170,6 @@ def _adapter_config(checkpoint: Checkpoint, held: Specs, modules: list[str], bas
             target_modules=_targets(found, modules),
             task_type="CAUSAL_LM",
         )
-    config.base_model_name_or_path = base
     config.inference_mode = True
     return config
 
@@ -182,16 +181,21 @@ def _targets(found: set[str], modules: list[str]) -> list[str]:
     return last if meant == found else sorted(found)
 
 
-def _with_adapter(model: "PreTrainedModel", config: "LoraConfig") -> "PeftModel":
+def _with_adapter(model: "PreTrainedModel", config: "LoraConfig", base: str | None) -> "PeftModel":
     from peft import get_peft_model
 
     with warnings.catch_warnings():
         # peft warns of tied modules; `fuse` keeps them apart.
         warnings.simplefilter("ignore")
         try:
-            return get_peft_model(model, config, adapter_name=PEFT_NAME, low_cpu_mem_usage=True)
+            adapted = get_peft_model(model, config, adapter_name=PEFT_NAME, low_cpu_mem_usage=True)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise ExportError(f"peft cannot put the adapter on this model: {error}") from error
+    # get_peft_model names the folder from which the model's configuration came, and that folder holds no weights.
+    # save_pretrained takes the model's own name where the adapter has none.
+    adapted.peft_config[PEFT_NAME].base_model_name_or_path = base
+    model.name_or_path = ""
+    return adapted
 
 
 def _adapter_names(adapted: Any, expected: Specs) -> frozenset[str]:

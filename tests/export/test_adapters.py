@@ -1,12 +1,13 @@
 """Adapters of all kinds, on tied models and others: the exported model says what the trained one says."""
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
@@ -143,3 +144,30 @@ def test_tied_parameters_that_agree_stay_tied(base, save, tmp_path):
     assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is True
     assert "lm_head.weight" not in load_file(tmp_path / "out" / "model.safetensors")
     assert list((tmp_path / "out").glob("README.md"))
+
+
+@pytest.mark.parametrize("source", [False, True], ids=["of verl", "goes on from another"])
+def test_peft_finds_the_base_of_an_adapter(base, save, tmp_path, source):
+    model = taught(base, **ADAPTERS["all layers"])
+    run = save(model.state_dict(), policy=base, lora={"r": 4, "lora_alpha": 8})
+    if source:
+        model.peft_config["default"].base_model_name_or_path = str(tmp_path / "of another machine")
+        model.peft_config["default"].save_pretrained(run / "global_step_3")
+
+    assert export(str(run), str(tmp_path / "out"), str(base), True) == 0
+    assert json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(base)
+    again = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "out")
+    torch.testing.assert_close(logits(again), logits(model))
+
+
+@pytest.mark.parametrize("base", ["llama"], indirect=True)
+@pytest.mark.parametrize("known", [True, False], ids=["on the hub", "not known"])
+def test_an_adapter_names_the_hub_id_of_its_base_and_no_path_where_it_is_not_known(base, save, tmp_path, known):
+    cached = tmp_path / "hub" / "models--org--small-model" / "snapshots" / "0123abcd"
+    shutil.copytree(base, cached)
+    model = taught(base, **ADAPTERS["all layers"])
+    run = save(model.state_dict(), policy=base, lora={"r": 4, "lora_alpha": 8})
+
+    assert export(str(run), str(tmp_path / "out"), str(cached) if known else None, True) == 0
+    named = json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert named == ("org/small-model" if known else None)
