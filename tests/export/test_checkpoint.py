@@ -1,9 +1,12 @@
 """Checkpoints that were not saved whole, or are of another kind, are refused with what is wrong by name."""
 
+import io
 import json
 import os
+import pickle
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Shard
 
 from sinternal_verl.commands.export import export
+from sinternal_verl.export import unpickle
 from sinternal_verl.export.checkpoint import Checkpoint
 from sinternal_verl.export.errors import ExportError
 from sinternal_verl.export.shards import Shards
@@ -180,16 +184,102 @@ def test_a_mesh_of_torch_2_9_holds_its_ranks():
     assert ranks_of(kept("DeviceMesh", mesh=torch.arange(8).reshape(2, 4))).shape == (2, 4)
 
 
+class Calls:
+    """What a file could hold that is no tensor: a call under a name of its own."""
+
+    def __init__(self, module: str, name: str, *arguments) -> None:
+        self.name, self.arguments = (module, name), arguments
+
+
+class CallsPickler(pickle._Pickler):
+    """Writes a call under whatever name; pickle's own looks first whether the name is there."""
+
+    def save(self, obj, save_persistent_id=True):
+        if not isinstance(obj, Calls):
+            return super().save(obj, save_persistent_id)
+        self.write(pickle.GLOBAL + "{}\n{}\n".format(*obj.name).encode())
+        super().save(obj.arguments)
+        self.write(pickle.REDUCE)
+
+
+class CallsModule(ModuleType):
+    Pickler = CallsPickler
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("posix", "mkdir"),
+        ("builtins", "eval"),
+        ("torch", "os.mkdir"),
+        ("torch.serialization", "os.mkdir"),
+        ("torch._utils", "torch.os.mkdir"),
+        ("torch.storage", "UntypedStorage.from_file"),
+        ("torch.hub", "load"),
+        ("torch", "load"),
+        ("torch.utils.cpp_extension", "load"),
+        ("collections", "abc.sys.exit"),
+        ("torchvision", "anything"),
+        ("torch.distributedly", "anything"),
+    ],
+)
+def test_no_other_code_than_that_of_tensors_is_run(save, trained, tmp_path, module, name):
+    run = save(trained)
+    file = run / "global_step_3" / "model_world_size_2_rank_0.pt"
+    call = Calls(module, name, str(tmp_path / "made"))
+    torch.save({"more": call}, file, pickle_module=CallsModule("calls"), pickle_protocol=2)
+
+    with pytest.raises(ExportError, match=rf"it holds {re.escape(f'{module}.{name}')}, and not tensors alone"):
+        Shards(Checkpoint.find(run))
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("name", ["mkdir", "os.mkdir"])
+def test_of_distributed_nothing_is_run(save, trained, tmp_path, name):
+    run = save(trained)
+    file = run / "global_step_3" / "model_world_size_2_rank_0.pt"
+    call = Calls("torch.distributed", name, str(tmp_path / "made"))
+    torch.save({"more": call}, file, pickle_module=CallsModule("calls"), pickle_protocol=2)
+
+    with pytest.raises(ExportError, match=r"only tensors and DTensors can be exported"):
+        Shards(Checkpoint.find(run))
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_file_before_torchs_zip_files_runs_nothing(save, trained, tmp_path):
+    run = save(trained)
+    file = run / "global_step_3" / "model_world_size_2_rank_0.pt"
+    file.write_bytes(pickle.dumps(Runs(str(tmp_path / "made"))))
+
+    with pytest.raises(ExportError, match=r"rank_0\.pt cannot be read"):
+        Shards(Checkpoint.find(run))
+    with pytest.raises(pickle.UnpicklingError, match="not tensors alone"):
+        unpickle.load(io.BytesIO(file.read_bytes()))
+    assert not (tmp_path / "made").exists()
+
+
 class Runs:
-    """What a file could hold that is no tensor."""
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
 
     def __reduce__(self):
-        return os.system, ("true",)
+        return os.mkdir, (self.folder,)
 
 
-def test_no_other_code_than_torchs_is_looked_up(save, trained):
-    run = save(trained)
-    change(run, 0, lambda shard: shard.update(more=Runs()))
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.nn.Parameter(torch.ones(4)),
+        torch.ones(4, dtype=torch.uint16),
+        torch.ones(4).to(torch.float8_e4m3fn),
+        torch.ones(4, dtype=torch.complex64),
+        torch.ones(4, dtype=torch.bool),
+    ],
+    ids=lambda value: f"{type(value).__name__}-{value.dtype}",
+)
+def test_tensors_of_all_kinds_are_read(save, trained, value):
+    run = save(trained, (1,))
+    value.told = "an attribute makes torch keep the class"
+    torch.save({"one": value}, run / "global_step_3" / "model_world_size_1_rank_0.pt")
 
-    with pytest.raises(ExportError, match=r"it holds posix\.system, and not tensors alone"):
-        Shards(Checkpoint.find(run))
+    assert torch.equal(Shards(Checkpoint.find(run)).read("one").view(torch.uint8), value.detach().view(torch.uint8))
