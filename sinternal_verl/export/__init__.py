@@ -3,6 +3,7 @@
 ``checkpoint``  the files of an FSDP checkpoint, and the record of its run
 ``shards``      joins the shards, one parameter at a time
 ``unpickle``    reads a shard that another version of torch wrote
+``finite``      refuses NaN and infinity
 ``skeleton``    the model without data: names, shapes, tied parameters, where an adapter stands
 ``base``        the model that the run was started from
 ``fuse``        the finished model's parameters, one at a time, with the adapter added

@@ -17,6 +17,7 @@ from torch.distributed.tensor import DTensor
 from sinternal_verl.export import unpickle
 from sinternal_verl.export.checkpoint import Checkpoint
 from sinternal_verl.export.errors import ExportError
+from sinternal_verl.export.finite import check_finite, check_fits
 from sinternal_verl.export.unpickle import ranks_of
 
 TURNS = 16
@@ -50,6 +51,9 @@ class Shards:
 
         Args:
             dtype: of a parameter of real numbers; None keeps its own.
+
+        Raises:
+            ExportError: it holds NaN or infinity, or does not fit ``dtype``.
         """
         spec = self.specs[name]
         self._touch(bytes_of(spec))
@@ -57,8 +61,10 @@ class Shards:
         start, (parts, axis) = 0, self._parts(name)
         for part in parts:
             there = whole if axis is None else whole.narrow(axis, start, part.shape[axis])
+            check_finite(name, part)
             there.copy_(part)
             start += 0 if axis is None else part.shape[axis]
+        check_fits(name, whole, spec.dtype)
         return whole
 
     def equal(self, one: str, other: str) -> bool:
