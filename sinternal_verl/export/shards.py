@@ -23,6 +23,12 @@ from sinternal_verl.export.unpickle import ranks_of
 TURNS = 16
 """How many times the files are mapped for one reading of all weights."""
 
+UNREADABLE = (
+    *(RuntimeError, EOFError, pickle.UnpicklingError),
+    *(OSError, ValueError, LookupError, AttributeError, ImportError, TypeError, AssertionError, OverflowError),
+)
+"""What torch and pickle raise of a file that was cut, or whose bytes are others'."""
+
 
 class Shards:
     """The weights of a checkpoint.
@@ -151,10 +157,12 @@ def _load(file: Path) -> dict[str, Any]:
     try:
         # It holds DTensors, which `weights_only` refuses.
         found = torch.load(file, map_location="cpu", weights_only=False, mmap=True, pickle_module=unpickle)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, AttributeError, ImportError, TypeError) as error:
+    except UNREADABLE as error:
         reason = str(error).strip().partition("\n")[0][:200]
         step = "it was not saved whole, or another version of torch wrote it"
         raise ExportError(f"{file} cannot be read ({reason}): {step} (this is {torch.__version__})") from error
+    if not isinstance(found, dict):
+        raise ExportError(f"{file} holds {type(found).__name__}, and no dictionary of tensors")
     other = {type(value).__name__ for value in found.values() if not isinstance(value, torch.Tensor)}
     if other:
         raise ExportError(f"{file} holds {', '.join(sorted(other))}; only tensors and DTensors can be exported")

@@ -35,6 +35,25 @@ def truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+@pytest.mark.parametrize("share", [0.0001, 0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999])
+def test_a_shard_that_was_cut_is_named(save, trained, tmp_path, capsys, share):
+    run = save(trained)
+    file = run / "global_step_3" / "model_world_size_2_rank_1.pt"
+    file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size) + 1])
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    assert re.search(r"rank_1\.pt cannot be read \(.*\): it was not saved whole", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("value", [[], None, 3, torch.ones(2), [torch.ones(2)]], ids=str)
+def test_a_shard_that_is_no_dictionary_is_named(save, trained, tmp_path, capsys, value):
+    run = save(trained)
+    torch.save(value, run / "global_step_3" / "model_world_size_2_rank_1.pt")
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    assert f"rank_1.pt holds {type(value).__name__}, and no dictionary of tensors" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "harm", "words"),
     [
