@@ -2,6 +2,7 @@
 
 ``checkpoint``  the files of an FSDP checkpoint, and the record of its run
 ``shards``      joins the shards, one parameter at a time
+``records``     the checksums of the shards' files
 ``unpickle``    reads a shard that another version of torch wrote
 ``finite``      refuses NaN and infinity
 ``skeleton``    the model without data: names, shapes, tied parameters, where an adapter stands

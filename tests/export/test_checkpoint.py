@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -43,6 +44,81 @@ def test_a_shard_that_was_cut_is_named(save, trained, tmp_path, capsys, share):
 
     assert export(str(run), str(tmp_path / "out"), None, False) == 2
     assert re.search(r"rank_1\.pt cannot be read \(.*\): it was not saved whole", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("at", [0.02, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("content", [bytes(200), b"\xff" * 200], ids=["zeros", "ones"])
+def test_a_shard_that_was_changed_is_named(save, trained, tmp_path, capsys, at, content):
+    run = save(trained)
+    file = run / "global_step_3" / "model_world_size_2_rank_1.pt"
+    whole = file.read_bytes()
+    start = int(at * len(whole))
+    file.write_bytes(whole[:start] + content + whole[start + len(content) :])
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    assert re.search(r"rank_1\.pt (is not what was saved: the checksum|cannot be read)", capsys.readouterr().err)
+
+
+def test_a_shard_without_checksums_is_read(save, trained):
+    from torch.serialization import get_crc32_options, set_crc32_options
+
+    before = get_crc32_options()
+    set_crc32_options(False)
+    try:
+        run = save(trained)
+    finally:
+        set_crc32_options(before)
+    shards = Shards(Checkpoint.find(run))
+    assert all(torch.equal(shards.read(name), value) for name, value in trained.items())
+
+
+def copied(run: Path, source: int, target: int) -> None:
+    files = [next(run.glob(f"global_step_3/*_rank_{rank}.pt")) for rank in (source, target)]
+    files[1].write_bytes(files[0].read_bytes())
+
+
+@pytest.mark.parametrize(("mesh", "source", "target"), [((2,), 0, 1), ((8,), 2, 5), ((2, 4), 1, 3)])
+def test_a_shard_that_is_a_copy_of_anothers_is_named(save, trained, tmp_path, capsys, mesh, source, target):
+    run = save(trained, mesh)
+    copied(run, source, target)
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    low, high = sorted((source, target))
+    assert re.search(rf"rank_{high}\.pt holds the same as .*rank_{low}\.pt: it is a copy", capsys.readouterr().err)
+
+
+def test_ranks_that_hold_the_same_by_right_are_read(save, ranks):
+    torch.manual_seed(1)
+    weights = {"of three rows": torch.randn(3, 4), "of zeros": torch.zeros(16, 4)}
+    for mesh in ((8,), (2, 4)):
+        shards = Shards(Checkpoint.find(save(weights, mesh)))
+        assert all(torch.equal(shards.read(name), value) for name, value in weights.items())
+        shutil.rmtree(shards._folder.parent)
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["cut", "whole"])
+def test_ranks_of_several_dtypes_are_refused(save, trained, tmp_path, capsys, plain):
+    run = save(trained)
+    name = "model.norm.weight"
+    for rank in (0, 1):
+
+        def other(shard, rank=rank):
+            value = torch.ones(128) if plain else shard[name]
+            shard[name] = value.half() if rank else value
+
+        change(run, rank, other)
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    said = capsys.readouterr().err
+    assert f"{name} is (128,) of torch.float16, " in said and "and (128,) of torch.float32, " in said
+
+
+def test_a_parameter_that_is_cut_in_one_shard_alone_is_named(save, trained):
+    run = save(trained)
+    change(run, 1, lambda shard: shard.update({"model.norm.weight": torch.ones(128)}))
+
+    with pytest.raises(ExportError, match=r"model\.norm\.weight is \(128,\) of torch\.float32, whole in .*rank_1\.pt"):
+        Shards(Checkpoint.find(run))
 
 
 @pytest.mark.parametrize("value", [[], None, 3, torch.ones(2), [torch.ones(2)]], ids=str)
