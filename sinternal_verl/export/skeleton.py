@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sinternal_verl.export.checkpoint import ADAPTER_CONFIG, Checkpoint
+from sinternal_verl.export.checkpoint import ADAPTER_CONFIG, LORA, Checkpoint
 from sinternal_verl.export.errors import ExportError
 
 if TYPE_CHECKING:
@@ -155,6 +155,14 @@ def _adapter_config(checkpoint: Checkpoint, held: Specs, modules: list[str]) -> 
             raise ExportError(f"{reason} and cannot be read ({error}): {put}") from error
         if not isinstance(config, LoraConfig):
             raise ExportError(f"{source} is an adapter of the kind {config.peft_type}; only LoRA can be exported")
+        # verl writes what peft trained, alpha as a whole number. The run's settings do not hold for one that it loads.
+        told = lora if (checkpoint.folder / LORA).is_file() else {}
+        values = {key: getattr(config, key) for key in ("r", "lora_alpha")}
+        if differing := [key for key, value in values.items() if told.get(key, value) not in (value, int(value))]:
+            said = " and ".join(f"{key} {told[key]}" for key in differing)
+            there = " and ".join(f"{key} {values[key]}" for key in differing)
+            reason = f"the adapter was trained with {said}, and {ADAPTER_CONFIG} of {source} says {there}"
+            raise ExportError(f"{reason}: it is of another adapter; {put}")
         # The layers are filled below; no start of the training is repeated.
         config.init_lora_weights = True
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
@@ -120,6 +121,51 @@ def test_an_adapter_that_the_run_went_on_from_scales_it(base, save, tmp_path, ca
     assert export(str(run), str(tmp_path / "out"), str(base), False) == 2
     assert f"goes on from {first}" in capsys.readouterr().err
     model.save_pretrained(first)
+    assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
+    torch.testing.assert_close(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(model))
+
+
+@pytest.mark.parametrize("base", ["llama"], indirect=True)
+@pytest.mark.parametrize("where", ["in the checkpoint", "the run went on from it"])
+@pytest.mark.parametrize(("key", "value"), [("lora_alpha", 80), ("r", 16)])
+@pytest.mark.parametrize("adapter", [False, True], ids=["fused", "alone"])
+def test_the_configuration_of_another_adapter_is_refused(base, save, tmp_path, capsys, where, key, value, adapter):
+    model, first = taught(base, **ADAPTERS["rslora"]), tmp_path / "first"
+    run = save(model.state_dict(), policy=base, lora={"r": 4, "lora_alpha": 8})
+    (run / "sinternal_run.json").write_text(json.dumps({"identity": {"model.lora_adapter_path": str(first)}}))
+    folder = run / "global_step_3" if where == "in the checkpoint" else first
+    config = model.peft_config["default"]
+    setattr(config, key, value)
+    config.save_pretrained(folder)
+
+    assert export(str(run), str(tmp_path / "out"), str(base), adapter) == 2
+    was = {"lora_alpha": 8, "r": 4}[key]
+    said = f"the adapter was trained with {key} {was}, and adapter_config.json of {folder} says {key} {value}"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("base", ["llama"], indirect=True)
+def test_an_alpha_between_whole_numbers_is_the_configurations(base, save, tmp_path):
+    model = taught(base, target_modules=["q_proj"])
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer):
+            layer.scaling["default"] = 8.5 / 4
+    run = save(model.state_dict(), policy=base, lora={"r": 4, "lora_alpha": 8})  # verl cuts 8.5 off
+    model.peft_config["default"].lora_alpha = 8.5
+    model.peft_config["default"].save_pretrained(run / "global_step_3")
+
+    assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
+    torch.testing.assert_close(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(model))
+
+
+@pytest.mark.parametrize("base", ["llama"], indirect=True)
+def test_a_runs_settings_do_not_speak_of_the_adapter_that_it_loads(base, save, tmp_path):
+    model, first = taught(base, **ADAPTERS["rslora"]), tmp_path / "first"
+    run = save(model.state_dict(), policy=base)
+    settings = {"model.lora_adapter_path": str(first), "model.lora_rank": 64, "model.lora_alpha": 16}
+    (run / "sinternal_run.json").write_text(json.dumps({"identity": settings}))
+    model.save_pretrained(first)
+
     assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
     torch.testing.assert_close(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(model))
 
