@@ -1,4 +1,4 @@
-"""Writes what transformers, vLLM and peft load: weights file by file, configuration, tokenizer."""
+"""Writes what transformers, vLLM and peft load: weights file by file, and configuration."""
 
 import json
 import os
@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 
-from sinternal_verl.export.base import INDEX, Base, local_folder
-from sinternal_verl.export.checkpoint import TOKENIZER_KEYS, Checkpoint
-from sinternal_verl.export.errors import ExportError
+from sinternal_verl.export.base import INDEX, Base
+from sinternal_verl.export.checkpoint import Checkpoint
 from sinternal_verl.export.fuse import Fused
 from sinternal_verl.export.shards import bytes_of
 from sinternal_verl.export.skeleton import Skeleton, Specs
@@ -22,12 +21,6 @@ MAX_FILE_BYTES = 4 * 10**9
 
 WEIGHTS_PATTERN = "model{suffix}.safetensors"
 GENERATION = "generation_config.json"
-VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "*.tiktoken")
-"""Files of which a tokenizer has at least one."""
-
-TOKENIZER_FILES = (*VOCABULARIES, "*token*.json", "merges.txt", "chat_template*", "additional_chat_templates")
-NOT_COPIED = ("config.json", GENERATION, "README.md", "*.safetensors", "*.safetensors.index.json", "*.bin", "*.pt")
-"""What stands in verl's ``huggingface`` folder and is written anew, or is weights of its own."""
 
 
 @contextmanager
@@ -106,55 +99,6 @@ def write_config(checkpoint: Checkpoint, skeleton: Skeleton, fused: Fused, base:
         if (folder / GENERATION).is_file():
             shutil.copyfile(folder / GENERATION, target / GENERATION)
             return
-
-
-def write_tokenizer(checkpoint: Checkpoint, base: Base | None, rows: int, target: Path) -> str | None:
-    """Copy the tokenizer and the chat template of the checkpoint as they are, or the run's own from its start where the
-    checkpoint has none.
-
-    Args:
-        rows: of the model's embedding.
-
-    Returns:
-        where it was taken from, if not from the checkpoint.
-
-    Raises:
-        ExportError: there is no whole tokenizer, or it has more ids than the model.
-    """
-    folder = checkpoint.hf_folder
-    if (fault := tokenizer_fault(folder, rows)) is None:
-        shutil.copytree(folder, target, ignore=shutil.ignore_patterns(*NOT_COPIED), dirs_exist_ok=True)
-        return None
-    named = checkpoint.recorded(TOKENIZER_KEYS)
-    own = local_folder(named, TOKENIZER_FILES) if named else None
-    for source in (own, base.folder if base else None):
-        if source and tokenizer_fault(source, rows) is None:
-            for file in {file for pattern in TOKENIZER_FILES for file in source.glob(pattern)}:
-                copy = shutil.copytree if file.is_dir() else shutil.copyfile
-                copy(file, target / file.name)
-            return f"{folder} {fault}: the tokenizer is that of {source}"
-    raise ExportError(f"{folder} {fault}: give the model that the run was started from with --base, or put one there")
-
-
-def tokenizer_fault(folder: Path, rows: int) -> str | None:
-    """What is wrong with the tokenizer of a folder; None where nothing is."""
-    found = [file for pattern in VOCABULARIES for file in folder.glob(pattern)]
-    if not any(file.stat().st_size for file in found):
-        return "holds no tokenizer"
-    file = folder / "tokenizer.json"
-    if not file.is_file():
-        return None
-    try:
-        whole = json.loads(file.read_text())
-        vocabulary = whole["model"]["vocab"]
-        ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
-        last = max(ids, default=-1)
-    except (ValueError, KeyError, TypeError) as error:
-        return f"holds a tokenizer.json that cannot be read ({type(error).__name__}: {error})"
-    if len(vocabulary) < 2:
-        return f"holds a tokenizer of {len(vocabulary)} tokens"
-    # Tokens that were added are not counted: some models are published with more of them than rows.
-    return f"holds a tokenizer with ids up to {last}, and the model has {rows} rows for them" if last >= rows else None
 
 
 def dtype_name(dtype: torch.dtype) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from sinternal_verl.export.base import BaseWeights
 from sinternal_verl.export.errors import ExportError
+from sinternal_verl.export.finite import check_finite, check_fits
 from sinternal_verl.export.shards import Shards
 from sinternal_verl.export.skeleton import PEFT_NAME, PEFT_PREFIX, Skeleton, plain_name
 
@@ -54,13 +55,19 @@ class Fused:
         return max((4 * self._skeleton.specs[name].numel() for name in self.adapted), default=0)
 
     def read(self, name: str) -> torch.Tensor:
-        """One parameter, in memory of its own and in the result's dtype."""
+        """One parameter, in memory of its own and in the result's dtype.
+
+        Raises:
+            ExportError: it holds NaN or infinity, or does not fit the dtype.
+        """
         if wrapper := self._wrapped.get(name):
             if name not in self._layer:
                 self._layer = {}
                 self._layer = self._merged(*wrapper)
             # Weight and bias come one after the other; what was read is kept no longer.
-            return self._layer.pop(name).to(self.dtype)
+            made = self._layer.pop(name)
+            check_finite(name, made)
+            return _as(self.dtype, name, made)
         expected = PEFT_PREFIX + name if self._skeleton.adapted else name
         return self._value(expected, self.dtype)
 
@@ -95,7 +102,8 @@ class Fused:
         if value.shape != wanted:
             reason = f"{plain} is {tuple(value.shape)} there, and {tuple(wanted)} in the checkpoint"
             raise ExportError(f"the base model is not the one that this run was started from: {reason}")
-        return value.to(dtype) if value.is_floating_point() else value.clone()
+        check_finite(f"{plain} of the base model", value)
+        return _as(dtype, plain, value) if value.is_floating_point() else value.clone()
 
     def _wrapper(self, name: str) -> tuple[str, Any] | None:
         """The outermost module of peft around a parameter, with its name; None where there is none."""
@@ -148,6 +156,12 @@ class Fused:
                 module._caches.clear()
         wrapper.to("meta")
         return merged
+
+
+def _as(dtype: torch.dtype, name: str, value: torch.Tensor) -> torch.Tensor:
+    made = value.to(dtype)
+    check_fits(name, made, value.dtype)
+    return made
 
 
 def adapter_of(shards: Shards, skeleton: Skeleton, dtype: torch.dtype) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sinternal_verl.export.checkpoint import ADAPTER_CONFIG, Checkpoint
+from sinternal_verl.export.checkpoint import ADAPTER_CONFIG, LORA, Checkpoint
 from sinternal_verl.export.errors import ExportError
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class Skeleton:
         specs, tied = model.state_dict(), _tied(model)
         if not checkpoint.lora:
             return cls(model, specs, tied, None, specs, frozenset())
-        config = _adapter_config(checkpoint, held, [name for name, _ in model.named_modules()], base)
-        adapted = _with_adapter(model, config)
+        config = _adapter_config(checkpoint, held, [name for name, _ in model.named_modules()])
+        adapted = _with_adapter(model, config, base)
         expected = adapted.state_dict()
         return cls(model, specs, tied, adapted, expected, _adapter_names(adapted, expected))
 
@@ -137,7 +137,7 @@ def _tied(model: torch.nn.Module) -> dict[str, str]:
     return {name: kept for name, value in named if (kept := first.setdefault(id(value), name)) != name}
 
 
-def _adapter_config(checkpoint: Checkpoint, held: Specs, modules: list[str], base: str | None) -> "LoraConfig":
+def _adapter_config(checkpoint: Checkpoint, held: Specs, modules: list[str]) -> "LoraConfig":
     from peft import LoraConfig, PeftConfig
 
     adapter = {name: spec for name, spec in held.items() if ".lora_" in name}
@@ -155,6 +155,14 @@ def _adapter_config(checkpoint: Checkpoint, held: Specs, modules: list[str], bas
             raise ExportError(f"{reason} and cannot be read ({error}): {put}") from error
         if not isinstance(config, LoraConfig):
             raise ExportError(f"{source} is an adapter of the kind {config.peft_type}; only LoRA can be exported")
+        # verl writes what peft trained, alpha as a whole number. The run's settings do not hold for one that it loads.
+        told = lora if (checkpoint.folder / LORA).is_file() else {}
+        values = {key: getattr(config, key) for key in ("r", "lora_alpha")}
+        if differing := [key for key, value in values.items() if told.get(key, value) not in (value, int(value))]:
+            said = " and ".join(f"{key} {told[key]}" for key in differing)
+            there = " and ".join(f"{key} {values[key]}" for key in differing)
+            reason = f"the adapter was trained with {said}, and {ADAPTER_CONFIG} of {source} says {there}"
+            raise ExportError(f"{reason}: it is of another adapter; {put}")
         # The layers are filled below; no start of the training is repeated.
         config.init_lora_weights = True
     else:
@@ -170,7 +178,6 @@ def _adapter_config(checkpoint: Checkpoint, held: Specs, modules: list[str], bas
             target_modules=_targets(found, modules),
             task_type="CAUSAL_LM",
         )
-    config.base_model_name_or_path = base
     config.inference_mode = True
     return config
 
@@ -182,16 +189,21 @@ def _targets(found: set[str], modules: list[str]) -> list[str]:
     return last if meant == found else sorted(found)
 
 
-def _with_adapter(model: "PreTrainedModel", config: "LoraConfig") -> "PeftModel":
+def _with_adapter(model: "PreTrainedModel", config: "LoraConfig", base: str | None) -> "PeftModel":
     from peft import get_peft_model
 
     with warnings.catch_warnings():
         # peft warns of tied modules; `fuse` keeps them apart.
         warnings.simplefilter("ignore")
         try:
-            return get_peft_model(model, config, adapter_name=PEFT_NAME, low_cpu_mem_usage=True)
+            adapted = get_peft_model(model, config, adapter_name=PEFT_NAME, low_cpu_mem_usage=True)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise ExportError(f"peft cannot put the adapter on this model: {error}") from error
+    # get_peft_model names the folder from which the model's configuration came, and that folder holds no weights.
+    # save_pretrained takes the model's own name where the adapter has none.
+    adapted.peft_config[PEFT_NAME].base_model_name_or_path = base
+    model.name_or_path = ""
+    return adapted
 
 
 def _adapter_names(adapted: Any, expected: Specs) -> frozenset[str]:

@@ -2,19 +2,37 @@
 
 A DTensor is pickled with its mesh, whose classes differ between versions of torch (2.11 and 2.13 do not read each
 other's), and which looks for process groups as it is read. So objects of ``torch.distributed`` are kept as what they
-hold. Only classes of torch are looked up.
+hold. A file names what is called while it is read, so only what stands in `ALLOWED` is looked up, under no other name.
 """
 
 import pickle
+from collections import OrderedDict
 from collections.abc import Iterator
 from functools import cache
-from pickle import *  # noqa: F403  torch.load takes a whole module
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch.distributed.tensor import DTensor
 
-PACKAGES = ("torch", "collections")
+ALLOWED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch", "Size"): torch.Size,
+    ("torch", "Tensor"): torch.Tensor,
+    ("torch", "device"): torch.device,
+    ("torch.nn.parameter", "Parameter"): torch.nn.Parameter,
+    ("torch.serialization", "_get_layout"): torch.serialization._get_layout,
+    ("torch.storage", "UntypedStorage"): torch.UntypedStorage,
+    ("torch._tensor", "_rebuild_from_type_v2"): torch._tensor._rebuild_from_type_v2,
+    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): torch._utils._rebuild_parameter_with_state,
+    ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_tensor_v3"): torch._utils._rebuild_tensor_v3,
+    ("torch._utils", "_rebuild_wrapper_subclass"): torch._utils._rebuild_wrapper_subclass,
+    **{("torch", name): value for name, value in vars(torch).items() if isinstance(value, torch.dtype)},
+}
+"""(module, name) -> what tensors are made of. torch finds the storages of all dtypes itself. None of it runs what it is
+given, other than `_rebuild_from_type_v2`, which runs another of these. (torch 2.11 to 2.13)"""
 
 
 class Kept:
@@ -32,14 +50,23 @@ class Kept:
 
 
 class Unpickler(pickle.Unpickler):
-    """Looks up no more than tensors need."""
+    """Looks up no more than tensors need.
+
+    Raises:
+        pickle.UnpicklingError: the file names something else.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.startswith("torch.distributed") and name != DTensor.__name__:
-            return _kept(name)
-        if module.partition(".")[0] not in PACKAGES:
-            raise pickle.UnpicklingError(f"it holds {module}.{name}, and not tensors alone")
-        return DTensor if name == DTensor.__name__ else super().find_class(module, name)
+        if (module, name) in ALLOWED:
+            return ALLOWED[module, name]
+        if module == "torch.distributed" or module.startswith("torch.distributed."):
+            return DTensor if name == DTensor.__name__ else _kept(name)
+        raise pickle.UnpicklingError(f"it holds {module}.{name}, and not tensors alone")
+
+
+def load(file: BinaryIO, **settings: Any) -> Any:
+    """By which torch reads formats before its zip files."""
+    return Unpickler(file, **settings).load()
 
 
 @cache

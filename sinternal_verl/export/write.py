@@ -19,11 +19,12 @@ from sinternal_verl.export.base import Base, configured_dtype
 from sinternal_verl.export.card import Card
 from sinternal_verl.export.checkpoint import Checkpoint
 from sinternal_verl.export.errors import ExportError
-from sinternal_verl.export.folder import dtype_name, whole_or_not_at_all, write_config, write_tokenizer, write_weights
+from sinternal_verl.export.folder import dtype_name, whole_or_not_at_all, write_config, write_weights
 from sinternal_verl.export.fuse import Fused, adapter_of, check_learned
 from sinternal_verl.export.needs import Needs
 from sinternal_verl.export.shards import Shards
 from sinternal_verl.export.skeleton import Skeleton
+from sinternal_verl.export.tokenizer import write_tokenizer
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,12 @@ def write_model(
     write = _write_adapter if adapter else _write_whole
     rows = skeleton.model.get_input_embeddings().weight.shape[0]
     with whole_or_not_at_all(target) as folder:
-        elsewhere = write_tokenizer(checkpoint, base, rows, folder)
+        of_tokenizer = write_tokenizer(checkpoint, base, rows, folder)
         notes = write(checkpoint, shards, skeleton, base, dtype, folder, lambda needs: tell(needs.check(target)))
-        notes += [elsewhere] if elsewhere else []
-        card = Card(checkpoint, base, dtype_name(dtype), adapter, data or [], notes)
+        told = [*notes, *(note.with_names for note in of_tokenizer)]
+        card = Card(checkpoint, base, dtype_name(dtype), adapter, data or [], told)
         (folder / "README.md").write_text(card.text())
-    return Written(dtype, notes)
+    return Written(dtype, [*notes, *(note.with_paths for note in of_tokenizer)])
 
 
 Told = Callable[[Needs], None]

@@ -1,12 +1,14 @@
 """Adapters of all kinds, on tied models and others: the exported model says what the trained one says."""
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
@@ -123,6 +125,51 @@ def test_an_adapter_that_the_run_went_on_from_scales_it(base, save, tmp_path, ca
     torch.testing.assert_close(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(model))
 
 
+@pytest.mark.parametrize("base", ["llama"], indirect=True)
+@pytest.mark.parametrize("where", ["in the checkpoint", "the run went on from it"])
+@pytest.mark.parametrize(("key", "value"), [("lora_alpha", 80), ("r", 16)])
+@pytest.mark.parametrize("adapter", [False, True], ids=["fused", "alone"])
+def test_the_configuration_of_another_adapter_is_refused(base, save, tmp_path, capsys, where, key, value, adapter):
+    model, first = taught(base, **ADAPTERS["rslora"]), tmp_path / "first"
+    run = save(model.state_dict(), policy=base, lora={"r": 4, "lora_alpha": 8})
+    (run / "sinternal_run.json").write_text(json.dumps({"identity": {"model.lora_adapter_path": str(first)}}))
+    folder = run / "global_step_3" if where == "in the checkpoint" else first
+    config = model.peft_config["default"]
+    setattr(config, key, value)
+    config.save_pretrained(folder)
+
+    assert export(str(run), str(tmp_path / "out"), str(base), adapter) == 2
+    was = {"lora_alpha": 8, "r": 4}[key]
+    said = f"the adapter was trained with {key} {was}, and adapter_config.json of {folder} says {key} {value}"
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("base", ["llama"], indirect=True)
+def test_an_alpha_between_whole_numbers_is_the_configurations(base, save, tmp_path):
+    model = taught(base, target_modules=["q_proj"])
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer):
+            layer.scaling["default"] = 8.5 / 4
+    run = save(model.state_dict(), policy=base, lora={"r": 4, "lora_alpha": 8})  # verl cuts 8.5 off
+    model.peft_config["default"].lora_alpha = 8.5
+    model.peft_config["default"].save_pretrained(run / "global_step_3")
+
+    assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
+    torch.testing.assert_close(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(model))
+
+
+@pytest.mark.parametrize("base", ["llama"], indirect=True)
+def test_a_runs_settings_do_not_speak_of_the_adapter_that_it_loads(base, save, tmp_path):
+    model, first = taught(base, **ADAPTERS["rslora"]), tmp_path / "first"
+    run = save(model.state_dict(), policy=base)
+    settings = {"model.lora_adapter_path": str(first), "model.lora_rank": 64, "model.lora_alpha": 16}
+    (run / "sinternal_run.json").write_text(json.dumps({"identity": settings}))
+    model.save_pretrained(first)
+
+    assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
+    torch.testing.assert_close(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), logits(model))
+
+
 @pytest.mark.parametrize("base", ["qwen2, tied"], indirect=True)
 @pytest.mark.parametrize("kind", ["head", "embedding"])
 def test_tied_parameters_that_differ_are_written_both_and_told(base, save, tmp_path, capsys, kind):
@@ -143,3 +190,30 @@ def test_tied_parameters_that_agree_stay_tied(base, save, tmp_path):
     assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is True
     assert "lm_head.weight" not in load_file(tmp_path / "out" / "model.safetensors")
     assert list((tmp_path / "out").glob("README.md"))
+
+
+@pytest.mark.parametrize("source", [False, True], ids=["of verl", "goes on from another"])
+def test_peft_finds_the_base_of_an_adapter(base, save, tmp_path, source):
+    model = taught(base, **ADAPTERS["all layers"])
+    run = save(model.state_dict(), policy=base, lora={"r": 4, "lora_alpha": 8})
+    if source:
+        model.peft_config["default"].base_model_name_or_path = str(tmp_path / "of another machine")
+        model.peft_config["default"].save_pretrained(run / "global_step_3")
+
+    assert export(str(run), str(tmp_path / "out"), str(base), True) == 0
+    assert json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(base)
+    again = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "out")
+    torch.testing.assert_close(logits(again), logits(model))
+
+
+@pytest.mark.parametrize("base", ["llama"], indirect=True)
+@pytest.mark.parametrize("known", [True, False], ids=["on the hub", "not known"])
+def test_an_adapter_names_the_hub_id_of_its_base_and_no_path_where_it_is_not_known(base, save, tmp_path, known):
+    cached = tmp_path / "hub" / "models--org--small-model" / "snapshots" / "0123abcd"
+    shutil.copytree(base, cached)
+    model = taught(base, **ADAPTERS["all layers"])
+    run = save(model.state_dict(), policy=base, lora={"r": 4, "lora_alpha": 8})
+
+    assert export(str(run), str(tmp_path / "out"), str(cached) if known else None, True) == 0
+    named = json.loads((tmp_path / "out" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert named == ("org/small-model" if known else None)

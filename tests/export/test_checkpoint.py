@@ -1,9 +1,13 @@
 """Checkpoints that were not saved whole, or are of another kind, are refused with what is wrong by name."""
 
+import io
 import json
 import os
+import pickle
 import re
+import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -12,6 +16,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Shard
 
 from sinternal_verl.commands.export import export
+from sinternal_verl.export import unpickle
 from sinternal_verl.export.checkpoint import Checkpoint
 from sinternal_verl.export.errors import ExportError
 from sinternal_verl.export.shards import Shards
@@ -29,6 +34,100 @@ def test_an_adapter_is_refused_before_anything_is_read_where_there_is_none(save,
 
 def truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("share", [0.0001, 0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999])
+def test_a_shard_that_was_cut_is_named(save, trained, tmp_path, capsys, share):
+    run = save(trained)
+    file = run / "global_step_3" / "model_world_size_2_rank_1.pt"
+    file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size) + 1])
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    assert re.search(r"rank_1\.pt cannot be read \(.*\): it was not saved whole", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("at", [0.02, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("content", [bytes(200), b"\xff" * 200], ids=["zeros", "ones"])
+def test_a_shard_that_was_changed_is_named(save, trained, tmp_path, capsys, at, content):
+    run = save(trained)
+    file = run / "global_step_3" / "model_world_size_2_rank_1.pt"
+    whole = file.read_bytes()
+    start = int(at * len(whole))
+    file.write_bytes(whole[:start] + content + whole[start + len(content) :])
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    assert re.search(r"rank_1\.pt (is not what was saved: the checksum|cannot be read)", capsys.readouterr().err)
+
+
+def test_a_shard_without_checksums_is_read(save, trained):
+    from torch.serialization import get_crc32_options, set_crc32_options
+
+    before = get_crc32_options()
+    set_crc32_options(False)
+    try:
+        run = save(trained)
+    finally:
+        set_crc32_options(before)
+    shards = Shards(Checkpoint.find(run))
+    assert all(torch.equal(shards.read(name), value) for name, value in trained.items())
+
+
+def copied(run: Path, source: int, target: int) -> None:
+    files = [next(run.glob(f"global_step_3/*_rank_{rank}.pt")) for rank in (source, target)]
+    files[1].write_bytes(files[0].read_bytes())
+
+
+@pytest.mark.parametrize(("mesh", "source", "target"), [((2,), 0, 1), ((8,), 2, 5), ((2, 4), 1, 3)])
+def test_a_shard_that_is_a_copy_of_anothers_is_named(save, trained, tmp_path, capsys, mesh, source, target):
+    run = save(trained, mesh)
+    copied(run, source, target)
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    low, high = sorted((source, target))
+    assert re.search(rf"rank_{high}\.pt holds the same as .*rank_{low}\.pt: it is a copy", capsys.readouterr().err)
+
+
+def test_ranks_that_hold_the_same_by_right_are_read(save, ranks):
+    torch.manual_seed(1)
+    weights = {"of three rows": torch.randn(3, 4), "of zeros": torch.zeros(16, 4)}
+    for mesh in ((8,), (2, 4)):
+        shards = Shards(Checkpoint.find(save(weights, mesh)))
+        assert all(torch.equal(shards.read(name), value) for name, value in weights.items())
+        shutil.rmtree(shards._folder.parent)
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["cut", "whole"])
+def test_ranks_of_several_dtypes_are_refused(save, trained, tmp_path, capsys, plain):
+    run = save(trained)
+    name = "model.norm.weight"
+    for rank in (0, 1):
+
+        def other(shard, rank=rank):
+            value = torch.ones(128) if plain else shard[name]
+            shard[name] = value.half() if rank else value
+
+        change(run, rank, other)
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    said = capsys.readouterr().err
+    assert f"{name} is (128,) of torch.float16, " in said and "and (128,) of torch.float32, " in said
+
+
+def test_a_parameter_that_is_cut_in_one_shard_alone_is_named(save, trained):
+    run = save(trained)
+    change(run, 1, lambda shard: shard.update({"model.norm.weight": torch.ones(128)}))
+
+    with pytest.raises(ExportError, match=r"model\.norm\.weight is \(128,\) of torch\.float32, whole in .*rank_1\.pt"):
+        Shards(Checkpoint.find(run))
+
+
+@pytest.mark.parametrize("value", [[], None, 3, torch.ones(2), [torch.ones(2)]], ids=str)
+def test_a_shard_that_is_no_dictionary_is_named(save, trained, tmp_path, capsys, value):
+    run = save(trained)
+    torch.save(value, run / "global_step_3" / "model_world_size_2_rank_1.pt")
+
+    assert export(str(run), str(tmp_path / "out"), None, False) == 2
+    assert f"rank_1.pt holds {type(value).__name__}, and no dictionary of tensors" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -180,16 +279,102 @@ def test_a_mesh_of_torch_2_9_holds_its_ranks():
     assert ranks_of(kept("DeviceMesh", mesh=torch.arange(8).reshape(2, 4))).shape == (2, 4)
 
 
+class Calls:
+    """What a file could hold that is no tensor: a call under a name of its own."""
+
+    def __init__(self, module: str, name: str, *arguments) -> None:
+        self.name, self.arguments = (module, name), arguments
+
+
+class CallsPickler(pickle._Pickler):
+    """Writes a call under whatever name; pickle's own looks first whether the name is there."""
+
+    def save(self, obj, save_persistent_id=True):
+        if not isinstance(obj, Calls):
+            return super().save(obj, save_persistent_id)
+        self.write(pickle.GLOBAL + "{}\n{}\n".format(*obj.name).encode())
+        super().save(obj.arguments)
+        self.write(pickle.REDUCE)
+
+
+class CallsModule(ModuleType):
+    Pickler = CallsPickler
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("posix", "mkdir"),
+        ("builtins", "eval"),
+        ("torch", "os.mkdir"),
+        ("torch.serialization", "os.mkdir"),
+        ("torch._utils", "torch.os.mkdir"),
+        ("torch.storage", "UntypedStorage.from_file"),
+        ("torch.hub", "load"),
+        ("torch", "load"),
+        ("torch.utils.cpp_extension", "load"),
+        ("collections", "abc.sys.exit"),
+        ("torchvision", "anything"),
+        ("torch.distributedly", "anything"),
+    ],
+)
+def test_no_other_code_than_that_of_tensors_is_run(save, trained, tmp_path, module, name):
+    run = save(trained)
+    file = run / "global_step_3" / "model_world_size_2_rank_0.pt"
+    call = Calls(module, name, str(tmp_path / "made"))
+    torch.save({"more": call}, file, pickle_module=CallsModule("calls"), pickle_protocol=2)
+
+    with pytest.raises(ExportError, match=rf"it holds {re.escape(f'{module}.{name}')}, and not tensors alone"):
+        Shards(Checkpoint.find(run))
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("name", ["mkdir", "os.mkdir"])
+def test_of_distributed_nothing_is_run(save, trained, tmp_path, name):
+    run = save(trained)
+    file = run / "global_step_3" / "model_world_size_2_rank_0.pt"
+    call = Calls("torch.distributed", name, str(tmp_path / "made"))
+    torch.save({"more": call}, file, pickle_module=CallsModule("calls"), pickle_protocol=2)
+
+    with pytest.raises(ExportError, match=r"only tensors and DTensors can be exported"):
+        Shards(Checkpoint.find(run))
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_file_before_torchs_zip_files_runs_nothing(save, trained, tmp_path):
+    run = save(trained)
+    file = run / "global_step_3" / "model_world_size_2_rank_0.pt"
+    file.write_bytes(pickle.dumps(Runs(str(tmp_path / "made"))))
+
+    with pytest.raises(ExportError, match=r"rank_0\.pt cannot be read"):
+        Shards(Checkpoint.find(run))
+    with pytest.raises(pickle.UnpicklingError, match="not tensors alone"):
+        unpickle.load(io.BytesIO(file.read_bytes()))
+    assert not (tmp_path / "made").exists()
+
+
 class Runs:
-    """What a file could hold that is no tensor."""
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
 
     def __reduce__(self):
-        return os.system, ("true",)
+        return os.mkdir, (self.folder,)
 
 
-def test_no_other_code_than_torchs_is_looked_up(save, trained):
-    run = save(trained)
-    change(run, 0, lambda shard: shard.update(more=Runs()))
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.nn.Parameter(torch.ones(4)),
+        torch.ones(4, dtype=torch.uint16),
+        torch.ones(4).to(torch.float8_e4m3fn),
+        torch.ones(4, dtype=torch.complex64),
+        torch.ones(4, dtype=torch.bool),
+    ],
+    ids=lambda value: f"{type(value).__name__}-{value.dtype}",
+)
+def test_tensors_of_all_kinds_are_read(save, trained, value):
+    run = save(trained, (1,))
+    value.told = "an attribute makes torch keep the class"
+    torch.save({"one": value}, run / "global_step_3" / "model_world_size_1_rank_0.pt")
 
-    with pytest.raises(ExportError, match=r"it holds posix\.system, and not tensors alone"):
-        Shards(Checkpoint.find(run))
+    assert torch.equal(Shards(Checkpoint.find(run)).read("one").view(torch.uint8), value.detach().view(torch.uint8))

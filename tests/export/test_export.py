@@ -9,12 +9,13 @@ import pytest
 import torch
 from checkpoints import Weights, part_of
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3MoeConfig
 
 from sinternal_verl.commands.export import export
 from sinternal_verl.export.checkpoint import Checkpoint
 from sinternal_verl.export.errors import ExportError
+from sinternal_verl.export.finite import check_finite
 from sinternal_verl.export.shards import Shards
 
 LORA = {"r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM"}
@@ -127,6 +128,70 @@ def test_an_adapter_that_cannot_be_fused_says_what_is_missing(
 
     said = refused(capsys, save(weights, lora=lora), tmp_path / "out", str(world["policy"]) if base else None, False)
     assert words in said
+
+
+NOT_FINITE = {"nan": float("nan"), "infinity": float("inf"), "minus infinity": float("-inf")}
+
+
+@pytest.mark.parametrize("value", NOT_FINITE.values(), ids=NOT_FINITE)
+@pytest.mark.parametrize("kept", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", ["model.norm.weight", "model.layers.1.mlp.down_proj.weight"])
+def test_numbers_that_are_not_finite_are_refused(save, trained, world, tmp_path, capsys, name, kept, value):
+    weights = {key: weight.to(kept, copy=True) for key, weight in trained.items()}
+    weights[name].view(-1)[-1] = value  # of the last rank
+
+    for base in (str(world["policy"]), None):
+        said = refused(capsys, save(weights) if base else tmp_path / "run", tmp_path / "out", base, False)
+        assert f"{name} holds NaN or infinity: " in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_numbers_that_do_not_fit_the_result_are_refused(save, trained, world, tmp_path, capsys):
+    base, weights = tmp_path / "base", {name: weight.clone() for name, weight in trained.items()}
+    AutoModelForCausalLM.from_pretrained(world["policy"], dtype=torch.float16).save_pretrained(base)
+    weights["model.norm.weight"][-1] = 1e5
+    run = save(weights)
+
+    assert "model.norm.weight does not fit float16" in refused(capsys, run, tmp_path / "out", str(base), False)
+    assert export(str(run), str(tmp_path / "out"), str(world["policy"]), False) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "fused", "alone"),
+    [
+        (float("nan"), "holds NaN or infinity", "holds NaN or infinity"),
+        (1e8, "does not fit float16", "does not fit float16"),
+        (1e38, "q_proj.weight holds NaN or infinity", "does not fit float16"),  # the product is infinite
+    ],
+)
+def test_an_adapter_that_is_not_finite_is_refused(save, adapted, world, tmp_path, capsys, value, fused, alone):
+    base, weights = tmp_path / "base", {name: weight.clone() for name, weight in adapted.state_dict().items()}
+    AutoModelForCausalLM.from_pretrained(world["policy"], dtype=torch.float16).save_pretrained(base)
+    for name in weights:
+        if "layers.0.self_attn.q_proj.lora_" in name:
+            weights[name][:] = value if "lora_B" in name else 100.0
+    run = save(weights, lora=LORA)
+
+    assert fused in refused(capsys, run, tmp_path / "out", str(base), False)
+    assert alone in refused(capsys, run, tmp_path / "out", str(base), True)
+
+
+def test_a_base_that_is_not_finite_is_refused_for_an_adapter_alone(save, adapted, world, tmp_path, capsys):
+    base = Path(shutil.copytree(world["policy"], tmp_path / "base"))
+    weights = weights_of(base)
+    weights["model.norm.weight"][-1] = float("nan")
+    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
+    run = save({name: value for name, value in adapted.state_dict().items() if "lora_" in name}, lora=LORA)
+
+    said = refused(capsys, run, tmp_path / "out", str(base), False)
+    assert "model.norm.weight of the base model holds NaN or infinity" in said
+
+
+def test_float8_is_checked_too():
+    check_finite("weight", torch.full((3,), 448.0).to(torch.float8_e4m3fn))
+    check_finite("weight", torch.empty(0))
+    with pytest.raises(ExportError, match="weight holds NaN"):
+        check_finite("weight", torch.tensor([1.0, float("nan")]).to(torch.float8_e4m3fn))
 
 
 def test_there_is_no_adapter_to_write(save, trained, tmp_path, capsys):

@@ -70,6 +70,53 @@ class TestTokenizer:
         made, wanted = (AutoTokenizer.from_pretrained(each) for each in (tmp_path / "out", world["policy"]))
         assert made.get_vocab() == wanted.get_vocab() and made.chat_template == wanted.chat_template
 
+    @pytest.mark.parametrize("lost", ["settings", "template", "both", "settings that cannot be read"])
+    @pytest.mark.parametrize("inside", [False, True], ids=["template in a file", "template in the settings"])
+    def test_what_it_lost_is_the_bases(self, run, base, world, tmp_path, capsys, lost, inside):
+        template, settings = "{{ messages[0].content }} and so on", "tokenizer_config.json"
+        wanted = {"chat_template": template} if inside else {}
+        (base / "chat_template.jinja").unlink(missing_ok=True)
+        without = {key: value for key, value in json.loads((base / settings).read_text()).items() if "chat" not in key}
+        (base / settings).write_text(json.dumps(without | wanted))
+        if not inside:
+            (base / "chat_template.jinja").write_text(template)
+        for file in huggingface(run).glob("chat_template*"):
+            file.unlink()
+        own = {} if lost == "template" else {"chat_template": "own"}
+        (huggingface(run) / settings).write_text(json.dumps(without | own))
+        if lost in ("settings", "both"):
+            (huggingface(run) / settings).unlink()
+        if lost == "settings":
+            (huggingface(run) / "chat_template.jinja").write_text("own")
+        if lost == "settings that cannot be read":
+            (huggingface(run) / settings).write_text("{")
+
+        assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
+        said = capsys.readouterr().out
+        assert ("the settings of the tokenizer are those of" in said) is (lost != "template")
+        assert (f"the chat template is that of {base}" in said) is (lost != "settings")
+        made = AutoTokenizer.from_pretrained(tmp_path / "out")
+        assert made.chat_template == ("own" if lost == "settings" else template)
+        assert made.eos_token == AutoTokenizer.from_pretrained(world["policy"]).eos_token
+
+    def test_what_no_one_has_is_told(self, run, base, tmp_path, capsys):
+        for folder in (base, huggingface(run)):
+            for file in [*folder.glob("chat_template*"), folder / "tokenizer_config.json"]:
+                file.unlink(missing_ok=True)
+
+        for each in (str(base), None):
+            assert export(str(run), str(tmp_path / f"out_{each is None}"), each, False) == 0
+            said = capsys.readouterr().out
+            assert "there is no chat template in" in said and "there is no whole tokenizer_config.json in" in said
+
+    def test_the_checkpoints_own_template_goes_before_the_bases(self, run, base, tmp_path, capsys):
+        (base / "chat_template.jinja").write_text("of the base")
+
+        assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
+        assert "template" not in capsys.readouterr().out
+        made, own = (AutoTokenizer.from_pretrained(each) for each in (tmp_path / "out", huggingface(run)))
+        assert made.chat_template == own.chat_template != "of the base"
+
     def test_a_runs_own_tokenizer_goes_before_the_bases(self, run, base, world, tmp_path, capsys):
         drop_tokenizer(huggingface(run))
         own = Path(shutil.copytree(world["policy"], tmp_path / "own"))
