@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import wraps
@@ -168,6 +168,16 @@ def _meant(first: Row, wanted: str) -> str:
     near = {name: get_close_matches(str(name), words, 1, 0.8) for name in first if name not in words}
     said = [f"{words[0]} by {name}" for name, words in near.items() if words]
     return f"; did you mean {', '.join(said)}?" if said else ""
+
+
+def misnamed(wanted: str, names: Iterable[Any]) -> str:
+    """What to do where a file lacks a column and has one with nearly its name; empty where it has none.
+
+    >>> misnamed("response", ["prompt", "respnse"]), misnamed("response", ["prompt", "reason"])
+    ("the file has 'respnse': rename it", '')
+    """
+    near = get_close_matches(wanted, [str(name) for name in names], 1, 0.8)
+    return f"the file has {near[0]!r}: rename it" if near else ""
 
 
 def has(*columns: str) -> Callable[[Row], bool]:

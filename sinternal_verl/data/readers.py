@@ -205,7 +205,7 @@ def _bad_byte(texts: Iterable[str]) -> Unreadable | None:
     return Unreadable(f"is not UTF-8: byte {ord(found[0]) - 0xDC00:#x}") if found else None
 
 
-def _twice(names: Sequence[str]) -> str:
+def repeated(names: Sequence[str]) -> str:
     """The names that stand more than once, for a message; of such columns a row would hold only the last."""
     return ", ".join(sorted({repr(name) for name in names if names.count(name) > 1}))
 
@@ -219,7 +219,7 @@ def _csv_records(path: Path, delimiter: str = ",") -> Rows:
         header = next(reader, [])
         if bad := _bad_byte(header):
             raise SourceError(f"{path}: the header {bad.reason}; save the file as UTF-8")
-        if twice := _twice(header):
+        if twice := repeated(header):
             raise SourceError(f"{path}: the header names {twice} twice; rename one")
         for number, fields in enumerate(fields for fields in reader if fields):
             if bad := _bad_byte(fields):
@@ -233,7 +233,7 @@ def _csv_records(path: Path, delimiter: str = ",") -> Rows:
 def _parquet_rows(path: Path, columns: list[str] | None = None) -> Rows:
     # Without `pre_buffer` a row group is read page by page, however large it is.
     parquet, number = pq.ParquetFile(path, pre_buffer=False), 0
-    if twice := _twice(parquet.schema_arrow.names):
+    if twice := repeated(parquet.schema_arrow.names):
         raise SourceError(f"{path} has the column {twice} twice; rename one")
     for batch in parquet.iter_batches(batch_size=BATCH, columns=columns, use_threads=False):
         try:
