@@ -199,6 +199,27 @@ def column(name: str) -> Callable[[Row], str]:
     return lambda row: text_of(name, row.get(name))
 
 
+def instruction(row: Row) -> str:
+    """The text of ``instruction``, with that of ``input`` after a blank line, as Alpaca's sets mean it.
+
+    >>> instruction({"instruction": "Translate.", "input": "ducks"}), instruction({"instruction": "Hi.", "input": ""})
+    ('Translate.\\n\\nducks', 'Hi.')
+
+    Raises:
+        RowError: one of them is no text, or there is a ``context`` or ``system`` beside them, which would be lost.
+    """
+    for name in ("context", "system"):
+        if not _is_blank(row.get(name)):
+            step = "write it into instruction or input, or give an --adapter"
+            raise RowError(f"{name} stands beside instruction, and would be left out; {step}")
+    text = text_of("instruction", row.get("instruction"))
+    return text if _is_blank(row.get("input")) else f"{text}\n\n{text_of('input', row['input'])}"
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def lookup(row: Any, column: str) -> Any:
     """The value of a column, or of a struct's field by its dotted name; None where there is none.
 

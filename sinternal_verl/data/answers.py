@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sinternal_verl.data.adapter import RowError, names_of, text_of
+from sinternal_verl.data.adapter import RowError, instruction, names_of, text_of
 from sinternal_verl.data.contamination import Evaluation, find
 from sinternal_verl.data.fraction import highest_rank, rank_of
 from sinternal_verl.data.readers import Source, SourceError, Unreadable
@@ -85,7 +85,9 @@ class Answers:
                 if isinstance(row, Unreadable):
                     raise RowError(row.reason)
                 columns = columns or self._columns(number, row)
-                request, response = (text_of(name, row.get(name)) for name in columns)
+                asked, answered = columns
+                request = instruction(row) if asked == "instruction" else text_of(asked, row.get(asked))
+                response = text_of(answered, row.get(answered))
             except RowError as error:
                 self.counts["answers/bad"] += 1
                 self.bad.append({"row": row_number, "place": self.source.place.format(number), "reason": str(error)})

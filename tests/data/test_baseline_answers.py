@@ -85,6 +85,14 @@ def test_the_columns_of_the_sets_there_are(write, request_column, response_colum
     assert [(made["request"], made["completion"]) for made in answers] == [("Lend it?", "No.")]
 
 
+def test_an_input_belongs_to_its_instruction(write):
+    rows = [{"instruction": "Answer.", "input": text, "response": "No."} for text in ("Lend it?", "Mend it?", "")]
+    answers = Answers(write(*rows, rows[0] | {"system": "Be brief."}), thinks=False, seed=1)
+
+    assert [made["request"] for made in answers] == ["Answer.\n\nLend it?", "Answer.\n\nMend it?", "Answer."]
+    assert answers.bad[0]["reason"].startswith("system stands beside instruction")
+
+
 def test_what_is_left_out_is_counted_by_its_reason_each_time_anew(write):
     evaluation = read_evaluation(write({"prompt": "May I sell it?"}, name="eval.jsonl").name)
     source = write(row("Lend it?"), row("Lend  it?"), row("Mend it?", "Cut"), row("may i SELL it"), row("Burn it?"))
