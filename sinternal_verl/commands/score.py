@@ -24,10 +24,9 @@ from sinternal_verl.commands.messages import PREFIX, fail, not_composed
 from sinternal_verl.commands.results import COLUMNS, RETRYABLE, Results
 from sinternal_verl.commands.running_guard import compose_guard, find_guard_problems, running_guard
 from sinternal_verl.config import get
-from sinternal_verl.data.adapter import Row, lookup
+from sinternal_verl.data.adapter import Row, lookup, misnamed
 from sinternal_verl.data.findings import Findings
 from sinternal_verl.data.readers import Source, SourceError, Unreadable, open_source
-from sinternal_verl.did_you_mean import did_you_mean
 from sinternal_verl.doctor.problem import report
 from sinternal_verl.doctor.scorers import lacks_guard
 from sinternal_verl.guard.errors import GuardUnavailable
@@ -147,12 +146,15 @@ def _sample(row: Mapping[str, Any], defaults: Mapping[str, str | None]) -> Sampl
     prompt, response = row.get("prompt"), row.get("response")
     name = row.get("data_source") or defaults["data_source"]
     truths = (row.get("ground_truth"), lookup(row, "reward_model.ground_truth"), defaults["ground_truth"])
-    truth = next((truth for truth in truths if truth is not None), None)
+    # A CSV file has no other way to say that a row has none than an empty cell.
+    truth = next((truth for truth in truths if truth is not None and str(truth).strip()), truths[0])
+    if "response" not in row:
+        return f"it has no response; {misnamed('response', row) or 'add one'}"
     if not isinstance(response, str):
-        near = "" if "response" in row else did_you_mean("response", row)
-        return f"response = {response!r:.60}: it must be text{near}"
+        return f"response = {response!r:.60}: it must be text"
     if not name:
-        return "it has no data_source, which says who scores it; add one, or give --data-source"
+        step = misnamed("data_source", row) if "data_source" not in row else ""
+        return f"it has no data_source, which says who scores it; {step or 'add one'}, or give --data-source"
     messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
     if not isinstance(messages, list | None) or not all(isinstance(lookup(m, "content"), str) for m in messages or []):
         return "prompt must be a string or messages with role and content"

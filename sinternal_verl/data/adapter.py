@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import wraps
@@ -170,6 +170,16 @@ def _meant(first: Row, wanted: str) -> str:
     return f"; did you mean {', '.join(said)}?" if said else ""
 
 
+def misnamed(wanted: str, names: Iterable[Any]) -> str:
+    """What to do where a file lacks a column and has one with nearly its name; empty where it has none.
+
+    >>> misnamed("response", ["prompt", "respnse"]), misnamed("response", ["prompt", "reason"])
+    ("the file has 'respnse': rename it", '')
+    """
+    near = get_close_matches(wanted, [str(name) for name in names], 1, 0.8)
+    return f"the file has {near[0]!r}: rename it" if near else ""
+
+
 def has(*columns: str) -> Callable[[Row], bool]:
     """A test for `Adapter.fits`: the row has all of these columns."""
     return lambda row: all(column in row for column in columns)
@@ -187,6 +197,27 @@ def names_of(row: Row) -> str:
 def column(name: str) -> Callable[[Row], str]:
     """A function that returns the text in this column of a row."""
     return lambda row: text_of(name, row.get(name))
+
+
+def instruction(row: Row) -> str:
+    """The text of ``instruction``, with that of ``input`` after a blank line, as Alpaca's sets mean it.
+
+    >>> instruction({"instruction": "Translate.", "input": "ducks"}), instruction({"instruction": "Hi.", "input": ""})
+    ('Translate.\\n\\nducks', 'Hi.')
+
+    Raises:
+        RowError: one of them is no text, or there is a ``context`` or ``system`` beside them, which would be lost.
+    """
+    for name in ("context", "system"):
+        if not _is_blank(row.get(name)):
+            step = "write it into instruction or input, or give an --adapter"
+            raise RowError(f"{name} stands beside instruction, and would be left out; {step}")
+    text = text_of("instruction", row.get("instruction"))
+    return text if _is_blank(row.get("input")) else f"{text}\n\n{text_of('input', row['input'])}"
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def lookup(row: Any, column: str) -> Any:

@@ -9,13 +9,14 @@ A set's ``response`` holds thought and answer. STAR-1's begin with ``<think>``, 
 >>> whole_answer("No.", thinks=True)
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from sinternal_verl.data.adapter import RowError, names_of, text_of
+from sinternal_verl.data.adapter import RowError, instruction, names_of, text_of
 from sinternal_verl.data.contamination import Evaluation, find
 from sinternal_verl.data.fraction import highest_rank, rank_of
 from sinternal_verl.data.readers import Source, SourceError, Unreadable
@@ -35,6 +36,9 @@ SFT_SCHEMA = pa.schema(
 
 REQUESTS = ("question", "instruction", "prompt")
 RESPONSES = ("response", "completion")
+
+_NO_TEXT = re.compile(r"(?:<[|\uff5c][^<>\s]+[|\uff5c]>|</?s>|<(?:bos|eos|pad|end_of_turn)>|\s)*")
+"""Control tokens of the models there are, and nothing else. The tokenizer that will train is not known here."""
 
 
 class Answers:
@@ -81,19 +85,21 @@ class Answers:
                 if isinstance(row, Unreadable):
                     raise RowError(row.reason)
                 columns = columns or self._columns(number, row)
-                request, response = (text_of(name, row.get(name)) for name in columns)
+                asked, answered = columns
+                request = instruction(row) if asked == "instruction" else text_of(asked, row.get(asked))
+                response = text_of(answered, row.get(answered))
             except RowError as error:
                 self.counts["answers/bad"] += 1
                 self.bad.append({"row": row_number, "place": self.source.place.format(number), "reason": str(error)})
                 continue
             answer = whole_answer(response, self._thinks)
-            first, _ = known.first(request, "", number)
-            if first != number:
-                self.counts["answers/duplicate request"] += 1
-            elif answer is None:
+            if answer is None:
                 self.counts["answers/no whole thought and answer"] += 1
             elif find(request, self._evaluations):
                 self.counts["answers/contaminated"] += 1
+            # Last, because a request is known only by a row that is kept: a whole answer may follow a broken one.
+            elif known.first(request, "", number)[0] != number:
+                self.counts["answers/duplicate request"] += 1
             else:
                 yield request, answer
 
@@ -109,11 +115,12 @@ class Answers:
 
 
 def whole_answer(response: str, thinks: bool) -> str | None:
-    """The completion that a response becomes; None where the answer, or a thought that is needed, is missing."""
+    """The completion that a response becomes; None where the answer, or a thought that is needed, is missing, or where
+    training would refuse it: a tag stands once more, or the answer is an end token alone."""
     thought, answer = thought_and_answer(response) or ("", response)
     thought, answer = thought.strip().removeprefix(THOUGHT_TAGS[0]).strip(), answer.strip()
-    if not answer or THOUGHT_TAGS[0] in thought or THOUGHT_TAGS[1] in answer:
+    if _NO_TEXT.fullmatch(answer) or THOUGHT_TAGS[0] in thought or any(tag in answer for tag in THOUGHT_TAGS):
         return None
     if not thinks:
         return answer
-    return f"<think>\n{thought}\n</think>\n\n{answer}" if thought else None
+    return None if _NO_TEXT.fullmatch(thought) else f"<think>\n{thought}\n</think>\n\n{answer}"

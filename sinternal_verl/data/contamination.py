@@ -1,6 +1,7 @@
 """Finds prompts of a training set that stand in an evaluation set, whole or in part.
 
-1. A text is compared by its words: NFKC, lower case, runs of letters and digits. In scripts that put no space
+1. A text is compared by its words: NFKC, no case (ß is ss), no invisible characters such as soft hyphens, runs of
+   letters and digits. In scripts that put no space
    between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese and others), each letter with its marks is a word. The
    instructions of math sets are removed first.
 2. Two texts match as a whole if their words are the same.
@@ -50,6 +51,8 @@ WORD = regex.compile(
     rf"[{_LETTER}&&[{_UNSPACED}]]\p{{M}}*|[{_LETTER}--[{_UNSPACED}]](?:[{_LETTER}--[{_UNSPACED}]]|\p{{M}})*", regex.V1
 )
 ASCII_WORD = regex.compile(r"[a-z0-9]+")
+# Format characters, and others that show nothing: soft hyphens, zero-width spaces, variation selectors.
+_INVISIBLE = regex.compile(r"[\p{Cf}\p{Default_Ignorable_Code_Point}]+", regex.V1)
 _IS_UNSPACED = regex.compile(f"[{_UNSPACED}]", regex.V1)
 
 NGRAM = 13
@@ -132,11 +135,12 @@ class Evaluation:
     texts: int = 0
     short: int = 0
     shortest: int = 0
-    # By the hash of words: where a run of `n` stands first, which shorter texts begin so, and where a seed stands.
+    # By the hash of words: where a run of `n` stands first, how many words the shorter texts have that begin so, and
+    # where a seed stands.
     _runs: dict[int, tuple[Words, int]] = field(default_factory=dict, repr=False)
-    _shorter: dict[int, list[Words]] = field(default_factory=dict, repr=False)
+    _shorter: dict[int, set[int]] = field(default_factory=dict, repr=False)
     _places: dict[int, list[tuple[Words, int]]] = field(default_factory=dict, repr=False)
-    _whole: dict[Words, int] = field(default_factory=dict, repr=False)
+    _whole: dict[tuple[str, ...], int] = field(default_factory=dict, repr=False)
     _known: dict[str, str] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -158,7 +162,7 @@ class Evaluation:
         for start, seed in words.seeds(self.seed):
             self._places.setdefault(seed, []).append((words, start))
             if start == 0 and words.halves[-1] < 2 * self.n:
-                self._shorter.setdefault(seed, []).append(words)
+                self._shorter.setdefault(seed, set()).add(len(words))
 
     def match(self, words: Words) -> Match | None:
         """Where a prompt of these words stands in this file, or None."""
@@ -177,18 +181,22 @@ class Evaluation:
             if theirs[place : place + len(run)] == run:
                 yield theirs, start, len(run)
 
-    def _holds(self, words: Words) -> Iterator[tuple[Words, int, int]]:
-        """Shorter texts that stand in these words."""
+    def _holds(self, words: Words) -> Iterator[tuple[tuple[str, ...], int, int]]:
+        """Shorter texts that stand in these words. Few lengths are tried at a place, however many texts begin so."""
         for start, seed in words.seeds(self.seed) if self._shorter else ():
-            for theirs in self._shorter.get(seed, ()):
-                if words[start : start + len(theirs)] == theirs:
+            for length in sorted(self._shorter.get(seed, ())):
+                theirs = words[start : start + length]
+                if theirs in self._whole:
                     yield theirs, start, len(theirs)
 
     def _held(self, words: Words) -> Iterator[tuple[Words, int, int]]:
         """Texts in which these words stand, where these are fewer than `n`."""
         if words.halves[-1] < 2 * self.n and len(words) >= self.seed:
-            for theirs, place in self._places.get(hash(words[: self.seed]), ()):
-                if theirs[place : place + len(words)] == words:
+            places = ((self._places.get(seed, ()), start) for start, seed in words.seeds(self.seed))
+            # The rarest of the seeds, because the first may begin thousands of texts.
+            rarest, before = min(places, key=lambda found: len(found[0]))
+            for theirs, place in rarest:
+                if place >= before and theirs[place - before : place - before + len(words)] == words:
                     yield theirs, 0, len(words)
 
 
@@ -235,7 +243,9 @@ def words_of(text: str) -> Words:
     text = bare(text)
     if text.isascii():
         return Words(ASCII_WORD.findall(text.lower()) or [text.strip()])
-    return Words(WORD.findall(unicodedata.normalize("NFKC", text).lower()) or [text.strip()])
+    # Unicode's own caseless comparison: case may part what NFKC has joined, so it comes once more.
+    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
+    return Words(WORD.findall(unicodedata.normalize("NFKC", folded)) or [text.strip()])
 
 
 def asked(messages: list[Any]) -> str:

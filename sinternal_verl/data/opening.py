@@ -11,6 +11,7 @@ Some templates write the beginning of the assistant's turn themselves: R1's open
 'No.'
 """
 
+import re
 from dataclasses import dataclass
 
 from sinternal_verl.data.adapter import RowError
@@ -28,8 +29,11 @@ THINKS_AGAIN = (
     "data.verification.thinks=false)"
 )
 
+NO_TEXT = "its completion holds nothing but an empty thought"
+
 RECIPIENT = " to="
 """Stands in harmony before the channel, where the turn goes to a tool."""
+_RECIPIENT = re.compile(rf"{RECIPIENT}\S+ ?")
 
 
 @dataclass(frozen=True)
@@ -41,33 +45,68 @@ class Header:
         opening: what the template writes of the turn, such as ``<|start|>assistant``.
         start: the control token that begins it.
         rest: what closes the header before an answer, such as ``<|channel|>final<|message|>``.
-        token: the control token that the template waits for, such as ``<|channel|>``.
+        controls: its control tokens; the template waits for the first.
+        end: the control token that ends an earlier turn, such as ``<|end|>``; "" where there is none.
     """
 
     opening: str
     start: str
     rest: str
-    token: str
+    controls: tuple[str, ...]
+    end: str
 
-    def check(self, completion: str) -> None:
+    def check(self, completion: str, calls: bool = False) -> None:
         """
+        Args:
+            calls: the completion ends with another token than an answer does, such as ``<|call|>``.
+
         Raises:
-            RowError: the completion does not go on with the header, or holds the turn of another role.
+            RowError: the completion is not one or more parts, each with its header, of which the last is an answer or
+                a call.
         """
-        if not completion.startswith((self.token, RECIPIENT)):
-            reason = f"the chat template waits for {self.token}, and its completion begins without it"
+        if not completion.startswith((self.controls[0], RECIPIENT)):
+            reason = f"the chat template waits for {self.controls[0]}, and its completion begins without it"
             raise RowError(f"{reason}; write its answer as {self.rest}ANSWER, and a thought in the model's own form")
         if completion.count(self.start) != completion.count(self.opening):
             raise RowError(f"its completion holds {self.start} without the assistant's role: a turn of another role")
+        joint = self.end + self.opening
+        parts = [self._split(part, joint) for part in completion.split(joint)]
+        if not any(text.strip() for _, text in parts):
+            raise RowError("its completion holds headers and no text")
+        names, _ = parts[-1]
+        if names != self._names(self.rest) and not calls:
+            raise RowError(f"its completion ends without an answer: its last part must begin with {self.rest}")
+
+    def _split(self, part: str, joint: str) -> tuple[list[str], str]:
+        """What stands between the control tokens of a part's header, and its text."""
+        pieces = self._pieces(part)
+        recipient, names, text = pieces[0], pieces[2:-1:2], pieces[-1]
+        if (
+            tuple(pieces[1::2]) != self.controls
+            or not all(name.strip() for name in names)
+            or (recipient and not _RECIPIENT.fullmatch(recipient))
+        ):
+            step = f"write each part as {self.rest}TEXT, or with another name, and {joint} between two"
+            raise RowError(f"its completion holds a part without a whole header, or a text between two parts; {step}")
+        return names, text
+
+    def _names(self, header: str) -> list[str]:
+        return self._pieces(header)[2:-1:2]
+
+    def _pieces(self, text: str) -> list[str]:
+        """The text cut at control tokens, which have the odd numbers."""
+        tokens = "|".join(re.escape(token) for token in {*self.controls, self.start, self.end} - {""})
+        return re.split(f"({tokens})", text)
 
 
-def rest_of_turn(opening: str, completion: str, header: Header | None = None) -> str:
+def rest_of_turn(opening: str, completion: str, header: Header | None = None, calls: bool = False) -> str:
     """What the model is to write of a completion, after what the template has written of the turn.
 
     Args:
         opening: what the template writes of it.
         completion: thought and answer, without end token.
         header: where the template leaves the turn's header open.
+        calls: as of `Header.check`.
 
     Raises:
         RowError: the two do not make one turn with at most one thought.
@@ -76,7 +115,7 @@ def rest_of_turn(opening: str, completion: str, header: Header | None = None) ->
         raise RowError("its completion is empty")
     if header is not None:
         completion = completion if completion.startswith(RECIPIENT) else completion.lstrip()
-        header.check(completion)
+        header.check(completion, calls)
         return completion
     # White space before a thought is of no use: no template writes any.
     thinks = completion.lstrip().startswith(OPENS)
@@ -97,7 +136,7 @@ def rest_of_turn(opening: str, completion: str, header: Header | None = None) ->
     if OPENS in rest or CLOSES in rest:
         raise RowError(f"its completion holds {OPENS} or {CLOSES} where it has no thought; begin the thought with it")
     if not rest.strip():
-        raise RowError("its completion holds nothing but the empty thought that the chat template has written")
+        raise RowError(f"{NO_TEXT} that the chat template has written")
     return rest
 
 
@@ -116,3 +155,5 @@ def _check_one_thought(rest: str, unclosed: str) -> None:
         raise RowError(unclosed)
     if OPENS in rest or rest.count(CLOSES) > 1:
         raise RowError(f"its completion holds {OPENS} or {CLOSES} once more: a thought would begin or end twice")
+    if not rest.replace(CLOSES, "").strip():
+        raise RowError(NO_TEXT)

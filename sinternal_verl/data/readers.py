@@ -12,8 +12,9 @@ import csv
 import gzip
 import hashlib
 import json
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -34,6 +35,12 @@ FIELD_LIMIT = 64 << 20
 """The longest field of a CSV file, in characters. Python's own limit, 131,072, is shorter than many a solution."""
 ARRAY_LIMIT = 256 << 20
 """The largest JSON array that is read, in unpacked bytes. It is held whole, and its objects take several times that."""
+
+
+_BAD_BYTE = re.compile("[\udc80-\udcff]")
+_NO_VALUE = (ValueError, OverflowError)
+"""What pyarrow raises for a text that is not UTF-8, a time outside Python's years, or a struct's field that is there
+twice."""
 
 
 class SourceError(ValueError):
@@ -102,13 +109,17 @@ def open_source(name: str, hub: Hub | None = None) -> Source:
     return _hub_source(name, *part)
 
 
-def read_parquet(name: str, columns: list[str]) -> Rows:
+def read_parquet(name: str, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows of a parquet file, with only these columns; a struct's field is named with dots.
 
     Raises:
-        SourceError: the file cannot be read; it is raised while the rows are read.
+        SourceError: the file, or one of these values, cannot be read; it is raised while the rows are read.
     """
-    return _guard(name, FROM_ZERO, partial(_parquet_rows, columns=columns), Path(name).expanduser())
+    read = partial(_parquet_rows, columns=columns)
+    for number, row in _guard(name, FROM_ZERO, read, Path(name).expanduser()):
+        if isinstance(row, Unreadable):
+            raise SourceError(f"{name}, {FROM_ZERO.format(number)}: {row.reason}; repair the row")
+        yield number, row
 
 
 def _guard(name: str, place: str, read: Callable[[Path], Rows], path: Path) -> Rows:
@@ -173,25 +184,47 @@ def _json_array(path: Path) -> Rows:
     if len(content) > ARRAY_LIMIT:
         size, step = f"{ARRAY_LIMIT / (1 << 20):g} MiB", "write one object a line, e.g. with jq -c '.[]'"
         raise SourceError(f"{path} holds a JSON array of more than {size}, too long to be read whole; {step}")
-    text = content.removeprefix(BOM).decode()
     try:
-        rows = json.loads(text)
+        rows = json.loads(content.removeprefix(BOM).decode(errors="surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise SourceError(f"{path} holds no whole JSON array: {error}; repair the file or fetch it again") from error
+    is_text = not _BAD_BYTE.search(content.decode(errors="surrogateescape"))
     for number, row in enumerate(rows):
-        yield number, _object(row)
+        # JSON itself may write half a surrogate pair, so a row is looked at only where the file holds a bad byte.
+        bad = None if is_text else _bad_byte([json.dumps(row, ensure_ascii=False)])
+        yield number, bad or _object(row)
+
+
+def _bad_byte(texts: Iterable[str]) -> Unreadable | None:
+    """What is wrong with texts that hold a byte that is no UTF-8, decoded with ``surrogateescape``.
+
+    >>> _bad_byte(["caf\\udce9"])
+    Unreadable(reason='is not UTF-8: byte 0xe9')
+    """
+    found = next(filter(None, map(_BAD_BYTE.search, texts)), None)
+    return Unreadable(f"is not UTF-8: byte {ord(found[0]) - 0xDC00:#x}") if found else None
+
+
+def repeated(names: Sequence[str]) -> str:
+    """The names that stand more than once, for a message; of such columns a row would hold only the last."""
+    return ", ".join(sorted({repr(name) for name in names if names.count(name) > 1}))
 
 
 def _csv_records(path: Path, delimiter: str = ",") -> Rows:
-    """The reader is strict: a lenient one would take all text after an unclosed quote for one field."""
+    """The reader is strict: a lenient one would take all text after an unclosed quote for one field. A bad byte spoils
+    one row."""
     csv.field_size_limit(max(FIELD_LIMIT, csv.field_size_limit()))
-    with _open(path, "rt", encoding="utf-8-sig", newline="") as file:
+    with _open(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         header = next(reader, [])
-        if twice := sorted({column for column in header if header.count(column) > 1}):
-            raise SourceError(f"{path}: the header names {', '.join(twice)} twice; rename one")
+        if bad := _bad_byte(header):
+            raise SourceError(f"{path}: the header {bad.reason}; save the file as UTF-8")
+        if twice := repeated(header):
+            raise SourceError(f"{path}: the header names {twice} twice; rename one")
         for number, fields in enumerate(fields for fields in reader if fields):
-            if len(fields) == len(header):
+            if bad := _bad_byte(fields):
+                yield number, bad
+            elif len(fields) == len(header):
                 yield number, dict(zip(header, fields, strict=True))
             else:
                 yield number, Unreadable(f"has {len(fields)} fields, the header {len(header)}")
@@ -200,10 +233,27 @@ def _csv_records(path: Path, delimiter: str = ",") -> Rows:
 def _parquet_rows(path: Path, columns: list[str] | None = None) -> Rows:
     # Without `pre_buffer` a row group is read page by page, however large it is.
     parquet, number = pq.ParquetFile(path, pre_buffer=False), 0
+    if twice := repeated(parquet.schema_arrow.names):
+        raise SourceError(f"{path} has the column {twice} twice; rename one")
     for batch in parquet.iter_batches(batch_size=BATCH, columns=columns, use_threads=False):
-        for row in batch.to_pylist():
+        try:
+            rows = batch.to_pylist()
+        except _NO_VALUE:
+            rows = [_parquet_row(batch.slice(start, 1)) for start in range(len(batch))]
+        for row in rows:
             yield number, row
             number += 1
+
+
+def _parquet_row(batch: pa.RecordBatch) -> dict[str, Any] | Unreadable:
+    """The row of a batch of one."""
+    row = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            row[name] = column[0].as_py()
+        except _NO_VALUE as error:
+            return Unreadable(f"holds in {name!r} a value that Python does not read: {error}")
+    return row
 
 
 @dataclass(frozen=True)

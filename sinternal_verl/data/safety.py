@@ -15,7 +15,7 @@ separated by tabs; read as CSV it would have one column.
 
 STAR-1: ``question``; all are harmful. No column says so, and STAR-41K has the same columns.
 
-SafeChain: ``instruction``; ``label`` is the prompt's, in WildJailbreak's words.
+SafeChain: ``instruction``, and the text of an ``input`` after it; ``label`` is the prompt's, in WildJailbreak's words.
 
 BeaverTails, PKU-SafeRLHF: ``is_safe`` and ``is_response_0_safe``, ``is_response_1_safe`` judge a
 *response*, and nothing judges the prompt. Our rule: a prompt is harmful if any response to it in this file is
@@ -33,7 +33,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from sinternal_verl.data.adapter import Adapter, Labels, Reader, Row, RowError, column, has, text_of
+from sinternal_verl.data.adapter import Adapter, Labels, Reader, Row, RowError, column, has, instruction, text_of
 from sinternal_verl.data.readers import Rows, Unreadable
 from sinternal_verl.data.schema import rl_row
 from sinternal_verl.data.seen import prompt_digest
@@ -99,6 +99,9 @@ def _wildjailbreak_prompt(row: Row) -> str:
     return column(_word("data_type", row.get("data_type"), {kind: kind.partition("_")[0] for kind in DATA_TYPES}))(row)
 
 
+PROMPTS = {"prompt": column("prompt"), "question": column("question"), "instruction": instruction}
+"""The columns that hold a prompt in any other set."""
+
 ADAPTERS = (
     SafetyAdapter(
         name="wildjailbreak",
@@ -136,7 +139,7 @@ ADAPTERS = (
     SafetyAdapter(
         name="safechain",
         fits=has("instruction", "label", "response"),
-        prompt=column("instruction"),
+        prompt=instruction,
         harm=in_words("label", DATA_TYPES | PLAIN | SAFE),
     ),
     SafetyAdapter(
@@ -148,13 +151,10 @@ ADAPTERS = (
         size=450,
     ),
     *(
-        SafetyAdapter(name="plain", fits=has(name, "label"), prompt=column(name), harm=in_words("label", PLAIN))
-        for name in ("prompt", "question", "instruction")
+        SafetyAdapter(name="plain", fits=has(name, "label"), prompt=prompt, harm=in_words("label", PLAIN))
+        for name, prompt in PROMPTS.items()
     ),
-    *(
-        SafetyAdapter(name="plain", fits=has(name), prompt=column(name))
-        for name in ("prompt", "question", "instruction")
-    ),
+    *(SafetyAdapter(name="plain", fits=has(name), prompt=prompt) for name, prompt in PROMPTS.items()),
 )
 WANTED = "those of a known set, or prompt (or question, or instruction) and label"
 

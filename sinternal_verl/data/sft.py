@@ -21,7 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from sinternal_verl.data.adapter import RowError
+from sinternal_verl.data.adapter import RowError, misnamed
 from sinternal_verl.data.findings import Findings
 from sinternal_verl.data.readers import read_parquet
 from sinternal_verl.data.turn import TurnEncoder
@@ -162,7 +162,9 @@ class PromptCompletionDataset(Dataset):
         for file in map(str, files):
             names = pq.read_schema(Path(file).expanduser()).names
             if missing := [column for column in self.columns if column not in names]:
-                raise ValueError(f"{file}: no column {missing}; it has {names}, need {list(self.columns)}")
+                near = misnamed(missing[0], names)
+                step = f"; {near}" if near else ""
+                raise ValueError(f"{file}: no column {missing}; it has {names}, need {list(self.columns)}{step}")
             for number, row in read_parquet(file, list(self.columns)):
                 yield f"{file}, row {number}", row
 

@@ -13,25 +13,41 @@ import re
 from typing import Any
 
 from sinternal_verl.data.adapter import NoTruth, RowError
+from sinternal_verl.scoring.latex import canonical
 from sinternal_verl.scoring.response import last_box
 
 _ABSENT = {
-    "proof": ("proof", "proofs", "proved", "proven", "prove", "qed", "q e d", "proof omitted", "证明", "证明略"),
+    "proof": ("proof", "proofs", "proved", "proven", "prove", "qed", "q e d"),
     "not found": ("notfound", "not found", "answer not found", "no answer", "no answer found", "no final answer"),
     "unknown": ("unknown", "not available", "unavailable", "not provided", "not given", "answer not provided", "tbd"),
     "none": ("none", "null", "nil"),
     "nan": ("nan", "nat"),
-    "n/a": ("n a", "na"),
-    "see solution": ("omitted", "answer omitted", "solution omitted", "略", "见解析", "详见解析", "答案见解析"),
+    "n/a": ("n a", "na", "not applicable"),
+    "see solution": (
+        *("omitted", "answer omitted", "solution omitted"),
+        *("略", "答案略", "解析略", "见解析", "详见解析", "答案见解析"),
+    ),
 }
 _KIND_OF = {words: kind for kind, all_words in _ABSENT.items() for words in all_words}
 _SEE = re.compile(
     r"(please )?(see|refer to|as in|given in) (the )?(attached |full |above |below )?"
     r"(solution|explanation|proof|answer|figure|text|notes?|above|below)s?( (above|below))?"
 )
-_MARKS = re.compile(r"[-\u2013\u2014_.\u2026?\s]+")
+_PROOF = re.compile(r"proofs?\b|证明")
+"""How the words of a proof begin, and of what is said in its place."""
+_END_OF_PROOF = re.compile(r"[\s$.]*(?:[∎□■◻◼]|\\(?:square|blacksquare|Box|qed|qedsymbol)\b)[\s$.]*")
+_SPREADSHEET_ERROR = re.compile(r"\s*#(?:REF|DIV/0|VALUE|NAME|NUM|NULL|N/A)[!?]?\s*")
+_MARKS = re.compile(r"[-\u2013\u2014_.\u2026?\"'`\u2018-\u201f\s]+")
 _WORD = re.compile(r"[^\W_]+")
 _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|textit|mathrm|mbox|boxed)\b")
+
+_BOX = re.compile(r"\\boxed(?![A-Za-z])[ \t]*(?:\r?\n[ \t]*)?")
+_ARGUMENT = r"[ \t]*(?:[0-9A-Za-z]|\{[^{}]*\})"
+# One token, or a fraction or root with its arguments, behind which nothing follows that may belong to the answer.
+_ONE_TOKEN = re.compile(
+    rf"(\\[dtc]?frac(?![A-Za-z]){_ARGUMENT}{_ARGUMENT}|\\sqrt(?![A-Za-z]){_ARGUMENT}|\\(?!boxed)[A-Za-z]+|[0-9A-Za-z])"
+    r"(?=\s*(?:\Z|\$|\\[)\]]|\}|[.,;](?:\s|\$|\\|\Z))|\s+[^\W\d_]{2})"
+)
 
 # The TeX commands whose first letter makes, behind a backslash, an escape of JSON or Python.
 _COMMANDS = {
@@ -70,10 +86,14 @@ def absent(value: Any) -> str | None:
         return "nan"
     if not isinstance(value, str):
         return None
-    if _MARKS.fullmatch(value):
+    if _MARKS.fullmatch(value) or not canonical(value).whole:
         return "empty"
+    if _SPREADSHEET_ERROR.fullmatch(value):
+        return "n/a"
     bare = _TEXT_COMMAND.sub(" ", value)
     words = " ".join(_WORD.findall(bare.casefold()))
+    if _PROOF.match(words) or _END_OF_PROOF.fullmatch(value):
+        return "proof"
     kind = "see solution" if _SEE.fullmatch(words) else _KIND_OF.get(words)
     # In TeX, none is an answer: \text{None} (of the above).
     return None if kind == "none" and bare != value else kind
@@ -114,17 +134,27 @@ def after_hashes(answer: str) -> str:
 
 
 def boxed(solution: str) -> str:
-    r"""The content of the last ``\boxed`` of a solution.
+    r"""The content of the last ``\boxed`` of a solution. Without a brace behind it, that is one token, as in TeX.
+
+    A response is read more strictly: `last_box` passes over a box without a brace.
+
+    >>> boxed(r"It is $\boxed 2$."), boxed(r"\boxed\frac12")
+    ('2', '\\frac12')
 
     Raises:
         NoTruth: there is none.
-        RowError: it is not closed, or longer than a box may be.
+        RowError: it is not closed, or longer than a box may be, or has no brace and may hold more than one token.
     """
+    ends = [found.end() for found in _BOX.finditer(solution)]
+    if not ends:
+        raise NoTruth("no box")
+    if not solution.startswith("{", ends[-1]):
+        if token := _ONE_TOKEN.match(solution, ends[-1]):
+            return token[1]
+        raise RowError(r"no brace follows the last \boxed, and what it holds cannot be told; write \boxed{ANSWER}")
     box = last_box(solution)
     if isinstance(box, str):
         return box
-    if box.name == "NO_BOX":
-        raise NoTruth("no box")
     raise RowError(rf"the last \boxed is {box.name.lower().replace('_', ' ')}")
 
 

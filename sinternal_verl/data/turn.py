@@ -50,7 +50,7 @@ class TurnEncoder:
         self._ends = stops | ({last} - {None})
         closing = "|".join(re.escape(self._word(id)) for id in self._ends | ({earlier} - {None}))
         self._closing = re.compile(rf"({closing})(?:\s|{closing})*\Z")
-        self._header = self._open_header()
+        self._header = self._open_header("" if earlier is None else self._word(earlier))
         self._left_out: dict[tuple[str, ...], int | None] = {}
 
     def encode(self, messages: Sequence[Mapping[str, Any]], completion: str) -> tuple[list[int], list[int]]:
@@ -73,7 +73,7 @@ class TurnEncoder:
         if not prompt:
             raise RowError("the chat template makes nothing of its prompt")
         written, end = self._split_end(completion)
-        written = rest_of_turn(opening, written, self._header)
+        written = rest_of_turn(opening, written, self._header, calls=end != self._end)
         ids = self._tokenizer.encode(written, add_special_tokens=False)
         # Behind an open header one turn has several parts, each with the tokens that begin a turn.
         self._check_controls(ids, [] if self._header else frame)
@@ -120,9 +120,13 @@ class TurnEncoder:
         found = self._controls_of(behind)[:1]
         return found[0] if found and behind.lstrip().startswith(self._word(found[0])) else None
 
-    def _open_header(self) -> Header | None:
+    def _open_header(self, end: str) -> Header | None:
         """What an earlier turn of the assistant has between the opening and its text, if there are control tokens, and
-        not only the tags of a thought."""
+        not only the tags of a thought.
+
+        Args:
+            end: what ends an earlier turn.
+        """
         try:
             begun, opening = self._encoder.text([_HELLO]), self._opening([_HELLO])
         except (TemplateError, TypeError, ValueError):
@@ -132,7 +136,7 @@ class TurnEncoder:
         starts, words = ([self._word(id) for id in self._controls_of(text)] for text in (opening, more))
         if not before.startswith(begun) or not starts or not words or words[0] in THOUGHT_TAGS:
             return None
-        return Header(opening, starts[0], more, words[0])
+        return Header(opening, starts[0], more, tuple(word for word in words if word not in THOUGHT_TAGS), end)
 
     def _around_probe(self, *later: dict[str, str]) -> tuple[str, str]:
         """What the template writes before and behind an assistant's text; nothing where it takes no such turn."""

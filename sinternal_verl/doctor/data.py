@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig
 
 from sinternal_verl.config import get, is_ppo
+from sinternal_verl.data.adapter import misnamed
+from sinternal_verl.data.readers import repeated
 from sinternal_verl.data.schema import RL_SCHEMA
-from sinternal_verl.did_you_mean import did_you_mean, did_you_mean_file
+from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.doctor.imports import check_importable
 from sinternal_verl.doctor.problem import Problem
 
@@ -107,6 +109,9 @@ def open_files(key: str, paths: list[str], json_too: bool) -> tuple[list[DataFil
             continue
         try:
             parquet = pq.ParquetFile(Path(path).expanduser())
+            if twice := repeated(parquet.schema_arrow.names):
+                problems.append(Problem(key, path, f"it has the column {twice} twice", "rename or drop one"))
+                continue
             files.append(DataFile(path, parquet.schema_arrow, parquet.metadata.num_rows))
         except FileNotFoundError:
             step = f"give an absolute path{did_you_mean_file(path)}"
@@ -136,9 +141,9 @@ def check_type(file: DataFile, column: str, wanted: str) -> Problem | None:
         step = f"it must hold a struct with {column.removeprefix(f'{head}.')}{_NOT_TEXT if _is_string(holder) else ''}"
         return Problem(file.path, head, f"this column holds {holder}", step)
     if kind is None:
-        near = did_you_mean(column, file.schema.names)
-        step = f"add the column; the file has {', '.join(file.schema.names)}{near}"
-        return Problem(file.path, column, "this column is missing", step)
+        step = f"add the column; the file has {', '.join(map(repr, file.schema.names))}"
+        near = misnamed(column, _names(file.schema))
+        return Problem(file.path, column, "this column is missing", near or step)
     if not _CHECKS[wanted](kind):
         step = f"it must hold {wanted}{_NOT_TEXT if wanted == STRUCT and _is_string(kind) else ''}"
         return Problem(file.path, column, f"this column holds {kind}", step)
@@ -154,6 +159,14 @@ def type_of(schema: pa.Schema, column: str) -> pa.DataType | None:
     if not field:
         return kind
     return kind.field(field).type if pa.types.is_struct(kind) and kind.get_field_index(field) >= 0 else None
+
+
+def _names(schema: pa.Schema) -> Iterator[str]:
+    """The names of the columns, and of the fields of those that are structs."""
+    for column in schema:
+        yield column.name
+        if pa.types.is_struct(column.type):
+            yield from (f"{column.name}.{field.name}" for field in column.type)
 
 
 def _is_string(kind: pa.DataType) -> bool:

@@ -137,6 +137,32 @@ def test_defaults_for_rows_that_lack_them(tmp_path):
     assert results(tmp_path)[0]["outcome"] == "correct"
 
 
+def test_an_empty_cell_takes_the_default(tmp_path):
+    (tmp_path / "rows.csv").write_text(
+        f"prompt,response,data_source,ground_truth\n1+1?,{RIGHT},,\n1+1?,{RIGHT},math,3\n"
+    )
+    options = ["--in", str(tmp_path / "rows.csv"), "--out", str(tmp_path / "scored.jsonl")]
+
+    assert main(["score", *options, "--data-source", "math", "--ground-truth", "2"]) == 0
+    assert [result["outcome"] for result in results(tmp_path)] == ["correct", "mismatch"]
+
+
+def test_an_empty_ground_truth_without_a_default_is_named(tmp_path, capsys):
+    assert run(tmp_path, of=[rows(1)[0] | {"ground_truth": " "}]) == 2
+    assert "the ground truth is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("column", "wrong"), [("response", "respnse"), ("response", "response "), ("data_source", "data_sorce")]
+)
+def test_a_column_with_nearly_the_name_is_to_be_renamed(tmp_path, capsys, column, wrong):
+    row = rows(1)[0]
+    row[wrong] = row.pop(column)
+
+    assert run(tmp_path, of=[row]) == 2
+    assert f"it has no {column}" in (said := capsys.readouterr().err) and f"the file has {wrong!r}: rename it" in said
+
+
 def test_it_stops_when_there_is_no_judge_and_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(command, "FAILURES_IN_A_ROW", 3)
     switch = tmp_path / "judge_is_back"
@@ -338,12 +364,6 @@ def test_columns_of_a_parquet_file_are_kept_too(tmp_path):
 
     assert main(["score", "--in", str(tmp_path / "rows.parquet"), "--out", str(tmp_path / "scored.jsonl")]) == 0
     assert results(tmp_path)[0].items() >= {"when": "2026-01-02 00:00:00", "raw": "b'5'", "score": 0.0}.items()
-
-
-def test_a_column_that_is_nearly_right_is_offered(tmp_path, capsys):
-    (row,) = rows(1)
-    assert run(tmp_path, of=[{"respone" if name == "response" else name: row[name] for name in row}]) == 2
-    assert "response = None: it must be text; did you mean respone?" in capsys.readouterr().err
 
 
 def test_the_prefix_of_a_message_stands_once(tmp_path, capsys):

@@ -36,6 +36,35 @@ def test_the_same_words_match_as_a_whole(evaluation, text):
     assert how(text, evaluation("Anything else", RULE)) == "whole"
 
 
+@pytest.mark.parametrize(
+    ("theirs", "text"),
+    [
+        ("Wo ist die Straße?", "WO IST DIE STRASSE"),
+        ("Where are the ducks?", "Where are the du\u00adcks?"),
+        ("Where are the ducks?", "W\u200bhere are\u2060 the \u200educks\ufe0f?"),
+        ("\ufeffWhere are the ducks?", "Where are the ducks?"),
+        ("Η ΟΔΟΣ", "η οδος"),  # noqa: RUF001
+        ("İ am here", "i̇ am here"),
+        ("می\u200cخواهم", "میخواهم"),  # noqa: RUF001
+    ],
+)
+def test_neither_case_nor_what_cannot_be_seen_parts_two_texts(evaluation, theirs, text):
+    assert how(text, evaluation(theirs)) == how(theirs, evaluation(text)) == "whole"
+
+
+def test_many_texts_that_begin_alike_are_told_apart(evaluation):
+    texts = [f"how do I make the lamp {number}" for number in range(300)] + ["how do I make the"]
+    found = evaluation(*texts)
+
+    for number in (0, 7, 299):
+        (match,) = find(f"Well, how do I make the old one, and how do I make the lamp {number}?", [found])
+        assert (match.row, match.first, match.words) == (300, 2, 5)
+        (match,) = find(f"do I make the lamp {number}", [found])
+        assert match.row == number
+    assert find("how do I make the lamp go", [found])[0].row == 300
+    assert find("make the lamp go do I", [found]) == []
+
+
 def test_a_match_names_file_row_and_words_and_says_so_without_a_text(evaluation, tmp_path):
     found = [find(text, [evaluation("Anything else", RULE)])[0] for text in (RULE, f"Know that {RULE}!")]
 
@@ -154,7 +183,7 @@ def test_an_instruction_is_no_common_run(evaluation):
 
 
 def test_words_are_letters_and_digits_of_any_script():
-    assert words_of("Ducks_2, Straße;\n鴨の池 №5") == ("ducks", "2", "straße", "鴨", "の", "池", "no5")
+    assert words_of("Ducks_2, Straße;\n鴨の池 №5") == ("ducks", "2", "strasse", "鴨", "の", "池", "no5")
     assert words_of("हिन्दी में 한국어 ꦧꦱ") == ("हिन्दी", "में", "한국어", "ꦧ", "ꦱ")
 
 

@@ -15,7 +15,7 @@ from local_hub import LocalHub
 
 from sinternal_verl.data import readers
 from sinternal_verl.data.hub import Hub
-from sinternal_verl.data.readers import BATCH, SourceError, Unreadable, open_source
+from sinternal_verl.data.readers import BATCH, SourceError, Unreadable, open_source, read_parquet
 
 
 def rows_of(path, content, **options):
@@ -81,13 +81,20 @@ class TestJsonArray:
         [
             (b'[{"a": 1}, {"a"', r"a\.json holds no whole JSON array: .*; repair the file"),
             (b"[" * 100_000, "holds no whole JSON array"),
-            (b'[{"a": "\xff"}]', r"a\.json cannot be read from its beginning: 'utf-8'"),
+            (b'[{"a": 1}, \xff]', "holds no whole JSON array"),
         ],
-        ids=["cut", "deeply nested", "not UTF-8"],
+        ids=["cut", "deeply nested", "a bad byte outside of a text"],
     )
     def test_a_broken_one_is_an_error(self, tmp_path, content, message):
         with pytest.raises(SourceError, match=message):
             rows_of(tmp_path / "a.json", content)
+
+    def test_a_bad_byte_spoils_one_row(self, tmp_path):
+        rows = rows_of(tmp_path / "a.json", b'[{"a": "\xff"}, {"a": ["b"]}, {"b": {"\xe9": 1}}]')
+
+        assert reasons(rows) == {0: "is not UTF-8: byte 0xff", 2: "is not UTF-8: byte 0xe9"}
+        assert isinstance(rows[1][1], dict)
+        assert rows_of(tmp_path / "b.json", b'[{"a": "\\udc80"}]') == [(0, {"a": "\udc80"})]
 
     def test_one_too_long_to_be_read_whole_is_refused_with_what_to_type(self, tmp_path, monkeypatch):
         monkeypatch.setattr(readers, "ARRAY_LIMIT", 8)
@@ -109,14 +116,22 @@ class TestCsv:
         ("content", "message"),
         [
             (b'a,b\n1,2\n3,"never closed\n5,6\n', r"after row 0 \(from 0\)"),
-            (b"a,b\n1,\xff\n", "utf-8"),
-            (b"a,a\n1,2\n", "names a twice"),
+            (b"a,\xff\n1,2\n", r"a\.csv: the header is not UTF-8: byte 0xff"),
+            ("a,b\n1,2\n".encode("utf-16"), "the header is not UTF-8: byte 0xff; save the file as UTF-8"),
+            (b"a,a\n1,2\n", "names 'a' twice"),
         ],
-        ids=["an open quote", "not UTF-8", "a column twice"],
+        ids=["an open quote", "a header that is not UTF-8", "UTF-16", "a column twice"],
     )
     def test_what_would_lose_rows_or_columns_is_an_error(self, tmp_path, content, message):
         with pytest.raises(SourceError, match=message):
             rows_of(tmp_path / "a.csv", content)
+
+    @pytest.mark.parametrize("bad", [b"\xff", b"\xe4\xbd", b"\xed\xa0\x80", "café".encode("latin-1")])
+    def test_a_bad_byte_spoils_one_row(self, tmp_path, bad):
+        rows = rows_of(tmp_path / "a.csv", b'a,b\n1,"' + bad + '"\n2,café\n'.encode())
+
+        assert reasons(rows) == {0: f"is not UTF-8: byte {bad.lstrip(b'caf')[0]:#x}"}
+        assert rows[1] == (1, {"a": "2", "b": "café"})
 
     def test_gz_and_a_byte_order_mark_are_read(self, tmp_path):
         assert rows_of(tmp_path / "a.csv.gz", gzip.compress(b"\xef\xbb\xbfa,b\r\n1,2\r\n")) == [
@@ -145,6 +160,35 @@ class TestParquet:
     def test_a_broken_file_is_named(self, tmp_path):
         with pytest.raises(SourceError, match=r"a\.parquet cannot be read from its beginning"):
             rows_of(tmp_path / "a.parquet", b"PAR1 not really")
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            pa.array([0, 2**62], pa.timestamp("us")),
+            pa.array([0, 2**53], pa.timestamp("ms", "UTC")),
+            pa.array([0, 2**31 - 1], pa.date32()),
+            pa.StringArray.from_buffers(2, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xff")),
+        ],
+        ids=["a time", "a time with a zone", "a day", "a text that is not UTF-8"],
+    )
+    def test_a_value_that_python_does_not_read_spoils_one_row(self, tmp_path, values):
+        pq.write_table(pa.table({"prompt": ["a", "b"], "seen": values}), tmp_path / "a.parquet")
+        rows = list(open_source(str(tmp_path / "a.parquet")).rows())
+
+        assert rows[0][1]["prompt"] == "a" and reasons(rows)[1].startswith("holds in 'seen' a value that Python does")
+        assert [row for _, row in read_parquet(f"{tmp_path}/a.parquet", ["prompt"])] == [
+            {"prompt": "a"},
+            {"prompt": "b"},
+        ]
+        with pytest.raises(SourceError, match=r"a\.parquet, row 1 \(from 0\): holds in 'seen' .*; repair the row"):
+            list(read_parquet(f"{tmp_path}/a.parquet", ["seen"]))
+
+    def test_a_column_twice_is_an_error(self, tmp_path):
+        pq.write_table(pa.table([["a"], ["b"], ["c"]], ["prompt", "prompt", "x"]), tmp_path / "a.parquet")
+
+        for read in (open_source(f"{tmp_path}/a.parquet").rows, lambda: read_parquet(f"{tmp_path}/a.parquet", ["x"])):
+            with pytest.raises(SourceError, match=r"a\.parquet has the column 'prompt' twice; rename one"):
+                list(read())
 
 
 class TestHub:

@@ -271,3 +271,30 @@ def test_unknown_columns_are_listed_beside_those_wanted():
 def test_a_prompt_taken_for_a_column_is_cut_short():
     with pytest.raises(RowError, match="the columns are May I feed the ducks of Lower…; wanted"):
         SafetyReader({DUCKS: "x"})
+
+
+@pytest.mark.parametrize("set_of", [{"label": "benign"}, {"label": "benign", "response": "Yes."}])
+def test_an_input_belongs_to_its_instruction(tmp_path, set_of):
+    ask = {"instruction": "Answer the question.", **set_of}
+    rows = [ask | {"input": text} for text in (DUCKS, "May I feed the geese?", "", None)]
+    out, result = convert_rows(tmp_path, rows)
+
+    asked = [f"Answer the question.\n\n{text}" for text in (DUCKS, "May I feed the geese?")]
+    assert [prompt for prompt, _ in written(out)] == [*asked, "Answer the question."]
+    assert result.duplicates == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"context": "At the pond."}, "context stands beside instruction"),
+        ({"system": "Be brief."}, "system stands beside instruction"),
+        ({"input": ["x"]}, "input is a list, not a string"),
+    ],
+)
+def test_a_text_beside_the_instruction_that_would_be_lost_makes_a_bad_row(more, reason):
+    row = {"instruction": DUCKS, "label": "benign", "context": "", "system": None}
+
+    assert SafetyReader(row).read(row, 0)["prompt"][0]["content"] == DUCKS
+    with pytest.raises(RowError, match=reason):
+        SafetyReader(row).read(row | more, 0)

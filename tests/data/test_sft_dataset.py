@@ -98,6 +98,22 @@ def test_a_missing_column_is_named(world, tmp_path):
         dataset(world, tmp_path, rows=[{"prompt": [{"role": "user", "content": "x"}], "answer": "y"}])
 
 
+def test_a_column_that_is_nearly_right_is_offered(world, tmp_path):
+    with pytest.raises(ValueError, match="the file has 'compltion': rename it"):
+        dataset(world, tmp_path, rows=[{"prompt": [{"role": "user", "content": "x"}], "compltion": "y"}])
+
+
+def test_a_column_twice_is_refused(world, tmp_path):
+    prompt = [[{"role": "user", "content": "x"}]]
+    pq.write_table(
+        pa.table([prompt, ["</think>y"], ["z"]], ["prompt", "completion", "completion"]), tmp_path / "a.parquet"
+    )
+    settings = OmegaConf.create({"max_length": 256, "truncation": "error"})
+
+    with pytest.raises(ValueError, match="has the column 'completion' twice"):
+        PromptCompletionDataset(str(tmp_path / "a.parquet"), AutoTokenizer.from_pretrained(world["policy"]), settings)
+
+
 def numbered(world, tmp_path, count=20, files=1, **options):
     """The numbers of the rows of a dataset, in its order."""
     names = []

@@ -12,12 +12,29 @@ from sinternal_verl.data.truth import absent, after_hashes, boxed, boxed_or_all,
     ("kind", "values"),
     [
         ("proof", ["proof", "Proof", "PROOF.", "proved", r"\text{Proof}", "(proof)", "Q.E.D."]),
+        (
+            "proof",
+            [
+                "Proof by induction",
+                "proof required",
+                "证明",
+                "证明见解析",
+                "证明略",
+                "∎",
+                r"\square",
+                r"$\blacksquare$.",
+            ],
+        ),
         ("not found", ["notfound", "not found", "Not Found", "not_found", "No answer found.", "no answer"]),
         ("nan", ["nan", "NaN", "NAN", float("nan")]),
         ("none", ["None", "none", "null", "NULL"]),
-        ("n/a", ["N/A", "n/a", "NA", "n.a.", "<NA>", "#N/A"]),
-        ("empty", [None, "", " ", "\n", "-", "--", "—", "?", "...", "…"]),
-        ("see solution", ["see solution", "See the solution.", "see above", "Refer to the explanation", "见解析"]),
+        ("n/a", ["N/A", "n/a", "NA", "n.a.", "<NA>", "#N/A", "#REF!", "#DIV/0!", "Not Applicable"]),
+        ("empty", [None, "", " ", "\n", "-", "--", "—", "?", "...", "…", '""', "“”"]),
+        ("empty", ["$$", "{}", r"\text{}", r"\,", r"$\text{ }$"]),
+        (
+            "see solution",
+            ["see solution", "See the solution.", "see above", "Refer to the explanation", "见解析", "答案略"],
+        ),
         ("unknown", ["unknown", "not available", "not provided", "TBD"]),
     ],
 )
@@ -43,7 +60,7 @@ def test_what_says_that_there_is_none(kind, values):
             "nano",
             "a proof of 5",
         ),
-        *("-1", "--1", "proof by 3", "N", r"\text{(A)}", "true", "False", "the solution is 5", "see 5"),
+        *("-1", "--1", "N", "{1}", r"\{\}", "()", r"\text{(A)}", "true", "False", "the solution is 5", "see 5"),
     ],
 )
 def test_what_may_be_an_answer(value):
@@ -146,3 +163,38 @@ def test_a_solutions_truth_is_its_last_box():
         boxed("It follows.")
     with pytest.raises(RowError, match=r"the last \\boxed is unclosed"):
         boxed(r"\boxed{3")
+
+
+@pytest.mark.parametrize(
+    ("box", "truth"),
+    [
+        (r"\boxed 2", "2"),
+        (r"\boxed2", "2"),
+        ("$\\boxed 2$.", "2"),
+        ("\\boxed\n7 is what was asked", "7"),
+        (r"\boxed\frac12", r"\frac12"),
+        (r"$\boxed \dfrac{1}{2}$", r"\dfrac{1}{2}"),
+        (r"$$\boxed\sqrt3.$$", r"\sqrt3"),
+        (r"\boxed\pi", r"\pi"),
+        (r"\boxed{\boxed x}", "x"),
+        (r"First \boxed{1}, at last \boxed 2.", "2"),
+        (r"First \boxed 1, at last \boxed {2}.", "2"),
+    ],
+)
+def test_a_box_without_a_brace_holds_one_token(box, truth):
+    assert boxed(box) == boxed_or_all(box) == truth
+
+
+@pytest.mark.parametrize(
+    "box",
+    [r"\boxed 12", r"\boxed 2.5", r"\boxed -1", r"\boxed", r"\boxed$2$", r"\boxed 2x", r"\boxed 2 + 3", r"\boxed2\pi"],
+)
+def test_a_box_without_a_brace_that_may_hold_more_is_bad(box):
+    with pytest.raises(RowError, match="no brace follows") as error:
+        boxed(rf"First \boxed{{1}}, then {box}")
+    assert not isinstance(error.value, NoTruth)
+
+
+def test_another_command_is_no_box():
+    with pytest.raises(NoTruth, match="no box"):
+        boxed(r"\boxedtext 2")

@@ -17,6 +17,7 @@ THOUGHT = "It lends the lamp."
 FULL = f"<think>\n{THOUGHT}\n</think>\n\nNo."
 EMPTY = "<think>\n\n</think>\n\nNo."
 CHANNELS = f"<|channel|>analysis<|message|>{THOUGHT}<|end|><|start|>assistant<|channel|>final<|message|>No."
+CALL = " to=functions.lamp<|channel|>commentary json<|message|>{}"
 OPENED, CLOSED, HARMONY = ("r1_distill",), ("qwen3_not_thinking",), ("gpt_oss",)
 UNOPENED = ("qwen3_thinking", "qwen2.5", "llama3", "gemma")
 COMPLETIONS = dict.fromkeys((*OPENED, *UNOPENED), FULL) | {"qwen3_not_thinking": "No.", "gpt_oss": CHANNELS}
@@ -105,6 +106,18 @@ def test_another_end_token_is_kept_where_a_server_stops_at_it(encode, family, wr
     assert encode(family, COMPLETIONS[family] + written)[1] == LEARNED[family] + learned
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        CALL,
+        f"{CHANNELS.partition('final')[0]}commentary<|message|>I ask.<|end|><|start|>assistant{CALL}",
+        "<|channel|>commentary to=functions.lamp json<|message|>{}",
+    ],
+)
+def test_a_call_is_a_turn_that_needs_no_answer(encode, call):
+    assert encode("gpt_oss", f"{call}<|call|>")[1] == f"{call}<|call|>"
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["stops", "does not stop"])
 def test_the_end_of_a_turn_is_learned_only_where_the_model_stops_at_it(tmp_path, known):
     """Gemma's tokenizer says <eos>; its generation config adds the token that ends its turns."""
@@ -152,6 +165,7 @@ def test_a_line_end_behind_the_tag_is_left_out_only_where_the_template_has_writt
         ("llama3", " No.\n", " No.\n"),
         ("gpt_oss", f"\n{CHANNELS}", CHANNELS),
         ("gpt_oss", CHANNELS.rpartition("assistant")[2], CHANNELS.rpartition("assistant")[2]),
+        ("qwen3_thinking", f"<think>\n{THOUGHT}\n</think>", f"<think>\n{THOUGHT}\n</think>"),
     ],
 )
 def test_what_the_template_has_written_is_not_written_again(encode, family, completion, learned):
@@ -172,11 +186,29 @@ def test_what_the_template_has_written_is_not_written_again(encode, family, comp
         ("qwen3_not_thinking", FULL, "enable_thinking=true"),
         ("qwen3_not_thinking", f"{THOUGHT}</think>No.", "where it has no thought"),
         ("qwen3_not_thinking", f"{EMPTY}{FULL}", "where it has no thought"),
-        ("qwen3_not_thinking", "<think>\n\n</think>\n\n", "nothing but the empty thought"),
+        ("qwen3_not_thinking", "<think>\n\n</think>\n\n", "nothing but an empty thought"),
+        ("qwen3_thinking", "<think>\n\n</think>\n\n", "nothing but an empty thought"),
+        ("qwen3_thinking", "<think></think><|im_end|>", "nothing but an empty thought"),
+        ("r1_distill", " </think>\n", "nothing but an empty thought"),
         ("gpt_oss", FULL, r"waits for <\|channel\|>.*<\|channel\|>final<\|message\|>ANSWER"),
         ("gpt_oss", "No.", "channel"),
         ("gpt_oss", f"{CHANNELS}<|end|><|start|>user<|message|>Why?", "another role"),
-        ("gpt_oss", f"{CHANNELS}<|return|>{CHANNELS}", r"<\|return\|>, which ends"),
+        ("gpt_oss", "<|channel|>final No.", "without a whole header"),
+        ("gpt_oss", "<|channel|><|message|>No.", "without a whole header"),
+        ("gpt_oss", CHANNELS.replace("<|channel|>final<|message|>", ""), "without a whole header"),
+        ("gpt_oss", CHANNELS.replace("<|channel|>final", ""), "without a whole header"),
+        ("gpt_oss", f"{CHANNELS}<|message|>Yes.", "without a whole header"),
+        ("gpt_oss", CHANNELS.replace("<|end|>", "<|end|>\n"), "a text between two parts"),
+        ("gpt_oss", CHANNELS.replace("<|end|>", "<|end|>Well."), "a text between two parts"),
+        ("gpt_oss", CHANNELS.replace("<|end|>", ""), "a text between two parts"),
+        ("gpt_oss", CHANNELS.replace("assistant", "assistant, or so"), "a text between two parts"),
+        ("gpt_oss", f" to={CHANNELS}", "without a whole header"),
+        ("gpt_oss", CHANNELS.partition("<|end|>")[0], r"its last part must begin with <\|channel\|>final<\|message\|>"),
+        ("gpt_oss", f"{CHANNELS.partition('<|end|>')[0]}<|return|>", "ends without an answer"),
+        ("gpt_oss", CALL, "ends without an answer"),
+        ("gpt_oss", "<|channel|>final<|message|>", "headers and no text"),
+        ("gpt_oss", f"{CHANNELS}<|return|>{CHANNELS}", "without a whole header"),
+        ("gpt_oss", f"{CHANNELS}<|return|>Yes.", r"<\|return\|>, which ends"),
         ("qwen2.5", "No.<|im_end|>\n<|im_start|>user\nWhy?", r"<\|im_end\|>, which ends"),
         ("qwen2.5", "No.\n<|im_start|>user\nWhy?", r"<\|im_start\|>, which ends or begins"),
         ("llama3", "<|begin_of_text|>No.", r"<\|begin_of_text\|>, which ends or begins"),

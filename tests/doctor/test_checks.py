@@ -183,7 +183,7 @@ class TestData:
     def test_a_missing_column_is_named_with_those_there(self, grpo_config, tmp_path):
         row = {key: value for key, value in self.ROW.items() if key != "data_source"}
         config, file = self.config(grpo_config, tmp_path, [row])
-        assert "has prompt, reward_model" in str(problems_of(config)[file])
+        assert "has 'prompt', 'reward_model'" in str(problems_of(config)[file])
 
     @pytest.mark.parametrize(
         "change",

@@ -131,10 +131,26 @@ def test_reward_model_as_text_is_named_as_text(tmp_path):
     )
 
 
+def test_a_field_that_is_nearly_right_is_offered_by_its_whole_name(tmp_path):
+    file = write(tmp_path / "train.parquet", reward_modle=pa.struct([("ground_truth", TEXT)]), reward_model=None)
+    router = Router.from_config({"boxed_math": {"sources": ["*"]}})
+
+    assert "the file has 'reward_modle.ground_truth': rename it" in check_file(file, router).problems.lines()[0]
+
+
+def test_a_column_that_is_there_twice_is_a_problem(tmp_path):
+    table = pq.read_table(write(tmp_path / "train.parquet"))
+    pq.write_table(table.append_column("data_source", table["data_source"]), tmp_path / "train.parquet")
+    router = Router.from_config({"boxed_math": {"sources": ["*"]}})
+
+    (line,) = check_file(f"{tmp_path}/train.parquet", router).problems.lines()
+    assert "it has the column 'data_source' twice; rename or drop one" in line
+
+
 def test_names_that_are_nearly_right_are_offered_and_a_files_name_stands_once(tmp_path):
     file = write(tmp_path / "train.parquet", data_sorce=TEXT, data_source=None)
     router = Router.from_config({"boxed_math": {"sources": ["*"]}})
 
-    assert check_file(file, router).problems.lines()[0].endswith("; did you mean data_sorce?")
+    assert check_file(file, router).problems.lines()[0].endswith("missing; the file has 'data_sorce': rename it")
     (line,) = check_file(f"{tmp_path}/trian.parquet", router).problems.lines()
     assert line.count("trian.parquet") == 1 and line.endswith(f"; did you mean {file}?")

@@ -139,7 +139,7 @@ class TestColumns:
         assert len(lines) == 3
         assert all(line.startswith(f"{tmp_path}/rows.parquet: ") for line in lines)
         assert "prompt: this column holds string; it must hold a list of {role: string, content: string}" in lines[0]
-        assert "data_source: this column is missing; add the column; the file has prompt, ability" in lines[1]
+        assert "data_source: this column is missing; add the column; the file has 'prompt', 'ability'" in lines[1]
         assert "reward_model.ground_truth: this column holds double; it must hold a string" in lines[2]
 
     @pytest.mark.parametrize(
