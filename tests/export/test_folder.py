@@ -210,6 +210,30 @@ class TestCard:
         assert (front["base_model"], front["license"]) == ("org/first", "mit")
         assert "a folder that comes from org/first" in (tmp_path / "out" / "README.md").read_text()
 
+    @pytest.mark.parametrize("lost", ["tokenizer", "settings", "template", "nothing"])
+    def test_it_holds_no_path_of_this_machine(self, run, base, tmp_path, capsys, lost):
+        if lost == "tokenizer":
+            drop_tokenizer(huggingface(run))
+        if lost == "settings":
+            (huggingface(run) / "tokenizer_config.json").unlink()
+        if lost == "template":
+            for file in huggingface(run).glob("chat_template*"):
+                file.unlink()
+        (tmp_path / "train.parquet").touch()
+        named = {"model.path": str(base), "data.train_files": [str(tmp_path / "train.parquet")]}
+        named |= {"sinternal.recipe": "sinternal_sft", "sinternal.guard.model": "~/guard", "data.seed": 3}
+        remember(run, identity=named, metrics=str(tmp_path / "metrics.jsonl"))
+
+        assert export(str(run), str(tmp_path / "out"), None, False) == 0
+        text = (tmp_path / "out" / "README.md").read_text()
+        assert str(tmp_path) not in text and "~/" not in text
+        assert '"model.path": "base"' in text and '"train.parquet"' in text
+        said = [line.partition(" note: ")[2] for line in capsys.readouterr().out.splitlines() if " note: " in line]
+        assert bool(said) is (lost != "nothing") and all(str(base) in note for note in said)
+        for note in said:
+            shown = note.replace(str(base), "base").replace(str(huggingface(run)), "huggingface")
+            assert f"\n{shown[0].upper()}{shown[1:]}.\n" in text
+
     @pytest.mark.parametrize(
         "card",
         [b"---\nlicense: [mit\n---\n", b"---\n- mit\n---\n", b"---\nlicense: \xff\n---\n", b"---\na: b: c\n---\n", b""],
