@@ -13,5 +13,6 @@
 ``needs``       memory and disk that it takes
 ``card``        the model card
 ``write``       all of it, in order
+``objects``     reads JSON files
 ``errors``      what an export that cannot be done raises
 """

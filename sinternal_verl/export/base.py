@@ -1,17 +1,19 @@
 """The model that a run was started from: its weights one at a time, its dtype, its hub id, and what its card says."""
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from yaml import YAMLError
 
 from sinternal_verl.export.errors import ExportError
+from sinternal_verl.export.objects import read_object
 from sinternal_verl.export.shards import bytes_of
-from sinternal_verl.export.skeleton import Specs
+from sinternal_verl.export.skeleton import MAX_REASON, OF_CONFIGURATIONS, Specs
 
 WEIGHTS, INDEX, CARD = "model.safetensors", "model.safetensors.index.json", "README.md"
 SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.py", CARD, "additional_chat_templates/*")
@@ -31,7 +33,7 @@ class Base:
     def __init__(self, name: str) -> None:
         """
         Raises:
-            ExportError: it is neither a folder nor to be had from the hub.
+            ExportError: it is neither a folder nor to be had from the hub, or its configuration cannot be read.
         """
         self.name = name
         self.folder = local_folder(name, (*SMALL_FILES, "*.safetensors"))
@@ -39,6 +41,7 @@ class Base:
             raise ExportError(
                 f"the base model {name} holds no config.json: give the model's folder or hub id with --base"
             )
+        self._config = read_object(self.folder / "config.json")
 
     @property
     def hub_id(self) -> str | None:
@@ -92,20 +95,22 @@ class Base:
     def _files(self) -> dict[str, Path]:
         """Parameter -> its safetensors file; empty where the weights are kept in another format."""
         if (index := self.folder / INDEX).is_file():
-            return {name: self.folder / file for name, file in json.loads(index.read_text())["weight_map"].items()}
+            files = read_object(index).get("weight_map")
+            if not isinstance(files, dict):
+                raise ExportError(f"{index} of the base model does not say which file has which weights (weight_map)")
+            return {name: self.folder / str(file) for name, file in files.items()}
         file = self.folder / WEIGHTS
         return dict.fromkeys(_names(file), file) if file.is_file() else {}
-
-    @cached_property
-    def _config(self) -> dict[str, Any]:
-        return json.loads((self.folder / "config.json").read_text())
 
     @cached_property
     def _card(self) -> dict[str, Any]:
         from huggingface_hub import metadata_load
 
         file = self.folder / CARD
-        return (metadata_load(file) or {}) if file.is_file() else {}
+        try:
+            return (metadata_load(file) or {}) if file.is_file() else {}
+        except (OSError, ValueError, YAMLError):  # one that cannot be read states nothing
+            return {}
 
 
 class BaseWeights:
@@ -132,7 +137,7 @@ class BaseWeights:
 
 def configured_dtype(folder: Path) -> torch.dtype | None:
     """The dtype that a model's configuration states; None where it states none."""
-    config = json.loads((folder / "config.json").read_text())
+    config = read_object(folder / "config.json")
     found = getattr(torch, str(config.get("dtype") or config.get("torch_dtype")), None)
     return found if isinstance(found, torch.dtype) else None
 
@@ -156,21 +161,25 @@ def local_folder(name: str, patterns: Sequence[str]) -> Path:
 
 
 def _names(file: Path) -> list[str]:
+    with _opened(file) as opened:
+        return list(opened.keys())
+
+
+def _read(file: Path, name: str) -> torch.Tensor:
+    # Opened for each parameter: a page that was read stays resident as long as the file is open.
+    with _opened(file) as opened:
+        return opened.get_tensor(name)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, framework="pt") as opened:
-            return list(opened.keys())
-    except SafetensorError as error:
+            yield opened
+    except (SafetensorError, OSError) as error:
         raise ExportError(f"{file} of the base model cannot be read: {error}") from error
-
-
-def _read(file: Path, name: str) -> torch.Tensor:
-    from safetensors import safe_open
-
-    # Opened for each parameter: a page that was read stays resident as long as the file is open.
-    with safe_open(file, framework="pt") as opened:
-        return opened.get_tensor(name)
 
 
 def _load_whole(base: Base) -> Specs:
@@ -178,6 +187,6 @@ def _load_whole(base: Base) -> Specs:
 
     try:
         return AutoModelForCausalLM.from_pretrained(base.folder, dtype="auto").state_dict()
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except OF_CONFIGURATIONS as error:
+        reason = " ".join(str(error).split())[:MAX_REASON]
         raise ExportError(f"the base model {base.name} cannot be loaded ({reason}): give it with --base") from error

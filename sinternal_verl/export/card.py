@@ -1,9 +1,10 @@
 """The model card: what the exported folder was made of. It states nothing that no file states: no licence of ours, and
-no path of this machine as a base model."""
+no path of this machine."""
 
 import json
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from sinternal_verl import __version__
@@ -37,7 +38,7 @@ class Card:
         dtype: of the weights, such as ``bfloat16``.
         adapter: whether the folder holds the adapter alone.
         data: what the run was trained on, an entry a file.
-        notes: what a reader of the folder must know.
+        notes: what a reader of the folder must know; each begins with a word, and none has a path of this machine.
     """
 
     checkpoint: Checkpoint
@@ -56,8 +57,8 @@ class Card:
             "dtype": self.dtype,
             "lora": self.checkpoint.lora,
             "exported_by": f"sinternal_verl {__version__}",
-            "data": self.data,
-            "run": _told(record),
+            "data": without_folders(self.data),
+            "run": without_folders(_told(record)),
         }
         recipe = record.get("identity", {}).get("sinternal.recipe", "verl")
         lines = [
@@ -117,6 +118,20 @@ def hub_ids(made: Any) -> set[str]:
         return set()
     own = {made["source"]} if isinstance(made.get("source"), str) and "split" in made else set()
     return own | hub_ids(list(made.values()))
+
+
+def without_folders(value: Any) -> Any:
+    """A value with the names alone of its absolute paths: the way to a file tells others nothing.
+
+    >>> without_folders({"model.path": "/home/me/models/small", "files": ["~/a.parquet"], "reward": "org/model"})
+    {'model.path': 'small', 'files': ['a.parquet'], 'reward': 'org/model'}
+    """
+    if isinstance(value, dict):
+        return {key: without_folders(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [without_folders(each) for each in value]
+    is_path = isinstance(value, str) and value.startswith(("/", "~/", "file:/"))
+    return (Path(value).name or value) if is_path else value
 
 
 def _told(record: dict[str, Any]) -> dict[str, Any]:

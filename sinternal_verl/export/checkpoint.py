@@ -6,7 +6,6 @@
                              lora_train_meta.json               rank and alpha, where there is an adapter
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sinternal_verl.export.errors import ExportError
-from sinternal_verl.runs.record import LAST_STEP, last_checkpoint, read_record, step_folder
+from sinternal_verl.export.objects import read_object
+from sinternal_verl.runs.record import LAST_STEP, RECORD, last_checkpoint, step_folder
 
 CONFIG, LORA, HF, SHARDS = "fsdp_config.json", "lora_train_meta.json", "huggingface", "model_world_size_*_rank_*.pt"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -89,8 +89,13 @@ class Checkpoint:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """The run's record, which our start check writes; empty where that did not run."""
-        return read_record(self.run)
+        """The run's record, which our start check writes; empty where that did not run.
+
+        Raises:
+            ExportError: it cannot be read.
+        """
+        file = self.run / RECORD
+        return read_object(file) if file.is_file() else {}
 
     def recorded(self, keys: Iterable[str]) -> Any:
         """The value of the first of these keys of the run's configuration that the record has; None without one."""
@@ -117,7 +122,7 @@ class Checkpoint:
         """
         file = self.folder / LORA
         if file.is_file():
-            return _read_json(file)
+            return read_object(file)
         rank = self.recorded(RANK_KEYS)
         return {"r": rank, "lora_alpha": self.recorded(ALPHA_KEYS), "task_type": "CAUSAL_LM"} if rank else None
 
@@ -137,7 +142,7 @@ class Checkpoint:
         Raises:
             ExportError: one is missing or empty.
         """
-        world = _read_json(self.folder / CONFIG).get("world_size")
+        world = read_object(self.folder / CONFIG).get("world_size")
         if not isinstance(world, int) or world < 1:
             raise ExportError(f"{self.folder / CONFIG} does not say the number of ranks (world_size: {world})")
         files = [self.folder / f"model_world_size_{world}_rank_{rank}.pt" for rank in range(world)]
@@ -145,16 +150,6 @@ class Checkpoint:
             step = "save with checkpoint.save_contents=[model,…] and give a checkpoint that was saved whole"
             raise ExportError(f"{self.folder} lacks {', '.join(missing)}: {step}{_others(self.run, self.step)}")
         return files
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text())
-    except ValueError as error:
-        raise ExportError(f"{file} cannot be read, as of a checkpoint that was not saved whole ({error})") from error
-    if not isinstance(found, dict):
-        raise ExportError(f"{file} holds no object, as of a checkpoint that was not saved whole")
-    return found
 
 
 def _others(run: Path, but: str | None = None) -> str:

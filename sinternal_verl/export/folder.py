@@ -13,6 +13,7 @@ import torch
 from sinternal_verl.export.base import INDEX, Base
 from sinternal_verl.export.checkpoint import Checkpoint
 from sinternal_verl.export.fuse import Fused
+from sinternal_verl.export.objects import read_object
 from sinternal_verl.export.shards import bytes_of
 from sinternal_verl.export.skeleton import Skeleton, Specs
 
@@ -83,7 +84,7 @@ def write_config(checkpoint: Checkpoint, skeleton: Skeleton, fused: Fused, base:
     verl's configuration says bfloat16, whatever the weights are. Readers before transformers 5 know ``torch_dtype`` and
     ``rope_theta`` only, and take defaults of their own without an error; so those stand beside the new keys.
     """
-    config = json.loads((checkpoint.hf_folder / "config.json").read_text())
+    config = read_object(checkpoint.hf_folder / "config.json")
     named = str(fused.dtype).removeprefix("torch.")
     config |= {"architectures": [type(skeleton.model).__name__], "dtype": named, "torch_dtype": named}
     config |= {"tie_word_embeddings": False} if fused.untied else {}

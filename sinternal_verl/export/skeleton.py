@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from sinternal_verl.export.checkpoint import ADAPTER_CONFIG, LORA, Checkpoint
 from sinternal_verl.export.errors import ExportError
+from sinternal_verl.export.objects import read_object
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -24,6 +26,15 @@ PEFT_PREFIX, PEFT_NAME = "base_model.model.", "default"
 
 MAX_NAMES = 5
 """How many parameters a message names."""
+
+MAX_REASON = 200
+"""Characters of another library's error that a message repeats."""
+
+OF_CONFIGURATIONS = (
+    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, ImportError, OSError),
+    StrictDataclassError,
+)
+"""What transformers raises of a configuration with wrong values."""
 
 _BY_PEFT = re.compile(r"lora_magnitude_vector|modules_to_save|lora_B\.\w+\.bias|trainable_tokens_")
 """Parameters of an adapter that verl does not make itself: it trains one that peft has made."""
@@ -122,12 +133,13 @@ def _few(names: list[str]) -> str:
 def _empty(folder: Path) -> "PreTrainedModel":
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    read_object(folder / "config.json")
     try:
         config = AutoConfig.from_pretrained(folder)
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    except (ValueError, KeyError, ImportError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except OF_CONFIGURATIONS as error:
+        reason = " ".join(str(error).split())[:MAX_REASON]
         raise ExportError(f"{folder} describes no causal model that transformers makes: {reason}") from error
 
 

@@ -103,9 +103,8 @@ def _write_whole(
     if not fused.untied:
         return []
     kept = skeleton.tied[next(iter(fused.untied))]
-    untied = (
-        f"{', '.join(sorted(fused.untied))} and {kept} differ, so both are written and tie_word_embeddings is false"
-    )
+    both = f"{', '.join(sorted(fused.untied))} and {kept}"
+    untied = f"the tied parameters {both} differ, so both are written and tie_word_embeddings is false"
     return [untied]
 
 

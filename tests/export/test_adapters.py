@@ -178,6 +178,7 @@ def test_tied_parameters_that_differ_are_written_both_and_told(base, save, tmp_p
     assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
     assert "lm_head.weight and model.embed_tokens.weight differ, so both are written" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+    assert "\nThe tied parameters lm_head.weight and" in (tmp_path / "out" / "README.md").read_text()
     written = load_file(tmp_path / "out" / "model.safetensors")
     assert not torch.equal(written["lm_head.weight"], written["model.embed_tokens.weight"])
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -34,6 +35,10 @@ def test_an_adapter_is_refused_before_anything_is_read_where_there_is_none(save,
 
 def truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def configured(**values) -> Callable[[Path], None]:
+    return lambda file: file.write_text(json.dumps(json.loads(file.read_text()) | values)) and None
 
 
 @pytest.mark.parametrize("share", [0.0001, 0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999])
@@ -142,7 +147,18 @@ def test_a_shard_that_is_no_dictionary_is_named(save, trained, tmp_path, capsys,
         ("lora_train_meta.json", lambda file: file.write_text('{"r"'), r"lora_train_meta\.json cannot be read"),
         ("huggingface/config.json", Path.unlink, r"huggingface holds no config\.json"),
         ("huggingface/config.json", lambda file: file.write_text('{"model_type": "none"}'), "no causal model"),
-        ("huggingface/config.json", lambda file: file.write_text("{"), "no causal model"),
+        ("huggingface/config.json", lambda file: file.write_text("{"), r"config\.json cannot be read"),
+        ("huggingface/config.json", lambda file: file.write_text("[]"), r"config\.json holds no object"),
+        ("huggingface/config.json", lambda file: file.write_text("null"), r"config\.json holds no object"),
+        ("huggingface/config.json", lambda file: file.write_bytes(b"\xff\xfe"), r"config\.json cannot be read"),
+        ("huggingface/config.json", configured(model_type=["qwen2"]), "no causal model"),
+        ("huggingface/config.json", configured(hidden_size="wide"), "no causal model"),
+        ("huggingface/config.json", configured(hidden_size=-1), "no causal model"),
+        ("huggingface/config.json", configured(num_attention_heads=0), "no causal model"),
+        ("huggingface/config.json", configured(rope_parameters=3), "no causal model"),
+        ("huggingface/config.json", configured(dtype="float99"), "no causal model"),
+        ("../sinternal_run.json", lambda file: file.write_text("{"), r"sinternal_run\.json cannot be read"),
+        ("../sinternal_run.json", lambda file: file.write_text("[]"), r"sinternal_run\.json holds no object"),
     ],
 )
 def test_what_was_not_saved_whole_is_named(save, trained, tmp_path, capsys, name, harm, words):

@@ -210,6 +210,40 @@ class TestCard:
         assert (front["base_model"], front["license"]) == ("org/first", "mit")
         assert "a folder that comes from org/first" in (tmp_path / "out" / "README.md").read_text()
 
+    @pytest.mark.parametrize("lost", ["tokenizer", "settings", "template", "nothing"])
+    def test_it_holds_no_path_of_this_machine(self, run, base, tmp_path, capsys, lost):
+        if lost == "tokenizer":
+            drop_tokenizer(huggingface(run))
+        if lost == "settings":
+            (huggingface(run) / "tokenizer_config.json").unlink()
+        if lost == "template":
+            for file in huggingface(run).glob("chat_template*"):
+                file.unlink()
+        (tmp_path / "train.parquet").touch()
+        named = {"model.path": str(base), "data.train_files": [str(tmp_path / "train.parquet")]}
+        named |= {"sinternal.recipe": "sinternal_sft", "sinternal.guard.model": "~/guard", "data.seed": 3}
+        remember(run, identity=named, metrics=str(tmp_path / "metrics.jsonl"))
+
+        assert export(str(run), str(tmp_path / "out"), None, False) == 0
+        text = (tmp_path / "out" / "README.md").read_text()
+        assert str(tmp_path) not in text and "~/" not in text
+        assert '"model.path": "base"' in text and '"train.parquet"' in text
+        said = [line.partition(" note: ")[2] for line in capsys.readouterr().out.splitlines() if " note: " in line]
+        assert bool(said) is (lost != "nothing") and all(str(base) in note for note in said)
+        for note in said:
+            shown = note.replace(str(base), "base").replace(str(huggingface(run)), "huggingface")
+            assert f"\n{shown[0].upper()}{shown[1:]}.\n" in text
+
+    @pytest.mark.parametrize(
+        "card",
+        [b"---\nlicense: [mit\n---\n", b"---\n- mit\n---\n", b"---\nlicense: \xff\n---\n", b"---\na: b: c\n---\n", b""],
+    )
+    def test_a_card_of_the_base_that_cannot_be_read_counts_as_none(self, run, base, tmp_path, card):
+        (base / "README.md").write_bytes(card)
+
+        assert export(str(run), str(tmp_path / "out"), str(base), False) == 0
+        assert "The base model's licence applies." in (tmp_path / "out" / "README.md").read_text()
+
     def test_it_says_what_the_run_was_trained_on(self, run, base, tmp_path):
         import pyarrow.parquet as pq
 
@@ -258,6 +292,34 @@ class TestBase:
 
         assert export(str(run), str(tmp_path / "out"), None, False) == 0
         assert f"{base} has changed since the run was started from it" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("name", "content", "words"),
+        [
+            ("config.json", b"{", "config.json cannot be read"),
+            ("config.json", b"[]", "config.json holds no object"),
+            ("config.json", b"\xff", "config.json cannot be read"),
+            ("model.safetensors.index.json", b"{", "index.json cannot be read"),
+            ("model.safetensors.index.json", b"{}", "does not say which file has which weights"),
+            (
+                "model.safetensors.index.json",
+                b'{"weight_map": {"model.norm.weight": "gone.safetensors"}}',
+                "gone.safetensors of the base model cannot be read",
+            ),
+            ("model.safetensors", b"short", "model.safetensors of the base model cannot be read"),
+        ],
+    )
+    def test_one_that_is_not_whole_is_named_before_weights_are_read(
+        self, run, base, tmp_path, capsys, monkeypatch, name, content, words
+    ):
+        configuration = json.loads((base / "config.json").read_text())
+        configuration.pop("dtype", None)
+        (base / "config.json").write_text(json.dumps(configuration))
+        (base / name).write_bytes(content)
+        monkeypatch.setattr("sinternal_verl.export.write.write_weights", lambda *_: pytest.fail("weights were written"))
+
+        assert export(str(run), str(tmp_path / "out"), str(base), False) == 2
+        assert words in capsys.readouterr().err
 
     def test_another_model_is_refused_for_an_adapter_alone(self, save, base, tmp_path, capsys):
         lora = {
