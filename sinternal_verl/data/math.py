@@ -125,9 +125,9 @@ def _numina_problem(row: Row) -> str:
     # Some proofs have an answer, which is no more than a part of what is to be shown.
     if row.get("question_type") == "proof":
         raise NoTruth("proof")
-    for name in ("problem_is_valid", "solution_is_valid"):
-        if name in row and row[name] != "Yes":
-            raise NoTruth(f"{name} is not Yes")
+    for what in ("problem", "solution"):
+        if row.get(f"{what}_is_valid", "Yes") != "Yes":
+            raise NoTruth(f"invalid {what}")
     return column("problem")(row)
 
 

@@ -154,6 +154,7 @@ def _read(part: Part) -> pa.Table:
     try:
         # Not `pq.read_table`, which would read a folder too.
         table = pq.ParquetFile(Path(part.file).expanduser()).read()
+        table.validate(full=True)  # a text may hold bytes that are no UTF-8
     except (OSError, pa.ArrowException) as error:
         if isinstance(error, FileNotFoundError):
             raise MixError(f"--part {part} does not exist; {step}{did_you_mean_file(part.file)}") from error

@@ -347,6 +347,16 @@ class TestFiles:
             (None, r"rows\.parquet does not exist; give a parquet file that `data math` or `data safety` wrote"),
             (b"PAR1 not really", r"rows\.parquet cannot be read: "),
             (
+                pa.table(
+                    {
+                        "data_source": pa.StringArray.from_buffers(
+                            1, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xff")
+                        )
+                    }
+                ),
+                r"rows\.parquet cannot be read: .*Invalid UTF8",
+            ),
+            (
                 pa.table({"prompt": ["May I?"]}),
                 r"rows\.parquet has the columns prompt, these or their types not ours; give",
             ),
