@@ -57,7 +57,7 @@ exec {ray} "${{arguments[@]}}"
 
 # For a job that names a node as ABSENT, that node starts no program, and the others need not import what training does.
 PYTHON = """#!/usr/bin/env bash
-if [[ -n ${{ABSENT:-}} ]]; then
+if [[ -n ${{ABSENT:-}} && $* == *verl.trainer* ]]; then
     [[ $SLURMD_NODENAME != "$ABSENT" ]] || exec sleep 300
     exit 0
 fi
