@@ -18,6 +18,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from aiohttp import web
 from arguments import parser_of
+from endpoint import serve as serve_app
 
 AT_MOST, DELAY_S = 0.3, 0.02
 ANSWER = "It depends on the tide, says the keeper, and goes on about it for a while. " * 6
@@ -43,17 +44,9 @@ def serve(port: multiprocessing.Queue) -> None:
         usage = {"prompt_tokens": len(body["messages"][-1]["content"]) // 4, "completion_tokens": len(said) // 4}
         return web.json_response({"choices": [choice], "usage": usage})
 
-    async def run() -> None:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port.put(site._server.sockets[0].getsockname()[1])
-        await asyncio.Event().wait()
-
-    asyncio.run(run())
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    serve_app(app, port)
 
 
 def write_prompts(path: Path, prompts: int, benign: float) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 from arguments import parser_of
+from endpoint import serve as serve_app
 
 from sinternal_verl.hashing import key_of
 from sinternal_verl.verify.endpoint_writer import open_writer
@@ -35,17 +36,9 @@ def serve(port: multiprocessing.Queue) -> None:
         body = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
         return web.json_response(body)
 
-    async def run() -> None:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port.put(site._server.sockets[0].getsockname()[1])
-        await asyncio.Event().wait()
-
-    asyncio.run(run())
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", answer)
+    serve_app(app, port)
 
 
 async def bare(url: str) -> None:

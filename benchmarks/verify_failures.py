@@ -27,6 +27,7 @@ from pathlib import Path
 
 from aiohttp import web
 from arguments import parser_of
+from endpoint import serve as serve_app
 
 PROMPTS, SAMPLES, AT_ONCE, AT_MOST = 10_000, 2, 64, 4.0
 DELAY_S, TIMEOUT_S = 0.05, 3.0
@@ -154,18 +155,10 @@ def answer(content: str, seed: int | None) -> dict:
 
 
 def serve(fails: bool, port: multiprocessing.Queue) -> None:
-    async def run() -> None:
-        server, app = Server(fails), web.Application()
-        app.router.add_post("/v1/chat/completions", server.chat)
-        app.router.add_get("/counts", server.counts)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port.put(site._server.sockets[0].getsockname()[1])
-        await asyncio.Event().wait()
-
-    asyncio.run(run())
+    server, app = Server(fails), web.Application()
+    app.router.add_post("/v1/chat/completions", server.chat)
+    app.router.add_get("/counts", server.counts)
+    serve_app(app, port)
 
 
 def counts(port: int) -> dict:

@@ -8,17 +8,16 @@
 4. Show held-out shares before and after, the learning curves, and the exported model.
 """
 
-import json
 import shutil
-import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.mix import Part, mix
 from sinternal_verl.demo.measure import greedy_share, guard_share, rules_are_kept, sum_is_right
 from sinternal_verl.demo.policy import LIMIT_S, Lessons, clear, prepare_policy
+from sinternal_verl.demo.running import run_in
 from sinternal_verl.demo.settings import (
     GRPO_STEPS,
     GUARD_STEPS,
@@ -61,15 +60,7 @@ class Result:
 
 def run_demo(out: str, seed: int) -> int:
     """Run everything under ``out``; return the exit code."""
-    folder = Path(out).absolute()
-    try:
-        result = train(folder, seed)
-    except (MainFailed, FileExistsError) as error:
-        print(f"\nsinternal_verl: {error}", file=sys.stderr)
-        return 1 if isinstance(error, MainFailed) else 2
-    (folder / "result.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
-    print(_table(result, folder))
-    return 0
+    return run_in(out, seed, train, lambda result, folder: print(_table(result, folder)))
 
 
 def train(folder: Path, seed: int) -> Result:

@@ -8,14 +8,13 @@
    first evaluation holds with their critiques. Then it answers the prompts itself: are its answers safer?
 """
 
-import json
-import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from sinternal_verl.demo.commands import COMMANDS, Commands
 from sinternal_verl.demo.policy import clear, prepare_policy
+from sinternal_verl.demo.running import run_in
 from sinternal_verl.demo.settings import (
     BUILD_SAMPLES,
     EVALUATION_SAMPLES,
@@ -26,7 +25,6 @@ from sinternal_verl.demo.settings import (
 )
 from sinternal_verl.demo.verified import Interval, Measured, draw, measure, safer
 from sinternal_verl.overrides import override
-from sinternal_verl.runs.launch import MainFailed
 
 PICTURE = "verification.png"
 
@@ -50,16 +48,12 @@ class Result:
 
 def run_demo(out: str, seed: int) -> int:
     """Run everything under ``out``; return the exit code."""
-    folder = Path(out).absolute()
-    try:
-        result = train(folder, seed)
-    except (MainFailed, FileExistsError) as error:
-        print(f"\nsinternal_verl: {error}", file=sys.stderr)
-        return 1
-    (folder / "result.json").write_text(json.dumps(asdict(result), indent=2) + "\n")
-    draw(result.before, result.after, folder / PICTURE, f"a demo of seed {seed}")
+    return run_in(out, seed, train, _show)
+
+
+def _show(result: Result, folder: Path) -> None:
+    draw(result.before, result.after, folder / PICTURE, f"a demo of seed {result.seed}")
     print(table(result, folder))
-    return 0
 
 
 def train(folder: Path, seed: int) -> Result:

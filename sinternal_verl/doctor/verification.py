@@ -35,7 +35,8 @@ def check_verification(config: DictConfig) -> Iterator[Problem]:
     wrong = {fault.key for fault in faults}
     asked = {key: value for key, value in asked_for(settings).items() if f"{NODE}.{key}" not in wrong}
     reads = getattr(dataset, "verification_keys", ())
-    for key in (key for key in asked if key not in reads):
+    lost = dataset is None and get(config, f"{CLASS}.path") and get(config, f"{CLASS}.name")
+    for key in (key for key in asked if key not in reads and not lost):
         step = f"add {words}"
         if main and key not in PROMPT_KEYS:
             step = "leave it out: under GRPO the policy writes its own completions"

@@ -6,6 +6,7 @@ import pytest
 from verification_rows import ROW, write_build
 
 from sinternal_verl.doctor.checks import find_problems
+from sinternal_verl.doctor.data import check_data
 from sinternal_verl.doctor.verification import check_verification
 from sinternal_verl.verify.select import write_rows
 
@@ -119,6 +120,17 @@ def test_a_dataset_of_ones_own_says_what_it_reads(sft_config, tmp_path, says, pa
 
     problems = list(check_verification(sft_config(*words, "data.verification.target=judgment")))
     assert (problems == []) == passes
+
+
+def test_of_a_class_that_cannot_be_imported_nothing_is_said_here(sft_config, tmp_path):
+    """`check_data` names it, and nobody can tell what it reads."""
+    (tmp_path / "broken.py").write_text("import no_such_package")
+    config = sft_config(
+        f"data.custom_cls.path={tmp_path}/broken.py", "data.custom_cls.name=Rows", "data.verification.target=judgment"
+    )
+
+    assert list(check_verification(config)) == []
+    assert any("cannot be imported" in str(problem) for problem in check_data(config))
 
 
 def test_it_is_one_of_the_checks_of_both_mains(sft_config, grpo_config):
