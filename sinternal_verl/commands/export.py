@@ -14,11 +14,9 @@ from sinternal_verl.export.checkpoint import Checkpoint
 from sinternal_verl.export.errors import ExportError
 from sinternal_verl.export.folder import dtype_name
 from sinternal_verl.export.write import write_model
-from sinternal_verl.runs.digests import digest_of
+from sinternal_verl.runs.digests import COMMIT, digest_of
 
 DATA_KEY = "data.train_files"
-COMMIT = "commit "
-"""How the digest of a hub id begins (`runs.digests`)."""
 
 
 def export(source: str, out: str, base: str | None, adapter: bool) -> int:

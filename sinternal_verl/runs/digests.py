@@ -28,6 +28,9 @@ OURS = ("sinternal_verl.", "verl.")
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
+COMMIT = "commit "
+"""How the digest of a hub id begins."""
+
 
 def digest_of(value: str) -> str | None:
     """The digest of what ``value`` names: a file, a model's folder, ``pkg://module`` of the user's, or a hub id in the
@@ -99,4 +102,4 @@ def _commit(model: str) -> str | None:
         found = try_to_load_from_cache(model, "config.json")
     except HFValidationError:  # no hub id
         return None
-    return f"commit {Path(found).parent.name}" if isinstance(found, str) else None
+    return f"{COMMIT}{Path(found).parent.name}" if isinstance(found, str) else None

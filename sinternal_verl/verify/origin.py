@@ -16,11 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sinternal_verl.data.hub import COMMIT
 from sinternal_verl.hashing import canonical
 from sinternal_verl.runs.digests import digest_of, folder_digest
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_TIMEOUT_S = 10.0
 
 SPEED = (
