@@ -1,9 +1,8 @@
 """Finds prompts of a training set that stand in an evaluation set, whole or in part.
 
-1. A text is compared by its words: NFKC, no case (ß is ss), no invisible characters such as soft hyphens, runs of
-   letters and digits. In scripts that put no space
-   between words (Chinese, Japanese, Thai, Lao, Khmer, Burmese and others), each letter with its marks is a word. The
-   instructions of math sets are removed first.
+1. A text is compared by its words: runs of letters and digits, after NFKC, without case (ß is ss), and without
+   invisible characters such as soft hyphens. In scripts that put no space between words (Chinese, Japanese, Thai, Lao,
+   Khmer, Burmese and others), each letter with its marks is a word. The instructions of math sets are removed first.
 2. Two texts match as a whole if their words are the same.
 3. They match in part if they share a run of `n` words (13 is customary). Two letters of a script without spaces count
    as one word there. If one of the texts is shorter, all of it must stand in the other. A text of fewer than `MIN_RUN`

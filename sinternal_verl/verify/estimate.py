@@ -8,8 +8,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from sinternal_verl.runs.secrets import masked
 from sinternal_verl.scoring.critique import Critique
@@ -20,7 +18,7 @@ from sinternal_verl.verify.fill import Request
 from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.settings import BuildSettings, Stage
 from sinternal_verl.verify.store import Store
-from sinternal_verl.verify.writer import WriterSettings
+from sinternal_verl.verify.writer import WriterSettings, is_here
 
 BYTES_PER_TOKEN = 4
 """Of English text."""
@@ -59,9 +57,11 @@ class Estimate:
     @property
     def paid(self) -> bool:
         """Whether somebody may want to be paid: its prices say so, or without prices it stands on another machine."""
-        prices = self.who.prices
-        costs = not _is_here(self.who.url) if prices is None else max(prices.input, prices.output) > 0
-        return costs and self.requests > 0
+        if not self.requests:
+            return False
+        if prices := self.who.prices:
+            return max(prices.input, prices.output) > 0
+        return bool(self.who.url) and not is_here(self.who.url)
 
     def line(self) -> str:
         where = masked("url", self.who.url) if self.who.url else "in this process"
@@ -146,17 +146,4 @@ def _attended() -> bool:
         # Who reads from its terminal in the background is stopped.
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except OSError:  # another session's terminal
-        return False
-
-
-def _is_here(url: str | None) -> bool:
-    """Whether a model runs on this machine, in this process or behind a port of it.
-
-    >>> [_is_here(url) for url in (None, "http://127.0.0.1:8000/v1", "http://localhost/v1", "https://api.example.com")]
-    [True, True, True, False]
-    """
-    host = urlsplit(url).hostname if url else "localhost"
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
         return False

@@ -107,15 +107,20 @@ def key_for(url: str, api_key_env: str | None, api_key_over_http: bool) -> str |
     key, login = read_key(name), parts.username or parts.password
     if key and login:
         raise KeyFault(name, "the address holds a login, and a request can bring only one of the two", "give one")
-    if (key or login) and parts.scheme == "http" and not api_key_over_http and not _is_here(parts.hostname):
+    if (key or login) and parts.scheme == "http" and not api_key_over_http and not is_here(url):
         reason = f"its key would go to {parts.hostname} over plain http, which others on the way can read"
         raise KeyFault(name, reason, "take an address of https, or set api_key_over_http=true beside it")
     return key
 
 
-def _is_here(host: str | None) -> bool:
+def is_here(url: str) -> bool:
+    """Whether a server stands on this machine.
+
+    >>> [is_here(url) for url in ("http://127.0.0.1:8000/v1", "http://[::1]/v1", "http://192.0.2.1/v1")]
+    [True, True, False]
+    """
     try:
-        return is_loopback(host or "")
+        return is_loopback(urlsplit(url).hostname or "")
     except OSError:  # an unknown host is told by the first request
         return False
 
