@@ -18,12 +18,11 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig
 from verl.utils.dataset.rl_dataset import RLHFDataset
 
-from sinternal_verl.data.rendering import KEYS, PROMPT_KEYS, Rendering
+from sinternal_verl.data.rendering import BUILT_COLUMNS, KEYS, PROMPT_KEYS, Rendering, is_built
 from sinternal_verl.data.schema import rl_row, write_rl_rows
 from sinternal_verl.data.sft import PromptCompletionDataset
 from sinternal_verl.hashing import key_of
 
-BUILT_COLUMNS = ("prompt", "completion", "request", "answer", "critique", "verdict")
 SOURCE = "verification/{}"
 """The ``data_source`` of a row; it names the request's label, harmful or benign."""
 
@@ -64,7 +63,7 @@ class VerificationRLDataset(RLHFDataset):
 
     def _download(self, use_origin_parquet: bool = False) -> None:
         super()._download(use_origin_parquet)
-        built = [file for file in self.data_files if is_built(file)]
+        built = [file for file in self.data_files if is_built_file(file)]
         if built:
             rendering = Rendering(built, self.config.get("verification"))
             # verl reads only files, so rendered rows go to a file in its cache, named by all that decides its content.
@@ -82,9 +81,9 @@ class VerificationRLDataset(RLHFDataset):
         return str(target)
 
 
-def is_built(file: str) -> bool:
+def is_built_file(file: str) -> bool:
     """Whether `sinternal-verl verify build` wrote this file."""
-    return str(file).endswith(".parquet") and {*BUILT_COLUMNS, "harm", "sample"} <= set(pq.read_schema(file).names)
+    return str(file).endswith(".parquet") and is_built(pq.read_schema(file).names)
 
 
 def _rl_row(row: dict[str, Any], rendering: Rendering) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A setting that is null is the file's own. So a specification of the user's need 
 is set, prompt and completion are those that `sinternal-verl verify build` wrote.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -14,10 +14,18 @@ from sinternal_verl.data.template import PromptError, Target, VerificationPrompt
 from sinternal_verl.hashing import key_of
 from sinternal_verl.scoring.critique import THOUGHT_TAGS, Critique
 
+BUILT_COLUMNS = ("prompt", "completion", "request", "answer", "critique", "verdict")
+"""Columns of a build's training file from which its rows are rendered."""
+
 NODE = "data.verification"
 PROMPT_KEYS = ("specification", "prompt")
 KEYS = (*PROMPT_KEYS, "target", "thinks")
 """The settings in `NODE`. The first two decide a prompt, the others a completion."""
+
+
+def is_built(columns: Collection[str]) -> bool:
+    """Whether a file with these columns was written by `sinternal-verl verify build`."""
+    return {*BUILT_COLUMNS, "harm", "sample"} <= set(columns)
 
 
 class Fault(NamedTuple):

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, ListConfig
 from sinternal_verl.config import get, is_ppo
 from sinternal_verl.data.adapter import misnamed
 from sinternal_verl.data.readers import repeated
+from sinternal_verl.data.rendering import BUILT_COLUMNS, is_built
 from sinternal_verl.data.schema import RL_SCHEMA
 from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.doctor.imports import check_importable
@@ -75,7 +76,7 @@ def _required_columns(config: DictConfig) -> dict[str, str]:
     if dataset == "pkg://sinternal_verl.data.sft":
         return {"prompt": MESSAGES, "completion": STRING}
     if dataset == "pkg://sinternal_verl.data.dataset" and not is_ppo(config):
-        return {"prompt": MESSAGES} | dict.fromkeys(("completion", "request", "answer", "critique", "verdict"), STRING)
+        return {name: MESSAGES if name == "prompt" else STRING for name in BUILT_COLUMNS}
     if dataset is not None:
         return {}
     if is_ppo(config):
@@ -223,7 +224,7 @@ def _check_joined(files: list[DataFile]) -> Iterator[Problem]:
 
 def _read_schema(file: DataFile) -> pa.Schema:
     """What verl reads of a file. `VerificationRLDataset` renders a verification build's rows first."""
-    return RL_SCHEMA if {"request", "answer", "critique", "verdict", "sample"} <= {*file.schema.names} else file.schema
+    return RL_SCHEMA if is_built(file.schema.names) else file.schema
 
 
 def _join(*fields: pa.Field) -> bool:

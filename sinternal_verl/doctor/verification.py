@@ -61,14 +61,14 @@ def _dataset(config: DictConfig) -> Any:
 
 def _of_the_files(config: DictConfig, settings: Any) -> Iterator[Problem]:
     """Find settings that no file has a use for, and those that the files leave open."""
-    from sinternal_verl.data.dataset import is_built
+    from sinternal_verl.data.dataset import is_built_file
 
     for key in ("data.train_files", "data.val_files"):
         value = get(config, key) or []
         files = [str(file) for file in (value if isinstance(value, list | ListConfig) else [value])]
         if any("://" in file for file in files):
             continue
-        built = list(filter(is_built, files)) if is_ppo(config) else files
+        built = list(filter(is_built_file, files)) if is_ppo(config) else files
         if not built and key == "data.train_files":
             reason = f"none of {key} was written by `verify build`, so nothing would read this"
             yield from (
