@@ -17,6 +17,8 @@ LINES = (
     ("demo",),
     # Serves the demo and the tests.
     ("world",),
+    # The paper's evaluation suite, on Inspect.
+    ("evaluation",),
     # Stage 1.
     ("verify",),
     # Every check of a configuration, rows and memory included.
