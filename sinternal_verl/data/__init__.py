@@ -1,6 +1,9 @@
 """Reads sets, writes files for verl, and has the datasets by which verl reads them.
 
 ``readers``        rows of a file or of a hub's dataset, one after the other
+``rows``           what a source gives, a row that cannot be read included
+``contents``       what a file holds, by its first bytes; unpacked and decoded
+``json_rows``      rows of JSON: lines, an array, or objects over many lines
 ``hub``            names of the hub's datasets, and their rows from its cache
 ``adapter``        what the adapters of ``math`` and ``safety`` share
 ``truth``          ground truths: whether there is one, and whether it is whole

@@ -29,7 +29,7 @@ from typing import Any
 
 import regex
 
-from sinternal_verl.data.adapter import Row, RowError, lookup, names_of, text_of
+from sinternal_verl.data.adapter import Row, RowError, lookup, names_of, nested, text_of
 from sinternal_verl.data.math import bare
 from sinternal_verl.data.readers import FROM_ZERO, Source, SourceError, Unreadable, open_source
 from sinternal_verl.did_you_mean import did_you_mean
@@ -272,7 +272,7 @@ def _columns(first: Row, column: str | None) -> tuple[str, ...]:
         raise RowError(f"there is no {column}; the columns are {names_of(first)}{did_you_mean(column, first)}")
     columns = (column,) if column else tuple(name for name in TEXT_COLUMNS if name in first)
     if not columns:
-        raise RowError(f"the columns are {names_of(first)}; none is known to hold a prompt")
+        raise RowError(f"the columns are {names_of(first)}; {nested(first) or 'none is known to hold a prompt'}")
     return columns
 
 

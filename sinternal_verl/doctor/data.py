@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig
 
 from sinternal_verl.config import get, is_ppo
 from sinternal_verl.data.adapter import misnamed
+from sinternal_verl.data.contents import what_is_wrong
 from sinternal_verl.data.readers import repeated
 from sinternal_verl.data.rendering import BUILT_COLUMNS, is_built
 from sinternal_verl.data.schema import RL_SCHEMA
@@ -118,8 +119,10 @@ def open_files(key: str, paths: list[str], json_too: bool) -> tuple[list[DataFil
             step = f"give an absolute path{did_you_mean_file(path)}"
             problems.append(Problem(key, path, "this file does not exist", step))
         except (pa.ArrowException, OSError) as error:
-            step = "write the file again: it is no complete parquet file"
-            problems.append(Problem(key, path, f"cannot be read: {getattr(error, 'strerror', None) or error}", step))
+            what, _, step = (what_is_wrong(Path(path).expanduser(), ".parquet") or "").partition("; ")
+            what = what or f"cannot be read: {getattr(error, 'strerror', None) or error}"
+            step = step or "write the file again: it is no complete parquet file"
+            problems.append(Problem(key, path, what, step))
     return files, problems
 
 
