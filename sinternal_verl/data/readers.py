@@ -23,20 +23,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sinternal_verl.data.contents import Kind, open_text, what_is_wrong
-from sinternal_verl.data.hub import HUB_PREFIX, Hub, HubError, fetch
+from sinternal_verl.data.hub import HUB_PREFIX, HUB_URL, Hub, HubError, fetch, hub_rows
 from sinternal_verl.data.json_rows import bad_byte, goes_over_lines, json_lines, json_values
-from sinternal_verl.data.rows import FROM_ZERO, Rows, SourceError, Unreadable
+from sinternal_verl.data.rows import BATCH, FROM_ZERO, NO_VALUE, Rows, SourceError, Unreadable
 from sinternal_verl.did_you_mean import did_you_mean_file
 
-BATCH = 1_000
-"""Parquet rows in memory at once."""
 FIELD_LIMIT = 64 << 20
 """The longest field of a CSV file, in characters. Python's own limit, 131,072, is shorter than many a solution."""
 DELIMITERS = ("\t", ";", ",", "|")
 """What may stand between the columns of a CSV or TSV file; its header tells."""
-_NO_VALUE = (ValueError, OverflowError)
-"""What pyarrow raises for a text that is not UTF-8, a time outside Python's years, or a struct's field that is there
-twice."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,8 @@ def open_source(name: str, hub: Hub | None = None) -> Source:
         SourceError: the name is neither a file nor a hub name, or the file is of another kind.
     """
     hub, path = hub or Hub(), Path(name).expanduser()
+    if (url := HUB_URL.fullmatch(name.removeprefix(HUB_PREFIX))) and not path.exists():
+        raise SourceError(f"{name}: the name of this dataset is {url[1]}; give it, or download a file of it")
     if name.startswith(HUB_PREFIX):
         if not (part := _part(name.removeprefix(HUB_PREFIX), hub)):
             raise SourceError(f"{name}: write hub:owner/name, or hub:owner/name@revision:config/split")
@@ -197,7 +194,7 @@ def _parquet_rows(path: Path, columns: list[str] | None = None) -> Rows:
     for batch in parquet.iter_batches(batch_size=BATCH, columns=columns, use_threads=False):
         try:
             rows = batch.to_pylist()
-        except _NO_VALUE:
+        except NO_VALUE:
             rows = [_parquet_row(batch.slice(start, 1)) for start in range(len(batch))]
         for row in rows:
             yield number, row
@@ -210,7 +207,7 @@ def _parquet_row(batch: pa.RecordBatch) -> dict[str, Any] | Unreadable:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             row[name] = column[0].as_py()
-        except _NO_VALUE as error:
+        except NO_VALUE as error:
             return Unreadable(f"holds in {name!r} a value that Python does not read: {error}")
     return row
 
@@ -254,23 +251,31 @@ def _hub_source(name: str, dataset: str, hub: Hub) -> Source:
     def rows() -> Rows:
         number, (data, _) = None, load()
         with _hub_errors(name, lambda: f"after row {number}" if number is not None else "from the hub's cache"):
-            for number, row in enumerate(data):
+            for number, row in enumerate(_rows_of_files(data) if isinstance(data, list) else hub_rows(data)):
                 yield number, row
 
     return Source(name, FROM_ZERO, rows, lambda: {"hub": dataset, **vars(hub), "commit": load()[1]})
+
+
+def _rows_of_files(files: list[str]) -> Iterator[dict[str, Any] | Unreadable]:
+    return (row for file in files for _, row in open_source(file).rows())
 
 
 @contextmanager
 def _hub_errors(name: str, where: Callable[[], str]) -> Iterator[None]:
     try:
         yield
+    except SourceError:
+        raise
     except HubError as error:
         raise SourceError(str(error)) from error
     # The hub's libraries raise errors of their own, of file readers and of the network. The user must see each.
     except Exception as error:
         step = "check the name (owner/name@revision:config/split), the network and `hf auth login`, or give a file"
         near = did_you_mean_file(name)
-        raise SourceError(f"{name} cannot be read {where()}: {type(error).__name__}: {error}; {step}{near}") from error
+        # Some of its errors say only that there was one.
+        said = f"{type(error).__name__}: {error}" + (f" ({error.__cause__})" if error.__cause__ else "")
+        raise SourceError(f"{name} cannot be read {where()}: {said}; {step}{near}") from error
 
 
 def _sha256(path: Path) -> str:

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 FROM_ZERO = "row {} (from 0)"
+BATCH = 1_000
+"""Rows of a parquet file or of the hub in memory at once."""
+NO_VALUE = (ValueError, OverflowError)
+"""What pyarrow raises for a text that is not UTF-8, a time outside Python's years, or a struct's field that is there
+twice."""
 
 
 class SourceError(ValueError):

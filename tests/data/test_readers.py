@@ -1,6 +1,7 @@
 """Each kind of source yields its rows with the numbers a user finds them by."""
 
 import gzip
+import json
 import os
 import subprocess
 import sys
@@ -195,11 +196,13 @@ class TestHub:
 
     @pytest.fixture
     def load(self, monkeypatch):
-        fake = SimpleNamespace(splits={"train": [{"a": 1}, {"a": 2}]}, hash="f" * 40, error=None, asked=[], prepared=0)
+        train = datasets.Dataset.from_list([{"a": 1}, {"a": 2}])
+        fake = SimpleNamespace(splits={"train": train}, hash="f" * 40, error=None, asked=[], prepared=0)
 
         class Builder:
             hash = property(lambda self: fake.hash)
             info = SimpleNamespace(splits=None)
+            config = None
 
             def download_and_prepare(self):
                 fake.prepared += 1
@@ -219,7 +222,7 @@ class TestHub:
 
     @pytest.mark.parametrize("prefix", ["", "hub:"])
     def test_a_name_says_revision_config_and_split(self, load, prefix):
-        load.splits = {"train": [{"a": 1}, {"a": 2}], "test": []}
+        load.splits = {"train": datasets.Dataset.from_list([{"a": 1}, {"a": 2}]), "test": []}
         source = open_source(f"{prefix}org/set@{'f' * 40}:main/train")
 
         assert list(source.rows()) == [(0, {"a": 1}), (1, {"a": 2})]
@@ -265,6 +268,63 @@ class TestHub:
 
         with pytest.raises(SourceError, match=f"org/set cannot be read from the hub: {type(error).__name__}: {error}"):
             list(open_source("org/set").rows())
+
+    @pytest.mark.parametrize(
+        "features",
+        [
+            {"a": pa.timestamp("us")},
+            {"a": pa.list_(pa.timestamp("us"))},
+            {"a": pa.struct([("b", pa.timestamp("us"))])},
+        ],
+    )
+    def test_a_value_that_python_does_not_read_spoils_one_row(self, load, features):
+        (kind,) = features.values()
+        values = [0, 2**62, 1]
+        if pa.types.is_list(kind):
+            values = [[value] for value in values]
+        elif pa.types.is_struct(kind):
+            values = [{"b": value} for value in values]
+        integers = pa.array(values)
+        load.splits = {"train": datasets.Dataset(pa.table({"a": integers.cast(kind), "n": [0, 1, 2]}))}
+        rows = list(open_source("org/set").rows())
+
+        assert reasons(rows).keys() == {1} and "a value that Python does not read" in reasons(rows)[1]
+        assert [row["n"] for _, row in rows[::2]] == [0, 2]
+
+    def test_rows_count_on_over_batches(self, load):
+        load.splits = {"train": datasets.Dataset.from_dict({"n": range(2 * BATCH + 1)})}
+        rows = list(open_source("org/set").rows())
+
+        assert rows == [(number, {"n": number}) for number in range(2 * BATCH + 1)]
+
+    def test_a_class_has_its_name(self, load):
+        names = datasets.ClassLabel(names=["harmful", "benign"])
+        data = datasets.Dataset.from_dict({"label": [1, None, -1, 0]}, datasets.Features(label=names))
+        load.splits = {"train": data}
+
+        assert [row["label"] for _, row in open_source("org/set").rows()] == ["benign", None, None, "harmful"]
+
+    def test_an_image_that_is_broken_is_not_looked_at(self, load):
+        image = {"bytes": b"no image", "path": None}
+        data = datasets.Dataset.from_dict(
+            {"n": [1], "i": [image]}, datasets.Features(n=datasets.Value("int64"), i=datasets.Image())
+        )
+        load.splits = {"train": data}
+
+        assert list(open_source("org/set").rows()) == [(0, {"n": 1, "i": image})]
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "https://huggingface.co/datasets/org/set",
+            "hf://datasets/org/set/train.csv",
+            "datasets/org/set",
+            "hub:https://hf.co/datasets/org/set",
+        ],
+    )
+    def test_an_address_is_refused_with_the_name_in_it(self, address):
+        with pytest.raises(SourceError, match=f"{address}: the name of this dataset is org/set; give it"):
+            open_source(address)
 
     def test_a_name_that_is_none_is_refused(self):
         with pytest.raises(SourceError, match="write hub:owner/name, or hub:owner/name@revision:config/split"):
@@ -345,6 +405,61 @@ def test_the_real_library_fetches_a_part_once_and_reads_its_cache_without_a_netw
             f"org/parts@{NEW}:main/test: the hub cannot be reached, and its cache has another commit, {OLD}",
         ]
         assert hub.fetched == []
+
+
+A, B, C = ({"problem": f"{number}+1?", "answer": str(number + 1)} for number in range(3))
+
+
+def _json(*rows):
+    return b"\n".join(row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows)
+
+
+ODD = {
+    "null.jsonl": _json(A, B | {"problem": None}, C),
+    "another-type.jsonl": _json(A, B | {"answer": 2}, C),
+    "a-struct.jsonl": _json(A, B | {"problem": {"text": "1+1?"}}, C),
+    "a-list.jsonl": _json(A, B | {"answer": ["2"]}, C),
+    "more-columns.jsonl": _json(A, B | {"note": "x"}, C),
+    "no-json.jsonl": _json(A, b'{"problem": ', C),
+    "an-array.jsonl": _json(A, ["1+1?", "2"], C),
+    "more-fields.csv": b"problem,answer\n0+1?,1\n1+1?,2,3\n2+1?,3\n",
+    "another-byte.csv": b"problem,answer\n0+1?,1\n\xe9?,2\n2+1?,3\n",
+    "semicolons.csv": b"problem;answer\n0+1?;1\n1+1?;2\n",
+}
+COUNT = """
+import json, sys
+from sinternal_verl.data.convert import convert
+from sinternal_verl.data.math import MathReader
+from sinternal_verl.data.readers import open_source
+from pathlib import Path
+counts = {}
+for name in sys.argv[1:]:
+    made = convert(open_source(name), Path("out.parquet"), lambda first, source: MathReader(first), skip_bad=True)
+    counts[name] = made.read, made.written, made.bad.count, made.without_truth.total()
+Path("counts.json").write_text(json.dumps(counts))
+"""
+
+
+@pytest.mark.slow
+def test_an_odd_row_of_a_dataset_is_what_it_is_in_a_file(tmp_path):
+    """But for a column that a row lacks, which is null in a dataset."""
+    sets = {
+        f"org/{name.partition('.')[0]}": {OLD: {f"train.{name.partition('.')[2]}": odd}} for name, odd in ODD.items()
+    }
+    for name, content in ODD.items():
+        (tmp_path / name).write_bytes(content)
+    with LocalHub(sets) as hub:
+        subprocess.run(
+            [sys.executable, "-c", COUNT, *ODD, *sets],
+            cwd=tmp_path,
+            env=os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")},
+            check=True,
+            timeout=200,
+        )
+    counts = json.loads((tmp_path / "counts.json").read_text())
+
+    assert [counts[name] for name in ODD] == [counts[name] for name in sets]
+    assert counts["org/no-json"] == [3, 2, 1, 0]
 
 
 @pytest.mark.parametrize(
