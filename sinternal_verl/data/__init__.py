@@ -12,6 +12,7 @@
 ``convert``        from a source's rows to verl's RL parquet
 ``mix``            one file from parts of others, drawn with a seed
 ``contamination``  finds prompts that stand in an evaluation file
+``words``          the words by which two texts are compared
 ``seen``           finds prompts that came before
 ``findings``       counts bad rows, shows the first few and lists all in a file
 ``schema``         the schema of our RL files, and their writer
