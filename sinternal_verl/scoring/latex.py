@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from sinternal_verl.scoring.lowest_terms import PLAIN, lowest_terms, of_plain
 from sinternal_verl.scoring.response import MAX_ANSWER
+from sinternal_verl.scoring.surroundings import QUOTES, RELATIONS, without_alignment, without_quotes
 from sinternal_verl.scoring.symbols import JOINS, ROW
 from sinternal_verl.scoring.tex import WORD, Unreadable, read
 from sinternal_verl.scoring.units import PARTS, may_be_bare, unit
@@ -88,23 +89,32 @@ def canonical(answer: str) -> Canonical:
         items.pop()
     if items and items[-1][-1] == ".":  # a full stop
         items[-1:] = [items[-1][:-1]] if len(items[-1]) > 1 else []
+    if len(items) > 2 and items[0] in QUOTES and items[-1] in QUOTES:
+        items = without_quotes(items)
+    if "&" in items:
+        items = without_alignment(items)
     if not items:
         return Canonical("", "")
+    if len(items) > 1 and (parts := _UNIT_FRACTION.fullmatch(items[-1])) and unit(f"{parts[1]} / {parts[2]}"):
+        items[-1:] = [parts[1], "/", parts[2], *filter(None, [parts[3]])]
     if items[-1] in _UNITS_OF_FUNCTIONS and len(items) > 1:
         items[-1] = _UNITS_OF_FUNCTIONS[items[-1]]
     if not _AND.isdisjoint(items):
         _write_commas(items)
-    value, currency, measured, behind, name = items, "", "", "", ""
+    value, currency, measured, behind, name, product = items, "", "", "", "", ""
     if not _CURRENCIES.isdisjoint(items):
         value, currency = _without_currency(value)
     if value and _may_belong_to_unit(value, len(value) - 1):
+        with_unit = value
         value, measured, behind = _without_unit(value)
+        if measured and _is_letter(with_unit[len(value)]):  # it may as well be an expression: 5m/s
+            product = lowest_terms(_join(with_unit))
         if measured in PARTS and "," in value:
             value = _without_parts(value, measured)
-    if not _RELATIONS.isdisjoint(items):
+    if not RELATIONS.isdisjoint(items):
         value, name = _without_name(value)
     body = lowest_terms(_join(value))
-    whole = f"{currency}{name}{body}{behind}"
+    whole = f"{currency}{product or name + body + behind}"
     if body[:1] == "(":
         if choice := _CHOICE.fullmatch(body):
             body = choice[1]
@@ -126,7 +136,6 @@ _NAME = re.compile(
     rf"(?:∠?[A-Z]{{1,4}}|[^\W\d_]|{WORD}[A-Za-z]{{1,12}})(?:_\{{[^{{}}]*\}})?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
     r"|\([A-Za-z](?:,[A-Za-z])+\)"  # a point: (x,y)
 )
-_RELATIONS = frozenset("=∈<>≤≥≠≈≡⇒→")
 
 _CURRENCIES = frozenset("$€£¥₹")
 _SIGNS = frozenset("+-=")
@@ -175,7 +184,7 @@ def _without_name(items: list[str]) -> tuple[list[str], str]:
         return items, ""
     number = items.index(relation)
     value = items[number + 1 :]
-    if not value or not 0 < number < MAX_NAME or not _RELATIONS.isdisjoint(value):
+    if not value or not 0 < number < MAX_NAME or not RELATIONS.isdisjoint(value):
         return items, ""
     # B=C has no value, it is a relation of two names.
     if len(value) == 1 and value[0].isascii() and value[0].strip(WORD).isalpha():
@@ -194,6 +203,8 @@ def _without_unit(items: list[str]) -> tuple[list[str], str, str]:
     for number in range(max(start, 1), len(items)):
         if items[number][0] in "^/·" or _is_word(items[number - 1]):
             continue  # a unit begins with its name, and "no solutions" has no value
+        if _is_letter(items[number]) and not _is_number(items[:number]):
+            continue
         if name := unit(" ".join(items[number:])):
             if name in PARTS and _is_compound(items[:number]):
                 return [*items[:number], name], "", ""
@@ -234,16 +245,39 @@ def _may_belong_to_unit(items: list[str], number: int) -> bool:
         return True
     if first == "^" or not item.isalpha():
         return first == "^"
-    if len(item) == 1:  # a variable, except in km/h
-        return number > 1 and items[number - 1] == "/" and len(items[number - 2]) > 1
+    if len(item) == 1:  # a variable, except in km/h, g/cm^3 and m/s
+        return _is_divided(items[max(number - 2, 0) : number + 1]) or _is_divided(items[number : number + 3])
     return may_be_bare(item)
+
+
+def _is_divided(items: list[str]) -> bool:
+    """Whether these are a unit divided by another, of which one has more than a letter, or metres by seconds."""
+    if len(items) < 3 or items[1] != "/":
+        return False
+    return items == ["m", "/", "s"] or any(len(item) > 1 and item.strip(WORD).isalpha() for item in items[::2])
+
+
+def _is_letter(item: str) -> bool:
+    return len(item) == 1 and item.isascii() and item.isalpha()
+
+
+def _is_number(items: list[str]) -> bool:
+    """Whether the last value of these items holds digits and no variables."""
+    for item in reversed(items):
+        if item in RELATIONS:
+            break
+        if item[0].isalpha():
+            return False
+    return items[-1][-1].isdigit() or _OF_DIGITS.fullmatch(items[-1]) is not None
 
 
 def _is_word(item: str) -> bool:
     return item[0] == WORD or (len(item) > 1 and item.isalpha())
 
 
+_OF_DIGITS = re.compile(r"\\frac\{[0-9]+\}\{[0-9]+\}|\^\{-?[0-9]+\}")
+_UNIT_FRACTION = re.compile(rf"\\frac\{{({WORD}?[A-Za-z]+)\}}\{{({WORD}?[A-Za-z]+)(\^\{{[0-9]\}})?\}}")
 _BORDER = re.compile(rf"(?<=[A-Za-z.]){WORD}")
 _UNIT_SYMBOLS = frozenset("°%$€£¥₹¢/·")
 _OPENING, _CLOSING = frozenset("([⦃⟨⟦"), frozenset(")]⦄⟩⟧")
-_ENDS = _RELATIONS | frozenset(",;:")
+_ENDS = RELATIONS | frozenset(",;:")
