@@ -178,7 +178,8 @@ def nested(first: Row) -> str | None:
     ("the rows seem to be the list in data: write one a line, with jq -c '.data[]'", None)
     """
     for name, value in first.items():
-        if isinstance(value, list) and value and all(isinstance(item, dict) and "role" not in item for item in value):
+        rows = isinstance(value, list) and value and all(isinstance(item, dict) for item in value)
+        if rows and not any(key in item for item in value for key in ("role", "from")):  # these are messages
             path = f".{name}" if re.fullmatch(r"[A-Za-z_]\w*", str(name)) else f'.["{name}"]'
             return f"the rows seem to be the list in {shorten(str(name), 30)}: write one a line, with jq -c '{path}[]'"
     return None

@@ -24,6 +24,7 @@ HEAD = 4096
 """The bytes that are looked at."""
 GZIP = b"\x1f\x8b"
 ZIP = b"PK\3\4"
+PARQUET = b"PAR1"
 
 _AS_LINES = "write its rows as JSON lines or parquet"
 _AS_CSV = "save its sheet as CSV in UTF-8"
@@ -89,14 +90,22 @@ def what_is_wrong(path: Path, kind: Kind) -> str | None:
                 head = file.read(HEAD)
         if head.startswith(ZIP):
             return _of_zip(path)
+        if kind == ".parquet" and head.startswith(PARQUET) and not _ends_in(path, PARQUET):
+            return f"is no complete parquet file, which would end in PAR1; {_AGAIN}"
     except (OSError, EOFError, zipfile.BadZipFile):
         return None  # reading it will say what is wrong
     return foreign(head, kind)
 
 
+def _ends_in(path: Path, end: bytes) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-len(end), io.SEEK_END)
+        return file.read() == end
+
+
 def foreign(head: bytes, kind: Kind) -> str | None:
     """What a file with these first bytes is, and the next step; None where it may be a file of this kind."""
-    if kind == ".parquet" and head.startswith(b"PAR1"):
+    if kind == ".parquet" and head.startswith(PARQUET):
         return None
     if head and not head.strip(b"\0"):
         return f"holds zero bytes, it was not written to its end; {_AGAIN}"

@@ -19,7 +19,19 @@ WHOLE_LIMIT = 256 << 20
 BOM = b"\xef\xbb\xbf"
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
 _BLANK = re.compile(r"[ \t\r\n\ufeff]*")
-_DECODER = json.JSONDecoder()
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs. Of a name that is there twice it would hold only the last value."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an object names {twice!r:.60} twice")
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object_of)
 _NO_JSON = (ValueError, RecursionError)
 
 
@@ -61,7 +73,7 @@ def _breaks_off(text: str) -> bool:
     [True, True, True, False, False]
     """
     try:
-        json.loads(text)
+        _DECODER.decode(text)
     except json.JSONDecodeError as error:
         return error.pos >= len(text)
     except _NO_JSON:
@@ -118,10 +130,14 @@ def _row(line: bytes) -> dict[str, Any] | Unreadable:
     'holds a list, not an object'
     """
     try:
-        row = json.loads(line.decode())
+        row = _DECODER.decode(line.decode())
     except UnicodeDecodeError as error:
         return Unreadable(f"is not UTF-8: byte {line[error.start]:#x} at {error.start}")
     except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and error.doc[error.pos :] == ",":
+            return _row(line[:-1].rstrip())  # as in an array without its brackets
+        if line.startswith(b"{'"):
+            return Unreadable("is no JSON but Python, with other quotes; write it with json.dumps")
         return Unreadable(f"is no JSON: {error.msg} at character {error.pos + 1}")
     except _NO_JSON as error:
         return Unreadable(f"is JSON that Python does not read: {error}")

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +31,7 @@ from sinternal_verl.did_you_mean import did_you_mean_file
 
 FIELD_LIMIT = 64 << 20
 """The longest field of a CSV file, in characters. Python's own limit, 131,072, is shorter than many a solution."""
+_EXCEL = re.compile(r"sep=(.)\s*")
 DELIMITERS = ("\t", ";", ",", "|")
 """What may stand between the columns of a CSV or TSV file; its header tells."""
 
@@ -76,7 +78,11 @@ def open_source(name: str, hub: Hub | None = None) -> Source:
     may_be_path = path.exists() or format_ is not None or _is_path(name, hub)
     if not may_be_path and (part := _part(name, hub)):
         return _hub_source(name, *part)
-    what, near = ("is no file", "") if path.exists() else ("does not exist", did_you_mean_file(name))
+    what, near = "does not exist", did_you_mean_file(name)
+    if path.exists():
+        what, near = "is no regular file, which can be read several times", ""
+    elif path.is_symlink():
+        what, near = f"is a link to {path.readlink()}, which does not exist", ""
     step = "give a file, or a hub name such as HuggingFaceH4/MATH-500"
     if path.suffix and format_ is None:
         step = f"give a file that ends in {_ENDINGS}"
@@ -154,36 +160,42 @@ def repeated(names: Sequence[str]) -> str:
 
 def _csv_records(path: Path, delimiter: str = ",") -> Rows:
     """The reader is strict: a lenient one would take all text after an unclosed quote for one field. A bad byte spoils
-    one row."""
+    one row, and so does the header where it comes again, as in files that were joined."""
     csv.field_size_limit(max(FIELD_LIMIT, csv.field_size_limit()))
     with open_text(path, newline="", errors="surrogateescape") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        header = next(reader, [])
+        header, options = _header(file, delimiter)
         if bad := bad_byte(header):
             raise SourceError(f"{path}: the header {bad.reason}; save the file as UTF-8")
-        if other := _other_delimiter(header, delimiter):
-            yield from _csv_records(path, other)
-            return
-        if twice := repeated(header):
+        if twice := repeated(list(filter(None, header))):
             raise SourceError(f"{path}: the header names {twice} twice; rename one")
-        for number, fields in enumerate(fields for fields in reader if fields):
+        records = (fields for fields in csv.reader(file, strict=True, **options) if fields)
+        for number, fields in enumerate(records):
             if bad := bad_byte(fields):
                 yield number, bad
-            elif len(fields) == len(header):
-                yield number, dict(zip(header, fields, strict=True))
-            else:
+            elif len(fields) != len(header):
                 yield number, Unreadable(f"has {len(fields)} fields, the header {len(header)}")
+            elif [field.strip("\ufeff ") for field in fields] == header:
+                yield number, Unreadable("is the header once more")
+            else:
+                yield number, dict(zip(header, fields, strict=True))
 
 
-def _other_delimiter(header: list[str], delimiter: str) -> str | None:
-    """What separates the columns of a header that seems to have one column only.
-
-    >>> _other_delimiter(["problem;answer"], ","), _other_delimiter(["problem"], ",")
-    (';', None)
-    """
-    if len(header) != 1:
-        return None
-    return next((mark for mark in DELIMITERS if mark != delimiter and mark in header[0]), None)
+def _header(file: IO[str], delimiter: str) -> tuple[list[str], dict[str, Any]]:
+    """The names of the columns, and how the records behind them are read. A header of one column tells that something
+    else than ``delimiter`` separates them, and so does Excel's line before it (``sep=;``). A space before a name tells
+    that spaces stand behind the delimiter."""
+    lines = (line for line in file if line.strip())
+    line = next(lines, "")
+    if excel := _EXCEL.fullmatch(line):
+        delimiter, line = excel[1], next(lines, "")
+    header = next(csv.reader(chain([line], file), delimiter=delimiter, strict=True), [])
+    if len(header) == 1 and (other := next((mark for mark in DELIMITERS if mark in header[0]), None)):
+        delimiter = other
+        header = next(csv.reader([line], delimiter=other, strict=True))
+    options = {"delimiter": delimiter, "skipinitialspace": any(name.startswith(" ") for name in header)}
+    if options["skipinitialspace"]:
+        header = next(csv.reader([line], strict=True, **options))
+    return [name.strip() for name in header], options
 
 
 def _parquet_rows(path: Path, columns: list[str] | None = None) -> Rows:

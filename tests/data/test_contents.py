@@ -125,6 +125,31 @@ class TestJsonOverLines:
         assert rows_of(tmp_path / "a.json", json.dumps(row)) == [row]
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"a": 1, "b": {}, "a": 2}', "names 'a' twice"),
+        ('{"b": {"c": 1, "c": 1}}', "names 'c' twice"),
+        ("{'a': None}", "is no JSON but Python, with other quotes; write it with json.dumps"),
+        ('{"a": 1}, {"a": 2}', "is no JSON: Extra data"),
+        ('{"a": 1},,', "is no JSON: Extra data"),
+    ],
+)
+def test_a_line_that_json_or_python_would_read_otherwise_is_a_bad_row(tmp_path, line, reason):
+    rows = rows_of(tmp_path / "a.jsonl", f'{{"a": 0}}\n{line}\n{{"a": 3}}')
+
+    assert reason in rows[1].reason and rows[::2] == [{"a": 0}, {"a": 3}]
+
+
+def test_a_comma_behind_each_line_is_no_part_of_it(tmp_path):
+    assert rows_of(tmp_path / "a.jsonl", '{"a": 1},\n{"a": 2} , \n{"a": 3}') == [{"a": 1}, {"a": 2}, {"a": 3}]
+
+
+def test_a_name_that_is_there_twice_in_an_array_is_an_error(tmp_path):
+    with pytest.raises(SourceError, match="an object names 'a' twice"):
+        rows_of(tmp_path / "a.json", '[{"a": 1},\n{"a": 1, "a": 2}]')
+
+
 class TestDelimiters:
     @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
     @pytest.mark.parametrize("ending", [".csv", ".tsv"])
@@ -132,6 +157,30 @@ class TestDelimiters:
         content = CSV.replace(",", mark).replace("two", '"two, three"')
 
         assert rows_of(tmp_path / f"a{ending}", content)[1] == {"a": "two, three", "b": "2"}
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "sep=;\r\na;b\r\none é;1\r\ntwo;2",
+            "\n \na,b\none é,1\ntwo,2",
+            "a , b\none é, 1\ntwo,2",
+            'a, "b"\none é, "1"\ntwo,2',
+        ],
+        ids=["Excel", "blank lines before it", "spaces", "quotes behind spaces"],
+    )
+    def test_what_stands_around_the_header_is_no_part_of_it(self, tmp_path, content):
+        assert rows_of(tmp_path / "a.csv", content) == [{"a": "one é", "b": "1"}, {"a": "two", "b": "2"}]
+
+    def test_a_header_that_comes_again_is_a_bad_row(self, tmp_path):
+        rows = rows_of(tmp_path / "a.csv", f"{CSV}\ufeff{CSV}")
+
+        assert [row if isinstance(row, dict) else row.reason for row in rows[2:4]] == [
+            "is the header once more",
+            {"a": "one é", "b": "1"},
+        ]
+
+    def test_columns_without_a_name_may_be_several(self, tmp_path):
+        assert rows_of(tmp_path / "a.csv", ",,a\n0,1,x\n") == [{"": "1", "a": "x"}]
 
     def test_one_column_is_one(self, tmp_path):
         assert rows_of(tmp_path / "a.csv", "a\none; two\n") == [{"a": "one; two"}]
@@ -188,6 +237,7 @@ def test_a_parquet_file_and_json_under_another_name_are_named(tmp_path):
         ("b.txt", LINES, "is JSON; end its name in .jsonl"),
         ("b.parquet", "a,b\n1,2\n", "is no parquet file, which would begin with PAR1; fetch it again, or end its name"),
         ("b.parquet", "", "is empty"),
+        ("b.parquet", parquet[:-9], "is no complete parquet file, which would end in PAR1; fetch it again"),
         ("b.parquet", b"PARE" + parquet[4:], "is an encrypted parquet file"),
     ):
         with pytest.raises(SourceError, match=reason):

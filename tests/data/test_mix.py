@@ -354,7 +354,7 @@ class TestFiles:
         ("content", "message"),
         [
             (None, r"rows\.parquet does not exist; give a parquet file that `data math` or `data safety` wrote"),
-            (b"PAR1 not really", r"rows\.parquet cannot be read: "),
+            (b"PAR1 not really PAR1", r"rows\.parquet cannot be read: "),
             (
                 pa.table(
                     {

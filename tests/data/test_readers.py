@@ -159,7 +159,7 @@ class TestParquet:
 
     def test_a_broken_file_is_named(self, tmp_path):
         with pytest.raises(SourceError, match=r"a\.parquet cannot be read from its beginning"):
-            rows_of(tmp_path / "a.parquet", b"PAR1 not really")
+            rows_of(tmp_path / "a.parquet", b"PAR1 not really PAR1")
 
     @pytest.mark.parametrize(
         "values",
