@@ -95,13 +95,15 @@ def canonical(answer: str) -> Canonical:
         items = without_alignment(items)
     if not items:
         return Canonical("", "")
+    product = ""
     if len(items) > 1 and (parts := _UNIT_FRACTION.fullmatch(items[-1])) and unit(f"{parts[1]} / {parts[2]}"):
+        product = lowest_terms(_join(items))
         items[-1:] = [parts[1], "/", parts[2], *filter(None, [parts[3]])]
     if items[-1] in _UNITS_OF_FUNCTIONS and len(items) > 1:
         items[-1] = _UNITS_OF_FUNCTIONS[items[-1]]
     if not _AND.isdisjoint(items):
         _write_commas(items)
-    value, currency, measured, behind, name, product = items, "", "", "", "", ""
+    value, currency, measured, behind, name = items, "", "", "", ""
     if not _CURRENCIES.isdisjoint(items):
         value, currency = _without_currency(value)
     if value and _may_belong_to_unit(value, len(value) - 1):
@@ -276,7 +278,7 @@ def _is_word(item: str) -> bool:
 
 
 _OF_DIGITS = re.compile(r"\\frac\{[0-9]+\}\{[0-9]+\}|\^\{-?[0-9]+\}")
-_UNIT_FRACTION = re.compile(rf"\\frac\{{({WORD}?[A-Za-z]+)\}}\{{({WORD}?[A-Za-z]+)(\^\{{[0-9]\}})?\}}")
+_UNIT_FRACTION = re.compile(rf"\\frac\{{({WORD}[A-Za-z]+)\}}\{{({WORD}[A-Za-z]+)(\^\{{[0-9]\}})?\}}")
 _BORDER = re.compile(rf"(?<=[A-Za-z.]){WORD}")
 _UNIT_SYMBOLS = frozenset("°%$€£¥₹¢/·")
 _OPENING, _CLOSING = frozenset("([⦃⟨⟦"), frozenset(")]⦄⟩⟧")
