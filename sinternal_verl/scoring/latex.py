@@ -96,9 +96,11 @@ def canonical(answer: str) -> Canonical:
     if not items:
         return Canonical("", "")
     product = ""
-    if len(items) > 1 and (parts := _UNIT_FRACTION.fullmatch(items[-1])) and unit(f"{parts[1]} / {parts[2]}"):
-        product = lowest_terms(_join(items))
-        items[-1:] = [parts[1], "/", parts[2], *filter(None, [parts[3]])]
+    if items[-1].startswith(_OF_WORDS) and len(items) > 1:
+        parts = _UNIT_FRACTION.fullmatch(items[-1])
+        if parts and unit(f"{parts[1]} / {parts[2]}"):
+            product = lowest_terms(_join(items))
+            items[-1:] = [parts[1], "/", parts[2], *filter(None, [parts[3]])]
     if items[-1] in _UNITS_OF_FUNCTIONS and len(items) > 1:
         items[-1] = _UNITS_OF_FUNCTIONS[items[-1]]
     if not _AND.isdisjoint(items):
@@ -278,6 +280,7 @@ def _is_word(item: str) -> bool:
 
 
 _OF_DIGITS = re.compile(r"\\frac\{[0-9]+\}\{[0-9]+\}|\^\{-?[0-9]+\}")
+_OF_WORDS = "\\frac{" + WORD
 _UNIT_FRACTION = re.compile(rf"\\frac\{{({WORD}[A-Za-z]+)\}}\{{({WORD}[A-Za-z]+)(\^\{{[0-9]\}})?\}}")
 _BORDER = re.compile(rf"(?<=[A-Za-z.]){WORD}")
 _UNIT_SYMBOLS = frozenset("°%$€£¥₹¢/·")
