@@ -169,8 +169,11 @@ def read_evaluation(name: str, n: int = NGRAM) -> Evaluation:
             if isinstance(row, Unreadable):
                 raise RowError(row.reason)
             if evaluation is None:
-                evaluation = Evaluation(name, _columns(row, column), n, source.origin())
-            texts = [text for name in evaluation.columns for text in frames.texts(row_number, name, row, not column)]
+                columns = _columns(row, column)
+                pairs = {} if column else {name: PAIRS[name] for name in columns if name in PAIRS}
+                shown = (part for name in columns for part in pairs.get(name, (name,)) if part in (name, *row))
+                evaluation = Evaluation(name, tuple(shown), n, source.origin())
+            texts = [text for name in columns for text in frames.texts(row_number, name, row, pairs.get(name, ()))]
             if not texts:
                 raise RowError(f"there is no text in {', '.join(evaluation.columns)}")
         except RowError as error:
@@ -193,10 +196,9 @@ class _Frames:
     def __init__(self) -> None:
         self._beside: dict[str, tuple[int, str | None]] = {}
 
-    def texts(self, row_number: int, column: str, row: Row, joined: bool) -> list[str]:
-        """The texts of a row's column that are known at once. With ``joined``, those of the column beside it, too."""
+    def texts(self, row_number: int, column: str, row: Row, pair: Sequence[str]) -> list[str]:
+        """The texts of a row's column that are known at once, and of the column with which it is a ``pair``, too."""
         text = _text(column, lookup(row, column))
-        pair = PAIRS.get(column, ()) if joined else ()
         other = next((_text(name, row.get(name)) for name in pair if name != column), "")
         if not text or not other:
             return [text or other] if text or other else []

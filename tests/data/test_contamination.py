@@ -228,7 +228,7 @@ class TestColumns:
 
         assert how(text, found) is not None
         assert how("So: where are the ducks of the town?", found) == "words"
-        assert found.texts == 3 + 3 + 1
+        assert found.texts == 3 + 3 + 1 and found.columns == ("instruction", "input")
 
     def test_an_instruction_of_several_inputs_is_only_a_frame(self, evaluation):
         rows = [{"instruction": "Say whether this is a rule:", "input": f"{RULE} {n}"} for n in ("one", "two", "two")]
