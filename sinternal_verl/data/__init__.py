@@ -4,7 +4,8 @@
 ``rows``           what a source gives, a row that cannot be read included
 ``contents``       what a file holds, by its first bytes; unpacked and decoded
 ``json_rows``      rows of JSON: lines, an array, or objects over many lines
-``hub``            names of the hub's datasets, and their rows from its cache
+``hub``            names of the hub's datasets, and the parts that they name
+``hub_parts``      fetches a part of a hub's dataset, and reads its rows
 ``adapter``        what the adapters of ``math`` and ``safety`` share
 ``truth``          ground truths: whether there is one, and whether it is whole
 ``math``           math sets: problem, ground truth, index

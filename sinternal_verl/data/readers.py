@@ -24,7 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sinternal_verl.data.contents import Kind, open_text, what_is_wrong
-from sinternal_verl.data.hub import HUB_PREFIX, HUB_URL, Hub, HubError, fetch, hub_rows
+from sinternal_verl.data.hub import HUB_PREFIX, HUB_URL, Hub, HubError
+from sinternal_verl.data.hub_parts import fetch, hub_rows
 from sinternal_verl.data.json_rows import bad_byte, goes_over_lines, json_lines, json_values
 from sinternal_verl.data.rows import BATCH, FROM_ZERO, NO_VALUE, Rows, SourceError, Unreadable
 from sinternal_verl.did_you_mean import did_you_mean_file

@@ -425,9 +425,11 @@ ODD = {
     "more-fields.csv": b"problem,answer\n0+1?,1\n1+1?,2,3\n2+1?,3\n",
     "another-byte.csv": b"problem,answer\n0+1?,1\n\xe9?,2\n2+1?,3\n",
     "semicolons.csv": b"problem;answer\n0+1?;1\n1+1?;2\n",
+    "numbers.csv": b"problem,answer\n0+1?,033\n1+1?,0.50\n2+1?,N/A\n3+1?,\n",
 }
 COUNT = """
 import json, sys
+import pyarrow.parquet as pq
 from sinternal_verl.data.convert import convert
 from sinternal_verl.data.math import MathReader
 from sinternal_verl.data.readers import open_source
@@ -435,7 +437,8 @@ from pathlib import Path
 counts = {}
 for name in sys.argv[1:]:
     made = convert(open_source(name), Path("out.parquet"), lambda first, source: MathReader(first), skip_bad=True)
-    counts[name] = made.read, made.written, made.bad.count, made.without_truth.total()
+    truths = [row["ground_truth"] for row in pq.read_table("out.parquet")["reward_model"].to_pylist()]
+    counts[name] = made.read, truths, made.bad.count, dict(made.without_truth)
 Path("counts.json").write_text(json.dumps(counts))
 """
 
@@ -449,17 +452,24 @@ def test_an_odd_row_of_a_dataset_is_what_it_is_in_a_file(tmp_path):
     for name, content in ODD.items():
         (tmp_path / name).write_bytes(content)
     with LocalHub(sets) as hub:
-        subprocess.run(
-            [sys.executable, "-c", COUNT, *ODD, *sets],
-            cwd=tmp_path,
-            env=os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")},
-            check=True,
-            timeout=200,
-        )
-    counts = json.loads((tmp_path / "counts.json").read_text())
 
-    assert [counts[name] for name in ODD] == [counts[name] for name in sets]
-    assert counts["org/no-json"] == [3, 2, 1, 0]
+        def count(*names, **variables):
+            subprocess.run(
+                [sys.executable, "-c", COUNT, *names],
+                cwd=tmp_path,
+                env=os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")} | variables,
+                check=True,
+                timeout=200,
+            )
+            return json.loads((tmp_path / "counts.json").read_text())
+
+        files, found = count(*ODD), count(*sets)
+        without_network = count(*sets, f"org/numbers@{OLD}", HF_HUB_OFFLINE="1")
+
+    assert list(files.values()) == list(found.values())
+    assert without_network == found | {f"org/numbers@{OLD}": found["org/numbers"]}
+    assert found["org/no-json"] == [3, ["1", "3"], 1, {}]
+    assert found["org/numbers"] == [4, ["033", "0.50"], 0, {"n/a": 1, "empty": 1}]
 
 
 @pytest.mark.parametrize(
