@@ -89,25 +89,26 @@ def canonical(answer: str) -> Canonical:
         items.pop()
     if items and items[-1][-1] == ".":  # a full stop
         items[-1:] = [items[-1][:-1]] if len(items[-1]) > 1 else []
-    if len(items) > 2 and items[0] in QUOTES and items[-1] in QUOTES:
-        items = without_quotes(items)
-    if "&" in items:
-        items = without_alignment(items)
+    special = not _SPECIAL.isdisjoint(items)  # most answers have none
+    if special:
+        if items[0] in QUOTES and items[-1] in QUOTES and len(items) > 2:
+            items = without_quotes(items)
+        if "&" in answer:
+            items = without_alignment(items)
     if not items:
         return Canonical("", "")
-    product = ""
-    if items[-1].startswith(_OF_WORDS) and len(items) > 1:
-        parts = _UNIT_FRACTION.fullmatch(items[-1])
-        if parts and unit(f"{parts[1]} / {parts[2]}"):
-            product = lowest_terms(_join(items))
-            items[-1:] = [parts[1], "/", parts[2], *filter(None, [parts[3]])]
-    if items[-1] in _UNITS_OF_FUNCTIONS and len(items) > 1:
-        items[-1] = _UNITS_OF_FUNCTIONS[items[-1]]
-    if not _AND.isdisjoint(items):
-        _write_commas(items)
+    last, product = items[-1], ""
+    if last in _UNITS_OF_FUNCTIONS and len(items) > 1:
+        items[-1] = _UNITS_OF_FUNCTIONS[last]
+    elif len(last) > 7 and last[:7] == _OF_WORDS and len(items) > 1 and (parts := _parts_of_unit(last)):
+        product = lowest_terms(_join(items))
+        items[-1:] = parts
     value, currency, measured, behind, name = items, "", "", "", ""
-    if not _CURRENCIES.isdisjoint(items):
-        value, currency = _without_currency(value)
+    if special:
+        if not _AND.isdisjoint(items):
+            _write_commas(items)
+        if not _CURRENCIES.isdisjoint(items):
+            value, currency = _without_currency(value)
     if value and _may_belong_to_unit(value, len(value) - 1):
         with_unit = value
         value, measured, behind = _without_unit(value)
@@ -115,10 +116,10 @@ def canonical(answer: str) -> Canonical:
             product = lowest_terms(_join(with_unit))
         if measured in PARTS and "," in value:
             value = _without_parts(value, measured)
-    if not RELATIONS.isdisjoint(items):
+    if special and not RELATIONS.isdisjoint(items):
         value, name = _without_name(value)
     body = lowest_terms(_join(value))
-    whole = f"{currency}{product or name + body + behind}"
+    whole = f"{currency}{product}" if product else f"{currency}{name}{body}{behind}"
     if body[:1] == "(":
         if choice := _CHOICE.fullmatch(body):
             body = choice[1]
@@ -145,6 +146,7 @@ _CURRENCIES = frozenset("$€£¥₹")
 _SIGNS = frozenset("+-=")
 
 _AND = frozenset(("and", WORD + "and"))
+_SPECIAL = RELATIONS | _CURRENCIES | _AND | QUOTES | {"&"}
 
 # With no argument behind them these are no functions.
 _UNITS_OF_FUNCTIONS = {"\\min ": WORD + "min", "\\deg ": WORD + "deg"}
@@ -242,6 +244,14 @@ def _is_compound(items: list[str]) -> bool:
     return compound
 
 
+def _parts_of_unit(fraction: str) -> list[str]:
+    """The items of a unit that is written as a fraction; empty where it is none."""
+    parts = _UNIT_FRACTION.fullmatch(fraction)
+    if not parts or not unit(f"{parts[1]} / {parts[2]}"):
+        return []
+    return [parts[1], "/", parts[2], *filter(None, [parts[3]])]
+
+
 def _may_belong_to_unit(items: list[str], number: int) -> bool:
     item = items[number]
     first = item[0]
@@ -250,15 +260,17 @@ def _may_belong_to_unit(items: list[str], number: int) -> bool:
     if first == "^" or not item.isalpha():
         return first == "^"
     if len(item) == 1:  # a variable, except in km/h, g/cm^3 and m/s
-        return _is_divided(items[max(number - 2, 0) : number + 1]) or _is_divided(items[number : number + 3])
+        if number > 1 and items[number - 1] == "/":
+            return _is_quotient(items[number - 2], item)
+        return number + 2 < len(items) and items[number + 1] == "/" and _is_quotient(item, items[number + 2])
     return may_be_bare(item)
 
 
-def _is_divided(items: list[str]) -> bool:
-    """Whether these are a unit divided by another, of which one has more than a letter, or metres by seconds."""
-    if len(items) < 3 or items[1] != "/":
-        return False
-    return items == ["m", "/", "s"] or any(len(item) > 1 and item.strip(WORD).isalpha() for item in items[::2])
+def _is_quotient(above: str, below: str) -> bool:
+    """Whether these are units of which one is divided by the other: one has more than a letter, or both are m/s."""
+    return (above == "m" and below == "s") or any(
+        len(item) > 1 and item.strip(WORD).isalpha() for item in (above, below)
+    )
 
 
 def _is_letter(item: str) -> bool:
