@@ -15,6 +15,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Literal
 
@@ -92,7 +93,7 @@ def what_is_wrong(path: Path, kind: Kind) -> str | None:
             return _of_zip(path)
         if kind == ".parquet" and head.startswith(PARQUET) and not _ends_in(path, PARQUET):
             return f"is no complete parquet file, which would end in PAR1; {_AGAIN}"
-    except (OSError, EOFError, zipfile.BadZipFile):
+    except (OSError, EOFError, zlib.error):
         return None  # reading it will say what is wrong
     return foreign(head, kind)
 
@@ -126,8 +127,11 @@ def foreign(head: bytes, kind: Kind) -> str | None:
 
 
 def _of_zip(path: Path) -> str:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return f"is a broken zip archive or Excel workbook; {_AGAIN}"
     if any(name.startswith("xl/") for name in names):
         return f"is an Excel workbook; {_AS_CSV}"
     if "mimetype" in names:

@@ -151,7 +151,8 @@ def _guard(name: str, place: str, read: Callable[[Path], Rows], path: Path) -> R
         where = "from its beginning" if number is None else f"after {place.format(number)}"
         # An error of the system would name the file once more.
         reason = getattr(error, "strerror", None) or error
-        raise SourceError(f"{name} cannot be read {where}: {reason}; repair the file or fetch it again") from error
+        step = "in a field, write each quotation mark twice" if isinstance(error, csv.Error) else "fetch it again"
+        raise SourceError(f"{name} cannot be read {where}: {reason}; repair the file, or {step}") from error
 
 
 def repeated(names: Sequence[str]) -> str:

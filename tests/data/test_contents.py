@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import zipfile
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 
 from sinternal_verl.commands.data import check, mix_files
 from sinternal_verl.data.contents import foreign
-from sinternal_verl.data.readers import SourceError, open_source
+from sinternal_verl.data.readers import SourceError, Unreadable, open_source
 from sinternal_verl.doctor.data import open_files
 
 ROWS = [{"a": "one é"}, {"a": "two"}, {"a": "three"}]
@@ -223,6 +224,52 @@ def test_an_archive_is_named_by_what_it_holds(tmp_path, ending):
     }.items():
         with pytest.raises(SourceError, match=reason):
             opened(tmp_path / f"a{ending}", zip_of(tmp_path / "made.zip", *names))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl.gz", ".txt"])
+def test_a_broken_archive_is_named(tmp_path, ending):
+    with pytest.raises(SourceError, match="is a broken zip archive or Excel workbook; fetch it again"):
+        opened(tmp_path / f"a{ending}", zip_of(tmp_path / "made.zip", "a.jsonl")[:40])
+    with pytest.raises(SourceError, match=r"cannot be read|this kind of file"):
+        rows_of(tmp_path / f"a{ending}", gzip.compress(LINES.encode())[:12] + b"\xff" * 40)
+
+
+def broken(content, rng):
+    """The content with some bytes changed, left out or written twice."""
+    content = bytearray(content)
+    for _ in range(rng.randint(1, 6)):
+        place = rng.randint(0, len(content))
+        length = rng.randint(0, 9)
+        content[place : place + length] = rng.choice(
+            [
+                b"",
+                rng.randbytes(length),
+                bytes(content[:length]) * 2,
+                b"\0",
+                b'"',
+                b"{",
+                b"\xff\xfe",
+                b'{"a":',
+                b"\r",
+                b"\x1f\x8b",
+            ]
+        )
+    return bytes(content)
+
+
+def test_of_broken_files_come_rows_or_an_error_that_names_them(tmp_path):
+    rng, kinds = random.Random(1), (".jsonl", ".json.gz", ".csv", ".parquet", ".txt")
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "made.parquet")
+    made = [(tmp_path / "made.parquet").read_bytes(), gzip.compress(LINES.encode()), zip_of(tmp_path / "z", "a")]
+    made += [text.encode(code) for text in (LINES, CSV, json.dumps(ROWS, indent=1)) for code in ("utf-8", "utf-16")]
+    for number in range(600):
+        path = tmp_path / f"a{kinds[number % len(kinds)]}"
+        try:
+            rows = rows_of(path, broken(made[number % len(made)], rng))
+        except SourceError as error:
+            assert path.name in str(error)
+        else:
+            assert all(isinstance(row, dict | Unreadable) for row in rows)
 
 
 def test_a_parquet_file_and_json_under_another_name_are_named(tmp_path):
