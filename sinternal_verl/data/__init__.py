@@ -4,6 +4,7 @@
 ``rows``           what a source gives, a row that cannot be read included
 ``contents``       what a file holds, by its first bytes; unpacked and decoded
 ``json_rows``      rows of JSON: lines, an array, or objects over many lines
+``csv_rows``       records of CSV and TSV files
 ``hub``            names of the hub's datasets, and the parts that they name
 ``hub_parts``      fetches a part of a hub's dataset, and reads its rows
 ``adapter``        what the adapters of ``math`` and ``safety`` share

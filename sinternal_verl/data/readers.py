@@ -12,29 +12,23 @@ import csv
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sinternal_verl.data.contents import Kind, open_text, what_is_wrong
+from sinternal_verl.data.contents import Kind, what_is_wrong
+from sinternal_verl.data.csv_rows import csv_records
 from sinternal_verl.data.hub import HUB_PREFIX, HUB_URL, Hub, HubError
 from sinternal_verl.data.hub_parts import fetch, hub_rows
-from sinternal_verl.data.json_rows import bad_byte, goes_over_lines, json_lines, json_values
-from sinternal_verl.data.rows import BATCH, FROM_ZERO, NO_VALUE, Rows, SourceError, Unreadable
+from sinternal_verl.data.json_rows import goes_over_lines, json_lines, json_values
+from sinternal_verl.data.rows import BATCH, FROM_ZERO, NO_VALUE, Rows, SourceError, Unreadable, repeated
 from sinternal_verl.did_you_mean import did_you_mean_file
-
-FIELD_LIMIT = 64 << 20
-"""The longest field of a CSV file, in characters. Python's own limit, 131,072, is shorter than many a solution."""
-_EXCEL = re.compile(r"sep=(.)\s*")
-DELIMITERS = ("\t", ";", ",", "|")
-"""What may stand between the columns of a CSV or TSV file; its header tells."""
 
 
 @dataclass(frozen=True)
@@ -155,51 +149,6 @@ def _guard(name: str, place: str, read: Callable[[Path], Rows], path: Path) -> R
         raise SourceError(f"{name} cannot be read {where}: {reason}; repair the file, or {step}") from error
 
 
-def repeated(names: Sequence[str]) -> str:
-    """The names that stand more than once, for a message; of such columns a row would hold only the last."""
-    return ", ".join(sorted({repr(name) for name in names if names.count(name) > 1}))
-
-
-def _csv_records(path: Path, delimiter: str = ",") -> Rows:
-    """The reader is strict: a lenient one would take all text after an unclosed quote for one field. A bad byte spoils
-    one row, and so does the header where it comes again, as in files that were joined."""
-    csv.field_size_limit(max(FIELD_LIMIT, csv.field_size_limit()))
-    with open_text(path, newline="", errors="surrogateescape") as file:
-        header, options = _header(file, delimiter)
-        if bad := bad_byte(header):
-            raise SourceError(f"{path}: the header {bad.reason}; save the file as UTF-8")
-        if twice := repeated(list(filter(None, header))):
-            raise SourceError(f"{path}: the header names {twice} twice; rename one")
-        records = (fields for fields in csv.reader(file, strict=True, **options) if fields)
-        for number, fields in enumerate(records):
-            if bad := bad_byte(fields):
-                yield number, bad
-            elif len(fields) != len(header):
-                yield number, Unreadable(f"has {len(fields)} fields, the header {len(header)}")
-            elif [field.strip("\ufeff ") for field in fields] == header:
-                yield number, Unreadable("is the header once more")
-            else:
-                yield number, dict(zip(header, fields, strict=True))
-
-
-def _header(file: IO[str], delimiter: str) -> tuple[list[str], dict[str, Any]]:
-    """The names of the columns, and how the records behind them are read. A header of one column tells that something
-    else than ``delimiter`` separates them, and so does Excel's line before it (``sep=;``). A space before a name tells
-    that spaces stand behind the delimiter."""
-    lines = (line for line in file if line.strip())
-    line = next(lines, "")
-    if excel := _EXCEL.fullmatch(line):
-        delimiter, line = excel[1], next(lines, "")
-    header = next(csv.reader(chain([line], file), delimiter=delimiter, strict=True), [])
-    if len(header) == 1 and (other := next((mark for mark in DELIMITERS if mark in header[0]), None)):
-        delimiter = other
-        header = next(csv.reader([line], delimiter=other, strict=True))
-    options = {"delimiter": delimiter, "skipinitialspace": any(name.startswith(" ") for name in header)}
-    if options["skipinitialspace"]:
-        header = next(csv.reader([line], strict=True, **options))
-    return [name.strip() for name in header], options
-
-
 def _parquet_rows(path: Path, columns: list[str] | None = None) -> Rows:
     # Without `pre_buffer` a row group is read page by page, however large it is.
     parquet, number = pq.ParquetFile(path, pre_buffer=False), 0
@@ -238,8 +187,8 @@ _LINES = _Format((".jsonl", ".jsonl.gz", ".json", ".json.gz"), ".json", "line {}
 _VALUES = _Format(_LINES.endings, ".json", FROM_ZERO, json_values)
 _FORMATS = (
     _LINES,
-    _Format((".csv", ".csv.gz"), ".csv", FROM_ZERO, _csv_records),
-    _Format((".tsv", ".tsv.gz"), ".csv", FROM_ZERO, partial(_csv_records, delimiter="\t")),
+    _Format((".csv", ".csv.gz"), ".csv", FROM_ZERO, csv_records),
+    _Format((".tsv", ".tsv.gz"), ".csv", FROM_ZERO, partial(csv_records, delimiter="\t")),
     _Format((".parquet",), ".parquet", FROM_ZERO, _parquet_rows),
 )
 _ALL = tuple(ending for each in _FORMATS for ending in each.endings)

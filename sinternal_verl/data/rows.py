@@ -1,6 +1,6 @@
 """What a source gives: its rows with their numbers, and what stands in the place of a row that cannot be read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,3 +24,8 @@ class Unreadable:
 
 
 Rows = Iterator[tuple[int, dict[str, Any] | Unreadable]]
+
+
+def repeated(names: Sequence[str]) -> str:
+    """The names that stand more than once, for a message; of such columns a row would hold only the last."""
+    return ", ".join(sorted({repr(name) for name in names if names.count(name) > 1}))

@@ -183,6 +183,12 @@ class TestDelimiters:
     def test_columns_without_a_name_may_be_several(self, tmp_path):
         assert rows_of(tmp_path / "a.csv", ",,a\n0,1,x\n") == [{"": "1", "a": "x"}]
 
+    def test_a_text_in_place_of_a_header_is_not_cut(self, tmp_path):
+        text = "On market days the ducks may cross; the geese, however, may not."
+
+        (row,) = rows_of(tmp_path / "a.tsv", f"{text}\nMay they?\n")
+        assert row == {text: "May they?"}
+
     def test_one_column_is_one(self, tmp_path):
         assert rows_of(tmp_path / "a.csv", "a\none; two\n") == [{"a": "one; two"}]
 
