@@ -23,7 +23,7 @@ def did_you_mean_file(name: str) -> str:
         path = path.parent
         rest.insert(0, path.name)
     try:
-        near = get_close_matches(rest[0], [file.name for file in path.parent.iterdir()], 1)
+        near = get_close_matches(rest[0], [file.name for file in path.parent.iterdir() if file.name != rest[0]], 1)
     except OSError:  # a folder whose names may not be read
         return ""
     return f"; did you mean {Path(path.parent, near[0], *rest[1:])}?" if near else ""

@@ -1,7 +1,12 @@
 """Reads sets, writes files for verl, and has the datasets by which verl reads them.
 
 ``readers``        rows of a file or of a hub's dataset, one after the other
-``hub``            names of the hub's datasets, and their rows from its cache
+``rows``           what a source gives, a row that cannot be read included
+``contents``       what a file holds, by its first bytes; unpacked and decoded
+``json_rows``      rows of JSON: lines, an array, or objects over many lines
+``csv_rows``       records of CSV and TSV files
+``hub``            names of the hub's datasets, and the parts that they name
+``hub_parts``      fetches a part of a hub's dataset, and reads its rows
 ``adapter``        what the adapters of ``math`` and ``safety`` share
 ``truth``          ground truths: whether there is one, and whether it is whole
 ``math``           math sets: problem, ground truth, index
@@ -9,6 +14,7 @@
 ``convert``        from a source's rows to verl's RL parquet
 ``mix``            one file from parts of others, drawn with a seed
 ``contamination``  finds prompts that stand in an evaluation file
+``words``          the words by which two texts are compared
 ``seen``           finds prompts that came before
 ``findings``       counts bad rows, shows the first few and lists all in a file
 ``schema``         the schema of our RL files, and their writer

@@ -124,7 +124,8 @@ class Reader(ABC):
         found = f"the columns are {names_of(first)}"
         adapter = next((adapter for adapter in adapters if adapter.fits(first)), None)
         if adapter is None:
-            raise RowError(f"{found}; wanted are {wanted}; rename yours{_meant(first, wanted)}")
+            step = nested(first) or f"wanted are {wanted}; rename yours{_meant(first, wanted)}"
+            raise RowError(f"{found}; {step}")
         if labels.index and lookup(first, labels.index) is None:
             near = did_you_mean(labels.index, first)
             raise RowError(f"there is no {labels.index} to take the index from; {found}{near}")
@@ -168,6 +169,20 @@ def _meant(first: Row, wanted: str) -> str:
     near = {name: get_close_matches(str(name), words, 1, 0.8) for name in first if name not in words}
     said = [f"{words[0]} by {name}" for name, words in near.items() if words]
     return f"; did you mean {', '.join(said)}?" if said else ""
+
+
+def nested(first: Row) -> str | None:
+    """What to do where a file is one object that holds the rows in a list; None where it seems to be a row.
+
+    >>> nested({"version": 1, "data": [{"prompt": "1+1?"}]}), nested({"prompt": [{"role": "user", "content": "1+1?"}]})
+    ("the rows seem to be the list in data: write one a line, with jq -c '.data[]'", None)
+    """
+    for name, value in first.items():
+        rows = isinstance(value, list) and value and all(isinstance(item, dict) for item in value)
+        if rows and not any(key in item for item in value for key in ("role", "from")):  # these are messages
+            path = f".{name}" if re.fullmatch(r"[A-Za-z_]\w*", str(name)) else f'.["{name}"]'
+            return f"the rows seem to be the list in {shorten(str(name), 30)}: write one a line, with jq -c '{path}[]'"
+    return None
 
 
 def misnamed(wanted: str, names: Iterable[Any]) -> str:

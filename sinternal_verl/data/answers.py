@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sinternal_verl.data.adapter import RowError, instruction, names_of, text_of
+from sinternal_verl.data.adapter import RowError, instruction, names_of, nested, text_of
 from sinternal_verl.data.contamination import Evaluation, find
 from sinternal_verl.data.fraction import highest_rank, rank_of
 from sinternal_verl.data.readers import Source, SourceError, Unreadable
@@ -108,9 +108,9 @@ class Answers:
         found = tuple(next((name for name in names if name in first), None) for names in (REQUESTS, RESPONSES))
         for name, names in zip(found, (REQUESTS, RESPONSES), strict=True):
             if name is None:
-                raise SourceError(
-                    f"{self.source.where(number)}: there is no {' or '.join(names)}; the columns are {names_of(first)}"
-                )
+                found = f"there is no {' or '.join(names)}; the columns are {names_of(first)}"
+                step = f"; {reason}" if (reason := nested(first)) else ""
+                raise SourceError(f"{self.source.where(number)}: {found}{step}")
         return found
 
 

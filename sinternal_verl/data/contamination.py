@@ -19,19 +19,15 @@ Match(against='rules.csv', row=1, whole=False, first=3, words=4)
 True
 """
 
-import unicodedata
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import chain
 from typing import Any
 
-import regex
-
-from sinternal_verl.data.adapter import Row, RowError, lookup, names_of, text_of
-from sinternal_verl.data.math import bare
+from sinternal_verl.data.adapter import Row, RowError, lookup, names_of, nested, text_of
 from sinternal_verl.data.readers import FROM_ZERO, Source, SourceError, Unreadable, open_source
+from sinternal_verl.data.words import Words, words_of
 from sinternal_verl.did_you_mean import did_you_mean
 
 TEXT_COLUMNS = (
@@ -42,17 +38,8 @@ TEXT_COLUMNS = (
 )
 """Columns of evaluation files that hold prompts. All of them that a file has are compared."""
 
-# Unicode's line breaking classes of the scripts that put no space between words: ideographs and kana (ID, CJ, NS),
-# the complex scripts of South East Asia (SA) and the Brahmic ones that break at syllables (AK, AP, AS).
-_UNSPACED = "".join(rf"\p{{lb={name}}}" for name in ("ID", "CJ", "NS", "SA", "AK", "AP", "AS"))
-_LETTER = r"[\p{L}\p{N}]"
-WORD = regex.compile(
-    rf"[{_LETTER}&&[{_UNSPACED}]]\p{{M}}*|[{_LETTER}--[{_UNSPACED}]](?:[{_LETTER}--[{_UNSPACED}]]|\p{{M}})*", regex.V1
-)
-ASCII_WORD = regex.compile(r"[a-z0-9]+")
-# Format characters, and others that show nothing: soft hyphens, zero-width spaces, variation selectors.
-_INVISIBLE = regex.compile(r"[\p{Cf}\p{Default_Ignorable_Code_Point}]+", regex.V1)
-_IS_UNSPACED = regex.compile(f"[{_UNSPACED}]", regex.V1)
+PAIRS = {"instruction": ("instruction", "input"), "Behavior": ("ContextString", "Behavior")}
+"""Column -> it and the one beside it, in the order in which a model is asked them (Alpaca, HarmBench)."""
 
 NGRAM = 13
 MIN_RUN = 5
@@ -80,37 +67,6 @@ class Match:
     def __str__(self) -> str:
         run = "its words" if self.whole else f"its words {self.first} to {self.first + self.words - 1}"
         return f"{run} are {'those' if self.whole else 'also'} in {self.against}, {FROM_ZERO.format(self.row)}"
-
-
-class Words(tuple[str, ...]):
-    """The words of a text, and up to each of them the sum of their halves: 2 for a word, 1 for a letter of a script
-    without spaces."""
-
-    halves: Sequence[int]
-
-    def __new__(cls, words: Iterable[str]) -> "Words":
-        self = super().__new__(cls, words)
-        if "".join(self).isascii():
-            self.halves = range(0, 2 * len(self) + 1, 2)
-        else:
-            self.halves = list(accumulate((1 if _IS_UNSPACED.match(word) else 2 for word in self), initial=0))
-        return self
-
-    def run(self, start: int, halves: int) -> tuple[str, ...] | None:
-        """The words from ``start`` on that have so many halves; None where they end before."""
-        end = bisect_left(self.halves, self.halves[start] + halves)
-        return self[start:end] if end <= len(self) else None
-
-    def runs(self, halves: int) -> Iterator[tuple[int, tuple[str, ...]]]:
-        """Each run of so many halves, with its start."""
-        for start in range(len(self)):
-            if (run := self.run(start, halves)) is None:
-                return
-            yield start, run
-
-    def seeds(self, length: int) -> Iterator[tuple[int, int]]:
-        """The start of each run of so many words, with its hash, which only leads to words that are compared."""
-        return ((start, hash(self[start : start + length])) for start in range(len(self) - length + 1))
 
 
 @dataclass
@@ -207,14 +163,17 @@ def read_evaluation(name: str, n: int = NGRAM) -> Evaluation:
             prompt that is not read would not be found in the training set.
     """
     source, column = _open(name)
-    evaluation = None
+    evaluation, frames = None, _Frames()
     for row_number, (number, row) in enumerate(source.rows()):
         try:
             if isinstance(row, Unreadable):
                 raise RowError(row.reason)
             if evaluation is None:
-                evaluation = Evaluation(name, _columns(row, column), n, source.origin())
-            texts = [text for name in evaluation.columns if (text := _text(name, lookup(row, name)))]
+                columns = _columns(row, column)
+                pairs = {} if column else {name: PAIRS[name] for name in columns if name in PAIRS}
+                shown = (part for name in columns for part in pairs.get(name, (name,)) if part in (name, *row))
+                evaluation = Evaluation(name, tuple(shown), n, source.origin())
+            texts = [text for name in columns for text in frames.texts(row_number, name, row, pairs.get(name, ()))]
             if not texts:
                 raise RowError(f"there is no text in {', '.join(evaluation.columns)}")
         except RowError as error:
@@ -224,27 +183,39 @@ def read_evaluation(name: str, n: int = NGRAM) -> Evaluation:
             evaluation.add(row_number, text)
     if evaluation is None:
         raise SourceError(f"{source.name} holds no rows; give a file with at least one")
+    for row_number, text in frames.asked_once():
+        evaluation.add(row_number, text)
     return evaluation
+
+
+class _Frames:
+    """The texts of a row where one column goes with another: both joined, and each. A text that stands beside several
+    others ("Translate the sentence.") is only a frame: alone it is no item of the evaluation, and many a prompt has it.
+    """
+
+    def __init__(self) -> None:
+        self._beside: dict[str, tuple[int, str | None]] = {}
+
+    def texts(self, row_number: int, column: str, row: Row, pair: Sequence[str]) -> list[str]:
+        """The texts of a row's column that are known at once, and of the column with which it is a ``pair``, too."""
+        text = _text(column, lookup(row, column))
+        other = next((_text(name, row.get(name)) for name in pair if name != column), "")
+        if not text or not other:
+            return [text or other] if text or other else []
+        first, known = self._beside.setdefault(text, (row_number, other))
+        if known != other:
+            self._beside[text] = first, None
+        return ["\n\n".join(text if name == column else other for name in pair), other]
+
+    def asked_once(self) -> Iterator[tuple[int, str]]:
+        """Row and text of those that stand beside one other text only."""
+        return ((row, text) for text, (row, other) in self._beside.items() if other is not None)
 
 
 def find(text: str, evaluations: Sequence[Evaluation]) -> list[Match]:
     """Where a prompt stands, at most once for each evaluation."""
     words = words_of(text) if evaluations else Words(())
     return [match for each in evaluations if (match := each.match(words))]
-
-
-def words_of(text: str) -> Words:
-    """The words of a text. A text without any is its own single word, so that it is still found as a whole.
-
-    >>> words_of("Feed the DUCKS_2!"), words_of("?!"), words_of("鴨の池No5")
-    (('feed', 'the', 'ducks', '2'), ('?!',), ('鴨', 'の', '池', 'no5'))
-    """
-    text = bare(text)
-    if text.isascii():
-        return Words(ASCII_WORD.findall(text.lower()) or [text.strip()])
-    # Unicode's own caseless comparison: case may part what NFKC has joined, so it comes once more.
-    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()
-    return Words(WORD.findall(unicodedata.normalize("NFKC", folded)) or [text.strip()])
 
 
 def asked(messages: list[Any]) -> str:
@@ -272,7 +243,7 @@ def _columns(first: Row, column: str | None) -> tuple[str, ...]:
         raise RowError(f"there is no {column}; the columns are {names_of(first)}{did_you_mean(column, first)}")
     columns = (column,) if column else tuple(name for name in TEXT_COLUMNS if name in first)
     if not columns:
-        raise RowError(f"the columns are {names_of(first)}; none is known to hold a prompt")
+        raise RowError(f"the columns are {names_of(first)}; {nested(first) or 'none is known to hold a prompt'}")
     return columns
 
 

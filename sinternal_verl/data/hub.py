@@ -1,13 +1,15 @@
-"""Names of datasets on the hub, with the part that is meant, and their rows from the cache of `datasets`."""
+"""Names of datasets on the hub, with the part that is meant."""
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 HUB_PREFIX = "hub:"
 HUB_NAME = re.compile(
     r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[^@:#\s]+))?(:((?P<config>[^/:#]+)/)?(?P<split>[\w.\[\]:%+-]+)?)?"
 )
+HUB_URL = re.compile(r"(?:https?://(?:huggingface\.co|hf\.co)/|hf://)?datasets/([\w.-]+/[\w.-]+)(?:/.*)?")
+"""A dataset's address, in which its name stands."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -54,30 +56,3 @@ class Hub:
         config = f"{hub.config}/" if hub.config else ""
         revision, split = f"@{hub.revision}" if hub.revision else "", f":{config}{hub.split or ''}"
         return f"{dataset}{revision}{split if split != ':' else ''}"
-
-
-def fetch(name: str, dataset: str, hub: Hub) -> tuple[Any, str]:
-    """The rows of a dataset's part, and the commit that they are of.
-
-    Args:
-        name: what the user wrote, for messages.
-
-    Raises:
-        HubError: a split must be chosen, or only another commit can be had.
-        Exception: whatever `datasets` and the hub's client raise.
-    """
-    import datasets
-
-    # It asks the hub once which commit a branch is at, and reads that; `hash` is this commit.
-    builder = datasets.load_dataset_builder(dataset, name=hub.config, revision=hub.revision)
-    if hub.revision and COMMIT.fullmatch(hub.revision) and builder.hash != hub.revision:
-        raise HubError(f"{name}: the hub cannot be reached, and its cache has another commit, {builder.hash}")
-    splits = list(builder.info.splits or ())
-    if hub.split is None and len(splits) < 2:
-        builder.download_and_prepare()
-        splits = list(builder.info.splits)
-    if hub.split is None and len(splits) > 1:
-        chosen = hub.name_of(dataset, split=splits[0])
-        raise HubError(f"{name} has the splits {', '.join(splits)}; choose one, such as {chosen}")
-    builder.download_and_prepare()
-    return builder.as_dataset(split=hub.split or splits[0]), builder.hash

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from sinternal_verl import __version__
 from sinternal_verl.data.adapter import Row, RowError, lookup, text_of
 from sinternal_verl.data.contamination import Evaluation, asked, find
+from sinternal_verl.data.contents import what_is_wrong
 from sinternal_verl.data.findings import Listing
 from sinternal_verl.data.readers import BATCH, FROM_ZERO, open_source
 from sinternal_verl.data.schema import RL_SCHEMA, RowWriter, read_provenance
@@ -158,6 +159,8 @@ def _read(part: Part) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         if isinstance(error, FileNotFoundError):
             raise MixError(f"--part {part} does not exist; {step}{did_you_mean_file(part.file)}") from error
+        if reason := what_is_wrong(Path(part.file).expanduser(), ".parquet"):
+            raise MixError(f"--part {part} {reason}") from error
         raise MixError(f"--part {part} cannot be read: {getattr(error, 'strerror', None) or error}; {step}") from error
     if not table.schema.equals(RL_SCHEMA):
         columns = ", ".join(table.column_names)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig
 
 from sinternal_verl.config import get, is_ppo
 from sinternal_verl.data.adapter import misnamed
+from sinternal_verl.data.contents import what_is_wrong
 from sinternal_verl.data.readers import repeated
 from sinternal_verl.data.rendering import BUILT_COLUMNS, is_built
 from sinternal_verl.data.schema import RL_SCHEMA
@@ -118,8 +119,10 @@ def open_files(key: str, paths: list[str], json_too: bool) -> tuple[list[DataFil
             step = f"give an absolute path{did_you_mean_file(path)}"
             problems.append(Problem(key, path, "this file does not exist", step))
         except (pa.ArrowException, OSError) as error:
-            step = "write the file again: it is no complete parquet file"
-            problems.append(Problem(key, path, f"cannot be read: {getattr(error, 'strerror', None) or error}", step))
+            what, _, step = (what_is_wrong(Path(path).expanduser(), ".parquet") or "").partition("; ")
+            what = what or f"cannot be read: {getattr(error, 'strerror', None) or error}"
+            step = step or "write the file again: it is no complete parquet file"
+            problems.append(Problem(key, path, what, step))
     return files, problems
 
 
@@ -141,13 +144,16 @@ def check_type(file: DataFile, column: str, wanted: str) -> Problem | None:
     if kind is None and head != column and (holder := type_of(file.schema, head)) and not pa.types.is_struct(holder):
         step = f"it must hold a struct with {column.removeprefix(f'{head}.')}{_NOT_TEXT if _is_string(holder) else ''}"
         return Problem(file.path, head, f"this column holds {holder}", step)
+    if kind is None and head != column and column in file.schema.names:
+        step = f"write a struct {head} with the field {column.removeprefix(f'{head}.')}"
+        return Problem(file.path, column, "this column has a dot in its name, and is no field of a struct", step)
     if kind is None:
         step = f"add the column; the file has {', '.join(map(repr, file.schema.names))}"
         near = misnamed(column, _names(file.schema))
         return Problem(file.path, column, "this column is missing", near or step)
     if not _CHECKS[wanted](kind):
-        step = f"it must hold {wanted}{_NOT_TEXT if wanted == STRUCT and _is_string(kind) else ''}"
-        return Problem(file.path, column, f"this column holds {kind}", step)
+        as_text = {STRUCT: _NOT_TEXT, MESSAGES: _NO_MESSAGES}.get(wanted, "") if _is_string(kind) else ""
+        return Problem(file.path, column, f"this column holds {kind}", f"it must hold {wanted}{as_text}")
     return None
 
 
@@ -186,6 +192,7 @@ def _is_struct(kind: pa.DataType) -> bool:
 
 _CHECKS = {MESSAGES: _is_messages, STRING: _is_string, STRUCT: _is_struct}
 _NOT_TEXT = "; write its fields, not their JSON as text"
+_NO_MESSAGES = "; write each as a list of messages, such as [{'role': 'user', 'content': TEXT}], and no JSON as text"
 
 
 def _first_null(file: DataFile, column: str) -> int | None:
@@ -232,7 +239,8 @@ def _join(*fields: pa.Field) -> bool:
 
     try:
         concatenate_datasets([Dataset(pa.Table.from_pylist([{}], schema=pa.schema([field]))) for field in fields])
-    except (ValueError, TypeError, pa.ArrowException):
+    # An AttributeError comes of a struct where another file has nulls only. verl meets the same errors.
+    except (ValueError, TypeError, AttributeError, KeyError, pa.ArrowException):
         return False
     return True
 

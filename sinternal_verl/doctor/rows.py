@@ -93,12 +93,15 @@ def check_file(path: str, router: Router, prompt: str = "prompt", source: str = 
         checked.warnings.add(
             f"{path}: there is no {INDEX}: verl takes 0 for it, so a seeded step samples all rows alike"
         )
+    elif pa.types.is_nested(index):
+        checked.problems.add(f"{path}: {INDEX} holds {index}; it must hold a string, or an integer")
+        return checked
     elif not pa.types.is_string(index):
         checked.warnings.add(f"{path}: {INDEX} holds {index}; verl cannot join this file with one where it is a string")
     rows = _Rows(path, router, checked)
     read = [prompt, source, GROUND_TRUTH, *([INDEX] if index else [])]
     for number, row in read_parquet(path, read):
-        rows.check(number, row[source], row[prompt], lookup(row, GROUND_TRUTH), lookup(row, INDEX))
+        rows.check(number, row[source], row[prompt], _field(row, GROUND_TRUTH), _field(row, INDEX))
     rows.check_sources()
     return checked
 
@@ -171,6 +174,12 @@ class _Rows:
 
     def _line(self, number: int, reason: str) -> str:
         return f"{self._path}, {FROM_ZERO.format(number)}: {reason}"
+
+
+def _field(row: dict[str, Any], name: str) -> Any:
+    """The field of a struct by its dotted name, as verl reads it: a column with such a name is another."""
+    head, _, field = name.partition(".")
+    return lookup(row.get(head), field)
 
 
 def prompt_problem(prompt: Any) -> str | None:

@@ -9,6 +9,7 @@ reward worker, a command, a test or another trainer.
 ``response``      a response's final answer, and the last ``\boxed{…}`` in it
 ``boxed_math``    strict boxed-answer matching in three modes
 ``latex``         decides whether two answers are the same, written differently
+``surroundings``  what stands around an answer and is no part of it
 ``lowest_terms``  writes numbers that stand alone in lowest terms
 ``tex``           reads an answer as TeX does, into tokens and arguments
 ``tex_tokens``    cuts an answer into TeX's tokens

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from sinternal_verl.scoring.lowest_terms import PLAIN, lowest_terms, of_plain
 from sinternal_verl.scoring.response import MAX_ANSWER
+from sinternal_verl.scoring.surroundings import QUOTES, RELATIONS, without_alignment, without_quotes
 from sinternal_verl.scoring.symbols import JOINS, ROW
 from sinternal_verl.scoring.tex import WORD, Unreadable, read
 from sinternal_verl.scoring.units import PARTS, may_be_bare, unit
@@ -88,23 +89,37 @@ def canonical(answer: str) -> Canonical:
         items.pop()
     if items and items[-1][-1] == ".":  # a full stop
         items[-1:] = [items[-1][:-1]] if len(items[-1]) > 1 else []
+    special = not _SPECIAL.isdisjoint(items)  # most answers have none
+    if special:
+        if items[0] in QUOTES and items[-1] in QUOTES and len(items) > 2:
+            items = without_quotes(items)
+        if "&" in answer:
+            items = without_alignment(items)
     if not items:
         return Canonical("", "")
-    if items[-1] in _UNITS_OF_FUNCTIONS and len(items) > 1:
-        items[-1] = _UNITS_OF_FUNCTIONS[items[-1]]
-    if not _AND.isdisjoint(items):
-        _write_commas(items)
+    last, product = items[-1], ""
+    if last in _UNITS_OF_FUNCTIONS and len(items) > 1:
+        items[-1] = _UNITS_OF_FUNCTIONS[last]
+    elif len(last) > 7 and last[:7] == _OF_WORDS and len(items) > 1 and (parts := _parts_of_unit(last)):
+        product = lowest_terms(_join(items))
+        items[-1:] = parts
     value, currency, measured, behind, name = items, "", "", "", ""
-    if not _CURRENCIES.isdisjoint(items):
-        value, currency = _without_currency(value)
+    if special:
+        if not _AND.isdisjoint(items):
+            _write_commas(items)
+        if not _CURRENCIES.isdisjoint(items):
+            value, currency = _without_currency(value)
     if value and _may_belong_to_unit(value, len(value) - 1):
+        with_unit = value
         value, measured, behind = _without_unit(value)
+        if measured and _is_letter(with_unit[len(value)]):  # it may as well be an expression: 5m/s
+            product = lowest_terms(_join(with_unit))
         if measured in PARTS and "," in value:
             value = _without_parts(value, measured)
-    if not _RELATIONS.isdisjoint(items):
+    if special and not RELATIONS.isdisjoint(items):
         value, name = _without_name(value)
     body = lowest_terms(_join(value))
-    whole = f"{currency}{name}{body}{behind}"
+    whole = f"{currency}{product}" if product else f"{currency}{name}{body}{behind}"
     if body[:1] == "(":
         if choice := _CHOICE.fullmatch(body):
             body = choice[1]
@@ -126,12 +141,12 @@ _NAME = re.compile(
     rf"(?:∠?[A-Z]{{1,4}}|[^\W\d_]|{WORD}[A-Za-z]{{1,12}})(?:_\{{[^{{}}]*\}})?'*(?:\([A-Za-z](?:,[A-Za-z])*\))?"
     r"|\([A-Za-z](?:,[A-Za-z])+\)"  # a point: (x,y)
 )
-_RELATIONS = frozenset("=∈<>≤≥≠≈≡⇒→")
 
 _CURRENCIES = frozenset("$€£¥₹")
 _SIGNS = frozenset("+-=")
 
 _AND = frozenset(("and", WORD + "and"))
+_SPECIAL = RELATIONS | _CURRENCIES | _AND | QUOTES | {"&"}
 
 # With no argument behind them these are no functions.
 _UNITS_OF_FUNCTIONS = {"\\min ": WORD + "min", "\\deg ": WORD + "deg"}
@@ -175,7 +190,7 @@ def _without_name(items: list[str]) -> tuple[list[str], str]:
         return items, ""
     number = items.index(relation)
     value = items[number + 1 :]
-    if not value or not 0 < number < MAX_NAME or not _RELATIONS.isdisjoint(value):
+    if not value or not 0 < number < MAX_NAME or not RELATIONS.isdisjoint(value):
         return items, ""
     # B=C has no value, it is a relation of two names.
     if len(value) == 1 and value[0].isascii() and value[0].strip(WORD).isalpha():
@@ -194,6 +209,8 @@ def _without_unit(items: list[str]) -> tuple[list[str], str, str]:
     for number in range(max(start, 1), len(items)):
         if items[number][0] in "^/·" or _is_word(items[number - 1]):
             continue  # a unit begins with its name, and "no solutions" has no value
+        if _is_letter(items[number]) and not _is_number(items[:number]):
+            continue
         if name := unit(" ".join(items[number:])):
             if name in PARTS and _is_compound(items[:number]):
                 return [*items[:number], name], "", ""
@@ -227,6 +244,14 @@ def _is_compound(items: list[str]) -> bool:
     return compound
 
 
+def _parts_of_unit(fraction: str) -> list[str]:
+    """The items of a unit that is written as a fraction; empty where it is none."""
+    parts = _UNIT_FRACTION.fullmatch(fraction)
+    if not parts or not unit(f"{parts[1]} / {parts[2]}"):
+        return []
+    return [parts[1], "/", parts[2], *filter(None, [parts[3]])]
+
+
 def _may_belong_to_unit(items: list[str], number: int) -> bool:
     item = items[number]
     first = item[0]
@@ -234,16 +259,42 @@ def _may_belong_to_unit(items: list[str], number: int) -> bool:
         return True
     if first == "^" or not item.isalpha():
         return first == "^"
-    if len(item) == 1:  # a variable, except in km/h
-        return number > 1 and items[number - 1] == "/" and len(items[number - 2]) > 1
+    if len(item) == 1:  # a variable, except in km/h, g/cm^3 and m/s
+        if number > 1 and items[number - 1] == "/":
+            return _is_quotient(items[number - 2], item)
+        return number + 2 < len(items) and items[number + 1] == "/" and _is_quotient(item, items[number + 2])
     return may_be_bare(item)
+
+
+def _is_quotient(above: str, below: str) -> bool:
+    """Whether these are units of which one is divided by the other: one has more than a letter, or both are m/s."""
+    return (above == "m" and below == "s") or any(
+        len(item) > 1 and item.strip(WORD).isalpha() for item in (above, below)
+    )
+
+
+def _is_letter(item: str) -> bool:
+    return len(item) == 1 and item.isascii() and item.isalpha()
+
+
+def _is_number(items: list[str]) -> bool:
+    """Whether the last value of these items holds digits and no variables."""
+    for item in reversed(items):
+        if item in RELATIONS:
+            break
+        if item[0].isalpha():
+            return False
+    return items[-1][-1].isdigit() or _OF_DIGITS.fullmatch(items[-1]) is not None
 
 
 def _is_word(item: str) -> bool:
     return item[0] == WORD or (len(item) > 1 and item.isalpha())
 
 
+_OF_DIGITS = re.compile(r"\\frac\{[0-9]+\}\{[0-9]+\}|\^\{-?[0-9]+\}")
+_OF_WORDS = "\\frac{" + WORD
+_UNIT_FRACTION = re.compile(rf"\\frac\{{({WORD}[A-Za-z]+)\}}\{{({WORD}[A-Za-z]+)(\^\{{[0-9]\}})?\}}")
 _BORDER = re.compile(rf"(?<=[A-Za-z.]){WORD}")
 _UNIT_SYMBOLS = frozenset("°%$€£¥₹¢/·")
 _OPENING, _CLOSING = frozenset("([⦃⟨⟦"), frozenset(")]⦄⟩⟧")
-_ENDS = _RELATIONS | frozenset(",;:")
+_ENDS = RELATIONS | frozenset(",;:")

@@ -173,7 +173,8 @@ SYMBOLS: dict[str, str] = {
     **{"\\" + name: GAP for name in _SPACES.split()},
     **{f"\\{name}": f"\\{name} " for name in FUNCTIONS},
     **{name: f"\\{name} " for name in FUNCTIONS},
-    **{character: character for character in "()+-=<>,;:!|&'@`\"#/?°%."},
+    **{character: character for character in "()+-=<>,;:!|&'@`#/?°%."},
+    '"': "''",
     **{"\\ ": GAP, "\\\n": GAP, "\\\t": GAP, "~": GAP, "$": "", "*": "·", "...": "…", "..": "…", "....": "…"},
     **{"<=": "≤", ">=": "≥", "\\not=": "≠", "\\not\\in": "∉"},
 }
@@ -215,13 +216,27 @@ _CHARACTERS = _Characters(
     | {ord(character): "·" for character in "⋅∙•∗"}
     | {code: chr(code) for code in range(128)}
     | str.maketrans(
-        {"⩽": "≤", "≦": "≤", "⩾": "≥", "≧": "≥", "∶": ":", "∣": "|", "′": "'", "’": "'", "″": "''", "⁄": "/", "∕": "/"}
+        {
+            "⩽": "≤",
+            "≦": "≤",
+            "⩾": "≥",
+            "≧": "≥",
+            "∶": ":",
+            "∣": "|",
+            "′": "'",
+            "’": "'",
+            "‘": "`",
+            "″": "''",
+            "⁄": "/",
+            "∕": "/",
+        }
     )
     | str.maketrans({"º": "°", "˚": "°", "⟶": "→", "\\": "\\", "∆": "Δ", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int "})
     | str.maketrans(
         {"ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℕ": r"\mathbb{N}", "ℂ": r"\mathbb{C}"}
     )
     | str.maketrans({"。": ".", "、": ",", "…": "...", "⋯": "...", "ø": "∅", "⌀": "∅", "∥": "‖"})
+    | dict.fromkeys(map(ord, "“”„‟〝〞"), '"')
 )
 
 

@@ -13,7 +13,7 @@ import re
 
 from sinternal_verl.scoring.symbols import COMMANDS, FUNCTIONS, GAP, ROW, SYMBOLS
 from sinternal_verl.scoring.tex_frames import Command, Group
-from sinternal_verl.scoring.tex_spelling import BOLD, FRACTIONS, environment, spell
+from sinternal_verl.scoring.tex_spelling import BOLD, FRACTIONS, WITH_COLUMNS, environment, spell
 from sinternal_verl.scoring.tex_tokens import digits, has_plain_commas, tokenize, tokens_of_text
 
 WORD = "\x02"
@@ -243,15 +243,13 @@ class _Reader:
 
     def _environment(self, command: str, name: str, starred: bool) -> None:
         borders = environment(name)
-        if borders is None:
-            return
         if self._waiting:
             raise Unreadable(name)
         if command == "begin":
             self._items += borders.begins
-            if starred and self._tokens and self._tokens[-1] == "[":
+            if starred and borders.begins and self._tokens and self._tokens[-1] == "[":
                 self._skip_option()
-            if name == "array":
+            if name in WITH_COLUMNS:
                 self._expect("", 1)
             return
         while self._items and self._items[-1] == ROW:

@@ -11,7 +11,12 @@ FRACTIONS = {"over": "frac", "choose": "binom"}
 
 _FENCES = {"p": "()", "b": "[]", "B": "⦃⦄", "v": "||", "V": "‖‖"}
 _MATRIX = re.compile(r"([pbBvV]?)(?:small)?matrix|()array")
-_DISPLAYS = ("math", "displaymath", "equation", "align", "aligned", "gather", "gathered", "split", "multline")
+_DISPLAYS = (
+    *("math", "displaymath", "equation", "align", "aligned", "alignat", "alignedat", "flalign", "eqnarray"),
+    *("gather", "gathered", "split", "multline"),
+)
+WITH_COLUMNS = ("array", "alignat", "alignedat")
+"""Environments with an argument that says how many columns there are, or of which kind."""
 _DEGREES = ("∘", "°", "o")
 
 
@@ -22,11 +27,11 @@ class Environment(NamedTuple):
     ends: list[str]
 
 
-def environment(name: str) -> Environment | None:
-    r"""The borders of an environment: ``pmatrix`` is a ``matrix`` in parentheses, and so may an ``array`` be. None for
-    one that only displays."""
+def environment(name: str) -> Environment:
+    r"""The borders of an environment: ``pmatrix`` is a ``matrix`` in parentheses, and so may an ``array`` be. One that
+    only displays has none."""
     if name in _DISPLAYS:
-        return None
+        return Environment([], [])
     if name in ("cases", "dcases"):  # \left\{ and an array
         return Environment(["⦃", "⟦"], ["⟧"])
     matrix = _MATRIX.fullmatch(name)

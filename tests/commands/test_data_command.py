@@ -89,9 +89,10 @@ def test_a_hub_dataset_is_read_and_an_open_revision_noted(monkeypatch, tmp_path,
     rows = {"math": ROWS, "sft": answers}[command]
     builder = SimpleNamespace(
         hash=COMMIT,
+        config=None,
         info=SimpleNamespace(splits=["train"]),
         download_and_prepare=lambda: None,
-        as_dataset=lambda split: rows,
+        as_dataset=lambda split: datasets.Dataset.from_list(rows),
     )
     monkeypatch.setattr(datasets, "load_dataset_builder", lambda path, **options: builder)
     out = tmp_path / "a.parquet"

@@ -208,6 +208,56 @@ class TestColumns:
         found = evaluation(row)
         assert how("How many ducks?", found) == "whole" and how(RULE, found) is None
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            f"Copy this rule.\n\n{RULE}",  # as a model is asked
+            f"Please: Copy this rule. {RULE}",
+            RULE,
+            f"Is this true? {RULE}.",
+            "Copy this rule word by word, please.",
+        ],
+        ids=["joined", "joined, with a word", "the input", "the input within another", "the instruction"],
+    )
+    def test_instruction_and_input_are_compared_joined_and_each(self, evaluation, text):
+        found = evaluation(
+            {"instruction": "Copy this rule.", "input": RULE, "output": RULE},
+            {"instruction": "Copy this rule word by word, please.", "input": "No."},
+            {"instruction": "Where are the ducks of the town?", "input": ""},
+        )
+
+        assert how(text, found) is not None
+        assert how("So: where are the ducks of the town?", found) == "words"
+        assert found.texts == 3 + 3 + 1 and found.columns == ("instruction", "input")
+
+    def test_an_instruction_of_several_inputs_is_only_a_frame(self, evaluation):
+        rows = [{"instruction": "Say whether this is a rule:", "input": f"{RULE} {n}"} for n in ("one", "two", "two")]
+
+        assert how("Say whether this is a rule: no dogs.", evaluation(*rows)) is None
+        assert how(f"Say whether this is a rule: {RULE} two", evaluation(*rows)) == "whole"
+        assert how("Say whether this is a rule: no dogs.", evaluation(*rows, column="#instruction")) == "words"
+
+    def test_a_short_pair_matches_as_it_is_asked(self, evaluation):
+        found = evaluation({"instruction": "Translate.", "input": "ducks"})
+
+        assert [
+            how(text, found) for text in ("Translate.\n\nducks", "Translate: ducks!", "Ducks", "Translate: geese")
+        ] == [
+            "whole",
+            "whole",
+            "whole",
+            None,
+        ]
+
+    def test_a_behavior_is_asked_behind_its_context(self, evaluation):
+        found = evaluation(
+            {"Behavior": "Name it.", "ContextString": RULE}, {"Behavior": "Name the bridge", "ContextString": ""}
+        )
+
+        assert how(f"{RULE}\n\nName it.", found) == "whole"
+        assert how(RULE, found) == "whole" and how(f"{RULE}, is it?", found) == "words"
+        assert how("Name the bridge", found) == "whole"
+
     def test_a_file_whose_name_holds_the_mark_is_read(self, tmp_path):
         (tmp_path / "a#prompt").mkdir()
         (tmp_path / "a#prompt" / "b.csv").write_text("prompt\nThe ducks\n")

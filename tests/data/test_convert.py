@@ -204,6 +204,38 @@ class TestDuplicates:
         assert result.duplicates == 2
         assert written(out) == [("0?", "0"), ("1+1?", "1")]
 
+    @pytest.mark.parametrize(
+        "spellings",
+        [
+            ["1/2", r"\frac12", "0.5", r"$\dfrac{1}{2}$"],
+            [r"5\text{ cm}", "5", "5 cm"],
+            [r"\text{Even}", "even"],
+            ["x=7", "7"],
+            [" ".join(["x +"] * 150) + " 1"] * 2,
+        ],
+        ids=["a half", "a unit", "a word", "a name", "a long one"],
+    )
+    def test_another_spelling_of_the_ground_truth_is_no_conflict(self, tmp_path, spellings):
+        out, result = convert_rows(tmp_path, [GOOD | {"answer": spelling} for spelling in spellings])
+
+        assert (result.duplicates, result.bad.count) == (len(spellings) - 1, 0)
+        assert result.saved and pq.read_table(out).num_rows == 1
+
+    @pytest.mark.parametrize(
+        ("first", "other"),
+        [
+            ("(1,2)", "[1,2]"),
+            ("5 cm", "5 km"),
+            ("x=7", "y=7"),
+            ("x + " * 100 + "1", "x + " * 100 + "2"),
+            ("1,5", "1.5"),
+        ],
+    )
+    def test_two_answers_that_look_alike_are_one(self, tmp_path, first, other):
+        _, result = convert_rows(tmp_path, [GOOD | {"answer": first}, GOOD | {"answer": other}])
+
+        assert result.bad.count == 1 and "with another ground truth" in result.bad.lines()[0]
+
 
 class TestWithoutTruth:
     ROWS = (

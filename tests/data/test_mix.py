@@ -305,6 +305,15 @@ class TestRepeated:
         assert [(each.repeated, each.contradicted, each.taken) for each in mixed.tallies] == [(0, 0, 3), (3, 2, 1)]
         assert mixed.sources == {"safety/benign/rules": 4}
 
+    def test_another_spelling_of_a_ground_truth_contradicts_nothing(self, tmp_path, out):
+        first = [row(0, "1/2"), row(1, "1/2")]
+        later = [row(0, r"\frac12"), row(1, "2"), row(2)]
+        mixed = mix(
+            [Part(write(tmp_path / f"{name}.parquet", rows)) for name, rows in (("a", first), ("b", later))], out
+        )
+
+        assert [(each.repeated, each.contradicted, each.taken) for each in mixed.tallies] == [(0, 0, 2), (2, 1, 1)]
+
     @pytest.mark.parametrize("files", [("a", "b"), ("a", "a")], ids=["of two files", "of one"])
     def test_two_prompts_with_one_index_in_one_source_are_an_error(self, tmp_path, out, files):
         rows = {file: [] for file in files}
@@ -345,7 +354,7 @@ class TestFiles:
         ("content", "message"),
         [
             (None, r"rows\.parquet does not exist; give a parquet file that `data math` or `data safety` wrote"),
-            (b"PAR1 not really", r"rows\.parquet cannot be read: "),
+            (b"PAR1 not really PAR1", r"rows\.parquet cannot be read: "),
             (
                 pa.table(
                     {

@@ -154,3 +154,78 @@ def test_names_that_are_nearly_right_are_offered_and_a_files_name_stands_once(tm
     assert check_file(file, router).problems.lines()[0].endswith("missing; the file has 'data_sorce': rename it")
     (line,) = check_file(f"{tmp_path}/trian.parquet", router).problems.lines()
     assert line.count("trian.parquet") == 1 and line.endswith(f"; did you mean {file}?")
+
+
+@pytest.mark.parametrize("column", ["extra_info", "reward_model"])
+def test_a_column_of_nulls_before_one_of_structs_is_a_problem_and_not_behind_it(tmp_path, monkeypatch, world, column):
+    from verl.utils.dataset.rl_dataset import RLHFDataset
+
+    files = [write(tmp_path / "nulls.parquet", **{column: pa.null()}), write(tmp_path / "structs.parquet")]
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    config = OmegaConf.create({"max_prompt_length": 1024, "filter_overlong_prompts": False})
+    tokenizer = AutoTokenizer.from_pretrained(world["policy"])
+
+    assert [name for name, reason in check(*files) if "cannot join" in reason] == [column]
+    with pytest.raises((AttributeError, ValueError)):
+        RLHFDataset(files, tokenizer, config)
+    assert not [reason for _, reason in check(*files[::-1]) if "cannot join" in reason]
+    assert len(RLHFDataset(files[::-1], tokenizer, config)) == 2
+
+
+NESTED = {
+    "a list": pa.list_(TEXT),
+    "a list of structs": pa.list_(struct(ground_truth=TEXT, index=TEXT, role=TEXT, content=TEXT)),
+    "a struct of a struct": struct(a=struct(ground_truth=TEXT), ground_truth=struct(a=TEXT), index=struct(a=TEXT)),
+    "a struct of lists": struct(ground_truth=pa.list_(TEXT), index=pa.list_(TEXT), role=pa.list_(TEXT)),
+    "a map": pa.map_(TEXT, TEXT),
+    "nulls": pa.null(),
+    "bytes": pa.binary(),
+    "numbers": pa.float64(),
+    "a category": pa.dictionary(pa.int32(), TEXT),
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+@pytest.mark.parametrize("column", ["prompt", "data_source", "reward_model", "extra_info"])
+def test_a_column_of_any_type_is_named_and_no_error(tmp_path, column, kind):
+    good = write(tmp_path / "good.parquet")
+    schema = pa.schema(list((BASE | {column: NESTED[kind]}).items()))
+    row = {name: value(field) for name, field in BASE.items() if name != column}
+    file = str(tmp_path / "a.parquet")
+    pq.write_table(pa.Table.from_pylist([row], schema=schema), file)
+    checked = check_file(file, Router.from_config({"boxed_math": {"sources": ["*"]}}))
+
+    lines = [*checked.problems.lines(), *checked.warnings.lines()]
+    assert lines and all(line.startswith(file) for line in lines)
+    for files in ((good, file), (file, good)):
+        found = check(*files)
+        assert column == "extra_info" or any(name.startswith(column) for name, _ in found)
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int64()), struct(a=TEXT)])
+def test_an_index_that_is_neither_a_string_nor_a_number_is_a_problem(tmp_path, kind):
+    file = write(tmp_path / "a.parquet", extra_info=struct(index=kind))
+    (line,) = check_file(file, Router.from_config({"boxed_math": {"sources": ["*"]}})).problems.lines()
+
+    assert line.startswith(f"{file}: extra_info.index holds {str(kind)[:4]}")
+    assert line.endswith("; it must hold a string, or an integer")
+
+
+def test_a_column_with_a_dot_in_its_name_is_no_field(tmp_path):
+    router = Router.from_config({"boxed_math": {"sources": ["*"]}})
+    alone = write(tmp_path / "a.parquet", reward_model=None, **{"reward_model.ground_truth": TEXT})
+    (line,) = check_file(alone, router).problems.lines()
+    beside = write(tmp_path / "b.parquet", **{"reward_model.ground_truth": pa.null(), "extra_info.index": pa.null()})
+
+    assert line == (
+        f"{alone}: reward_model.ground_truth: this column has a dot in its name, and is no field of a struct; "
+        "write a struct reward_model with the field ground_truth"
+    )
+    assert check_file(beside, router).problems.lines() == []
+
+
+def test_prompts_as_json_text_are_named_with_what_to_write(tmp_path):
+    file = write(tmp_path / "a.parquet", prompt=TEXT)
+    (line,) = check_file(file, Router.from_config({"boxed_math": {"sources": ["*"]}})).problems.lines()
+
+    assert "such as [{'role': 'user', 'content': TEXT}], and no JSON as text" in line
