@@ -13,4 +13,6 @@
 ``table``       the table of a run, in all its forms
 ``pairs``       the scores of two runs, item by item
 ``compare``     runs side by side
+``agreement``   what several judges say of the same answers
+``rejudge``     judges the answers of logs again
 """

@@ -175,7 +175,9 @@ def _row(log: Log, facts: Facts, scorer: str, score: Score, value: object) -> Ro
         found, why = None, INVALIDATED
     elif score.reason and not why:
         why = _phrase(score.reason, bool(log.told))
-    if found is None and not why:
+    if found is None and facts.reason == FAILED:
+        why = FAILED
+    elif found is None and not why:
         why = NO_REASON
     flags = {flag: told[flag] for flag in ("truncated", "empty") if isinstance(told.get(flag), bool)}
     closed = told.get("thought_closed")
