@@ -114,6 +114,7 @@ setup(
     package_data={
         "sinternal_verl.recipes": ["**/*.yaml"],
         "sinternal_verl.data": ["specifications/*.yaml"],
+        "sinternal_verl.evaluation": ["*.yaml"],
         "sinternal_verl.evaluation.judges": ["*.yaml", "rubrics/*.yaml", "*.jinja"],
         "sinternal_verl.world": ["*.yaml", "*.txt"],
     },
