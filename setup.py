@@ -140,6 +140,8 @@ setup(
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["sinternal-verl = sinternal_verl.cli:main"],
+        # Inspect takes the entry's name for the package of `inspect eval sinternal_verl/TASK`.
+        "inspect_ai": ["sinternal_verl = sinternal_verl.evaluation.registry"],
         "verl.plugins": ["sinternal_verl = sinternal_verl.plugin"],
         "vllm.general_plugins": ["sinternal_verl_cpu = sinternal_verl.platform.vllm_cpu:keep_unpacked_weights"],
     },

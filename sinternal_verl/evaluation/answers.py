@@ -4,9 +4,9 @@
 2. A server may give the thought apart. Inspect does so itself where a text holds ``<think>…</think>``, wherever in the
    text this stands; then what precedes it would be a part of the answer, and a tag within a thought would end it late.
 
-Here a thought ends at the **first** ``</think>``, as in `sinternal_verl.scoring.response`, so that the same response has
-the same answer in a run and in the suite. So where Inspect has cut a text in two, the text is taken from the record of
-the call. That record is missing with ``--no-log-model-api``; then Inspect's cut stands.
+Here a thought ends at the **first** ``</think>``, as in `sinternal_verl.scoring.response`, so that a response has the
+same answer in a run and in the suite. So where Inspect has cut a text in two, the text is taken from the record of the
+call. That record is missing with ``--no-log-model-api``; then Inspect's cut stands.
 """
 
 from dataclasses import dataclass
@@ -110,7 +110,9 @@ def _apart(output: ModelOutput) -> str | None:
     content = output.message.content
     if isinstance(content, str):
         return None
-    thoughts = [(part.summary or "") if part.redacted else part.reasoning for part in content if part.type == "reasoning"]
+    thoughts = [
+        (part.summary or "") if part.redacted else part.reasoning for part in content if part.type == "reasoning"
+    ]
     return "\n".join(thoughts) if thoughts else None
 
 

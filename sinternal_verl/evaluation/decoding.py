@@ -16,10 +16,10 @@ from logging import getLogger
 from typing import Any
 
 from inspect_ai import Task
-from inspect_ai.model import GenerateConfig, Model, ModelName
 
 # Whatever Inspect is to print as a message without a traceback must be of this class, which has no public name.
 from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.model import GenerateConfig, Model, ModelName
 
 # The settings with which the model under test is asked, those of the command line included, have no public name
 # either. Without them `--temperature 0` beside sixteen epochs would be found when the second epoch begins.
@@ -30,7 +30,7 @@ from sinternal_verl.did_you_mean import did_you_mean
 PASSES_BODY = ("vllm", "sglang", "openai-api", "openrouter", "together", "fireworks")
 """Providers that send ``extra_body`` to a server which may know ``repetition_penalty``."""
 
-ANSWERS_STORED = ("replay",)
+ANSWERS_STORED = ("sinternal_replay",)
 """Providers that decode nothing."""
 
 logger = getLogger(__name__)
@@ -125,8 +125,8 @@ def same_again(epochs: int | None, temperature: float | None) -> list[str]:
 
 
 class DecodedTask(Task):
-    """A task that refuses several epochs of the same answer. Inspect sets ``epochs`` of a task for its own ``--epochs``,
-    too, before it asks for anything."""
+    """A task that refuses several epochs of the same answer. For its own ``--epochs`` Inspect sets ``epochs``, too,
+    before it asks for anything."""
 
     @property
     def epochs(self) -> int | None:
@@ -135,7 +135,7 @@ class DecodedTask(Task):
     @epochs.setter
     def epochs(self, epochs: int | None) -> None:
         for problem in same_again(epochs, self.config.temperature):
-            raise PrerequisiteError(f"{self.name}: {problem}")
+            raise PrerequisiteError(problem)
         self._epochs = epochs
 
 

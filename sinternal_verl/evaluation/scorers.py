@@ -16,8 +16,8 @@ from inspect_ai.scorer import Score, Scorer, Target, ci_wilson, mean, scorer, st
 from inspect_ai.solver import TaskState
 
 from sinternal_verl.evaluation.answers import Response, read
-from sinternal_verl.evaluation.opened import JUDGE_ROLE, opened
 from sinternal_verl.evaluation.judge import Judge, Judgement, Question, Value
+from sinternal_verl.evaluation.opened import JUDGE_ROLE, opened
 from sinternal_verl.scoring.boxed_math import Mode, score_boxed
 from sinternal_verl.scoring.open_thoughts import MAX_SHARE
 from sinternal_verl.scoring.response import Thought
@@ -195,4 +195,3 @@ def accuracy(mode: Mode = "normalized", thought: Thought = "required") -> Scorer
         return Score(value=found.value, metadata=notes)
 
     return score
-
