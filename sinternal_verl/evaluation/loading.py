@@ -3,10 +3,6 @@
 A set is read from a local file (or a folder that holds one, or a dataset of the hub) in the publisher's schema or the
 sister repository's, or without a source from where it is published, at a pinned commit. What is not the paper's set is
 loaded, too, and `Loaded.origin` says how it differs. A file that is another of our sets is refused.
-
->>> loaded = load("xstest", "xstest_prompts.csv")  # doctest: +SKIP
->>> len(loaded.items), loaded.origin["file"], loaded.origin["same"]  # doctest: +SKIP
-(250, 'xstest_prompts.csv', True)
 """
 
 import hashlib
