@@ -8,6 +8,8 @@ Sets:
 ``schemas``   items of rows, whether in the publisher's columns or the sister repository's
 ``trotter``   attacks made of bare goals by chains of ciphers
 ``loading``   a set's items in order, and where they are from
+``place``       where a set's rows come from: a file, or where it is published
+``validation``  a validation file for verl, of slices of sets
 
 Tasks:
 

@@ -30,7 +30,7 @@ def fetch_hub_file(dataset: str, file: str, revision: str | None, how: str) -> t
         SetError: it cannot be had; the message says what to do.
     """
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     part = f"{dataset}@{revision or 'main'}, {file}"
     try:
@@ -38,7 +38,8 @@ def fetch_hub_file(dataset: str, file: str, revision: str | None, how: str) -> t
     except (GatedRepoError, RepositoryNotFoundError) as error:
         # The hub says of a gated set that it does not exist to whoever has not signed in.
         raise SetError(f"{part}: the hub does not give it ({type(error).__name__}). {how}".strip()) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+    # The hub's client raises errors of its own and of its network library. The user must see each.
+    except Exception as error:
         step = "check the network, or give a file of the set as the source"
         raise SetError(f"{part} cannot be fetched: {type(error).__name__}: {_short(error)}; {step}") from error
     # The cache has it as snapshots/<commit>/<file>.
@@ -53,7 +54,7 @@ def fetch_url(url: str, sha256: str | None) -> Path:
     """
     # By the address too: two sets may have files of one name.
     path = cache_folder() / hashlib.sha256(url.encode()).hexdigest()[:16] / url.rpartition("/")[2]
-    if path.is_file():
+    if path.is_file() and sha256 in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
         return path
     step = f"fetch it elsewhere (curl -LO {url}), and give the file as the source"
     try:

@@ -3,10 +3,6 @@
 A set is read from a local file (or a folder that holds one, or a dataset of the hub) in the publisher's schema or the
 sister repository's, or without a source from where it is published, at a pinned commit. What is not the paper's set is
 loaded, too, and `Loaded.origin` says how it differs. A file that is another of our sets is refused.
-
->>> loaded = load("xstest", "xstest_prompts.csv")  # doctest: +SKIP
->>> len(loaded.items), loaded.origin["file"], loaded.origin["same"]  # doctest: +SKIP
-(250, 'xstest_prompts.csv', True)
 """
 
 import hashlib
@@ -21,10 +17,9 @@ from typing import Any
 
 from sinternal_verl import __version__
 from sinternal_verl.data.adapter import Row, RowError
-from sinternal_verl.data.hub import COMMIT, Hub
-from sinternal_verl.data.readers import Source, SourceError, Unreadable, open_source
-from sinternal_verl.evaluation.fetching import check_sha256, fetch_hub_file, fetch_url
+from sinternal_verl.data.readers import Source, SourceError, Unreadable
 from sinternal_verl.evaluation.item import Item
+from sinternal_verl.evaluation.place import open_set
 from sinternal_verl.evaluation.schemas import MathItems, SafetyReader
 from sinternal_verl.evaluation.sets import SETS, SetError, SetInfo, find_set
 from sinternal_verl.evaluation.trotter import GOAL_COLUMN, make_attacks, write_attacks
@@ -42,7 +37,9 @@ class Loaded:
         origin: for provenance. ``set``, ``title``, ``licence``, ``n``; ``file`` and ``sha256``, or ``hub``, ``commit``
             and the file in it; ``options``; ``content``, the digest of the prompts; ``same``, whether they are the
             prompts of the set as it was known to us (None where that is not known); ``differs``, how they are not;
-            ``pin``, what to give to read the same rows again, where a branch of the hub was read; ``note``.
+            ``pin``, what to give to read the same rows again, where a branch of the hub was read; ``schema``, whose
+            columns the file has; ``repeated``, rows of a math set that were left out because they came before;
+            ``repeated_prompts``, items of a safety set whose prompt came before.
     """
 
     items: tuple[Item, ...]
@@ -64,10 +61,11 @@ def load(name: str, source: str | None = None, *, revision: str | None = None, *
     """
     info = find_set(name)
     chosen = info.choose(options)
-    if source is not None and "variant" in chosen:
-        chosen["variant"] = options.get("variant")  # nothing in a file says which one it is
+    if source is not None:
+        # They choose a published file. Nothing in a file says which one it is.
+        chosen |= {option: options.get(option) for option in ("variant", "part") if option in chosen}
     try:
-        opened, origin = _open(info, source, revision, chosen)
+        opened, origin = open_set(info, source, revision, chosen)
         items, made = _read(info, opened, chosen)
     except SourceError as error:
         raise SetError(str(error)) from error
@@ -94,81 +92,6 @@ def content(prompts: Iterable[str]) -> str:
 def bare_prompts(info: SetInfo, items: Sequence[Item]) -> list[str]:
     """What `content` is of: the prompts; of a math set, the problems without an instruction."""
     return [item.request if info.is_math else item.prompt for item in items]
-
-
-def _open(
-    info: SetInfo, source: str | None, revision: str | None, chosen: dict[str, Any]
-) -> tuple[Source, dict[str, Any]]:
-    """The source, and what identifies it."""
-    if source is None:
-        return _published(info, revision, chosen)
-    path = Path(source).expanduser()
-    if path.is_dir():
-        source = str(_in_folder(info, path))
-    opened = open_source(source, Hub(revision=revision))
-    origin = opened.origin()
-    if "hub" in origin:
-        return opened, {name: value for name, value in origin.items() if value} | _pin(origin)
-    return opened, {"file": Path(source).name, **origin}
-
-
-def _published(info: SetInfo, revision: str | None, chosen: dict[str, Any]) -> tuple[Source, dict[str, Any]]:
-    place = info.place
-    if place is None:
-        raise SetError(f"{info.name} is published nowhere, so give a file of it as the source. {info.how}")
-    names = {option: value for option, value in chosen.items() if isinstance(value, str)}
-    sha256 = place.sha256
-    if place.url:
-        if revision:
-            raise SetError(f"{info.name} is no dataset of the hub, so it has no revision {revision}; leave it out")
-        sha256 = sha256 if sha256 is None or isinstance(sha256, str) else sha256[names["goals"]]
-        url = place.url.format(**names)
-        opened = open_source(str(fetch_url(url, sha256)))
-        origin = opened.origin()
-        check_sha256(url, origin["sha256"], sha256)
-        return opened, {"url": url, **origin}
-    dataset = place.hub.format(**names)
-    if place.file is None:
-        part = Hub(split=place.split, revision=revision or place.revision)
-        opened = open_source(f"hub:{part.name_of(dataset)}")
-        try:
-            origin = opened.origin()
-        except SourceError as error:
-            raise SetError(f"{error}. {info.how}".rstrip(". ")) from error
-        return opened, {name: value for name, value in origin.items() if value} | _pin(origin)
-    path, commit = fetch_hub_file(dataset, place.file, revision or place.revision, info.how)
-    opened = open_source(str(path))
-    origin = opened.origin()
-    if revision in (None, place.revision):
-        check_sha256(f"{dataset}@{commit}, {place.file}", origin["sha256"], sha256)
-    asked = {"hub": dataset, "revision": revision or place.revision, "commit": commit, "file": place.file}
-    return opened, asked | origin | _pin(asked)
-
-
-def _pin(origin: dict[str, Any]) -> dict[str, str]:
-    """What to give to read the same rows again, where no commit was asked for."""
-    commit, revision = origin.get("commit"), origin.get("revision")
-    if not commit or (revision and COMMIT.fullmatch(revision)):
-        return {}
-    return {"pin": f"revision={commit} reads the same rows again"}
-
-
-def _in_folder(info: SetInfo, folder: Path) -> Path:
-    """The one file of a folder that has a name of the set.
-
-    Raises:
-        SetError: there is none, or there are several.
-    """
-    files = sorted(file for file in folder.iterdir() if file.is_file() and file.name.partition(".")[0] in info.files)
-    if len(files) != 1:
-        names = ", ".join(f"{name}.*" for name in info.files)
-        what = (
-            f"several files of {info.name}: {', '.join(file.name for file in files)}"
-            if files
-            else f"no file of {info.name}"
-        )
-        raise SetError(f"{folder} holds {what}; the names known for {info.name} are {names}; give the file itself")
-    return files[0]
 
 
 def _read(info: SetInfo, opened: Source, chosen: dict[str, Any]) -> tuple[tuple[Item, ...], dict[str, Any]]:
@@ -202,14 +125,19 @@ def _read(info: SetInfo, opened: Source, chosen: dict[str, Any]) -> tuple[tuple[
         made |= {"repeated": repeated} if repeated else {}
     _check_ids(info, opened, items)
     found = [item for _, item in items]
+    if repeated := len(found) - len({item.prompt for item in found}):
+        made["repeated_prompts"] = repeated
     made["schema"] = "original" if reader.is_original else "sister"
     if info.shuffle is not None and reader.is_original:
         made["shuffle"] = info.shuffle
         found = _shuffled(found, info.shuffle)
         if chosen.get("subset") == "paper":
             found = found[: info.n]
-    if chosen.get("goals") and info.name == "jailbreak_r1":
+    if info.name == "trotter":
+        made |= _seed_of(opened, found, chosen)
+    if chosen.get("goals"):
         found, made["goals"] = _with_goals(info, opened, reader, found, chosen["goals"])
+    _check_content(info, opened, found)
     found = _named(info, found)
     return tuple(_chosen(info, opened, found, chosen)), made
 
@@ -234,12 +162,30 @@ def _bad_rows(info: SetInfo, opened: Source, bad: Mapping[str, Sequence[int]]) -
 
 def _hide(info: SetInfo, opened: Source, chosen: dict[str, Any]) -> tuple[tuple[Item, ...], dict[str, Any]]:
     """Make attacks of bare goals."""
-    attacks = make_attacks(opened, chosen["seed"])
-    said: dict[str, Any] = {"schema": "goals", "seed": chosen["seed"]}
+    seed = 1 if chosen["seed"] is None else chosen["seed"]
+    if not isinstance(seed, int):
+        raise SetError(f"trotter: seed={seed!r}; give a whole number, such as 1")
+    attacks = make_attacks(opened, seed)
+    said: dict[str, Any] = {"schema": "goals", "seed": seed}
     if chosen["save"]:
         said["saved"] = write_attacks(Path(chosen["save"]).expanduser(), attacks)
     reader = SafetyReader(info, attacks[0])
     return tuple(filter(None, map(reader.read, attacks))), said
+
+
+def _seed_of(opened: Source, items: Sequence[Item], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The seed of attacks that were made before."""
+    seeds = {item.metadata.get("seed") for item in items}
+    if len(seeds) > 1:
+        raise SetError(f"{opened.name} holds attacks of several seeds; make them anew of their goals")
+    seed = seeds.pop()
+    if chosen["seed"] not in (None, seed):
+        raise SetError(
+            f"{opened.name} holds attacks of the seed {seed}, not {chosen['seed']}; leave out one of the two"
+        )
+    if chosen["save"]:
+        raise SetError(f"{opened.name} holds attacks already; leave out save={chosen['save']}")
+    return {} if seed is None else {"seed": seed}
 
 
 def _once(items: list[tuple[int, Item]]) -> tuple[list[tuple[int, Item]], int]:
@@ -259,6 +205,15 @@ def _check_ids(info: SetInfo, opened: Source, items: list[tuple[int, Item]]) -> 
         if item.id and first.setdefault(item.id, number) != number:
             rows = f"{opened.where(first[item.id])} and {opened.where(number)}"
             raise SetError(f"two rows of {info.name} have the id {item.id[:60]!r}: {rows}; an id names one item")
+
+
+def _check_content(info: SetInfo, opened: Source, items: Sequence[Item]) -> None:
+    """Refuse the prompts of another set."""
+    found = content(bare_prompts(info, items))
+    others = [other.name for other in SETS.values() if other is not info and found in other.content.values()]
+    if others:
+        what = f"{opened.name} holds the {len(items)} prompts of {others[0]}, not those of {info.name}"
+        raise SetError(f"{what}; name that set, or give another file")
 
 
 def _shuffled(items: list[Item], seed: int) -> list[Item]:
@@ -309,14 +264,7 @@ def _chosen(info: SetInfo, opened: Source, items: list[Item], chosen: dict[str, 
 
 
 def _compared(info: SetInfo, chosen: dict[str, Any], items: Sequence[Item], found: str) -> dict[str, Any]:
-    """Whether these are the prompts of the set, and if not, how they differ.
-
-    Raises:
-        SetError: they are those of another set.
-    """
-    for other in SETS.values():
-        if other is not info and found in other.content.values() and found not in info.content.values():
-            raise SetError(f"these are the {len(items)} prompts of {other.name}, not of {info.name}; name that set")
+    """Whether these are the prompts of the set, and if not, how they differ."""
     part = _part(chosen)
     wanted, n = info.content.get(part), info.n if part == "paper" else None
     differs = []

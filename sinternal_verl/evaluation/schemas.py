@@ -25,6 +25,8 @@ from sinternal_verl.evaluation.sets import SETS, SetInfo
 
 LABELS = SAFE | PLAIN
 SISTER = ("prompt", "label")
+ANY_MATH = ("math", "dapo_math")
+"""Adapters of `sinternal_verl.data.math` for files that may hold any set."""
 
 
 class SafetyReader:
@@ -101,6 +103,8 @@ class MathItems:
             self._reader = MathReader(first) if self.is_original else None
         except RowError:
             raise RowError(_other_columns(info, first, "problem, answer")) from None
+        if self._reader and self._reader.adapter.name not in (info.name, *ANY_MATH):
+            raise RowError(f"the columns are those of {self._reader.adapter.name}")
 
     def read(self, row: Row) -> Item:
         """See `SafetyReader.read`."""

@@ -33,7 +33,7 @@ class Place:
         revision: its commit; None where none is known.
         file: the file in it; without one all of ``split`` is read.
         url: a web address that names a commit, where the set is not on the hub.
-        sha256: of the file; None where it is not known. By the value of the option in ``url``, where it has one.
+        sha256: of the file; None where it is not known. By the option ``part``, where ``url`` has it.
     """
 
     hub: str | None = None
@@ -139,11 +139,9 @@ class SetInfo:
             value = options.get(name)
             if value is None:
                 value = values[0] if values else None
-            elif len(values) > 1 and value not in values:
+            elif values and value not in values:
                 near = did_you_mean(str(value), values)
                 raise SetError(f"{self.name}: {name}={value!r}; choose one of {', '.join(values)}{near}")
-            elif len(values) == 1 and type(value) is not type(values[0]):
-                raise SetError(f"{self.name}: {name}={value!r}; give a number, such as {values[0]}")
             chosen[name] = value
         return chosen
 
