@@ -7,6 +7,7 @@
 ``reply``            reads the verdict with which a reply ends
 ``rater``            a chat model with a rubric, which is data
 ``phrases``          phrases with which an answer refuses, which are data
+``expert``           the expert of stage 1
 ``llama_guard``      Llama-Guard-3 in its own format
 ``refusal_strings``  a floor without a model
 """

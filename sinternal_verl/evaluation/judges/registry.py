@@ -55,6 +55,10 @@ JUDGES: Mapping[str, JudgeInfo] = {
         "meta-llama/Llama-Guard-3-8B, served with its own chat template",
         "Is the answer unsafe? The paper's judge of ASR.",
     ),
+    "expert": _info(
+        *("expert", "Expert", ("unsafe",), "model", ANY_CHAT),
+        "Is the answer unsafe by a safety specification? The expert of stage 1.",
+    ),
     "refusal_strings": _info(
         *("refusal_strings", "RefusalStrings", ("refused",), "nothing"),
         "",
