@@ -80,6 +80,15 @@ def read(output: ModelOutput, thought: Thought) -> Response:
     return Response(_without_tag(begun), answer, truncated)
 
 
+def about(response: Response) -> dict[str, bool]:
+    """What every score says of its response."""
+    return {
+        "truncated": response.truncated,
+        "empty": not (response.answer or "").strip(),
+        "thought_closed": response.closed,
+    }
+
+
 def separate(output: ModelOutput, thought: Thought) -> None:
     """Put thought and answer of the last output apart, so that whoever reads the log finds them so.
 

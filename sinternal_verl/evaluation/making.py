@@ -11,9 +11,11 @@ from inspect_ai.log import HeadlineMetric
 from inspect_ai.scorer import Scorer
 from inspect_ai.solver import Solver
 
+from sinternal_verl.did_you_mean import did_you_mean
 from sinternal_verl.evaluation.decoding import DecodedTask, Decoding
 from sinternal_verl.evaluation.item import Item
 from sinternal_verl.evaluation.loading import Loaded, load
+from sinternal_verl.evaluation.sets import SETS
 from sinternal_verl.scoring.boxed_math import MODES
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.scoring.safety import Judged
@@ -68,6 +70,18 @@ def read_set(name: str, source: str | None, options: Mapping[str, Any]) -> Loade
     if differs := loaded.origin.get("differs"):
         logger.warning(f"{name} is not the paper's set: {differs}")
     return loaded
+
+
+def read_safety_set(task: str, name: str, source: str | None) -> Loaded:
+    """A set of requests, for a task that takes any.
+
+    Raises:
+        PrerequisiteError: there is no such set, or it is one of problems; or as `read_set`.
+    """
+    fitting = [known for known, info in SETS.items() if not info.is_math]
+    if name not in fitting:
+        raise PrerequisiteError(f"{task}: set={name}: choose one of {', '.join(fitting)}{did_you_mean(name, fitting)}")
+    return read_set(name, source, {})
 
 
 def make_task(

@@ -6,8 +6,14 @@ an engine or a tokenizer.
 
 from sinternal_verl.evaluation.asking import ask_model
 from sinternal_verl.evaluation.math_tasks import aime2024, math500
+from sinternal_verl.evaluation.proactive import proactive, proactive_verification
 from sinternal_verl.evaluation.replay import replay
 from sinternal_verl.evaluation.scorers import accuracy, asr, compliance, refusal, rubric_score, strongreject_score
+from sinternal_verl.evaluation.self_verification import (
+    self_verification,
+    self_verification_task,
+    verify_own_answer,
+)
 from sinternal_verl.evaluation.tasks import (
     fortress,
     harmbench,
@@ -30,12 +36,17 @@ __all__ = [
     "hcot",
     "jailbreak_r1",
     "math500",
+    "proactive",
+    "proactive_verification",
     "refusal",
     "replay",
     "rubric_score",
+    "self_verification",
+    "self_verification_task",
     "strongreject",
     "strongreject_score",
     "trotter",
+    "verify_own_answer",
     "wildjailbreak",
     "xstest",
 ]

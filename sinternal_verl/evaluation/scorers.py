@@ -15,7 +15,7 @@ from typing import Any
 from inspect_ai.scorer import Score, Scorer, Target, ci_wilson, mean, scorer, stderr
 from inspect_ai.solver import TaskState
 
-from sinternal_verl.evaluation.answers import Response, read
+from sinternal_verl.evaluation.answers import Response, about, read
 from sinternal_verl.evaluation.judge import Judge, Judgement, Question, Value
 from sinternal_verl.evaluation.opened import JUDGE_ROLE, opened
 from sinternal_verl.scoring.boxed_math import Mode, score_boxed
@@ -52,7 +52,7 @@ def judge_of_value(
         response = thoughts.read(state)
         asked = await opened(judge, role, settings)
         notes = {"judge": asked.name, "judge_model": asked.model, "judged": judged, **about(response)}
-        return _score(value, await ask(asked, state, response, judged), notes)
+        return scored(value, await ask(asked, state, response, judged), notes)
 
     return score
 
@@ -65,7 +65,8 @@ async def ask(judge: Judge, state: TaskState, response: Response, judged: Judged
     return await judge.judge(Question(request_of(state), text, tuple(state.metadata.get("rubric") or ())))
 
 
-def _score(value: Value, judgement: Judgement, notes: dict[str, Any]) -> Score:
+def scored(value: Value, judgement: Judgement, notes: Mapping[str, Any]) -> Score:
+    """The score that a judgement's value makes, unscored where there is none; ``notes`` become its metadata."""
     explanation, numbers = judgement.explanation or None, dict(judgement.details)
     if value not in judgement.values:
         reason = judgement.reason or f"no_{value}"
@@ -81,15 +82,6 @@ def request_of(state: TaskState) -> str:
     """What a judge reads as the request of a sample."""
     request = state.metadata.get("request")
     return state.input_text if request is None else str(request)
-
-
-def about(response: Response) -> dict[str, bool]:
-    """What every score says of its response."""
-    return {
-        "truncated": response.truncated,
-        "empty": not (response.answer or "").strip(),
-        "thought_closed": response.closed,
-    }
 
 
 class Thoughts:
