@@ -113,6 +113,12 @@ class Log:
         return self.header.eval.config.epochs or 1
 
     @property
+    def items(self) -> int | None:
+        """How many items the run was to have; None where the log does not say."""
+        ids = self.header.eval.dataset.sample_ids
+        return self.header.eval.dataset.samples if ids is None else len(ids)
+
+    @property
     def reducers(self) -> Sequence[str]:
         """How epochs are reduced, such as ``mean`` or ``pass_at_16``."""
         return self.header.eval.config.epochs_reducer or ()
