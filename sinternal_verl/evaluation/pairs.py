@@ -93,7 +93,8 @@ def pair(first: Scored, other: Scored, seed: int = 0) -> Pairs:
         by_item.setdefault(id, []).append(both)
     runs = [[[both[side] for both in tries] for tries in by_item.values()] for side in (0, 1)]
     gaps = [sum(after - before for before, after in tries) for tries in by_item.values()]
-    share = all(0 <= value <= 1 for both in values.values() for value in both)
+    known = [row.value for row in (*one.values(), *two.values()) if row.value is not None]
+    share = all(0 <= value <= 1 for value in known)
     return Pairs(
         difference(*runs, seed=seed),
         *(_mean(run) for run in runs),
