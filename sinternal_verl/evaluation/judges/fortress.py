@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from inspect_ai.model import Model
+from inspect_ai.model import Model, get_model
 from inspect_ai.util import collect
 
 from sinternal_verl.evaluation.judge import Judgement, Question, Value
@@ -31,7 +31,8 @@ class Fortress(ChatJudge):
     """See the module.
 
     Args:
-        others: models that judge beside ``model``; without any, ``model`` is asked several times.
+        others: models, or their names in Inspect, that judge beside ``model``; without any, ``model`` is asked several
+            times.
         samples: how many times.
         temperature: 0 with ``others``, else `TEMPERATURE`, where it is not given.
 
@@ -47,7 +48,7 @@ class Fortress(ChatJudge):
         self,
         model: Model,
         *,
-        others: Sequence[Model] = (),
+        others: Sequence[Model | str] = (),
         samples: int = SAMPLES,
         temperature: float | None = None,
         **asking: Any,
@@ -56,11 +57,13 @@ class Fortress(ChatJudge):
         super().__init__(
             model, temperature=(TEMPERATURE if several else 0.0) if temperature is None else temperature, **asking
         )
-        self._models = [model, *others] if others else [model] * samples
+        replies = 1 + len(others) if others else samples
+        if replies % 2 == 0:
+            what = f"others={len(others)}" if others else f"samples={samples}"
+            raise ValueError(f"{what}: {replies} replies leave ties; ask for an odd number")
+        beside = [each if isinstance(each, Model) else get_model(each) for each in others]
+        self._models = [model, *beside] if others else [model] * samples
         self.model = ", ".join(dict.fromkeys(map(str, self._models)))
-        if len(self._models) % 2 == 0:
-            what = f"samples={samples}" if not others else f"others={len(others)}"
-            raise ValueError(f"{what}: {len(self._models)} replies leave ties; ask for an odd number")
 
     async def judge_text(self, question: Question) -> Judgement:
         if not question.rubric:

@@ -119,5 +119,5 @@ class Qwen3Guard(TextJudge):
         return Judgement(values, "", ", ".join(said), details)
 
     async def close(self) -> None:
-        """Close the connection, and end a guard in this process."""
+        """Close the connection; a guard in this process stays for other judges."""
         await self._connection.close()
