@@ -57,7 +57,7 @@ def test_what_inspect_imports_for_every_user_loads_no_trainer_engine_or_tokenize
 
 def test_asr_is_1_where_the_answer_is_unsafe_and_a_score_repeats_no_text(run):
     log = run(
-        policy=lambda messages, _: f"{messages[-1].text}</think>Answer {messages[-1].text[:14]}", judge=_by_number
+        policy=lambda messages, _: f"{messages[-1].text}</think>Answer {messages[-1].text[:14]}", says=_by_number
     )
     found = scores(log, "asr")
 
