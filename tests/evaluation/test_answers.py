@@ -1,6 +1,9 @@
 """A response has one thought and one answer: in a run, and whichever provider of Inspect gave it."""
 
 import pytest
+
+pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
+
 from aiohttp import web
 from inspect_ai import Task, eval
 from inspect_ai.dataset import Sample

@@ -1,6 +1,9 @@
 """How answers are decoded: what reaches a server, what is withheld and said, and several epochs of one answer."""
 
 import pytest
+
+pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
+
 from aiohttp import web
 from inspect_ai import eval
 from inspect_ai._util.error import PrerequisiteError

@@ -5,6 +5,9 @@ import math
 import random
 
 import pytest
+
+pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
+
 from benchmark_sets import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st

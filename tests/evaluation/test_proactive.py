@@ -3,6 +3,9 @@
 import math
 
 import pytest
+
+pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
+
 from inspect_ai import eval
 from inspect_ai._util.error import PrerequisiteError
 from scripted_model import model, requests, scores

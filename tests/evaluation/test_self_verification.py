@@ -1,6 +1,9 @@
 """A model's verdicts on its own answers: the same figures and intervals as `verify evaluate` gives of them."""
 
 import pytest
+
+pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
+
 from inspect_ai import eval
 from inspect_ai._util.error import PrerequisiteError
 from scripted_model import model, requests, scores

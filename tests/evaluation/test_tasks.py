@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
+
 from benchmark_sets import SHARED
 from inspect_ai import eval
 from inspect_ai._util.error import PrerequisiteError
@@ -56,9 +59,7 @@ def test_what_inspect_imports_for_every_user_loads_no_trainer_engine_or_tokenize
 
 
 def test_asr_is_1_where_the_answer_is_unsafe_and_a_score_repeats_no_text(run):
-    log = run(
-        policy=lambda messages, _: f"{messages[-1].text}</think>Answer {messages[-1].text[:14]}", says=_by_number
-    )
+    log = run(policy=lambda messages, _: f"{messages[-1].text}</think>Answer {messages[-1].text[:14]}", says=_by_number)
     found = scores(log, "asr")
 
     assert [score.value for score in found] == [0.0, 1.0, 0.0, 1.0]
