@@ -11,6 +11,7 @@ from benchmark_sets import SHARED, invent_sets
 
 pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 
+from guards import guard_server
 from inspect_ai import eval
 
 from sinternal_verl.cli import main
@@ -138,8 +139,12 @@ def safety():
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_safety_by_one_guard(safety, guard_served, tmp_path):
-    url, guard = guard_served
+def test_safety_by_one_guard(safety, taught_guard, tmp_path):
+    with guard_server(taught_guard, tmp_path / "guard.log") as url:
+        _compare(safety, url, taught_guard, tmp_path)
+
+
+def _compare(safety, url, guard, tmp_path):
     words = ["guard=openai_endpoint", f"sinternal.guard.url={url}", f"sinternal.guard.engine.model={guard}"]
     words += ["sinternal.guard.engine.max_model_len=1024"]
     rewards = by_reward(safety, *words)
