@@ -70,6 +70,12 @@ def test_strictness_maps_the_label(judge_with, safety, strictness, unsafe):
     assert all(isinstance(id, int) for id in body["prompt"])  # no text goes to the server
 
 
+def test_a_category_that_the_guard_does_not_have_is_not_repeated(judge_with):
+    judgement, _ = judge_with(lambda *_: lines("Unsafe", categories="PII, the lamp goes out, at noon"))
+
+    assert judgement.explanation == "Unsafe, PII, another category"
+
+
 def test_first_token_gives_the_label_alone_and_how_sure_it_is(judge_with):
     def handle(body, number):
         top = {" Safe": -0.1, " Unsafe": -2.3}

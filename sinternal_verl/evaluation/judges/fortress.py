@@ -37,7 +37,7 @@ class Fortress(ChatJudge):
         temperature: 0 with ``others``, else `TEMPERATURE`, where it is not given.
 
     Raises:
-        ValueError: the number of replies is even, and would leave ties.
+        ValueError: the number of replies is not odd, or another setting is out of range.
     """
 
     name = "fortress"
@@ -53,14 +53,13 @@ class Fortress(ChatJudge):
         temperature: float | None = None,
         **asking: Any,
     ) -> None:
-        several = not others and samples > 1
-        super().__init__(
-            model, temperature=(TEMPERATURE if several else 0.0) if temperature is None else temperature, **asking
-        )
         replies = 1 + len(others) if others else samples
-        if replies % 2 == 0:
+        if not isinstance(replies, int) or replies < 1 or replies % 2 == 0:
             what = f"others={len(others)}" if others else f"samples={samples}"
-            raise ValueError(f"{what}: {replies} replies leave ties; ask for an odd number")
+            raise ValueError(f"{what}: {replies} replies have no majority, or leave ties; ask for an odd number")
+        if temperature is None:
+            temperature = 0.0 if others or replies == 1 else TEMPERATURE
+        super().__init__(model, temperature=temperature, **asking)
         beside = [each if isinstance(each, Model) else get_model(each) for each in others]
         self._models = [model, *beside] if others else [model] * samples
         self.model = ", ".join(dict.fromkeys(map(str, self._models)))
@@ -86,10 +85,13 @@ class Fortress(ChatJudge):
         texts = {"request": question.request, "answer": question.text, "item": item}
         needed, asked = len(self._models) // 2 + 1, 0
         votes, failures = Counter({"yes": 0, "no": 0}), Counter()
-        while asked < len(self._models):
+        while True:
             lead, count = votes.most_common(1)[0]
             if count == needed:
                 return lead == "yes", asked
+            if asked == len(self._models):
+                # Their number is odd, so that at least one has failed.
+                return failures.most_common(1)[0][0], asked
             batch = self._models[asked : asked + needed - count]
             replies = await collect(
                 *(
@@ -103,7 +105,3 @@ class Fortress(ChatJudge):
                     failures[reply.reason] += 1
                 else:
                     votes[reply["met"]] += 1
-        lead, count = votes.most_common(1)[0]
-        if count >= needed:
-            return lead == "yes", asked
-        return (failures.most_common(1)[0][0] if failures else reasons.NO_MAJORITY), asked
