@@ -305,3 +305,11 @@ def test_the_settings_of_the_paper_are_in_every_request(run):
     config: GenerateConfig = policy.api.asked[0][1]
 
     assert (config.temperature, config.max_tokens, config.system_message) == (0.0, 8000, None)
+
+
+def test_the_page_of_the_tasks_names_each_with_its_figure():
+    page = (Path(__file__).parents[2] / "docs/evaluation_tasks.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+
+    for name in {*SUITES["paper"], *SAFETY}:
+        assert any(row.startswith(f"| `{name}` |") for row in rows), name
