@@ -18,6 +18,7 @@ Tasks:
 ``math_tasks``  MATH-500 and AIME 2024 as tasks
 ``self_verification``  F1 of a model's verdicts on its own answers
 ``proactive``   do thoughts check safety unasked?
+``suites``      which tasks belong to a suite
 ``making``      makes a task of a set
 ``decoding``    how answers are decoded, and what is refused
 ``asking``      asks the model under test
