@@ -16,6 +16,8 @@ AFTER_INTERRUPT = {
     "data:convert_safety": "nothing was written",
     "data:convert_answers": "nothing was written",
     "data:mix_files": "nothing was written",
+    "sets:validation": "nothing was written",
+    "sets:trotter": "nothing was written",
     "score:score": "the results so far are kept, and the same command goes on",
     "verify:verify": "the replies so far are stored, and the same command goes on",
     "export:export": "give the same command again, with another --out or after removing this one",
@@ -183,6 +185,41 @@ def _add_data(commands: Any) -> None:
         metavar="WORDS",
         help="two prompts match if they share so many consecutive words",
     )
+
+    evaluation = add_command(
+        commands,
+        "eval",
+        "sets:validation",
+        "make a validation file of slices of evaluation sets, each with its own curves",
+        "strongreject=50 xstest=xstest_prompts.csv:50 math500=50 --out val.parquet",
+    )
+    evaluation.add_argument(
+        "slices",
+        nargs="+",
+        metavar="NAME=[FILE:]COUNT",
+        help="rows to take of a set: a number or all; docs/evaluation.md names the sets",
+    )
+    evaluation.add_argument("--out", required=True, help="the parquet file to write, for data.val_files")
+    evaluation.add_argument(
+        "--sets",
+        dest="folder",
+        metavar="FOLDER",
+        help="folder with the files of sets that are given without one; default: where each is published",
+    )
+    evaluation.add_argument("--seed", type=int, default=1, help="draws the rows")
+
+    trotter = add_command(
+        commands,
+        "trotter",
+        "sets:trotter",
+        "make the attacks of the set trotter of bare goals, by chains of ciphers",
+        "--source TrotterStrong.jsonl --out trotter.jsonl --seed 1",
+    )
+    trotter.add_argument("--source", required=True, help=f"{FILES}, with the column ptq")
+    trotter.add_argument(
+        "--out", required=True, help="the JSON lines file to write; the same seed makes the same bytes"
+    )
+    trotter.add_argument("--seed", type=int, default=1, help="draws the ciphers")
 
     check = add_command(
         commands,
