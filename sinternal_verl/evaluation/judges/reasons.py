@@ -38,6 +38,9 @@ NO_MAJORITY = "judge_no_majority"
 NO_RUBRIC = "no_rubric"
 """The item has no rubric, so that there is nothing to ask."""
 
+NO_TEXT = "no_text"
+"""There is nothing to judge."""
+
 INSPECT_REASONS: Mapping[str, str] = {
     UNREACHABLE: "grader_failed",
     TIMEOUT: "grader_failed",
@@ -49,5 +52,6 @@ INSPECT_REASONS: Mapping[str, str] = {
     NOT_APPLICABLE: "grader_failed",
     NO_MAJORITY: "grader_failed",
     NO_RUBRIC: "scoring_failed",
+    NO_TEXT: "no_response",
 }
 """Each reason, and Inspect's nearest."""
