@@ -30,4 +30,31 @@ Scores:
 ``opened``    the judges that a running task asks
 ``figures``   what each figure is called, and which way is better
 ``scorers``   Inspect's scorers around a judge and around boxed math
+
+Running:
+
+``requirement``    is Inspect here?
+``models``         what a model may be on the command line
+``folders``        what is missing in a model's folder
+``serving``        serves models to this process by vLLM
+``keeper``         runs a server for as long as whoever asked for it lives
+``plan``           which tasks run, and who judges each
+``configuration``  what decides the figures of a folder
+``progress``       the progress line
+``suite``          runs the tasks of a plan
+``suites``         which tasks belong to a suite
+
+Results:
+
+``logs``        logs of Inspect, and their samples
+``rows``        one row an item, epoch and scorer of a log
+``statistics``  intervals, pass@k, F1, paired differences
+``results``     what rows add up to
+``published``   the paper's figures, beside ours
+``grid``        a table as text, Markdown and CSV
+``page``        tables as HTML
+``picture``     figures as a picture
+``table``       the table of a run, in all its forms
+``pairs``       the scores of two runs, item by item
+``compare``     runs side by side
 """
