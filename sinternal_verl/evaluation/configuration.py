@@ -37,7 +37,9 @@ def claim(out: Path, configuration: Mapping[str, Any]) -> bool:
     if changed:
         lines = [f"  {name}: it was begun with {before}, and this call has {now}" for name, before, now in changed]
         raise OtherConfiguration(
-            "\n".join([f"{out} holds a suite with another configuration; give another --out, or the same words:", *lines])
+            "\n".join(
+                [f"{out} holds a suite with another configuration; give another --out, or the same words:", *lines]
+            )
         )
     return True
 

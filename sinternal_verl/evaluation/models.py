@@ -18,10 +18,10 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
-from inspect_ai.model import GenerateConfig, Model, get_model
 
 # Which providers there are has no public name.
 from inspect_ai._util.registry import registry_find, registry_info
+from inspect_ai.model import GenerateConfig, Model, get_model
 
 from sinternal_verl.credentials import KeyFault, headers_of, hide
 from sinternal_verl.did_you_mean import did_you_mean_file

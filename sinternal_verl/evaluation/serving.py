@@ -163,9 +163,7 @@ def shared_out(wanted: Sequence[Wanted], gpus: Sequence[str]) -> list[Wanted]:
             start += need
         elif not alone:
             options.setdefault("gpu-memory-utilization", round(GPU_SHARE / len(wanted), 3))
-        given.append(
-            Wanted(each.model, each.served_as, each.revision, each.max_model_len, options, environment)
-        )
+        given.append(Wanted(each.model, each.served_as, each.revision, each.max_model_len, options, environment))
     return given
 
 
@@ -252,9 +250,8 @@ def _wait(servers: Sequence[Server], limit_s: float) -> None:
             line.show(f"starting {names}  {elapsed:.0f} s" if waiting else f"up after {elapsed:.0f} s")
             if waiting and elapsed > limit_s:
                 late = waiting[0]
-                raise ServerFailed(
-                    f"the server of {late.name} did not answer within {limit_s:.0f} s; log: {late.log}\n{tail(late.log)}"
-                )
+                late_by = f"did not answer within {limit_s:.0f} s"
+                raise ServerFailed(f"the server of {late.name} {late_by}; log: {late.log}\n{tail(late.log)}")
             if waiting:
                 time.sleep(POLL_S)
     finally:

@@ -1,0 +1,120 @@
+"""``sinternal-verl eval``: the paper's evaluation suite on a model, two runs side by side, and a log judged again."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sinternal_verl.commands.messages import PREFIX, fail
+from sinternal_verl.evaluation.requirement import require_inspect
+
+if TYPE_CHECKING:
+    from sinternal_verl.evaluation.asked import Asked
+
+FAILED = 1
+CONNECTIONS = 64
+"""[ours] Requests to a model at a time. vLLM batches up to 256, and the judges of a task wait for the same memory."""
+
+ALL = "sinternal_verl.evaluation"
+HOLDS_OUTPUT = """logs/*.eval hold attacks, and what a model answered to them. `inspect view --log-dir logs` shows both.
+table.*, rows.jsonl and configuration.json hold neither.
+"""
+
+
+def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: Any) -> int:
+    """Run the suite on a model and print its table.
+
+    Args:
+        out: the folder; by default ``outputs/eval/`` and the model's name.
+        connections: requests to a model at a time.
+        words: see `sinternal_verl.evaluation.asked.Words`.
+    """
+    try:
+        require_inspect()
+    except ImportError as error:
+        return fail(str(error))
+    from sinternal_verl.evaluation.asked import UNDER_TEST, BadWords, Words, read_words
+    from sinternal_verl.evaluation.configuration import OtherConfiguration, claim
+    from sinternal_verl.evaluation.serving import ServerFailed
+    from sinternal_verl.evaluation.suite import SuiteFailed
+
+    if connections < 1:
+        return fail(f"--connections {connections}: give a number of 1 or more")
+    try:
+        asked = read_words(Words(**words))
+        folder = Path(out or f"outputs/eval/{asked.choices[UNDER_TEST].called.replace('/', '--')}")
+        goes_on = claim(folder, asked.configuration())
+        (folder / "README.txt").write_text(HOLDS_OUTPUT)
+    except BadWords as error:
+        lines = str(error).splitlines()
+        return fail("\n  ".join(["nothing was started:", *lines]) if len(lines) > 1 else lines[0])
+    except (OtherConfiguration, OSError) as error:
+        return fail(str(error))
+    _announce(asked, folder, goes_on)
+    try:
+        return _run(asked, folder, connections)
+    except (ServerFailed, SuiteFailed) as error:
+        print(f"{PREFIX}{error}\nThe answers so far are kept, and the same command goes on.", file=sys.stderr)
+        return FAILED
+
+
+def _announce(asked: "Asked", folder: Path, goes_on: bool) -> None:
+    for each in asked.plan:
+        who = ", ".join(filter(None, [each.arguments.get("judge"), each.arguments.get("rater")]))
+        by = f", judged by {who}" if who else ""
+        print(f"{each.name}: {each.items(asked.limit):,} answers{by}")
+    print(f"{'goes on in' if goes_on else 'logs and table:'} {folder}", flush=True)
+
+
+def _run(asked: "Asked", folder: Path, connections: int) -> int:
+    from sinternal_verl.evaluation.suite import LOGS, run_suite
+    from sinternal_verl.evaluation.table import write_tables
+
+    with asked.opened(folder / "servers", connections) as (model, judges, servers):
+        ran = run_suite(asked.plan, model, judges, folder, asked.limit, asked.seed, connections, servers)
+    print()
+    print(write_tables(folder / LOGS, folder))
+    print(f"\nthe table as text, Markdown, CSV, HTML and PNG, and a row for each item: {folder}")
+    if not ran.unfinished:
+        return 0
+    kinds = ", ".join(f"{name} {count}x" for name, count in ran.progress.errors.most_common())
+    print(
+        f"{PREFIX}{ran.progress.failed} items failed ({kinds or 'see the logs'}), in {', '.join(ran.unfinished)}; "
+        "the same command asks them again",
+        file=sys.stderr,
+    )
+    return FAILED
+
+
+def compare_runs(runs: Sequence[str], out: str = "outputs/eval_compare", **others: Any) -> int:
+    """Print runs side by side.
+
+    Args:
+        runs: folders of `eval`, or logs of any run of Inspect.
+        out: folder for the tables.
+    """
+    return _by(f"{ALL}.compare", lambda module: module.compare([Path(run) for run in runs], Path(out)), others)
+
+
+def rejudge_log(log: str, judges: Sequence[str], out: str = "outputs/eval_rejudge", **others: Any) -> int:
+    """Judge the answers of a log again, by one judge or several."""
+    return _by(f"{ALL}.rejudge", lambda module: module.rejudge(Path(log), judges, Path(out)), others)
+
+
+def _by(name: str, call: Callable[[ModuleType], str], others: dict[str, Any]) -> int:
+    try:
+        require_inspect()
+    except ImportError as error:
+        return fail(str(error))
+    if others:
+        options = ", ".join(f"--{each.replace('_', '-')}" for each in others)
+        return fail(f"{options}: of the suite, and not of this command")
+    from sinternal_verl.evaluation.logs import LogError
+
+    try:
+        print(call(import_module(name)))
+    except (LogError, ValueError, OSError) as error:
+        return fail(str(error))
+    return 0
