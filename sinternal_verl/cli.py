@@ -390,11 +390,11 @@ def _add_eval(commands: Any) -> None:
     rejudge = add_command(
         below,
         "rejudge",
-        "eval:rejudge_log",
-        "judge the answers of a log again, and show how far several judges agree",
+        "eval:rejudge_logs",
+        "judge the answers of logs again, and show how far several judges agree",
         "outputs/eval/after --judge llama_guard=meta-llama/Llama-Guard-3-8B --judge refusal_strings",
     )
-    rejudge.add_argument("log", metavar="LOG", help="a log of Inspect, or a folder of them")
+    rejudge.add_argument("logs", nargs="+", metavar="LOG", help="a folder of eval, or any log of Inspect")
     rejudge.add_argument(
         "--judge", dest="judges", action="append", required=True, metavar="NAME[=MODEL]", help="once for each judge"
     )

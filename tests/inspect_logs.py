@@ -7,7 +7,7 @@ from typing import Any
 from inspect_ai import Epochs, Task, eval
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.log import EvalLog
-from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, get_model, modelapi
+from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelAPI, ModelOutput, get_model, modelapi
 from inspect_ai.scorer import Score, Scorer, mean, scorer
 from inspect_ai.solver import generate
 
@@ -35,7 +35,25 @@ def _scripted() -> type[ModelAPI]:
     return Scripted
 
 
-SCRIPTED = modelapi(name="scripted")(_scripted)
+def _judging() -> type[ModelAPI]:
+    class Judging(ModelAPI):
+        def __init__(self, model_name: str, base_url=None, api_key=None, config=None, says=None) -> None:
+            super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
+            self._says = says
+
+        async def generate(self, input: list[ChatMessage], tools, tool_choice, config) -> ModelOutput:
+            text = "\n".join(message.text for message in input)
+            return ModelOutput.from_content(self.model_name, self._says(text))
+
+    return Judging
+
+
+SCRIPTED, JUDGING = modelapi(name="scripted")(_scripted), modelapi(name="judging")(_judging)
+
+
+def judging(name: str, says: Callable[[str], str]) -> Model:
+    """A model that answers to the whole text of a conversation."""
+    return get_model(f"judging/{name}", memoize=False, says=says)
 
 
 def scores_by(score: Callable[[str, int, str], Score], name: str = "asr", **options: Any) -> Scorer:

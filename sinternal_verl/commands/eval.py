@@ -2,9 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sinternal_verl.commands.messages import PREFIX, fail
@@ -17,7 +15,6 @@ FAILED = 1
 CONNECTIONS = 64
 """[ours] Requests to a model at a time. vLLM batches up to 256, and the judges of a task wait for the same memory."""
 
-ALL = "sinternal_verl.evaluation"
 HOLDS_OUTPUT = """logs/*.eval hold attacks, and what a model answered to them. `inspect view --log-dir logs` shows both.
 table.*, rows.jsonl and configuration.json hold neither.
 """
@@ -35,7 +32,7 @@ def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: An
         require_inspect()
     except ImportError as error:
         return fail(str(error))
-    from sinternal_verl.evaluation.asked import UNDER_TEST, BadWords, Words, read_words
+    from sinternal_verl.evaluation.asked import BadWords, Words, read_words
     from sinternal_verl.evaluation.configuration import OtherConfiguration, claim
     from sinternal_verl.evaluation.serving import ServerFailed
     from sinternal_verl.evaluation.suite import SuiteFailed
@@ -44,7 +41,7 @@ def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: An
         return fail(f"--connections {connections}: give a number of 1 or more")
     try:
         asked = read_words(Words(**words))
-        folder = Path(out or f"outputs/eval/{asked.choices[UNDER_TEST].called.replace('/', '--')}")
+        folder = Path(out or f"outputs/eval/{asked.called.replace('/', '--')}")
         goes_on = claim(folder, asked.configuration())
         (folder / "README.txt").write_text(HOLDS_OUTPUT)
     except BadWords as error:
@@ -72,8 +69,8 @@ def _run(asked: "Asked", folder: Path, connections: int) -> int:
     from sinternal_verl.evaluation.suite import LOGS, run_suite
     from sinternal_verl.evaluation.table import write_tables
 
-    with asked.opened(folder / "servers", connections) as (model, judges, servers):
-        ran = run_suite(asked.plan, model, judges, folder, asked.limit, asked.seed, connections, servers)
+    with asked.cast.opened(folder / "servers", connections) as (models, servers):
+        ran = run_suite(asked.plan, models, folder, asked.limit, asked.seed, connections, servers)
     print()
     print(write_tables(folder / LOGS, folder))
     print(f"\nthe table as text, Markdown, CSV, HTML and PNG, and a row for each item: {folder}")
@@ -95,15 +92,52 @@ def compare_runs(runs: Sequence[str], out: str = "outputs/eval_compare", **other
         runs: folders of `eval`, or logs of any run of Inspect.
         out: folder for the tables.
     """
-    return _by(f"{ALL}.compare", lambda module: module.compare([Path(run) for run in runs], Path(out)), others)
+
+    def compare() -> str:
+        from sinternal_verl.evaluation.compare import compare
+
+        return compare([Path(run) for run in runs], Path(out))
+
+    return _print(compare, others)
 
 
-def rejudge_log(log: str, judges: Sequence[str], out: str = "outputs/eval_rejudge", **others: Any) -> int:
-    """Judge the answers of a log again, by one judge or several."""
-    return _by(f"{ALL}.rejudge", lambda module: module.rejudge(Path(log), judges, Path(out)), others)
+def rejudge_logs(
+    logs: Sequence[str],
+    judges: Sequence[str],
+    out: str = "outputs/eval_rejudge",
+    api_key_env: Sequence[str] = (),
+    connections: int = CONNECTIONS,
+    **others: Any,
+) -> int:
+    """Judge the answers of logs again, by one judge or several, and print how far they agree.
+
+    Args:
+        logs: folders of `eval`, or logs of any run of Inspect.
+        judges: each ``name=model``, or ``name`` where it needs no model.
+        out: folder for the tables and the new logs.
+    """
+
+    def judge() -> str:
+        from sinternal_verl.evaluation.cast import Cast, read_judges, read_keys
+        from sinternal_verl.evaluation.rejudge import Choice, rejudge
+
+        cast = Cast()
+        wrong = list(cast.add_judges(read_judges(judges), read_keys(api_key_env)))
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        with cast.opened(Path(out) / "servers", connections) as (models, _):
+            choices = [Choice(name, models.get(name), settings) for name, settings in cast.settings.items()]
+            return rejudge([Path(log) for log in logs], choices, Path(out))
+
+    return _print(judge, others)
 
 
-def _by(name: str, call: Callable[[ModuleType], str], others: dict[str, Any]) -> int:
+def _print(make: Callable[[], str], others: dict[str, Any]) -> int:
+    """Print what ``make`` returns.
+
+    Args:
+        others: options that are none of the command's.
+    """
     try:
         require_inspect()
     except ImportError as error:
@@ -111,10 +145,13 @@ def _by(name: str, call: Callable[[ModuleType], str], others: dict[str, Any]) ->
     if others:
         options = ", ".join(f"--{each.replace('_', '-')}" for each in others)
         return fail(f"{options}: of the suite, and not of this command")
-    from sinternal_verl.evaluation.logs import LogError
+    from sinternal_verl.evaluation.serving import ServerFailed
 
     try:
-        print(call(import_module(name)))
-    except (LogError, ValueError, OSError) as error:
+        print(make())
+    except (ValueError, OSError) as error:
         return fail(str(error))
+    except ServerFailed as error:
+        print(f"{PREFIX}{error}", file=sys.stderr)
+        return FAILED
     return 0

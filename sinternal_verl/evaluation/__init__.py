@@ -28,6 +28,7 @@ Scores:
 
 ``judge``     what a judge is asked, and what it says
 ``opened``    the judges that a running task asks
+``suites``    which tasks belong to a suite
 ``figures``   what each figure is called, and which way is better
 ``scorers``   Inspect's scorers around a judge and around boxed math
 
@@ -38,6 +39,8 @@ Running:
 ``folders``        what is missing in a model's folder
 ``serving``        serves models to this process by vLLM
 ``keeper``         runs a server for as long as whoever asked for it lives
+``cast``           the models of a call: the one under test, and those of judges
+``asked``          the words of a call, and what is wrong with them
 ``plan``           which tasks run, and who judges each
 ``configuration``  what decides the figures of a folder
 ``progress``       the progress line
@@ -57,4 +60,6 @@ Results:
 ``table``       the table of a run, in all its forms
 ``pairs``       the scores of two runs, item by item
 ``compare``     runs side by side
+``agreement``   what several judges say of the same answers
+``rejudge``     judges the answers of logs again
 """

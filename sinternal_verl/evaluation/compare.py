@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sinternal_verl.data.schema import whole_file, write_whole
 from sinternal_verl.evaluation.grid import Grid, to_csv
-from sinternal_verl.evaluation.logs import Log, Source, open_logs
+from sinternal_verl.evaluation.logs import Log, Source, letter, open_logs
 from sinternal_verl.evaluation.page import write_page
 from sinternal_verl.evaluation.pairs import Key, Pairs, Scored, differences, pair
 from sinternal_verl.evaluation.results import ARROWS, Tally
@@ -87,10 +87,10 @@ def compare(runs: Sequence[Source | Iterable[Source]], out: Path) -> str:
     """
     if len(runs) < 2:
         raise CompareError("there is nothing to compare: give two runs or more")
-    opened = {chr(ord("A") + place) if place < 26 else str(place): open_logs(run) for place, run in enumerate(runs)}
-    names = [f"{letter}: {_called(run, logs)}" for run, (letter, (logs, _)) in zip(runs, opened.items(), strict=True)]
-    notes = [f"{letter}: {note}" for letter, (_, said) in opened.items() for note in said]
-    scored = {letter: _scored(letter, logs, notes) for letter, (logs, _) in opened.items()}
+    opened = {letter(place): open_logs(run) for place, run in enumerate(runs)}
+    names = [f"{called}: {_about(run, logs)}" for run, (called, (logs, _)) in zip(runs, opened.items(), strict=True)]
+    notes = [f"{called}: {note}" for called, (_, said) in opened.items() for note in said]
+    scored = {called: _scored(called, logs, notes) for called, (logs, _) in opened.items()}
     lines = list(_lines(scored, notes))
     if not lines:
         raise CompareError("\n".join(["no item is in two of the runs:", *names, *notes]))
@@ -110,12 +110,12 @@ def compare(runs: Sequence[Source | Iterable[Source]], out: Path) -> str:
     return text
 
 
-def _called(run: Source | Iterable[Source], logs: Sequence[Log]) -> str:
+def _about(run: Source | Iterable[Source], logs: Sequence[Log]) -> str:
     models = ", ".join(sorted({log.model for log in logs}))
     return f"{models} ({run})" if isinstance(run, str | Path) else models
 
 
-def _scored(letter: str, logs: Sequence[Log], notes: list[str]) -> dict[tuple[str, str], Scored]:
+def _scored(called: str, logs: Sequence[Log], notes: list[str]) -> dict[tuple[str, str], Scored]:
     """The scorers of a run, by set and scorer. Of what is there twice nothing is taken, and that is noted."""
     found: dict[tuple[str, str], list[Scored]] = {}
     for log in logs:
@@ -125,24 +125,23 @@ def _scored(letter: str, logs: Sequence[Log], notes: list[str]) -> dict[tuple[st
         for scorer, tally in tallies.items():
             found.setdefault((log.set, scorer), []).append(Scored(log, scorer, tally))
         if not log.finished:
-            notes.append(f"{letter}: {log.set} ({log.task}): the run is {log.state}, not finished")
+            notes.append(f"{called}: {log.set} ({log.task}): the run is {log.state}, not finished")
     for (set, scorer), several in found.items():
         if len(several) > 1:
             files = ", ".join(one.log.name for one in several)
-            notes.append(f"{letter}: {set} {scorer} is in {len(several)} logs and left out; name one of them: {files}")
+            notes.append(f"{called}: {set} {scorer} is in {len(several)} logs and left out; name one of them: {files}")
     return {key: several[0] for key, several in found.items() if len(several) == 1}
 
 
 def _lines(scored: dict[str, dict[tuple[str, str], Scored]], notes: list[str]) -> Iterator[Line]:
     first, *others = scored
     for key in sorted({key for run in scored.values() for key in run}):
-        having = [letter for letter in scored if key in scored[letter]]
-        if lacking := [letter for letter in scored if key not in scored[letter]]:
+        having = [called for called in scored if key in scored[called]]
+        if lacking := [called for called in scored if key not in scored[called]]:
             notes.append(f"{' '.join(key)}: only in {', '.join(having)}, not in {', '.join(lacking)}")
-        for letter in others:
-            if first in having and letter in having:
-                one, two = scored[first][key], scored[letter][key]
-                line = _line(one, two, first, letter)
+        for other in others:
+            if first in having and other in having:
+                line = _line(scored[first][key], scored[other][key], first, other)
                 if line.pairs.pairs:
                     yield line
                 else:

@@ -113,6 +113,12 @@ class Log:
         return self.header.eval.config.epochs or 1
 
     @property
+    def items(self) -> int | None:
+        """How many items the run was to have; None where the log does not say."""
+        ids = self.header.eval.dataset.sample_ids
+        return self.header.eval.dataset.samples if ids is None else len(ids)
+
+    @property
     def reducers(self) -> Sequence[str]:
         """How epochs are reduced, such as ``mean`` or ``pass_at_16``."""
         return self.header.eval.config.epochs_reducer or ()
@@ -135,7 +141,8 @@ class Log:
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        return self.header.eval.task_args
+        """Those of the task."""
+        return self.told.get("parameters") or self.header.eval.task_args
 
     @property
     def scorers(self) -> list[str]:
@@ -154,22 +161,25 @@ class Log:
         ids = self.header.eval.dataset.sample_ids or ()
         return [(id, epoch) for id in ids for epoch in range(1, self.epochs + 1)]
 
-    def samples(self) -> Iterator[EvalSample]:
+    def samples(self, without: Iterable[str] = UNREAD) -> Iterator[EvalSample]:
         """The samples that are there, with their texts whole. At most `BATCH` of an ``.eval`` file are in memory; a
         ``.json`` file is read whole.
+
+        Args:
+            without: fields that need not be read.
 
         Raises:
             LogError: the file cannot be read.
         """
         try:
-            yield from self._samples()
+            yield from self._samples({"resolve_attachments": "core", "exclude_fields": set(without)})
         except UNREADABLE as error:
             raise LogError(
                 f"{self.name}: its samples cannot be read ({type(error).__name__}): it was cut, or is no log. Run the "
                 "task again; where the run was killed, `inspect log recover` may restore it"
             ) from error
 
-    def _samples(self) -> Iterator[EvalSample]:
+    def _samples(self, how: dict[str, Any]) -> Iterator[EvalSample]:
         if self.header.samples is not None:
             yield from (resolve_sample_attachments(sample, "core") for sample in self.header.samples)
         elif self.path.endswith(".json"):
@@ -177,10 +187,9 @@ class Log:
         else:
             there = [(sample.id, sample.epoch) for sample in read_eval_log_sample_summaries(self.path)]
             for batch in _batched(there, BATCH):
-                yield from self._batch(batch)
+                yield from self._batch(batch, how)
 
-    def _batch(self, keys: Sequence[tuple[str | int, int]]) -> Iterable[EvalSample]:
-        how = {"resolve_attachments": "core", "exclude_fields": UNREAD}
+    def _batch(self, keys: Sequence[tuple[str | int, int]], how: dict[str, Any]) -> Iterable[EvalSample]:
         try:
             return read_eval_log_samples_by_id(self.path, keys, **how)
         except IndexError:
@@ -192,6 +201,16 @@ class Log:
             return read_eval_log_sample(self.path, *key, **how)
         except IndexError:
             return None
+
+
+def letter(place: int) -> str:
+    """What the run at this place is called, from 0.
+
+    >>> letter(0), letter(27)
+    ('A', 'AB')
+    """
+    before, place = divmod(place, 26)
+    return (letter(before - 1) if before else "") + chr(ord("A") + place)
 
 
 def open_log(source: Source) -> Log:

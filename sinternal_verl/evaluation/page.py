@@ -39,7 +39,12 @@ def _table(grid: Grid, bars: Mapping[str, tuple[str, Sequence[Bar]]]) -> dict:
     heads = [(grid.columns[place], grid.columns[place] in grid.numbers) for place in kept]
     rows = [
         [
-            {"name": name, "text": row[place], "right": right, "bar": drawn[number] if name == column else None}
+            {
+                "name": name,
+                "text": row[place],
+                "right": right,
+                "bar": drawn[number] if drawn and name == column else None,
+            }
             for place, (name, right) in zip(kept, heads, strict=True)
         ]
         for number, row in enumerate(grid.rows)

@@ -96,7 +96,7 @@ def make_plan(request: Request, known: Mapping[str, Callable[..., Task]] | None 
         PlanError: something is wrong; the message names all of it.
     """
     known = known_tasks() if known is None else known
-    wrong = [*_unknown("task", request.tasks, known), *_unknown("judge", request.judges, JUDGES)]
+    wrong = _unknown("task", request.tasks, known)
     if not request.tasks:
         wrong += _unknown("suite", [request.suite], SUITES)
     wrong += _unknown("set", [name for name in request.sources if name], SETS)

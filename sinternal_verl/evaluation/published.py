@@ -48,9 +48,9 @@ def beside(figure: Result) -> Published | None:
 
 def _differences(entry: Mapping[str, Any], figure: Result) -> tuple[str, ...]:
     """Why the two are not the same figure."""
-    found = []
-    if figure.items != entry["n"]:
-        found.append(f"{figure.items:,} items, the paper has {entry['n']}")
+    found = [f"the set: {differs}"] if (differs := figure.log.origin.get("differs")) else []
+    if figure.log.items != entry["n"]:
+        found.append(f"{figure.log.items} items, the paper has {entry['n']}")
     for what, known in (("judge", figure.judge), ("judged", figure.judged)):
         if entry.get(what) and known != entry[what]:
             found.append(f"{what} {known or 'not known'}, the paper's {entry[what]}")

@@ -22,8 +22,8 @@ WORDS = {CORRECT: 1.0, INCORRECT: 0.0, PARTIAL: 0.5, NOANSWER: 0.0, "yes": 1.0, 
 CUT = ("max_tokens", "model_length")
 """Stop reasons of an answer that was cut."""
 
-DETAILS = ("verdict", "truth", "safe")
-"""Metadata of our scores from which a second figure is made, see `sinternal_verl.evaluation.results`."""
+DETAILS = ("expert", "verdict", "verdict_reason", "safe", "safety_judge", "safety_judge_model")
+"""Metadata of our scores from which further figures are made, see `sinternal_verl.evaluation.results`."""
 
 MAX_PHRASE = 80
 NOT_RUN, FAILED, NO_SCORE, INVALIDATED = "not run", "sample failed", "no score", "invalidated"
@@ -175,7 +175,9 @@ def _row(log: Log, facts: Facts, scorer: str, score: Score, value: object) -> Ro
         found, why = None, INVALIDATED
     elif score.reason and not why:
         why = _phrase(score.reason, bool(log.told))
-    if found is None and not why:
+    if found is None and facts.reason == FAILED:
+        why = FAILED
+    elif found is None and not why:
         why = NO_REASON
     flags = {flag: told[flag] for flag in ("truncated", "empty") if isinstance(told.get(flag), bool)}
     closed = told.get("thought_closed")
@@ -189,7 +191,7 @@ def _row(log: Log, facts: Facts, scorer: str, score: Score, value: object) -> Ro
         judge_model=str(told.get("judge_model") or log.grader),
         judged=_phrase(told.get("judged"), True),
         prompt=facts.prompt,
-        details={name: told[name] for name in DETAILS if _is_detail(told.get(name))},
+        details={name: _detail(told[name]) for name in DETAILS if told.get(name) not in (None, "")},
     )
 
 
@@ -212,5 +214,5 @@ def _phrase(value: Any, ours: bool) -> str:
     return text if plain and len(text) <= MAX_PHRASE else OTHER
 
 
-def _is_detail(value: object) -> bool:
-    return isinstance(value, bool | int | float) or value in ("safe", "unsafe")
+def _detail(value: object) -> float | str:
+    return float(value) if isinstance(value, bool | int | float) else label(value)

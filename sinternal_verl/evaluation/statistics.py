@@ -127,27 +127,6 @@ def pass_at_k(trials: int, hits: int, k: int) -> float:
     return 1 - math.comb(trials - hits, k) / math.comb(trials, k)
 
 
-def f1(counts: np.ndarray, seed: int = 0) -> Estimate:
-    """F1 over items, with a bootstrap over them.
-
-    Args:
-        counts: true positives, false positives and false negatives of each item, shape (items, 3).
-
-    Returns:
-        NaN where there is no positive to find, because recall is not defined there.
-    """
-
-    def statistic(sums: np.ndarray) -> np.ndarray:
-        tp, fp, fn = sums.T
-        return np.divide(2 * tp, 2 * tp + fp + fn, out=np.full(len(tp), np.nan), where=tp + fn > 0)
-
-    if not len(counts):
-        return Estimate(math.nan)
-    value = float(statistic(counts.sum(axis=0, keepdims=True).astype(float))[0])
-    bounds = UNKNOWN if math.isnan(value) else bootstrap(counts, statistic, seed)
-    return Estimate(value, *bounds, len(counts), "" if math.isnan(value) else BOOTSTRAP)
-
-
 def sign_test(better: int, worse: int) -> float:
     """The exact two-sided p of as uneven a split as this, if both sides were as likely. Over flips of pairs of 0 and 1
     it is McNemar's exact test (McNemar 1947, Psychometrika 12:153).

@@ -20,6 +20,7 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log_sample_summaries
 from inspect_ai.model import Model
 
+from sinternal_verl.evaluation.cast import UNDER_TEST
 from sinternal_verl.evaluation.plan import Planned
 from sinternal_verl.evaluation.progress import Progress, shown
 from sinternal_verl.evaluation.serving import Server, watched
@@ -56,8 +57,7 @@ class Ran:
 
 def run_suite(
     plan: Sequence[Planned],
-    model: Model,
-    judges: Mapping[str, Model],
+    models: Mapping[str, Model],
     out: Path,
     limit: int | None = None,
     seed: int | None = None,
@@ -67,8 +67,7 @@ def run_suite(
     """Run the tasks to their end.
 
     Args:
-        model: under test.
-        judges: by name.
+        models: by `UNDER_TEST` and the judges' names.
         out: folder; the logs go into its folder ``logs``.
         limit: items of each set, the first ones; None takes all.
         seed: of the sampling; each item and epoch gets one of its own. None sends none.
@@ -83,7 +82,7 @@ def run_suite(
     logs = out / LOGS
     logs.mkdir(parents=True, exist_ok=True)
     tasks = [
-        task_with(each.task, model_roles={role: judges[judge] for role, judge in each.roles.items()}) for each in plan
+        task_with(each.task, model_roles={role: models[judge] for role, judge in each.roles.items()}) for each in plan
     ]
     progress = Progress(sum(each.items(limit) for each in plan), finished(logs))
     console = rich.get_console()
@@ -96,7 +95,7 @@ def run_suite(
                 # Without waits between attempts: the same command is the next attempt.
                 retry_attempts=0,
                 retry_immediate=False,
-                model=model,
+                model=models[UNDER_TEST],
                 limit=limit,
                 seed=seed,
                 display="none",
