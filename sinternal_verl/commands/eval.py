@@ -34,13 +34,15 @@ def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: An
         return fail(str(error))
     from sinternal_verl.evaluation.asked import BadWords, Words, read_words
     from sinternal_verl.evaluation.configuration import OtherConfiguration, claim
+    from sinternal_verl.evaluation.progress import quiet_inspect
     from sinternal_verl.evaluation.serving import ServerFailed
     from sinternal_verl.evaluation.suite import SuiteFailed
 
     if connections < 1:
         return fail(f"--connections {connections}: give a number of 1 or more")
     try:
-        asked = read_words(Words(**words))
+        with quiet_inspect():
+            asked = read_words(Words(**words))
         folder = Path(out or f"outputs/eval/{asked.called.replace('/', '--')}")
         goes_on = claim(folder, asked.configuration())
         (folder / "README.txt").write_text(HOLDS_OUTPUT)
@@ -51,7 +53,8 @@ def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: An
         return fail(str(error))
     _announce(asked, folder, goes_on)
     try:
-        return _run(asked, folder, connections)
+        with quiet_inspect():
+            return _run(asked, folder, connections)
     except (ServerFailed, SuiteFailed) as error:
         print(f"{PREFIX}{error}\nThe answers so far are kept, and the same command goes on.", file=sys.stderr)
         return FAILED
@@ -145,10 +148,13 @@ def _print(make: Callable[[], str], others: dict[str, Any]) -> int:
     if others:
         options = ", ".join(f"--{each.replace('_', '-')}" for each in others)
         return fail(f"{options}: of the suite, and not of this command")
+    from sinternal_verl.evaluation.progress import quiet_inspect
     from sinternal_verl.evaluation.serving import ServerFailed
 
     try:
-        print(make())
+        with quiet_inspect():
+            text = make()
+        print(text)
     except (ValueError, OSError) as error:
         return fail(str(error))
     except ServerFailed as error:

@@ -1,5 +1,5 @@
-"""The words of a call of `sinternal-verl eval`: its models and its plan, and all that is wrong with them before anything
-starts."""
+"""The words of a call of `sinternal-verl eval`: its models and its plan, and all that is wrong with them, before
+anything starts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,14 +55,16 @@ class Asked:
 
     def configuration(self) -> dict[str, Any]:
         """What decides the figures."""
-        tasks = {
-            each.name: {
-                "set": (each.task.metadata or {}).get("origin"),
+        tasks = {}
+        for each in self.plan:
+            told = each.task.metadata or {}
+            tasks[each.name] = {
+                # A newer version of this package reads the same set.
+                "set": {key: value for key, value in told.get("origin", {}).items() if key != "version"},
+                "decoding": told.get("decoding"),
                 "roles": dict(each.roles),
                 "parameters": {key: value for key, value in each.arguments.items() if key != "source"},
             }
-            for each in self.plan
-        }
         return {"models": self.cast.origin(), "tasks": tasks, "limit": self.limit, "seed": self.seed}
 
 

@@ -75,7 +75,7 @@ class Cast:
             yield from self.add_judge(name, model, keys.get(name))
         for name in keys:
             if name not in (UNDER_TEST, *judges):
-                yield f"--api-key-env {name}=...: neither a judge of this call nor the model{did_you_mean(name, judges)}"
+                yield f"--api-key-env {name}=...: no judge of this call has this name{did_you_mean(name, judges)}"
 
     def wanted(self) -> dict[str, Wanted]:
         """What is to be served here, by the name of its user. Who names the same model shares a server."""

@@ -91,10 +91,8 @@ class Choice:
 
     def origin(self) -> dict[str, Any]:
         """What tells this model from others. Where its server is, and its key, do not."""
-        if self.kind == "inspect":
+        if not self.is_served:
             return {"model": self.name}
-        if self.kind == "server":
-            return {"model": self.name, "server": self.url}
         found = weights_of(self.name, self.revision, served=False)
         options = {name: str(value) for name, value in self.options.items()}
         return {
