@@ -55,7 +55,7 @@ def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: An
     try:
         with quiet_inspect():
             return _run(asked, folder, connections)
-    except (ServerFailed, SuiteFailed) as error:
+    except (ServerFailed, SuiteFailed, ValueError) as error:
         print(f"{PREFIX}{error}\nThe answers so far are kept, and the same command goes on.", file=sys.stderr)
         return FAILED
 

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-# Which providers there are has no public name.
+# Messages without a traceback, and which providers there are, have no public names.
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai._util.registry import registry_find, registry_info
 from inspect_ai.model import GenerateConfig, Model, get_model
 
@@ -38,6 +39,9 @@ HUB, SERVICE = "hub:", "server"
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
 LIST_LIMIT_S = 20.0
+
+LOADS_AT_ONCE = ("hf", "sglang", "llama-cpp-python", "nnterp", "transformer_lens")
+"""Providers of Inspect that load a model when it is made."""
 
 MAX_RETRIES, TIMEOUT_S, ATTEMPT_S = 6, 7200, 3600
 """[ours] Bounds of one request, which Inspect does not set: with its pauses of 3 s, doubled each time, tries to reach
@@ -158,12 +162,37 @@ def choice_problems(choice: Choice) -> Iterator[str]:
         yield from _hub_problems(choice)
     if choice.kind == "server":
         yield from _address_problems(choice)
-    if choice.kind == "inspect" and choice.api_key_env:
-        yield (
-            f"{choice.given}: Inspect reads the key of its providers from their own variables; leave --api-key-env out"
-        )
+    if choice.kind == "inspect":
+        yield from _inspect_problems(choice)
     if choice.is_served and choice.api_key_env:
         yield f"{choice.given}: it is served here and needs no key; leave --api-key-env out"
+
+
+def _inspect_problems(choice: Choice) -> Iterator[str]:
+    if choice.api_key_env:
+        step = "leave --api-key-env out"
+        yield f"{choice.given}: Inspect reads the key of its providers from their own variables; {step}"
+    if choice.name.partition("/")[0] not in LOADS_AT_ONCE:
+        try:
+            _opened_by_inspect(choice.name, GenerateConfig())
+        except ValueError as error:
+            yield str(error)
+
+
+def _opened_by_inspect(name: str, config: GenerateConfig) -> Model:
+    """
+    Raises:
+        ValueError: Inspect does not make the model; the message is Inspect's.
+    """
+    try:
+        return get_model(name, config=config, memoize=False)
+    except (PrerequisiteError, ValueError) as error:
+        raise ValueError(f"{name}: {plain(str(error))}") from error
+
+
+def plain(text: str) -> str:
+    """A message of Inspect without its marks for bold and colours, in one line."""
+    return " ".join(re.sub(r"\[/?(?:bold|blue|red|italic)\]", "", text).removeprefix("ERROR: ").split())
 
 
 def _hub_problems(choice: Choice) -> Iterator[str]:
@@ -192,7 +221,9 @@ def _address_problems(choice: Choice) -> Iterator[str]:
     try:
         key_for(choice.url, choice.api_key_env, api_key_over_http=False)
     except KeyFault as fault:
-        yield f"{choice.given}: {fault}"
+        # The setting of `verify` is none of this command.
+        step = fault.next_step.partition(", or set api_key_over_http")[0]
+        yield f"{choice.given}: {fault.shown}: {fault.reason}; {step}"
 
 
 def asked_server(choice: Choice) -> Choice:
@@ -238,7 +269,7 @@ def open_model(choice: Choice, connections: int, server: Server | None = None) -
         max_connections=connections, max_retries=MAX_RETRIES, timeout=TIMEOUT_S, attempt_timeout=ATTEMPT_S
     )
     if choice.kind == "inspect":
-        return get_model(choice.name, config=config, memoize=False)
+        return _opened_by_inspect(choice.name, config)
     if server is not None:
         name, url, key = server.name, server.url, server.key
     else:

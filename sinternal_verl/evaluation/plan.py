@@ -6,7 +6,7 @@ figure of its set. A task that none can judge is a problem: nothing is left out 
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai._util.registry import is_registry_object, registry_info
 
 from sinternal_verl.did_you_mean import did_you_mean
+from sinternal_verl.evaluation.decoding import Decoding
 from sinternal_verl.evaluation.figures import figure_of
 from sinternal_verl.evaluation.judges import JUDGES
 from sinternal_verl.evaluation.sets import SETS
@@ -26,7 +27,7 @@ RATER = "proactive"
 SAYS_UNSAFE = ("self_verification", "proactive_verification")
 """Tasks whose judge must say what is unsafe."""
 
-NOT_SEPARATE = frozenset({"source", "judge", "rater", "judge_settings", "rater_settings"})
+HAS_OPTION = frozenset({"source", "judge", "rater", "judge_settings", "rater_settings"})
 """Parameters of tasks that have options of their own on the command line, or follow from them."""
 
 MOST_SHOWN = 6
@@ -102,10 +103,8 @@ def make_plan(request: Request, known: Mapping[str, Callable[..., Task]] | None 
     wrong += _unknown("set", [name for name in request.sources if name], SETS)
     names = list(dict.fromkeys(request.tasks or SUITES.get(request.suite, ())))
     wrong += _unused(request, [name for name in names if name in known], known)
-    if wrong:
-        raise PlanError("\n".join(wrong))
     planned = []
-    for name in names:
+    for name in filter(known.__contains__, names):
         try:
             planned.append(_planned(name, known[name], request))
         except (PlanError, PrerequisiteError) as error:
@@ -204,10 +203,6 @@ def _parameters_of(name: str, request: Request, parameters: Mapping[str, inspect
 
 
 def _decodes(key: str, open_ended: bool) -> bool:
-    from dataclasses import fields
-
-    from sinternal_verl.evaluation.decoding import Decoding
-
     return open_ended and key in {field.name for field in fields(Decoding)}
 
 
@@ -224,7 +219,7 @@ def _unused(request: Request, names: Sequence[str], known: Mapping[str, Callable
     wrong = []
     for key in request.parameters:
         task, dot, parameter = key.rpartition(".")
-        if parameter in NOT_SEPARATE:
+        if parameter in HAS_OPTION:
             wrong.append(f"-T {key}: this is no parameter here; give --source, --judge or --rater")
             continue
         if dot and task not in names:
@@ -238,6 +233,6 @@ def _unused(request: Request, names: Sequence[str], known: Mapping[str, Callable
             for each, decodes in zip(signatures, open_ended, strict=True)
         ]
         if owners and not any(has):
-            every = sorted({each for names in signatures for each in names} - NOT_SEPARATE - {"decoding"})
-            wrong.append(f"-T {key}: no task of these has it{did_you_mean(parameter, every)}")
+            every = {each for names in signatures for each in names} | {each.name for each in fields(Decoding)}
+            wrong.append(f"-T {key}: no task of these has it{did_you_mean(parameter, sorted(every - HAS_OPTION))}")
     return wrong

@@ -5,6 +5,7 @@ while. It never holds a text of an item.
 """
 
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +23,12 @@ QUIET_S = 60.0
 
 RECENT_S = 120.0
 """The rate is of so many seconds: the first items wait for a server that warms up."""
+
+
+_EXCEPTION = re.compile(
+    r"^(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception|Exceeded|Timeout))(?:\('Error code: (\d{3})|[(:]|$)", re.MULTILINE
+)
+"""The beginning of a line that names an exception."""
 
 
 @dataclass
@@ -87,16 +94,17 @@ def is_unscored(value: object) -> bool:
 
 
 def error_name(traceback: str) -> str:
-    """The type of the exception at a traceback's end. Its message may hold a prompt.
+    """The type of the exception that failed an item, and its HTTP status. What it says may hold a prompt.
 
-    >>> error_name("Traceback (most recent call last):\\n  ...\\nopenai.BadRequestError: Error code: 400 - ...")
-    'BadRequestError'
+    >>> error_name("Traceback (most recent call last):\\n  ...\\nBadRequestError('Error code: 400 - ...')")
+    'BadRequestError 400'
+    >>> error_name("openai.APIConnectionError: no route")
+    'APIConnectionError'
     """
-    for line in reversed(traceback.splitlines()):
-        word = line.partition(":")[0].strip()
-        if word and not line.startswith(" ") and word.replace(".", "").replace("_", "").isalnum():
-            return word.rpartition(".")[2]
-    return "error"
+    found = list(_EXCEPTION.finditer(traceback))
+    if not found:
+        return "error"
+    return " ".join(filter(None, found[-1].groups()))
 
 
 def duration(seconds: float) -> str:

@@ -20,6 +20,7 @@ from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log_sample_summari
 from inspect_ai.model import Model
 
 from sinternal_verl.evaluation.cast import UNDER_TEST
+from sinternal_verl.evaluation.models import plain
 from sinternal_verl.evaluation.plan import Planned
 from sinternal_verl.evaluation.progress import Progress, quiet_inspect, shown
 from sinternal_verl.evaluation.serving import Server, watched
@@ -110,7 +111,7 @@ def run_suite(
                 max_connections=connections,
             )
     except PrerequisiteError as error:
-        raise SuiteFailed(_plain(str(error))) from error
+        raise SuiteFailed(plain(str(error))) from error
     return Ran(found, progress)
 
 
@@ -124,11 +125,6 @@ def finished(logs: Path) -> int:
         summaries = read_eval_log_sample_summaries(info)
         counts += len({(each.id, each.epoch) for each in summaries if each.completed and each.error is None})
     return counts
-
-
-def _plain(text: str) -> str:
-    """Inspect's message without its marks for bold letters."""
-    return text.replace("[bold]", "").replace("[/bold]", "").removeprefix("ERROR: ")
 
 
 def _interrupt() -> None:
