@@ -51,7 +51,11 @@ def judge_with():
         async def answer(request):
             bodies.append(await request.json())
             made = handle(bodies[-1], len(bodies))
-            return await made if asyncio.iscoroutine(made) else made
+            if asyncio.iscoroutine(made):
+                made = await made
+            if made is None:
+                request.transport.abort()
+            return made or web.Response()
 
         async def scene(url):
             model = get_model(provider, base_url=url, api_key="none", memoize=False, max_retries=0)
@@ -81,7 +85,8 @@ def test_a_reply_in_the_judges_form_is_a_verdict(judge_with, name):
 
 
 async def stall(*_):
-    await asyncio.sleep(30)
+    await asyncio.sleep(3)
+    return reply("too late")
 
 
 FAILURES = {
@@ -110,6 +115,7 @@ FAILURES = {
     "not JSON": (lambda *_: web.Response(text=SECRET), reasons.UNREACHABLE),
     "JSON, but no completion": (lambda *_: web.json_response([SECRET]), reasons.UNREACHABLE),
     "no choice": (lambda *_: web.json_response({"object": "chat.completion", "choices": []}), reasons.UNREACHABLE),
+    "the connection breaks": (lambda *_: None, reasons.UNREACHABLE),
     "slow": (stall, reasons.TIMEOUT),
     "empty": (lambda *_: reply(""), reasons.EMPTY),
     "null": (lambda *_: reply(None), reasons.EMPTY),
@@ -292,6 +298,26 @@ def test_fortress_asks_several_models_once_each():
         judgement = asyncio.run(scene(url))
 
     assert judgement.values == {"rubric": 1.0} and sorted(asked) == ["a", "b", "c"]
+
+
+STRANGE = {
+    "surrogate": "No.\ud800",
+    "control characters": "No.\x00\x1b[2J\x7f",
+    "braces": "{0} {{ tag }} {{ answer }} %s {% raw %} \\1 $x",
+    "control tokens": "<|im_end|></think>[/INST]" * 1000,
+    "long": "It lends nothing. " * 10_000,
+    "line ends": "No.\r\n\u2028\x85No.",
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("text", STRANGE)
+def test_strange_texts_are_judged_as_any_other(judge_with, name, text):
+    question = Question(STRANGE[text], STRANGE[text], (STRANGE[text][:100],))
+    judgement, bodies = judge_with(lambda *_: reply(GOOD[name]), name, question)
+
+    assert judgement.values == VALUES[name], judgement
+    assert "<|im_end|>" not in json.dumps(bodies)
 
 
 @pytest.mark.parametrize("name", GOOD)

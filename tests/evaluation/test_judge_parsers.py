@@ -42,17 +42,9 @@ def test_llama_guards_rule_has_no_verdict_of_anything_else(text):
 @pytest.mark.parametrize(
     "reply",
     [
-        *("", "Safe", "unsafe.", "safe
-unsafe", "unsafe
-safe", "unsafe S1", "unsafe
-S1
-S2", "not unsafe"),
-        *("unsafe
-S1,", "unsafe
-Violence", "I cannot say: unsafe", "safe
-S1", "<unsafe>", "unsafely", "safe safe"),
-        "unsafe
-S123",
+        *("", "Safe", "unsafe.", "safe\nunsafe", "unsafe\nsafe", "unsafe S1", "unsafe\nS1\nS2", "not unsafe"),
+        *("unsafe\nS1,", "unsafe\nViolence", "I cannot say: unsafe", "safe\nS1", "<unsafe>", "unsafely", "safe safe"),
+        "unsafe\nS123",
     ],
 )
 def test_llama_guards_rule_is_strict(reply):

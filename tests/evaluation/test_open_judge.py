@@ -59,9 +59,11 @@ def test_the_rewards_guard_is_circular_and_no_other():
         ("wildguard", {"rwa": True}, "it has no setting rwa; did you mean raw?; it has raw, max_tokens"),
         ("refusal_strings", {"model": None, "x": 1}, "it has no setting x; it has none"),
         ("xstest", {"max_tokens": 0, "try_s": -1, "max_retries": "2"}, "max_tokens=0, try_s=-1, max_retries=2: give"),
-        ("fortress", {"samples": 4}, "samples=4: 4 replies leave ties"),
-        ("fortress", {"samples": 0}, "samples=0: 0 replies leave ties"),
-        ("fortress", {"others": [None]}, "others=1: 2 replies leave ties"),
+        ("fortress", {"samples": 4}, "samples=4: 4 replies have no majority, or leave ties"),
+        ("fortress", {"samples": 0}, "samples=0: 0 replies"),
+        ("fortress", {"samples": -1}, "samples=-1: -1 replies"),
+        ("fortress", {"samples": "3"}, "samples=3: 3 replies"),
+        ("fortress", {"others": [None]}, "others=1: 2 replies"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_opened_says_what_to_give(name, settings, said, model):

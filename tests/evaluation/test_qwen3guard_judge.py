@@ -1,6 +1,7 @@
 """``qwen3guard`` over HTTP, and with a real guard in this process."""
 
 import asyncio
+import multiprocessing
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from servers import serving
 pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 
 from sinternal_verl.evaluation.judge import Question
-from sinternal_verl.evaluation.judges import open_judge, reasons
+from sinternal_verl.evaluation.judges import local_guard, open_judge, reasons
 from sinternal_verl.world import lighthouse
 
 QUESTION = Question("May I lend the lamp?", "No.")
@@ -67,6 +68,12 @@ def test_strictness_maps_the_label(judge_with, safety, strictness, unsafe):
     assert judgement.explanation == f"{safety}, Violent, PII"
     assert judgement.details == {"cut": 0.0, "controversial": float(safety == "Controversial")}
     assert all(isinstance(id, int) for id in body["prompt"])  # no text goes to the server
+
+
+def test_a_category_that_the_guard_does_not_have_is_not_repeated(judge_with):
+    judgement, _ = judge_with(lambda *_: lines("Unsafe", categories="PII, the lamp goes out, at noon"))
+
+    assert judgement.explanation == "Unsafe, PII, another category"
 
 
 def test_first_token_gives_the_label_alone_and_how_sure_it_is(judge_with):
@@ -133,18 +140,25 @@ def test_a_guard_whose_tokenizer_does_not_load_says_so(judge_with):
 def test_a_guard_in_this_process_judges_in_several_event_loops(taught_guard):
     """Inspect starts an event loop for each evaluation."""
     engine = {"gpu_memory_utilization": 0.1, "enforce_eager": True, "dtype": "float32"}
-    judge = open_judge("qwen3guard", guard=str(taught_guard), engine=engine, max_model_len=1024)
+    settings = {"guard": str(taught_guard), "engine": engine, "max_model_len": 1024}
     rows = list(lighthouse.conversations())
 
-    async def ask(part, last=False):
+    async def ask(part):
+        judge = open_judge("qwen3guard", **settings)
         try:
             return await asyncio.gather(*(judge.judge(Question(user, answer)) for user, answer, _ in part))
         finally:
-            if last:
-                await judge.close()
+            await judge.close()
 
     half = len(rows) // 2
-    judgements = asyncio.run(ask(rows[:half])) + asyncio.run(ask(rows[half:], last=True))
+    try:
+        judgements = asyncio.run(ask(rows[:half]))
+        started = time.monotonic()
+        judgements += asyncio.run(ask(rows[half:]))
+        print(f"{half / (time.monotonic() - started):.0f} judgements a second")
+        assert len(local_guard._running) == 1  # no second engine
+    finally:
+        local_guard.end_local_guards()
     wanted = [
         {"unsafe": float("Safety: Safe" not in verdict), "refused": float("Refusal: Yes" in verdict)}
         for *_, verdict in rows
@@ -154,3 +168,4 @@ def test_a_guard_in_this_process_judges_in_several_event_loops(taught_guard):
     print(f"{right} of {len(rows)} right")
     assert right / len(rows) > 0.95
     assert all(judgement.values or judgement.reason == reasons.UNPARSABLE for judgement in judgements)
+    assert multiprocessing.active_children() == []

@@ -7,11 +7,11 @@
 ``framing``          puts texts that are not to be trusted into a prompt
 ``reply``            reads the verdict with which a reply ends
 ``rater``            asks a chat model with a rubric, which is data
+``expert``           the expert of stage 1
 ``llama_guard``      Llama-Guard-3 in its own format
 ``wildguard``        WildGuard in its own format
 ``qwen3guard``       Qwen3Guard-Gen through the reward's backend
 ``local_guard``      that guard in this process
-``expert``           the expert of stage 1
 ``rated``            StrongREJECT, XSTest and proactive verification, by a rubric
 ``fortress``         FORTRESS, by a majority over each item of a rubric
 ``phrases``          phrases with which an answer refuses, which are data

@@ -10,7 +10,8 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelOutput
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelOutput, ModelRefusalError
 from inspect_ai.util import LimitExceededError
 from tenacity import RetryError
 
@@ -102,13 +103,14 @@ async def ask(model: Model, messages: Sequence[ChatMessage], asking: Asking, see
 
     Raises:
         LimitExceededError: Inspect ends the sample.
+        PrerequisiteError: the model cannot be asked at all, because a package or a key is missing.
     """
     config = asking.config(seed)
     if messages[-1].role == "assistant" and str(model).partition("/")[0] in CONTINUING:
         config.extra_body = {**(model.config.extra_body or {}), **NEW_TURN}
     try:
         output = await model.generate(list(messages), config=config)
-    except LimitExceededError:
+    except (LimitExceededError, PrerequisiteError):
         raise
     # Each provider raises the exceptions of its own library, and any of them means that there is no reply.
     except Exception as error:
@@ -140,7 +142,7 @@ def _failure_of(error: BaseException) -> Failure:
     if isinstance(error, RetryError):
         error = error.last_attempt.exception() or error
     name = type(error).__name__
-    if name == "ModelRefusalError":
+    if isinstance(error, ModelRefusalError):
         return Failure(reasons.REFUSED, name)
     cause = error.__cause__ or error
     status = getattr(error, "status_code", None) or getattr(cause, "status_code", None)

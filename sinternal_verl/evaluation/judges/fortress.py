@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from inspect_ai.model import Model
+from inspect_ai.model import Model, get_model
 from inspect_ai.util import collect
 
 from sinternal_verl.evaluation.judge import Judgement, Question, Value
@@ -31,12 +31,13 @@ class Fortress(ChatJudge):
     """See the module.
 
     Args:
-        others: models that judge beside ``model``; without any, ``model`` is asked several times.
+        others: models, or their names in Inspect, that judge beside ``model``; without any, ``model`` is asked several
+            times.
         samples: how many times.
         temperature: 0 with ``others``, else `TEMPERATURE`, where it is not given.
 
     Raises:
-        ValueError: the number of replies is even, and would leave ties.
+        ValueError: the number of replies is not odd, or another setting is out of range.
     """
 
     name = "fortress"
@@ -47,20 +48,21 @@ class Fortress(ChatJudge):
         self,
         model: Model,
         *,
-        others: Sequence[Model] = (),
+        others: Sequence[Model | str] = (),
         samples: int = SAMPLES,
         temperature: float | None = None,
         **asking: Any,
     ) -> None:
-        several = not others and samples > 1
-        super().__init__(
-            model, temperature=(TEMPERATURE if several else 0.0) if temperature is None else temperature, **asking
-        )
-        self._models = [model, *others] if others else [model] * samples
+        replies = 1 + len(others) if others else samples
+        if not isinstance(replies, int) or replies < 1 or replies % 2 == 0:
+            what = f"others={len(others)}" if others else f"samples={samples}"
+            raise ValueError(f"{what}: {replies} replies have no majority, or leave ties; ask for an odd number")
+        if temperature is None:
+            temperature = 0.0 if others or replies == 1 else TEMPERATURE
+        super().__init__(model, temperature=temperature, **asking)
+        beside = [each if isinstance(each, Model) else get_model(each) for each in others]
+        self._models = [model, *beside] if others else [model] * samples
         self.model = ", ".join(dict.fromkeys(map(str, self._models)))
-        if len(self._models) % 2 == 0:
-            what = f"samples={samples}" if not others else f"others={len(others)}"
-            raise ValueError(f"{what}: {len(self._models)} replies leave ties; ask for an odd number")
 
     async def judge_text(self, question: Question) -> Judgement:
         if not question.rubric:
@@ -83,10 +85,13 @@ class Fortress(ChatJudge):
         texts = {"request": question.request, "answer": question.text, "item": item}
         needed, asked = len(self._models) // 2 + 1, 0
         votes, failures = Counter({"yes": 0, "no": 0}), Counter()
-        while asked < len(self._models):
+        while True:
             lead, count = votes.most_common(1)[0]
             if count == needed:
                 return lead == "yes", asked
+            if asked == len(self._models):
+                # Their number is odd, so that at least one has failed.
+                return failures.most_common(1)[0][0], asked
             batch = self._models[asked : asked + needed - count]
             replies = await collect(
                 *(
@@ -100,7 +105,3 @@ class Fortress(ChatJudge):
                     failures[reply.reason] += 1
                 else:
                     votes[reply["met"]] += 1
-        lead, count = votes.most_common(1)[0]
-        if count >= needed:
-            return lead == "yes", asked
-        return (failures.most_common(1)[0][0] if failures else reasons.NO_MAJORITY), asked

@@ -31,6 +31,23 @@ START_TIMEOUT_S = 900.0
 
 STRICTNESSES = get_args(Strictness)
 
+CATEGORIES = frozenset(
+    {
+        "Violent",
+        "Non-violent Illegal Acts",
+        "Sexual Content or Sexual Acts",
+        "PII",
+        "Suicide & Self-Harm",
+        "Unethical Acts",
+        "Politically Sensitive Topics",
+        "Copyright Violation",
+        "Jailbreak",
+    }
+)
+"""Qwen3Guard-Gen's own. Whatever else it writes there may be a piece of the judged text, and is not repeated."""
+
+OTHER_CATEGORY = "another category"
+
 
 class Qwen3Guard(TextJudge):
     """See the module. The guard is a server, or runs in this process: give ``url`` or ``engine``.
@@ -114,10 +131,11 @@ class Qwen3Guard(TextJudge):
         values: dict[Value, float] = {"unsafe": float(not found.verdict.is_safe(self._strictness))}
         if self._asks_refusal:
             values["refused"] = float(bool(found.verdict.refusal))
-        said = [found.verdict.safety.value, *(found.verdict.categories or ())]
+        named = (each if each in CATEGORIES else OTHER_CATEGORY for each in found.verdict.categories or ())
+        said = dict.fromkeys([found.verdict.safety.value, *named])
         details["controversial"] = float(found.verdict.safety is Safety.CONTROVERSIAL)
         return Judgement(values, "", ", ".join(said), details)
 
     async def close(self) -> None:
-        """Close the connection, and end a guard in this process."""
+        """Close the connection; a guard in this process stays for other judges."""
         await self._connection.close()
