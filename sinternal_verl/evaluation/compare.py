@@ -14,9 +14,8 @@ from sinternal_verl.data.schema import whole_file, write_whole
 from sinternal_verl.evaluation.grid import Grid, to_csv
 from sinternal_verl.evaluation.logs import Log, Source, letter, open_logs
 from sinternal_verl.evaluation.page import write_page
-from sinternal_verl.evaluation.pairs import Key, Pairs, Scored, differences, pair
-from sinternal_verl.evaluation.results import ARROWS, Tally
-from sinternal_verl.evaluation.rows import rows_of
+from sinternal_verl.evaluation.pairs import Key, Pairs, Scored, differences, pair, scored_in
+from sinternal_verl.evaluation.results import ARROWS
 from sinternal_verl.evaluation.table import NO_TEXT, interval, number
 
 CHANGES = {
@@ -119,11 +118,8 @@ def _scored(called: str, logs: Sequence[Log], notes: list[str]) -> dict[tuple[st
     """The scorers of a run, by set and scorer. Of what is there twice nothing is taken, and that is noted."""
     found: dict[tuple[str, str], list[Scored]] = {}
     for log in logs:
-        tallies: dict[str, Tally] = {}
-        for row in rows_of(log):
-            tallies.setdefault(row.scorer, Tally()).add(row)
-        for scorer, tally in tallies.items():
-            found.setdefault((log.set, scorer), []).append(Scored(log, scorer, tally))
+        for scored in scored_in(log):
+            found.setdefault((log.set, scored.scorer), []).append(scored)
         if not log.finished:
             notes.append(f"{called}: {log.set} ({log.task}): the run is {log.state}, not finished")
     for (set, scorer), several in found.items():

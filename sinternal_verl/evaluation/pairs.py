@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sinternal_verl.evaluation.logs import Log, label
-from sinternal_verl.evaluation.results import Tally
-from sinternal_verl.evaluation.rows import Row
+from sinternal_verl.evaluation.results import Tally, tally
+from sinternal_verl.evaluation.rows import Row, rows_of
 from sinternal_verl.evaluation.statistics import UNKNOWN, Estimate, Interval, difference, sign_test
 
 Key = tuple[str, int]
@@ -29,6 +29,14 @@ class Scored:
 
     def judging(self, name: str) -> str:
         return ", ".join(sorted({getattr(row, name) for row in self.tally.all()} - {""}))
+
+
+def scored_in(log: Log) -> list[Scored]:
+    """
+    Raises:
+        LogError: the log cannot be read.
+    """
+    return [Scored(log, scorer, found) for scorer, found in tally(rows_of(log)).items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +97,8 @@ def pair(first: Scored, other: Scored, seed: int = 0) -> Pairs:
     return Pairs(
         difference(*runs, seed=seed),
         *(_mean(run) for run in runs),
-        up=sorted((key for key, (before, after) in values.items() if after > before), key=_natural),
-        down=sorted((key for key, (before, after) in values.items() if after < before), key=_natural),
+        up=[key for key, (before, after) in values.items() if after > before],
+        down=[key for key, (before, after) in values.items() if after < before],
         p=sign_test(sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)),
         unscored={side: lacking[side] for side in ("first", "other", "both")},
         bounds=_bounds(same, one, two) if share and lacking else UNKNOWN,
@@ -125,12 +133,6 @@ def differences(first: Scored, other: Scored) -> list[str]:
 
 def _shown(told: Mapping[str, object], name: str) -> str:
     return label(told[name]) if name in told else "not said"
-
-
-def _natural(key: Key) -> tuple[int, str, int]:
-    """Numbered items in the order of their numbers."""
-    id, epoch = key
-    return (len(id) if id.isdigit() else 0, id, epoch)
 
 
 def _mean(run: Sequence[Sequence[float]]) -> float:

@@ -24,9 +24,8 @@ from sinternal_verl.evaluation.judges import JUDGES
 from sinternal_verl.evaluation.logs import Log, Source, letter, open_log, open_logs
 from sinternal_verl.evaluation.opened import JUDGE_ROLE
 from sinternal_verl.evaluation.page import write_page
-from sinternal_verl.evaluation.pairs import Scored
-from sinternal_verl.evaluation.results import Tally
-from sinternal_verl.evaluation.rows import as_line, rows_of
+from sinternal_verl.evaluation.pairs import Scored, scored_in
+from sinternal_verl.evaluation.rows import as_line
 from sinternal_verl.evaluation.scorers import JUDGED_SCORERS
 from sinternal_verl.evaluation.table import NO_TEXT
 from sinternal_verl.scoring.response import THOUGHT_END, Thought
@@ -182,22 +181,15 @@ def _judged(run: str, log: Log, again: Mapping[str, Log]) -> Iterator[Judged]:
     """By scorer, what each judge gave: the log's own first."""
     found: dict[str, dict[str, Scored]] = {}
     for name, new in again.items():
-        for scorer, scored in _scored(new).items():
-            found.setdefault(scorer, {})[name] = scored
-    own = _scored(log)
+        for scored in scored_in(new):
+            found.setdefault(scored.scorer, {})[name] = scored
+    own = {scored.scorer: scored for scored in scored_in(log)}
     for scorer, judges in found.items():
         first = {}
         if scorer in own and log.told:
             before = own[scorer].judging("judge") or "the log's own judge"
             first = {before if before not in judges else f"{before}, before": own[scorer]}
         yield Judged(run, log.set, scorer, {**first, **judges})
-
-
-def _scored(log: Log) -> dict[str, Scored]:
-    tallies: dict[str, Tally] = {}
-    for row in rows_of(log):
-        tallies.setdefault(row.scorer, Tally()).add(row)
-    return {scorer: Scored(log, scorer, tally) for scorer, tally in tallies.items()}
 
 
 def _write(out: Path, tables: Sequence[Grid], notes: Sequence[str]) -> str:

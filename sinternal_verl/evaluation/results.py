@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sinternal_verl.evaluation.logs import Log
-from sinternal_verl.evaluation.rows import Row
+from sinternal_verl.evaluation.rows import Row, in_order
 from sinternal_verl.evaluation.statistics import BOOTSTRAP, UNKNOWN, Estimate, Interval, mean, pass_at_k
 from sinternal_verl.verify.account import Item
 from sinternal_verl.verify.evaluate import assess
@@ -89,13 +89,18 @@ class Tally:
             yield from rows
 
 
+def tally(rows: Iterable[Row]) -> dict[str, Tally]:
+    """Rows by their scorer, in order."""
+    found: dict[str, Tally] = {}
+    for row in in_order(rows):
+        found.setdefault(row.scorer, Tally()).add(row)
+    return found
+
+
 def results_of(log: Log, rows: Iterable[Row]) -> Iterator[Result]:
     """The figures of a log's rows, scorer by scorer."""
-    tallies: dict[str, Tally] = {}
-    for row in rows:
-        tallies.setdefault(row.scorer, Tally()).add(row)
-    for scorer, tally in sorted(tallies.items()):
-        yield from _figures(log, scorer, tally)
+    for scorer, found in tally(rows).items():
+        yield from _figures(log, scorer, found)
 
 
 def _figures(log: Log, scorer: str, tally: Tally) -> Iterator[Result]:

@@ -7,7 +7,7 @@ someone else's scorer that is no plain word is called ``other``.
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -103,6 +103,12 @@ def rows_of(log: Log) -> Iterator[Row]:
         if (label(id), epoch) not in seen:
             for name in names:
                 yield _unscored(log, Facts(label(id), epoch, NOT_RUN), name)
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """By scorer, item and epoch; numbered items stand in the order of their numbers. A log has its samples in the
+    order in which they were done, and two runs must give the same file and the same bootstrap."""
+    return sorted(rows, key=lambda row: (row.scorer, len(row.id) if row.id.isdigit() else 0, row.id, row.epoch))
 
 
 def as_line(row: Row) -> str:

@@ -16,7 +16,7 @@ from sinternal_verl.evaluation.picture import draw
 from sinternal_verl.evaluation.published import Published, beside, published
 from sinternal_verl.evaluation.published import rows as published_rows
 from sinternal_verl.evaluation.results import Result, results_of
-from sinternal_verl.evaluation.rows import as_line, rows_of
+from sinternal_verl.evaluation.rows import as_line, in_order, rows_of
 
 COLUMNS = (
     *("model", "set", "figure", "n", "value", "95% interval", "unscored", "if all were 0 to 1", "empty", "truncated"),
@@ -48,7 +48,7 @@ def write_tables(sources: Source | Iterable[Source], out: Path) -> str:
     with whole_file(out / "rows.jsonl") as file:
         for log in logs:
             try:
-                rows = list(rows_of(log))
+                rows = in_order(rows_of(log))
             except LogError as error:
                 notes.append(f"left out: {error}")
                 continue
