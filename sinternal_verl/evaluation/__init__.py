@@ -29,6 +29,38 @@ Scores:
 
 ``judge``     what a judge is asked, and what it says
 ``opened``    the judges that a running task asks
+``suites``    which tasks belong to a suite
 ``figures``   what each figure is called, and which way is better
 ``scorers``   Inspect's scorers around a judge and around boxed math
+
+Running:
+
+``requirement``    is Inspect here?
+``models``         what a model may be on the command line
+``folders``        what is missing in a model's folder
+``serving``        serves models to this process by vLLM
+``keeper``         runs a server for as long as whoever asked for it lives
+``cast``           the models of a call: the one under test, and those of judges
+``asked``          the words of a call, and what is wrong with them
+``plan``           which tasks run, and who judges each
+``configuration``  what decides the figures of a folder
+``progress``       the progress line
+``suite``          runs the tasks of a plan
+``suites``         which tasks belong to a suite
+
+Results:
+
+``logs``        logs of Inspect, and their samples
+``rows``        one row an item, epoch and scorer of a log
+``statistics``  intervals, pass@k, F1, paired differences
+``results``     what rows add up to
+``published``   the paper's figures, beside ours
+``grid``        a table as text, Markdown and CSV
+``page``        tables as HTML
+``picture``     figures as a picture
+``table``       the table of a run, in all its forms
+``pairs``       the scores of two runs, item by item
+``compare``     runs side by side
+``agreement``   what several judges say of the same answers
+``rejudge``     judges the answers of logs again
 """
