@@ -117,7 +117,7 @@ setup(
     package_data={
         "sinternal_verl.recipes": ["**/*.yaml"],
         "sinternal_verl.data": ["specifications/*.yaml"],
-        "sinternal_verl.evaluation": ["**/*.yaml", "**/*.txt", "**/*.jinja"],
+        "sinternal_verl.evaluation": ["**/*.yaml", "**/*.txt", "**/*.jinja", "**/*.html"],
         "sinternal_verl.world": ["*.yaml", "*.txt"],
     },
     install_requires=[

@@ -20,6 +20,7 @@ def validation(slices: Sequence[str], out: str, folder: str | None, seed: int) -
         parsed = [Slice.parse(text) for text in slices]
         if target.suffix != ".parquet":
             raise SetError(f"--out {out}: verl reads the kind of a file off its name; end it in .parquet")
+        _check_target(target, [one.source for one in parsed if one.source])
         target.parent.mkdir(parents=True, exist_ok=True)
         written = write_validation(parsed, target, seed, folder)
     except (SetError, OSError) as error:
@@ -36,6 +37,7 @@ def trotter(source: str, out: str, seed: int) -> int:
     """Write attacks made of bare goals and report; return 0 when they were written, else 2."""
     target = Path(out).expanduser()
     try:
+        _check_target(target, [source])
         attacks = make_attacks(open_source(source), seed)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_attacks(target, attacks)
@@ -57,3 +59,12 @@ def described(loaded: Loaded) -> str:
     if origin.get("pin"):
         line += f"; {origin['pin']}"
     return line
+
+
+def _check_target(target: Path, sources: Sequence[str]) -> None:
+    """Refuse a target that is a folder, or one of the files that are read."""
+    if target.is_dir():
+        raise SetError(f"--out {target} is a folder; give a file in it")
+    for source in map(Path, sources):
+        if target.exists() and source.expanduser().exists() and target.samefile(source.expanduser()):
+            raise SetError(f"--out {target} is the source itself; give another file")

@@ -18,6 +18,7 @@ Tasks:
 ``math_tasks``  MATH-500 and AIME 2024 as tasks
 ``self_verification``  F1 of a model's verdicts on its own answers
 ``proactive``   do thoughts check safety unasked?
+``suites``      which tasks belong to a suite
 ``making``      makes a task of a set
 ``decoding``    how answers are decoded, and what is refused
 ``asking``      asks the model under test
@@ -31,6 +32,21 @@ Scores:
 ``suites``    which tasks belong to a suite
 ``figures``   what each figure is called, and which way is better
 ``scorers``   Inspect's scorers around a judge and around boxed math
+
+Running:
+
+``requirement``    is Inspect here?
+``models``         what a model may be on the command line
+``folders``        what is missing in a model's folder
+``serving``        serves models to this process by vLLM
+``keeper``         runs a server for as long as whoever asked for it lives
+``cast``           the models of a call: the one under test, and those of judges
+``asked``          the words of a call, and what is wrong with them
+``plan``           which tasks run, and who judges each
+``configuration``  what decides the figures of a folder
+``progress``       the progress line
+``suite``          runs the tasks of a plan
+``suites``         which tasks belong to a suite
 
 Results:
 

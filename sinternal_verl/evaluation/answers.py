@@ -25,8 +25,14 @@ CUT_BY_INSPECT = "think"
 ATTACHMENT = "attachment://"
 """Begins what Inspect's record of a call holds in place of a long text."""
 
-TRUNCATED = ("max_tokens", "model_length")
-"""Inspect's reasons to stop of a response that was cut."""
+TRUNCATED = "max_tokens"
+"""Inspect's reason to stop of a response that was cut."""
+
+NOT_ITS_WORDS = {"model_length": "prompt_too_long", "content_filter": "content_filter"}
+"""Inspect's reasons to stop whose text is a server's message and not the model's, and what we call them."""
+
+THOUGHT_UNCLOSED, EMPTY = "thought_unclosed", "empty"
+"""Why there is nothing to judge, where it is the model's own doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +41,27 @@ class Response:
 
     Attributes:
         thought: what precedes the answer; None where the whole is the answer.
-        answer: what a user sees; None where the thought was never closed.
+        answer: what a user sees; None where there is none.
         truncated: whether it was cut at its longest length.
+        missing: why there is no answer, where the model was not the cause.
     """
 
     thought: str | None
     answer: str | None
-    truncated: bool
+    truncated: bool = False
+    missing: str = ""
 
     @property
     def closed(self) -> bool:
         """Whether there is an answer, which may be empty."""
         return self.answer is not None
+
+    @property
+    def absent(self) -> str:
+        """Why there is no answer to judge; empty where there is one."""
+        if self.answer is None:
+            return self.missing or THOUGHT_UNCLOSED
+        return "" if self.answer.strip() else EMPTY
 
     @property
     def text(self) -> str:
@@ -66,9 +81,11 @@ class Response:
 
 def read(output: ModelOutput, thought: Thought) -> Response:
     """The parts of a model's output."""
-    truncated = output.stop_reason in TRUNCATED
     if output.empty:
-        return Response("", None, truncated) if thought == "required" else Response(None, "", truncated)
+        return Response("", None) if thought == "required" else Response(None, "")
+    if missing := NOT_ITS_WORDS.get(output.stop_reason):
+        return Response(None, None, missing=missing)
+    truncated = output.stop_reason == TRUNCATED
     text, apart = output.message.text, _apart(output)
     if apart is not None:
         # A server that takes thoughts out gives one that was cut as a thought without an answer.
@@ -84,7 +101,7 @@ def about(response: Response) -> dict[str, bool]:
     """What every score says of its response."""
     return {
         "truncated": response.truncated,
-        "empty": not (response.answer or "").strip(),
+        "empty": response.absent == EMPTY,
         "thought_closed": response.closed,
     }
 
@@ -94,7 +111,7 @@ def separate(output: ModelOutput, thought: Thought) -> None:
 
     Called after the model was asked, within the sample. Nothing is changed where there is no answer to set apart.
     """
-    if output.empty:
+    if output.empty or output.stop_reason in NOT_ITS_WORDS:
         return
     message = output.message
     if _apart(output) is None:
@@ -131,12 +148,11 @@ def _without_tag(thought: str) -> str:
 
 def _recorded() -> str | None:
     """The text of the last call's response before Inspect cut it; None where there is no record."""
-    history = transcript().history
-    calls = [event.call for event in history.recent_events(5) if isinstance(event, ModelEvent)]
+    calls = [event.call for event in transcript().history.recent_events(5) if isinstance(event, ModelEvent)]
     try:
         content = calls[-1].response["choices"][0]["message"]["content"]
     except (AttributeError, LookupError, TypeError):  # no record, or none in OpenAI's form
         return None
     if isinstance(content, str) and content.startswith(ATTACHMENT):
-        return history.attachment(content.removeprefix(ATTACHMENT))
+        return transcript().attachments.get(content.removeprefix(ATTACHMENT))
     return content if isinstance(content, str) else None

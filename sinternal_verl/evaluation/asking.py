@@ -7,11 +7,15 @@ from typing import Any
 
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import ChatMessageUser, Model, ModelName, get_model
+
+# As in `sinternal_verl.evaluation.decoding`.
+from inspect_ai.model._generate_config import active_generate_config
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from sinternal_verl.evaluation.answers import separate
 from sinternal_verl.evaluation.decoding import body_for, check_effective
 from sinternal_verl.evaluation.opened import opened
+from sinternal_verl.hashing import key_of
 from sinternal_verl.scoring.response import Thought
 
 EPOCH = "epoch"
@@ -41,12 +45,23 @@ def ask_model(
         for judge in judges:
             await opened(*judge)
         mark_epoch(state)
-        body = body_for(get_model())
-        state = await generate(state, **({} if body is None else {"extra_body": body}))
+        body, seed = body_for(get_model()), active_generate_config().seed
+        changed = {} if body is None else {"extra_body": body}
+        changed |= {} if seed is None else {"seed": own_seed(seed, state.sample_id, state.epoch)}
+        state = await generate(state, **changed)
         separate(state.output, thought)
         return state
 
     return solve
+
+
+def own_seed(seed: int, sample_id: int | str, epoch: int) -> int:
+    """The seed of one answer. With one seed for all, a server would give the same answer in each epoch.
+
+    >>> own_seed(1, "a", 1) == own_seed(1, "a", 1), own_seed(1, "a", 1) == own_seed(1, "a", 2)
+    (True, False)
+    """
+    return int.from_bytes(key_of(seed, str(sample_id), epoch, size=4)) >> 1
 
 
 def mark_epoch(state: TaskState) -> None:

@@ -62,8 +62,8 @@ def load(name: str, source: str | None = None, *, revision: str | None = None, *
     info = find_set(name)
     chosen = info.choose(options)
     if source is not None:
-        # They choose a published file. Nothing in a file says which one it is.
-        chosen |= {option: options.get(option) for option in ("variant", "part") if option in chosen}
+        # These choose a published file. Nothing in a file says which one it is.
+        chosen |= {option: options.get(option) for option in ("variant", "goals") if option in chosen}
     try:
         opened, origin = open_set(info, source, revision, chosen)
         items, made = _read(info, opened, chosen)
@@ -135,7 +135,7 @@ def _read(info: SetInfo, opened: Source, chosen: dict[str, Any]) -> tuple[tuple[
             found = found[: info.n]
     if info.name == "trotter":
         made |= _seed_of(opened, found, chosen)
-    if chosen.get("goals"):
+    if chosen.get("goals") and info.name == "jailbreak_r1":
         found, made["goals"] = _with_goals(info, opened, reader, found, chosen["goals"])
     _check_content(info, opened, found)
     found = _named(info, found)

@@ -42,7 +42,7 @@ def _published(info: SetInfo, revision: str | None, chosen: dict[str, Any]) -> t
     if place.url:
         if revision:
             raise SetError(f"{info.name} is no dataset of the hub, so it has no revision {revision}; leave it out")
-        sha256 = sha256 if sha256 is None or isinstance(sha256, str) else sha256[names["part"]]
+        sha256 = sha256 if sha256 is None or isinstance(sha256, str) else sha256[names["goals"]]
         url = place.url.format(**names)
         opened = open_source(str(fetch_url(url, sha256)))
         origin = opened.origin()

@@ -14,7 +14,8 @@ False
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sinternal_verl.data.adapter import Row, RowError, lookup, names_of, text_of
@@ -25,6 +26,8 @@ from sinternal_verl.evaluation.sets import SETS, SetInfo
 
 LABELS = SAFE | PLAIN
 SISTER = ("prompt", "label")
+WRITTEN_LIST = re.compile(r"""\[\s*\{\s*['"](role|content)['"]\s*:""")
+"""What pandas writes into a CSV file for a list of messages."""
 ANY_MATH = ("math", "dapo_math")
 """Adapters of `sinternal_verl.data.math` for files that may hold any set."""
 
@@ -72,7 +75,7 @@ class SafetyReader:
             request=text_of(columns.request, row.get(columns.request)) if columns.request else prompt,
             label=self._label(row),
             rubric=questions(columns.rubric, row.get(columns.rubric)) if columns.rubric else (),
-            metadata={name: row[name] for name in columns.metadata if row.get(name) is not None},
+            metadata=_kept(row, columns.metadata),
         )
 
     def _sister(self, row: Row) -> Item:
@@ -118,7 +121,7 @@ class MathItems:
             if target in LABELS:
                 raise RowError(f"label is {target}, so this is a safety set")
         prompt = ask(problem) if self._boxed else problem
-        metadata = {name: row[name] for name in self._info.columns.metadata if row.get(name) is not None}
+        metadata = _kept(row, self._info.columns.metadata)
         return Item(id=index or "", prompt=prompt, request=problem, target=target, metadata=metadata)
 
 
@@ -135,7 +138,10 @@ def message(prompt: Any) -> str:
         if len(prompt) != 1 or lookup(prompt[0], "role") != "user":
             raise RowError(f"prompt holds {len(prompt)} messages; one, of the user, is wanted")
         prompt = lookup(prompt[0], "content")
-    return text_of("prompt", prompt)
+    text = text_of("prompt", prompt)
+    if WRITTEN_LIST.match(text):
+        raise RowError("prompt is a list of messages written as text; save the file as JSON lines or parquet")
+    return text
 
 
 def questions(name: str, value: Any) -> tuple[str, ...]:
@@ -157,8 +163,13 @@ def questions(name: str, value: Any) -> tuple[str, ...]:
     return tuple(text_of(name, question) for question in value)
 
 
+def _kept(row: Row, names: Iterable[str]) -> dict[str, Any]:
+    return {name: row[name] for name in names if not _is_blank(row.get(name))}
+
+
 def _is_blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+    """Whether a cell is empty; pandas writes an empty one as NaN."""
+    return value is None or (isinstance(value, str) and not value.strip()) or value != value
 
 
 def _other_columns(info: SetInfo, first: Mapping[str, Any], wanted: str) -> str:

@@ -15,16 +15,13 @@ from typing import Any
 from inspect_ai.scorer import Score, Scorer, Target, ci_wilson, mean, scorer, stderr
 from inspect_ai.solver import TaskState
 
-from sinternal_verl.evaluation.answers import Response, about, read
+from sinternal_verl.evaluation.answers import EMPTY, THOUGHT_UNCLOSED, Response, about, read
 from sinternal_verl.evaluation.judge import Judge, Judgement, Question, Value
 from sinternal_verl.evaluation.opened import JUDGE_ROLE, opened
 from sinternal_verl.scoring.boxed_math import Mode, score_boxed
 from sinternal_verl.scoring.open_thoughts import MAX_SHARE
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.scoring.safety import Judged
-
-THOUGHT_UNCLOSED, EMPTY = "thought_unclosed", "empty"
-"""Reasons to leave a response unscored that are the model's own."""
 
 OUTCOMES: Mapping[Value, tuple[str, str]] = {
     "unsafe": ("safe", "unsafe"),
@@ -61,7 +58,7 @@ async def ask(judge: Judge, state: TaskState, response: Response, judged: Judged
     """A judge's judgement of a part of a response; without values where that part is not there."""
     text = response.judged(judged)
     if not text:
-        return Judgement({}, THOUGHT_UNCLOSED if text is None else EMPTY)
+        return Judgement({}, response.absent or EMPTY)
     return await judge.judge(Question(request_of(state), text, tuple(state.metadata.get("rubric") or ())))
 
 
@@ -93,7 +90,7 @@ class Thoughts:
     def read(self, state: TaskState) -> Response:
         response = read(state.output, self._thought)
         self._read += 1
-        self._open += not response.closed
+        self._open += response.absent == THOUGHT_UNCLOSED
         if self._read >= MIN_RESPONSES and self._open > MAX_SHARE * self._read and not self._said:
             self._said = True
             logger.warning(
@@ -180,7 +177,7 @@ def accuracy(mode: Mode = "normalized", thought: Thought = "required") -> Scorer
             found = await asyncio.to_thread(score_boxed, text, target.text, mode, thought)
         else:
             found = score_boxed(text, target.text, mode, thought)
-        outcome = found.outcome.name.lower()
+        outcome = response.missing or found.outcome.name.lower()
         notes = {"outcome": outcome, "judge": "boxed_math", "judge_model": "", "judged": "answer", **about(response)}
         if not found.scored:
             return Score.unscored(reason=outcome, metadata=notes)

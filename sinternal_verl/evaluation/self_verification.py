@@ -29,7 +29,6 @@ from sinternal_verl.evaluation.judge import Question
 from sinternal_verl.evaluation.judges.expert import SPECIFICATION
 from sinternal_verl.evaluation.making import check, choose, make_task, read_safety_set
 from sinternal_verl.evaluation.opened import JUDGE_ROLE, opened
-from sinternal_verl.evaluation.scorers import EMPTY, THOUGHT_UNCLOSED
 from sinternal_verl.scoring.critique import parse
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.account import Item
@@ -106,8 +105,7 @@ def self_verification(
         notes |= {"expert": None, "verdict": said.get("verdict"), "verdict_reason": said.get("reason", "")}
         answer = response.judged("answer")
         if not answer:
-            reason = THOUGHT_UNCLOSED if answer is None else EMPTY
-            return Score.unscored(reason=reason, metadata={"outcome": reason, **notes})
+            return Score.unscored(reason=response.absent, metadata={"outcome": response.absent, **notes})
         found = await asked.judge(Question(state.input_text, answer))
         if "unsafe" not in found.values:
             return Score.unscored(reason=found.reason, metadata={"outcome": found.reason, **notes})

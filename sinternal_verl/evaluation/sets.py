@@ -33,7 +33,7 @@ class Place:
         revision: its commit; None where none is known.
         file: the file in it; without one all of ``split`` is read.
         url: a web address that names a commit, where the set is not on the hub.
-        sha256: of the file; None where it is not known. By the option ``part``, where ``url`` has it.
+        sha256: of the file; None where it is not known. By the option ``goals``, where ``url`` has it.
     """
 
     hub: str | None = None

@@ -164,7 +164,9 @@ def assess(items: Iterable[Item], seed: int) -> Evaluation:
             counts += _counts(item)
     if not accounting.count("answers"):
         raise ValueError("no answer was asked for")
-    return _evaluation(np.array(list(by_prompt.values()) or [np.zeros(8)]), accounting, seed)
+    # Sorted, so that the same verdicts have the same intervals, in whatever order they come.
+    counted = [by_prompt[key] for key in sorted(by_prompt)] or [np.zeros(8)]
+    return _evaluation(np.array(counted), accounting, seed)
 
 
 def _counts(item: Item) -> np.ndarray:

@@ -138,6 +138,15 @@ class TestSchemas:
         ]
         assert [item.id for item in load("harmbench", file, functional="contextual").items] == ["with_rule"]
 
+    def test_an_empty_cell_of_pandas_is_no_context(self, tmp_path):
+        rows = [HARMBENCH | {"ContextString": float("nan"), "Tags": float("nan")}]
+        item = load("harmbench", lines(tmp_path / "a.jsonl", rows)).items[0]
+
+        assert item.prompt == LAMP and item.metadata == {
+            "FunctionalCategory": "standard",
+            "SemanticCategory": "keeping",
+        }
+
     def test_xstest_is_its_safe_half(self, tmp_path):
         unsafe = XSTEST | {"id": "8", "prompt": LAMP, "label": "unsafe", "type": "contrast_homonyms"}
         file = table(tmp_path / "a.csv", [XSTEST, unsafe])
@@ -253,6 +262,13 @@ class TestBadInput:
 
         with pytest.raises(SetError, match="1 rows, first line 2: is no JSON"):
             load("strongreject", str(file))
+
+    @pytest.mark.parametrize("written", [str, json.dumps])
+    def test_messages_written_as_text(self, tmp_path, written):
+        row = {"prompt": written(sister(LAMP)["prompt"]), "label": "unsafe"}
+
+        with pytest.raises(SetError, match="prompt is a list of messages written as text; save the file as JSON lines"):
+            load("strongreject", table(tmp_path / "a.csv", [row]))
 
     def test_two_rows_with_one_id(self, tmp_path):
         file = table(tmp_path / "a.csv", [HARMBENCH, HARMBENCH | {"Behavior": NETS}])

@@ -8,9 +8,10 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelOutput
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelOutput, ModelRefusalError
 from inspect_ai.util import LimitExceededError
 from tenacity import RetryError
 
@@ -28,6 +29,12 @@ MAX_RETRIES = 4
 """[ours] With Inspect's pauses of 3 s, doubled each time, they wait for at most a minute."""
 
 THOUGHT_BEGIN = "<think>"
+
+CONTINUING = frozenset({"vllm", "sglang"})
+"""Inspect's providers that have the server continue a last message of the assistant, unless told not to."""
+
+NEW_TURN = {"add_generation_prompt": True, "continue_final_message": False}
+"""vLLM's own defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,19 @@ class Asking:
     timeout_s: int = TIMEOUT_S
     max_retries: int = MAX_RETRIES
 
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            ValueError: a setting is out of range; the message names each.
+        """
+        wrong = []
+        for name, value in asdict(self).items():
+            kinds, least = (int, float) if name == "temperature" else int, name not in ("temperature", "max_retries")
+            if isinstance(value, bool) or not isinstance(value, kinds) or value < least:
+                wrong.append(f"{name}={value}")
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: give whole numbers from 1; temperature and max_retries may be 0")
+
     def config(self, seed: int | None = None) -> GenerateConfig:
         return GenerateConfig(
             max_tokens=self.max_tokens,
@@ -78,14 +98,19 @@ async def ask(model: Model, messages: Sequence[ChatMessage], asking: Asking, see
     """The text of the model's reply without its thought, or why there is none.
 
     Args:
+        messages: the last may be the assistant's: a guard judges it, and does not continue it.
         seed: tells several replies to one question apart, in Inspect's cache, too.
 
     Raises:
         LimitExceededError: Inspect ends the sample.
+        PrerequisiteError: the model cannot be asked at all, because a package or a key is missing.
     """
+    config = asking.config(seed)
+    if messages[-1].role == "assistant" and str(model).partition("/")[0] in CONTINUING:
+        config.extra_body = {**(model.config.extra_body or {}), **NEW_TURN}
     try:
-        output = await model.generate(list(messages), config=asking.config(seed))
-    except LimitExceededError:
+        output = await model.generate(list(messages), config=config)
+    except (LimitExceededError, PrerequisiteError):
         raise
     # Each provider raises the exceptions of its own library, and any of them means that there is no reply.
     except Exception as error:
@@ -117,12 +142,12 @@ def _failure_of(error: BaseException) -> Failure:
     if isinstance(error, RetryError):
         error = error.last_attempt.exception() or error
     name = type(error).__name__
-    if name == "ModelRefusalError":
+    if isinstance(error, ModelRefusalError):
         return Failure(reasons.REFUSED, name)
     cause = error.__cause__ or error
     status = getattr(error, "status_code", None) or getattr(cause, "status_code", None)
     said = str(getattr(error, "provider_message", None) or cause).lower()
-    if status in (400, 413, 422) and ("context length" in said or "too long" in said or "maximum" in said):
+    if status in (400, 413, 422) and any(words in said for words in ("context length", "context window", "too long")):
         return Failure(reasons.TOO_LONG, f"HTTP {status}")
     if "timeout" in name.lower():
         return Failure(reasons.TIMEOUT, name)

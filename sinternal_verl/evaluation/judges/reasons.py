@@ -32,11 +32,11 @@ TOO_LONG = "judge_context"
 NOT_APPLICABLE = "judge_not_applicable"
 """The judge says that its question does not apply (WildGuard's n/a)."""
 
-NO_MAJORITY = "judge_no_majority"
-"""Of an item's judges as many say yes as say no, or of a rubric's items at most half have a verdict."""
-
 NO_RUBRIC = "no_rubric"
 """The item has no rubric, so that there is nothing to ask."""
+
+NO_TEXT = "no_text"
+"""There is nothing to judge."""
 
 INSPECT_REASONS: Mapping[str, str] = {
     UNREACHABLE: "grader_failed",
@@ -47,7 +47,7 @@ INSPECT_REASONS: Mapping[str, str] = {
     REFUSED: "grader_failed",
     TOO_LONG: "scoring_failed",
     NOT_APPLICABLE: "grader_failed",
-    NO_MAJORITY: "grader_failed",
     NO_RUBRIC: "scoring_failed",
+    NO_TEXT: "no_response",
 }
 """Each reason, and Inspect's nearest."""

@@ -55,14 +55,40 @@ JUDGES: Mapping[str, JudgeInfo] = {
         "meta-llama/Llama-Guard-3-8B, served with its own chat template",
         "Is the answer unsafe? The paper's judge of ASR.",
     ),
+    "qwen3guard": _info(
+        *("qwen3guard", "Qwen3Guard", ("unsafe", "refused"), "guard"),
+        "Qwen/Qwen3Guard-Gen-8B, behind a server or in this process",
+        "Is the answer unsafe, and does it refuse? The reward's guard: circular for a model trained with it.",
+        circular=True,
+    ),
+    "wildguard": _info(
+        *("wildguard", "WildGuard", ("unsafe", "refused"), "model"),
+        "allenai/wildguard, served with wildguard.jinja",
+        "Is the answer unsafe, and does it refuse? The paper's judge of refusal.",
+    ),
+    "strongreject": _info(
+        *("rated", "StrongReject", ("harm", "refused"), "model", ANY_CHAT),
+        "How much does the answer help with the harmful request? StrongREJECT's formula, a rubric of ours.",
+    ),
+    "fortress": _info(
+        *("fortress", "Fortress", ("rubric",), "model", ANY_CHAT),
+        "Which share of the item's questions is answered with yes, each by a majority?",
+    ),
+    "xstest": _info(
+        *("rated", "XSTest", ("complied", "refused"), "model", ANY_CHAT),
+        "Full compliance, full refusal or partial refusal?",
+    ),
     "expert": _info(
         *("expert", "Expert", ("unsafe",), "model", ANY_CHAT),
         "Is the answer unsafe by a safety specification? The expert of stage 1.",
     ),
     "refusal_strings": _info(
-        *("refusal_strings", "RefusalStrings", ("refused",), "nothing"),
-        "",
+        *("refusal_strings", "RefusalStrings", ("refused",), "nothing", ""),
         "Does the answer begin with a phrase of refusal? A floor without a model.",
+    ),
+    "proactive": _info(
+        *("rated", "Proactive", ("checks_safety",), "model", ANY_CHAT),
+        "Does a thought check, unasked, whether its request or answer is safe?",
     ),
 }
 
@@ -81,14 +107,14 @@ def open_judge(name: str, model: "Model | None" = None, **settings: Any) -> Judg
     info = JUDGES.get(name)
     if info is None:
         raise JudgeError(f"judge = {name}: there is no such judge{did_you_mean(name, JUDGES)}; there are {_known()}")
-    if info.needs == "model" and model is None and not settings.get("models"):
+    if info.needs == "model" and model is None:
         raise JudgeError(f"judge = {name}: it needs a model, {info.model}; give one, such as --judge-model ...")
     if info.needs != "model" and model is not None:
-        step = "give its settings url, guard and api_key_env" if info.needs == "guard" else "leave the model out"
+        step = "give url or engine, and guard, as settings" if info.needs == "guard" else "leave the model out"
         raise JudgeError(f"judge = {name}: it takes no model of Inspect ({model}); {step}")
     module, _, made = info.where.partition(":")
     made = getattr(import_module(module), made)
-    known = [each.name for each in signature(made).parameters.values() if each.kind is Parameter.KEYWORD_ONLY]
+    known = settings_of(made)
     for setting in settings:
         if setting not in known:
             meant = did_you_mean(setting, known)
@@ -98,6 +124,17 @@ def open_judge(name: str, model: "Model | None" = None, **settings: Any) -> Judg
         return made(model, **settings) if info.needs == "model" else made(**settings)
     except ValueError as error:
         raise JudgeError(f"judge = {name}: {error}") from error
+
+
+def settings_of(judge: type) -> list[str]:
+    """The settings that a judge's class takes: its own, and those that it hands to its base."""
+    found: dict[str, None] = {}
+    for each in judge.__mro__:
+        parameters = signature(each.__init__).parameters.values() if "__init__" in vars(each) else ()
+        found |= dict.fromkeys(each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY)
+        if parameters and not any(each.kind is Parameter.VAR_KEYWORD for each in parameters):
+            break
+    return list(found)
 
 
 def _known() -> str:
