@@ -18,7 +18,6 @@ Tasks:
 ``math_tasks``  MATH-500 and AIME 2024 as tasks
 ``self_verification``  F1 of a model's verdicts on its own answers
 ``proactive``   do thoughts check safety unasked?
-``suites``      which tasks belong to a suite
 ``making``      makes a task of a set
 ``decoding``    how answers are decoded, and what is refused
 ``asking``      asks the model under test
@@ -29,7 +28,6 @@ Scores:
 
 ``judge``     what a judge is asked, and what it says
 ``opened``    the judges that a running task asks
-``suites``    which tasks belong to a suite
 ``figures``   what each figure is called, and which way is better
 ``scorers``   Inspect's scorers around a judge and around boxed math
 
