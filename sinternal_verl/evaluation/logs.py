@@ -225,7 +225,7 @@ def open_log(source: Source) -> Log:
         return Log(name, source, source.location)
     path = str(source).removeprefix("file://")
     if not Path(path).is_file():
-        raise LogError(f"{path}: there is no such file")
+        raise LogError(f"{path}: there is no such file or folder")
     if not path.endswith((".eval", ".json")):
         raise LogError(f"{path}: a log of Inspect is a .eval or .json file")
     try:
