@@ -22,6 +22,9 @@ JOBS = {
     "Inspect: read_eval_log": "from inspect_ai.log import read_eval_log; read_eval_log({one!r})",
     "Inspect: samples_df": "from inspect_ai.analysis import samples_df; samples_df({one!r})",
     "table": "from sinternal_verl.evaluation.table import write_tables; write_tables({one!r}, {out!r})",
+    "rejudge by a rule": (
+        "from sinternal_verl.evaluation.rejudge import rejudge; rejudge({one!r}, ['refusal_strings'], {out!r})"
+    ),
     "compare": "from sinternal_verl.evaluation.compare import compare; compare([{one!r}, {two!r}], {out!r})",
 }
 
