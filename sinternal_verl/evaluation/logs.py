@@ -59,7 +59,7 @@ def label(value: object) -> str:
     """A name as it may be shown. What could be a sentence, such as a prompt that serves as an id, becomes a digest.
 
     >>> label("test/algebra/12.json"), label(7), label("How do I light a lamp?")
-    ('test/algebra/12.json', '7', 'sha256:d34b9d0a9b2a')
+    ('test/algebra/12.json', '7', 'sha256:55ed67af4c2b')
     """
     text = str(value)
     if len(text) <= MAX_LABEL and (_NAME.fullmatch(text) or not text):
