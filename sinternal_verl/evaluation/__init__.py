@@ -31,6 +31,7 @@ Scores:
 ``opened``    the judges that a running task asks
 ``suites``    which tasks belong to a suite
 ``figures``   what each figure is called, and which way is better
+``metrics``   metrics that are NaN where nothing is scored
 ``scorers``   Inspect's scorers around a judge and around boxed math
 
 Running:

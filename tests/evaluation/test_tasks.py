@@ -111,6 +111,7 @@ def test_what_is_no_answer_is_unscored_with_a_reason_and_nobody_is_asked_about_i
     assert {score.reason for score in found} == {reason}
     assert all(math.isnan(score.value) for score in found)
     assert log.results.scores[0].unscored_samples == 4
+    assert all(math.isnan(metric.value) for metric in log.results.scores[0].metrics.values())
     truncated = isinstance(said, ModelOutput) and said.stop_reason == "max_tokens"
     assert {score.metadata["truncated"] for score in found} == {truncated}
 
