@@ -1,4 +1,4 @@
-"""Metrics of one figure. Where no sample has a score, Inspect's own give 0, which reads like a result. These give NaN."""
+"""Metrics of one figure. Of no scores Inspect's own give 0, which reads like a result; these give NaN."""
 
 import math
 
