@@ -25,7 +25,7 @@ with another sign than a colon, a bar, an equals sign or a line break between a 
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 
 import regex
 
@@ -85,14 +85,19 @@ _SEPARATORS = frozenset(":|=\n")
 """What makes a label of a word that a value follows. Without a value only a colon does."""
 
 
-def neutralise(text: str) -> str:
-    """``text`` with the template's phrases made harmless; surrogates that stand alone become U+FFFD."""
+def neutralise(text: str, *labels: str) -> str:
+    """``text`` with the template's phrases made harmless; surrogates that stand alone become U+FFFD.
+
+    Args:
+        labels: what another judge's template writes before a text or asks for, such as ``AI assistant``. Each goes, in
+            any case, with the colon behind it, where it begins a line.
+    """
     text = whole_text(text)
     # Letters of Unicode's tag block are invisible, and a model may read them all the same.
     for table in (_PLAIN, _PLAIN_TAGS) if _TAG_BLOCK.search(text) else (_PLAIN,):
         plain = _plain(text, table)
         # Labels are searched when the block markers are gone, because one may stand right behind a marker.
-        for find in (_blocks, _labels):
+        for find in (_blocks, _labels, partial(_line_labels, labels)):
             if phrases := list(find(plain)):
                 text = _without(text, phrases, _places(text, table))
                 plain = _plain(text, table)
@@ -129,6 +134,18 @@ def _labels(plain: str) -> Iterator[tuple[int, int]]:
                 yield start, label.start(label.lastgroup) + gap.rindex(":") + 1
         elif not _SEPARATORS.isdisjoint(gap):
             yield start, label.end()
+
+
+def _line_labels(labels: tuple[str, ...], plain: str) -> Iterator[tuple[int, int]]:
+    """Where each of these labels begins and ends that begins a line."""
+    for label in _line_label(labels).finditer(plain) if labels else ():
+        yield label.end("before"), label.end()
+
+
+@cache
+def _line_label(labels: tuple[str, ...]) -> re.Pattern[str]:
+    names = "|".join(rf"{_NO_GAP}".join(_letters(word) for word in label.split()) for label in labels)
+    return re.compile(rf"(?P<before>{_LINE_START})(?:{names})(?!\w)[^\w:]{{0,{MAX_GAP}}}:", re.IGNORECASE)
 
 
 _SIGNS = frozenset("<>:|=")
