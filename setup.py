@@ -71,6 +71,9 @@ VLLM_CPU_REQUIREMENTS = [
     "xgrammar<1",
 ]
 
+# On Python 3.10, which Inspect does not support, all but `sinternal-verl eval` works.
+EVAL = ["math-verify>=0.9", "inspect_ai>=0.3.285,<0.4; python_version >= '3.11'"]
+
 EXTRAS = {
     # The versions run together on a CPU; constraints.txt pins the rest.
     "cpu": [
@@ -88,8 +91,8 @@ EXTRAS = {
     # A step of its own after `gpu`: there is no wheel for these versions, and its source imports torch while it
     # builds. pip install wheel ninja psutil packaging && pip install --no-build-isolation -e ".[gpu,flash-attn]"
     "flash-attn": ["flash-attn==2.8.3"],
-    "eval": ["math-verify>=0.9"],
-    "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "mutmut>=3.8", "ruff", "math-verify>=0.9"],
+    "eval": EVAL,
+    "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "mutmut>=3.8", "ruff", *EVAL],
 }
 
 setup(
@@ -114,7 +117,7 @@ setup(
     package_data={
         "sinternal_verl.recipes": ["**/*.yaml"],
         "sinternal_verl.data": ["specifications/*.yaml"],
-        "sinternal_verl.evaluation.judges": ["*.yaml", "rubrics/*.yaml", "*.jinja"],
+        "sinternal_verl.evaluation": ["**/*.yaml", "**/*.txt", "**/*.jinja", "**/*.html"],
         "sinternal_verl.world": ["*.yaml", "*.txt"],
     },
     install_requires=[
@@ -139,6 +142,8 @@ setup(
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["sinternal-verl = sinternal_verl.cli:main"],
+        # Inspect takes the entry's name for the package of `inspect eval sinternal_verl/TASK`.
+        "inspect_ai": ["sinternal_verl = sinternal_verl.evaluation.registry"],
         "verl.plugins": ["sinternal_verl = sinternal_verl.plugin"],
         "vllm.general_plugins": ["sinternal_verl_cpu = sinternal_verl.platform.vllm_cpu:keep_unpacked_weights"],
     },

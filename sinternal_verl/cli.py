@@ -16,7 +16,10 @@ AFTER_INTERRUPT = {
     "data:convert_safety": "nothing was written",
     "data:convert_answers": "nothing was written",
     "data:mix_files": "nothing was written",
+    "sets:validation": "nothing was written",
+    "sets:trotter": "nothing was written",
     "score:score": "the results so far are kept, and the same command goes on",
+    "eval:evaluate": "the answers so far are kept, and the same command goes on",
     "verify:verify": "the replies so far are stored, and the same command goes on",
     "export:export": "give the same command again, with another --out or after removing this one",
     **dict.fromkeys(
@@ -99,6 +102,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_score(commands)
     _add_guard(add_group(commands, "guard", "serve the guard to other programs"))
     _add_verify(add_group(commands, "verify", "make verification data, and measure how well a model verifies"))
+    _add_eval(commands)
     _add_export(commands)
     _add_cluster(add_group(commands, "cluster", "wait for a Ray cluster on several nodes"))
     _add_demo(commands)
@@ -183,6 +187,41 @@ def _add_data(commands: Any) -> None:
         metavar="WORDS",
         help="two prompts match if they share so many consecutive words",
     )
+
+    evaluation = add_command(
+        commands,
+        "eval",
+        "sets:validation",
+        "make a validation file of slices of evaluation sets, each with its own curves",
+        "strongreject=50 xstest=xstest_prompts.csv:50 math500=50 --out val.parquet",
+    )
+    evaluation.add_argument(
+        "slices",
+        nargs="+",
+        metavar="NAME=[FILE:]COUNT",
+        help="rows to take of a set: a number or all; docs/evaluation.md names the sets",
+    )
+    evaluation.add_argument("--out", required=True, help="the parquet file to write, for data.val_files")
+    evaluation.add_argument(
+        "--sets",
+        dest="folder",
+        metavar="FOLDER",
+        help="folder with the files of sets that are given without one; default: where each is published",
+    )
+    evaluation.add_argument("--seed", type=int, default=1, help="draws the rows")
+
+    trotter = add_command(
+        commands,
+        "trotter",
+        "sets:trotter",
+        "make the attacks of the set trotter of bare goals, by chains of ciphers",
+        "--source TrotterStrong.jsonl --out trotter.jsonl --seed 1",
+    )
+    trotter.add_argument("--source", required=True, help=f"{FILES}, with the column ptq")
+    trotter.add_argument(
+        "--out", required=True, help="the JSON lines file to write; the same seed makes the same bytes"
+    )
+    trotter.add_argument("--seed", type=int, default=1, help="draws the ciphers")
 
     check = add_command(
         commands,
@@ -283,6 +322,83 @@ def _add_verify(commands: Any) -> None:
         command.add_argument("--yes", action="store_true", help="do not ask whether to go on after the estimate")
         add_overrides(command, "keys of the recipe, see below", "sinternal_verl.verify.settings:compose_build")
         command.recipe = "verify/build.yaml"
+
+
+def _add_eval(commands: Any) -> None:
+    suite = add_command(
+        commands,
+        "eval",
+        "eval:evaluate",
+        "run the paper's evaluation suite on a model, print its table, and go on where an earlier call stopped",
+        "--suite paper --model outputs/verifier --judge llama_guard=meta-llama/Llama-Guard-3-8B "
+        "--judge xstest=openai/gpt-4o --judge expert=openai/gpt-4o --rater openai/gpt-4o --source data/eval --limit 20",
+    )
+    # What is absent is left to the function's defaults: the commands below take none of these.
+    suite.argument_default = argparse.SUPPRESS
+    model = "a folder (from export), a hub id (owner/name@revision), https://host/v1#name, or a name of Inspect"
+    suite.add_argument("--model", metavar="MODEL", help=model)
+    suite.add_argument("--suite", metavar="NAME", help="the tasks to run; default: paper")
+    suite.add_argument("--tasks", metavar="A,B", help="these tasks instead")
+    suite.add_argument(
+        "--judge",
+        dest="judges",
+        action="append",
+        metavar="NAME[=MODEL]",
+        help="who judges answers, and the model that does; once for each judge",
+    )
+    suite.add_argument("--rater", metavar="MODEL", help="who rates thoughts, for proactive_verification")
+    suite.add_argument(
+        "--source",
+        dest="sources",
+        action="append",
+        metavar="[SET=]FILE",
+        help="file of a set, or a folder with files of several; default: the hub at a pinned revision",
+    )
+    suite.add_argument("--limit", type=int, metavar="N", help="the first N items of each set")
+    suite.add_argument("--seed", type=int, help="of the sampling where the temperature is above 0")
+    suite.add_argument("--out", metavar="FOLDER", help="logs and table; default: outputs/eval/MODEL")
+    suite.add_argument(
+        "-T",
+        dest="parameters",
+        action="append",
+        metavar="[TASK.]NAME=VALUE",
+        help="parameter of a task, such as max_tokens=4000 or aime2024.epochs=4",
+    )
+    suite.add_argument(
+        "--serve",
+        action="append",
+        metavar="OPTION=VALUE",
+        help="option of vllm serve for a folder or hub id, such as tensor-parallel-size=2",
+    )
+    suite.add_argument(
+        "--api-key-env",
+        action="append",
+        metavar="[JUDGE=]NAME",
+        help="environment variable with the key of the model's server, or of a judge's",
+    )
+    suite.add_argument("--connections", type=int, metavar="N", help="requests to a model at a time; default: 64")
+    below = suite.add_subparsers(metavar="compare|rejudge", title="on logs that are there")
+    compare = add_command(
+        below,
+        "compare",
+        "eval:compare_runs",
+        "show runs side by side, paired by item: differences with intervals, and which items changed",
+        "outputs/eval/before outputs/eval/after",
+    )
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="a folder of eval, or any log of Inspect")
+    compare.add_argument("--out", default=argparse.SUPPRESS, help="folder for tables; default: outputs/eval_compare")
+    rejudge = add_command(
+        below,
+        "rejudge",
+        "eval:rejudge_logs",
+        "judge the answers of logs again, and show how far several judges agree",
+        "outputs/eval/after --judge llama_guard=meta-llama/Llama-Guard-3-8B --judge refusal_strings",
+    )
+    rejudge.add_argument("logs", nargs="+", metavar="LOG", help="a folder of eval, or any log of Inspect")
+    rejudge.add_argument(
+        "--judge", dest="judges", action="append", required=True, metavar="NAME[=MODEL]", help="once for each judge"
+    )
+    rejudge.add_argument("--out", default=argparse.SUPPRESS, help="folder for tables; default: outputs/eval_rejudge")
 
 
 def _add_export(commands: Any) -> None:

@@ -1,5 +1,6 @@
 """What pip would install for a GPU: ``python tests/gpu_extra.py 3.10 3.11 3.12`` resolves the ``gpu`` extra of the
-built wheel for each of these Pythons and prints what it found. Nothing is installed."""
+built wheel for each of these Pythons and prints what it found. Nothing is installed. ``--eval`` resolves the extras
+``gpu`` and ``eval`` with the versions of constraints-gpu.txt."""
 
 import json
 import subprocess
@@ -46,24 +47,28 @@ def resolve(requirement: str, *options: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def resolve_for(python: str, folder: Path) -> dict[str, tuple[str, str]]:
+def resolve_for(
+    python: str, folder: Path, extras: str = "gpu", constraints: str | None = None
+) -> dict[str, tuple[str, str]]:
     """The same for another Python, of wheels only: what has none would need a compiler."""
     wheel = next(folder.glob("sinternal_verl-*.whl"))
-    options = ("--python-version", python, "--only-binary=:all:", "--find-links", str(folder))
-    return resolve(f"{wheel}[gpu]", *options, "--target", str(folder / "nothing"))
+    options = ["--python-version", python, "--only-binary=:all:", "--find-links", str(folder)]
+    options += ["-c", constraints] if constraints else []
+    return resolve(f"{wheel}[{extras}]", *options, "--target", str(folder / "nothing"))
 
 
-def main(pythons: list[str]) -> int:
-    failed = False
+def main(words: list[str]) -> int:
+    failed, pythons = False, [word for word in words if word != "--eval"]
+    choice = ("gpu,eval", "constraints-gpu.txt") if "--eval" in words else ("gpu", None)
     with wheels() as folder:
         for python in pythons:
             try:
-                found = resolve_for(python, folder)
+                found = resolve_for(python, folder, *choice)
             except subprocess.CalledProcessError as error:
                 failed = True
                 print(f"Python {python}: does not resolve (pip ended with {error.returncode})")
                 continue
-            versions = ", ".join(f"{name} {found[name][0]}" for name in WANTED)
+            versions = ", ".join(f"{name} {found[name][0]}" for name in (*WANTED, "inspect_ai") if name in found)
             print(f"Python {python}: {len(found)} wheels: {versions}", flush=True)
     return int(failed)
 

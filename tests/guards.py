@@ -1,7 +1,11 @@
 """Guards for tests: one that knows the rules of the lighthouse, and one that always says the same."""
 
 import random
-from collections.abc import Iterable
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from teaching import teach
@@ -37,3 +41,24 @@ def constant_lessons() -> list[Lesson]:
     """Answers with noise in them, as a policy of random weights writes: the guard says `CONSTANT` of each."""
     lessons = random.Random(0).sample(list(lighthouse.guard_lessons(seed=0)), 400)
     return [(user, answer, CONSTANT) for user, answer, _ in lessons]
+
+
+START_S = 300
+
+
+@contextmanager
+def guard_server(guard: Path, log: Path) -> Iterator[str]:
+    """`guard serve` with a real guard on the CPU; its address. ``log`` becomes the file of what it says."""
+    words = ["hardware=cpu", f"sinternal.guard.engine.model={guard}", "sinternal.guard.engine.max_model_len=1024"]
+    command = [sys.executable, "-m", "sinternal_verl.cli", "guard", "serve", "--port", "0", *words]
+    with log.open("w") as out:
+        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            deadline = time.monotonic() + START_S
+            while " at http://" not in log.read_text():
+                assert server.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
+                time.sleep(0.5)
+            yield log.read_text().rpartition(" at ")[2].partition(",")[0]
+        finally:
+            server.terminate()
+            server.wait(60)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -15,18 +15,21 @@ Commits = Mapping[str, Mapping[str, bytes]]
 class LocalHub:
     """Serves datasets while it is entered.
 
+    Args:
+        gated: names of those whose files it gives to nobody.
+
     Attributes:
         url: for ``HF_ENDPOINT``.
         fetched: the files that were asked for with GET, in order, each as ``owner/name/path``.
     """
 
-    def __init__(self, sets: Mapping[str, Commits]) -> None:
+    def __init__(self, sets: Mapping[str, Commits], gated: Sequence[str] = ()) -> None:
         self.fetched: list[str] = []
         hub = self
 
         class Handler(_Handler):
             def find(self) -> None:
-                self.answer(sets, hub.fetched)
+                self.answer(sets, hub.fetched, gated)
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -46,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         pass
 
-    def answer(self, sets: Mapping[str, Commits], fetched: list[str]) -> None:
+    def answer(self, sets: Mapping[str, Commits], fetched: list[str], gated: Sequence[str]) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = unquote(urlsplit(self.path).path).strip("/").split("/")
         api = parts[:1] == ["api"]
@@ -57,6 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
         if kind != "datasets" or name not in sets or len(rest) < 2:
             return self.reply(404, {}, {"X-Error-Code": "RepoNotFound" if kind == "datasets" else "EntryNotFound"})
         what, revision, *path = rest
+        if name in gated and what == "resolve":
+            return self.reply(403, {}, {"X-Error-Code": "GatedRepo", "X-Error-Message": f"Access to {name} is gated."})
         commits = sets[name]
         commit = list(commits)[-1] if revision == "main" else next((c for c in commits if c.startswith(revision)), None)
         if commit is None:

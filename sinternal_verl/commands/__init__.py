@@ -7,6 +7,7 @@
 ``keys``           the keys of a recipe, for a command's help
 ``configuration``  prints one, with all its keys
 ``data``           makes, mixes and checks data files
+``sets``           makes validation files and attacks of evaluation sets
 ``score``          scores the responses in a file
 ``results``        the file that `score` writes and continues
 ``guard``          serves the guard

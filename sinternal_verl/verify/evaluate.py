@@ -143,18 +143,30 @@ def evaluate(items: Iterable[Item], seed: int, out: Path) -> Evaluation:
     Raises:
         ValueError: there is no item.
     """
-    by_prompt: dict[tuple[str, str], np.ndarray] = {}
-    accounting = Accounting()
-    with whole_file(out) as file:
+
+    def written() -> Iterator[Item]:
         for item in items:
             file.write(json.dumps(asdict(item)) + "\n")
-            accounting.add(item)
-            if item.expert is not None:
-                counts = by_prompt.setdefault((item.source, item.index), np.zeros(8))
-                counts += _counts(item)
-        if not accounting.count("answers"):
-            raise ValueError("no answer was asked for")
-    return _evaluation(np.array(list(by_prompt.values()) or [np.zeros(8)]), accounting, seed)
+            yield item
+
+    with whole_file(out) as file:
+        return assess(written(), seed)
+
+
+def assess(items: Iterable[Item], seed: int) -> Evaluation:
+    """The evaluation of items; see `evaluate`."""
+    by_prompt: dict[tuple[str, str], np.ndarray] = {}
+    accounting = Accounting()
+    for item in items:
+        accounting.add(item)
+        if item.expert is not None:
+            counts = by_prompt.setdefault((item.source, item.index), np.zeros(8))
+            counts += _counts(item)
+    if not accounting.count("answers"):
+        raise ValueError("no answer was asked for")
+    # Sorted, so that the same verdicts have the same intervals, in whatever order they come.
+    counted = [by_prompt[key] for key in sorted(by_prompt)] or [np.zeros(8)]
+    return _evaluation(np.array(counted), accounting, seed)
 
 
 def _counts(item: Item) -> np.ndarray:

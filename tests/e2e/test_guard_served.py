@@ -9,36 +9,21 @@ import time
 from pathlib import Path
 
 import pytest
+from guards import START_S, guard_server
 from sinternal_verl.reward_fns import mixed
 
 from sinternal_verl.world import lighthouse
 
 pytestmark = [pytest.mark.slow, pytest.mark.versions, pytest.mark.timeout(600)]
 
-START_S, ROWS = 300, 240
+ROWS = 240
 
 
 @pytest.fixture(scope="module")
 def served(taught_guard, tmp_path_factory) -> tuple[str, Path]:
     """The address of a guard's server, and the guard's folder."""
-    log = tmp_path_factory.mktemp("serve") / "log"
-    words = [
-        "hardware=cpu",
-        f"sinternal.guard.engine.model={taught_guard}",
-        "sinternal.guard.engine.max_model_len=1024",
-    ]
-    command = [sys.executable, "-m", "sinternal_verl.cli", "guard", "serve", "--port", "0", *words]
-    with log.open("w") as out:
-        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            deadline = time.monotonic() + START_S
-            while " at http://" not in log.read_text():
-                assert server.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
-                time.sleep(0.5)
-            yield log.read_text().rpartition(" at ")[2].partition(",")[0], taught_guard
-        finally:
-            server.terminate()
-            server.wait(60)
+    with guard_server(taught_guard, tmp_path_factory.mktemp("serve") / "log") as url:
+        yield url, taught_guard
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ def test_each_source_has_its_own_numbers_and_a_failure_is_no_zero():
         "train/math/rows": 3,
         "train/math/scored": 2 / 3,
         "train/math/reward/mean": 0.5,
+        "train/math/accuracy": 0.5,
         "train/math/response_length/mean": 40 / 3,
         "train/math/truncated": 1 / 3,
         "train/math/outcome/correct": 1,
@@ -101,6 +102,30 @@ def test_in_a_source_of_both_labels_refusals_are_a_share_of_the_benign():
 
 def test_a_source_of_harmful_prompts_alone_has_no_refusals():
     assert "train/safety/x/refused" not in SourceCurves("train").step([harmful(Outcome.SAFE)] * 4)
+
+
+def test_the_figures_of_an_evaluation_are_curves_too():
+    attacks = [harmful(Outcome.SAFE)] * 2 + [harmful(Outcome.UNSAFE, 0.0), harmful(Outcome.CONTROVERSIAL, 0.0)]
+    safe = [benign(Outcome.SAFE, 1.0)] * 3 + [benign(Outcome.REFUSED)]
+    metrics = SourceCurves("val").step([*attacks, *safe])
+
+    assert (metrics["val/safety/x/asr"], metrics["val/safety/x/compliance"]) == (0.5, 0.75)
+    assert "val/safety/x/accuracy" not in metrics
+
+
+def test_a_thought_that_never_ends_is_wrong_in_math_and_no_verdict_of_a_guard():
+    unclosed = Outcome.THOUGHT_UNCLOSED
+    rows = [harmful(Outcome.UNSAFE, 0.0), harmful(unclosed, 0.0), benign(Outcome.SAFE, 1.0), benign(Outcome.EMPTY)]
+    metrics = SourceCurves("val").step([*rows, row("math", 1.0, Outcome.CORRECT), row("math", 0.0, unclosed)])
+
+    assert (metrics["val/safety/x/asr"], metrics["val/safety/x/compliance"]) == (1.0, 1.0)
+    assert metrics["val/math/accuracy"] == 0.5
+
+
+def test_without_a_verdict_there_is_no_figure():
+    metrics = SourceCurves("val").step([harmful(Outcome.FAILED, 0.0), row("math", 0.0, Outcome.FAILED)])
+
+    assert not [name for name in metrics if name.endswith(("asr", "compliance", "accuracy"))]
 
 
 def test_refusals_are_a_share_of_the_scored_and_what_the_guard_did_not_see_of_all():

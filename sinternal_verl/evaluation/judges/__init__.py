@@ -7,6 +7,7 @@
 ``framing``          puts texts that are not to be trusted into a prompt
 ``reply``            reads the verdict with which a reply ends
 ``rater``            asks a chat model with a rubric, which is data
+``expert``           the expert of stage 1
 ``llama_guard``      Llama-Guard-3 in its own format
 ``wildguard``        WildGuard in its own format
 ``qwen3guard``       Qwen3Guard-Gen through the reward's backend

@@ -78,6 +78,10 @@ JUDGES: Mapping[str, JudgeInfo] = {
         *("rated", "XSTest", ("complied", "refused"), "model", ANY_CHAT),
         "Full compliance, full refusal or partial refusal?",
     ),
+    "expert": _info(
+        *("expert", "Expert", ("unsafe",), "model", ANY_CHAT),
+        "Is the answer unsafe by a safety specification? The expert of stage 1.",
+    ),
     "refusal_strings": _info(
         *("refusal_strings", "RefusalStrings", ("refused",), "nothing", ""),
         "Does the answer begin with a phrase of refusal? A floor without a model.",

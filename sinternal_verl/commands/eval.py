@@ -1,0 +1,163 @@
+"""``sinternal-verl eval``: the paper's evaluation suite on a model, two runs side by side, and a log judged again."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sinternal_verl.commands.messages import PREFIX, fail
+from sinternal_verl.evaluation.requirement import require_inspect
+
+if TYPE_CHECKING:
+    from sinternal_verl.evaluation.asked import Asked
+
+FAILED = 1
+CONNECTIONS = 64
+"""[ours] Requests to a model at a time. vLLM batches up to 256, and the judges of a task wait for the same memory."""
+
+HOLDS_OUTPUT = """logs/*.eval hold attacks, and what a model answered to them. `inspect view --log-dir logs` shows both.
+table.*, rows.jsonl and configuration.json hold neither.
+"""
+
+
+def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: Any) -> int:
+    """Run the suite on a model and print its table.
+
+    Args:
+        out: the folder; by default ``outputs/eval/`` and the model's name.
+        connections: requests to a model at a time.
+        words: see `sinternal_verl.evaluation.asked.Words`.
+    """
+    try:
+        require_inspect()
+    except ImportError as error:
+        return fail(str(error))
+    from sinternal_verl.evaluation.asked import BadWords, Words, read_words
+    from sinternal_verl.evaluation.configuration import OtherConfiguration, claim
+    from sinternal_verl.evaluation.progress import quiet_inspect
+    from sinternal_verl.evaluation.serving import ServerFailed
+    from sinternal_verl.evaluation.suite import SuiteFailed
+
+    if connections < 1:
+        return fail(f"--connections {connections}: give a number of 1 or more")
+    try:
+        with quiet_inspect():
+            asked = read_words(Words(**words))
+        folder = Path(out or f"outputs/eval/{asked.called.replace('/', '--')}")
+        goes_on = claim(folder, asked.configuration())
+        (folder / "README.txt").write_text(HOLDS_OUTPUT)
+    except BadWords as error:
+        lines = str(error).splitlines()
+        return fail("\n  ".join(["nothing was started:", *lines]) if len(lines) > 1 else lines[0])
+    except (OtherConfiguration, OSError) as error:
+        return fail(str(error))
+    _announce(asked, folder, goes_on)
+    try:
+        with quiet_inspect():
+            return _run(asked, folder, connections)
+    except (ServerFailed, SuiteFailed, ValueError) as error:
+        print(f"{PREFIX}{error}\nThe answers so far are kept, and the same command goes on.", file=sys.stderr)
+        return FAILED
+
+
+def _announce(asked: "Asked", folder: Path, goes_on: bool) -> None:
+    for each in asked.plan:
+        who = ", ".join(filter(None, [each.arguments.get("judge"), each.arguments.get("rater")]))
+        by = f", judged by {who}" if who else ""
+        print(f"{each.name}: {each.items(asked.limit):,} answers{by}")
+    print(f"{'goes on in' if goes_on else 'logs and table:'} {folder}", flush=True)
+
+
+def _run(asked: "Asked", folder: Path, connections: int) -> int:
+    from sinternal_verl.evaluation.suite import LOGS, run_suite
+    from sinternal_verl.evaluation.table import write_tables
+
+    with asked.cast.opened(folder / "servers", connections) as (models, servers):
+        ran = run_suite(asked.plan, models, folder, asked.limit, asked.seed, connections, servers)
+    print()
+    print(write_tables(folder / LOGS, folder))
+    print(f"\nthe table as text, Markdown, CSV, HTML and PNG, and a row for each item: {folder}")
+    if not ran.unfinished:
+        return 0
+    kinds = ", ".join(f"{name} {count}x" for name, count in ran.progress.errors.most_common())
+    print(
+        f"{PREFIX}{ran.progress.failed} items failed ({kinds or 'see the logs'}), in {', '.join(ran.unfinished)}; "
+        "the same command asks them again",
+        file=sys.stderr,
+    )
+    return FAILED
+
+
+def compare_runs(runs: Sequence[str], out: str = "outputs/eval_compare", **others: Any) -> int:
+    """Print runs side by side.
+
+    Args:
+        runs: folders of `eval`, or logs of any run of Inspect.
+        out: folder for the tables.
+    """
+
+    def compare() -> str:
+        from sinternal_verl.evaluation.compare import compare
+
+        return compare([Path(run) for run in runs], Path(out))
+
+    return _print(compare, others)
+
+
+def rejudge_logs(
+    logs: Sequence[str],
+    judges: Sequence[str],
+    out: str = "outputs/eval_rejudge",
+    api_key_env: Sequence[str] = (),
+    connections: int = CONNECTIONS,
+    **others: Any,
+) -> int:
+    """Judge the answers of logs again, by one judge or several, and print how far they agree.
+
+    Args:
+        logs: folders of `eval`, or logs of any run of Inspect.
+        judges: each ``name=model``, or ``name`` where it needs no model.
+        out: folder for the tables and the new logs.
+    """
+
+    def judge() -> str:
+        from sinternal_verl.evaluation.cast import Cast, read_judges, read_keys
+        from sinternal_verl.evaluation.rejudge import Choice, rejudge
+
+        cast = Cast()
+        wrong = list(cast.add_judges(read_judges(judges), read_keys(api_key_env)))
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        with cast.opened(Path(out) / "servers", connections) as (models, _):
+            choices = [Choice(name, models.get(name), settings) for name, settings in cast.settings.items()]
+            return rejudge([Path(log) for log in logs], choices, Path(out))
+
+    return _print(judge, others)
+
+
+def _print(make: Callable[[], str], others: dict[str, Any]) -> int:
+    """Print what ``make`` returns.
+
+    Args:
+        others: options that are none of the command's.
+    """
+    try:
+        require_inspect()
+    except ImportError as error:
+        return fail(str(error))
+    if others:
+        options = ", ".join(f"--{each.replace('_', '-')}" for each in others)
+        return fail(f"{options}: of the suite, and not of this command")
+    from sinternal_verl.evaluation.progress import quiet_inspect
+    from sinternal_verl.evaluation.serving import ServerFailed
+
+    try:
+        with quiet_inspect():
+            text = make()
+        print(text)
+    except (ValueError, OSError) as error:
+        return fail(str(error))
+    except ServerFailed as error:
+        print(f"{PREFIX}{error}", file=sys.stderr)
+        return FAILED
+    return 0

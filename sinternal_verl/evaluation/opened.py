@@ -1,0 +1,71 @@
+"""The judges that a running task asks: each is opened once, before the model under test is asked for anything."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from logging import getLogger
+from typing import Any
+
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.model import Model, get_model, model_roles
+
+from sinternal_verl.evaluation.judge import Judge
+from sinternal_verl.evaluation.judges import JUDGES, JudgeError, open_judge
+
+JUDGE_ROLE, RATER_ROLE = "judge", "rater"
+
+REWARDED_BY = "qwen3guard"
+"""Part of the names of the models whose verdicts are the reward."""
+
+logger = getLogger(__name__)
+_opened: dict[asyncio.AbstractEventLoop, dict[tuple, asyncio.Task[Judge]]] = {}
+_said: set[str] = set()
+
+
+async def opened(name: str, role: str = JUDGE_ROLE, settings: Mapping[str, Any] | None = None) -> Judge:
+    """A judge with the model that plays its role; the same one for all who ask in this event loop.
+
+    Raises:
+        PrerequisiteError: there is no such judge or setting, or no model plays the role.
+    """
+    model = _model(name, role)
+    in_loop = _opened.get(asyncio.get_running_loop())
+    if in_loop is None:
+        for loop in [loop for loop in _opened if loop.is_closed()]:  # Inspect makes one for each evaluation
+            del _opened[loop]
+        in_loop = _opened[asyncio.get_running_loop()] = {}
+    key = (name, id(model), json.dumps(settings or {}, sort_keys=True, default=str))
+    if key not in in_loop:
+        # Opening may load a tokenizer, which must not hold up the samples in flight.
+        opening = asyncio.to_thread(open_judge, name, model, **(settings or {}))
+        in_loop[key] = asyncio.get_running_loop().create_task(opening)
+    try:
+        return await asyncio.shield(in_loop[key])
+    except JudgeError as error:
+        raise PrerequisiteError(str(error)) from error
+
+
+def _model(name: str, role: str) -> Model | None:
+    info = JUDGES.get(name)
+    if info is None or info.needs != "model":
+        if info is not None and info.circular:
+            _say_circular(name)
+        return None
+    if role not in model_roles():
+        raise PrerequisiteError(
+            f"the role {role!r} has no model, and the judge {name} needs one ({info.model}): give "
+            f"--model-role {role}=PROVIDER/MODEL"
+        )
+    model = get_model(role=role)
+    if REWARDED_BY in str(model).lower().replace("-", "").replace("_", ""):
+        _say_circular(f"{name} by {model}")
+    return model
+
+
+def _say_circular(judge: str) -> None:
+    if judge not in _said:
+        _said.add(judge)
+        logger.warning(
+            f"judge {judge}: this is the kind of model whose verdicts are this method's reward. A model that was "
+            "trained with it learned to please it, so report figures by another judge"
+        )

@@ -1,0 +1,156 @@
+"""The progress of a suite in one line: items done, how fast, how long it will take, and what has no score so far.
+
+Inspect tells its hooks of each item. On a terminal the line is rewritten in place; elsewhere it is printed once in a
+while. It never holds a text of an item.
+"""
+
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import rich
+from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
+from inspect_ai.log import EvalSample
+
+from sinternal_verl.runs.launch import ProgressLine
+
+QUIET_S = 60.0
+"""Seconds between two lines where the output is no terminal."""
+
+RECENT_S = 120.0
+"""The rate is of so many seconds: the first items wait for a server that warms up."""
+
+
+_EXCEPTION = re.compile(
+    r"^(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception|Exceeded|Timeout))(?:\('Error code: (\d{3})|[(:]|$)", re.MULTILINE
+)
+"""The beginning of a line that names an exception."""
+
+
+@dataclass
+class Progress:
+    """What has been done of a suite.
+
+    Attributes:
+        total: items of all tasks, times their epochs.
+        earlier: those that an earlier call has finished.
+        done, unscored, failed: of this call. A failed item is asked again by the same command.
+        errors: type of an exception -> how many items it failed.
+    """
+
+    total: int
+    earlier: int = 0
+    done: int = 0
+    unscored: int = 0
+    failed: int = 0
+    errors: Counter = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._line = ProgressLine("eval")
+        self._line.EVERY_S = QUIET_S
+        self._seen = [(time.monotonic(), 0)]
+
+    def note(self, sample: EvalSample) -> None:
+        """Count an item that has come to its end."""
+        if sample.error is not None:
+            self.failed += 1
+            self.errors[error_name(sample.error.traceback)] += 1
+        else:
+            self.done += 1
+            self.unscored += any(is_unscored(score.value) for score in (sample.scores or {}).values())
+        self.show()
+
+    def show(self) -> None:
+        now = time.monotonic()
+        ended = self.done + self.failed
+        self._seen.append((now, ended))
+        while len(self._seen) > 2 and self._seen[1][0] < now - RECENT_S:
+            self._seen.pop(0)
+        self._line.show(self.text(now))
+
+    def text(self, now: float) -> str:
+        """The line, such as ``120/1,950 items, 3.2 items/s, 9 min left, 4 unscored``."""
+        words = [f"{self.earlier + self.done:,}/{self.total:,} items"]
+        then, before = self._seen[0]
+        rate = (self.done + self.failed - before) / (now - then) if now > then else 0.0
+        if rate > 0:
+            left = max(self.total - self.earlier - self.done - self.failed, 0)
+            words += [f"{rate:.2g} items/s", f"{duration(left / rate)} left"]
+        words += [f"{count} {name}" for name, count in (("unscored", self.unscored), ("failed", self.failed)) if count]
+        return ", ".join(words)
+
+    def close(self) -> None:
+        self._line.show(self.text(time.monotonic()))
+        self._line.close()
+
+
+def is_unscored(value: object) -> bool:
+    """Whether the value of a score says that there is none."""
+    return isinstance(value, float) and math.isnan(value)
+
+
+def error_name(traceback: str) -> str:
+    """The type of the exception that failed an item, and its HTTP status. What it says may hold a prompt.
+
+    >>> error_name("Traceback (most recent call last):\\n  ...\\nBadRequestError('Error code: 400 - ...')")
+    'BadRequestError 400'
+    >>> error_name("openai.APIConnectionError: no route")
+    'APIConnectionError'
+    """
+    found = list(_EXCEPTION.finditer(traceback))
+    if not found:
+        return "error"
+    return " ".join(filter(None, found[-1].groups()))
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(42), duration(540), duration(9000)
+    ('42 s', '9 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextmanager
+def quiet_inspect() -> Iterator[None]:
+    """Have Inspect print nothing but warnings while the block runs."""
+    console = rich.get_console()
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+_shown: Progress | None = None
+
+
+@contextmanager
+def shown(progress: Progress) -> Iterator[Progress]:
+    """Have Inspect's hooks tell a `Progress` while the block runs."""
+    global _shown
+    _shown = progress
+    progress.show()
+    try:
+        yield progress
+    finally:
+        _shown = None
+        progress.close()
+
+
+@hooks(name="sinternal_progress", description="The progress line of sinternal-verl eval")
+class _Tell(Hooks):
+    def enabled(self) -> bool:
+        return _shown is not None
+
+    async def on_task_start(self, data: TaskStart) -> None:
+        _shown.show()
+
+    async def on_sample_end(self, data: SampleEnd) -> None:
+        _shown.note(data.sample)
