@@ -26,6 +26,7 @@ class Words:
     seed: int | None = None
     api_key_env: Sequence[str] = ()
     parameters: Sequence[str] = ()
+    judge_settings: Sequence[str] = ()
     serve: Sequence[str] = ()
 
 
@@ -88,6 +89,7 @@ def read_words(words: Words) -> Asked:
     else:
         wrong += cast.choose(UNDER_TEST, words.model, keys.get(UNDER_TEST), serve)
     wrong += cast.add_judges(judges, keys)
+    wrong += cast.add_settings(_values(words.judge_settings, "-J", wrong))
     if words.limit is not None and words.limit < 1:
         wrong.append(f"--limit {words.limit}: give a number of 1 or more")
     tasks = [name.strip() for name in (words.tasks or "").split(",") if name.strip()]

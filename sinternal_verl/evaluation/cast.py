@@ -77,6 +77,16 @@ class Cast:
             if name not in (UNDER_TEST, *judges):
                 yield f"--api-key-env {name}=...: no judge of this call has this name{did_you_mean(name, judges)}"
 
+    def add_settings(self, given: Mapping[str, Any]) -> Iterator[str]:
+        """Add settings of judges, each ``judge.name`` -> value."""
+        for key, value in given.items():
+            judge, dot, name = key.partition(".")
+            if not dot or judge not in self.settings:
+                hint = did_you_mean(judge, self.settings)
+                yield f"-J {key}: write -J JUDGE.NAME=VALUE for a judge of this call{hint}"
+            else:
+                self.settings[judge][name] = value
+
     def wanted(self) -> dict[str, Wanted]:
         """What is to be served here, by the name of its user. Who names the same model shares a server."""
         wanted: dict[str, Wanted] = {}
