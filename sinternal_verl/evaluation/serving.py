@@ -133,7 +133,11 @@ def command_of(wanted: Wanted, port: int, cpu: bool) -> list[str]:
         options |= {"dtype": "float32", "enforce-eager": True, "no-enable-chunked-prefill": True}
         options |= {"gpu-memory-utilization": CPU_SHARE, "max-num-batched-tokens": wanted.max_model_len}
     options |= wanted.options
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", wanted.model]
+    serve = ["vllm.entrypoints.cli.main", "serve", wanted.model]
+    if cpu:
+        # `vllm serve` looks for a distribution named vllm, and the CPU's has another name. (vLLM 0.27.1)
+        serve = ["vllm.entrypoints.openai.api_server", "--model", wanted.model]
+    command = [sys.executable, "-m", *serve]
     for name, value in options.items():
         if value is True:
             command.append(f"--{name}")

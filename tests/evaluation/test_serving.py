@@ -22,7 +22,7 @@ def test_the_command_on_a_cpu_and_on_a_gpu():
 
     for command in (gpu, cpu):
         words = " ".join(command)
-        assert "serve owner/name --host 127.0.0.1 --port 8001" in words
+        assert "owner/name --host 127.0.0.1 --port 8001" in words
         assert "--served-model-name name" in words and "--revision abc" in words and "--max-model-len 4096" in words
         assert "--tensor-parallel-size 2" in words and "--trust-remote-code" in command
         # Else sampling would have the defaults of the model's own file.
