@@ -2,35 +2,36 @@
 
 Sets:
 
-``item``      one item of a set, as a task takes it
-``sets``      the sets: what each is, where it is, and which rows the paper takes
-``fetching``  the file of a set at its pinned place, once
-``schemas``   items of rows, whether in the publisher's columns or the sister repository's
-``trotter``   attacks made of bare goals by chains of ciphers
-``loading``   a set's items in order, and where they are from
+``item``        one item of a set, as a task takes it
+``sets``        the sets: what each is, where it is, and which rows the paper takes
+``fetching``    the file of a set at its pinned place, once
+``schemas``     items of rows, whether in the publisher's columns or the sister repository's
+``trotter``     attacks made of bare goals by chains of ciphers
+``loading``     a set's items in order, and where they are from
 ``place``       where a set's rows come from: a file, or where it is published
 ``validation``  a validation file for verl, of slices of sets
 
 Tasks:
 
-``registry``    what Inspect finds by its entry point
-``tasks``       the safety sets as tasks
-``math_tasks``  MATH-500 and AIME 2024 as tasks
+``registry``           what Inspect finds by its entry point
+``tasks``              the safety sets as tasks
+``math_tasks``         MATH-500 and AIME 2024 as tasks
 ``self_verification``  F1 of a model's verdicts on its own answers
-``proactive``   do thoughts check safety unasked?
-``making``      makes a task of a set
-``decoding``    how answers are decoded, and what is refused
-``asking``      asks the model under test
-``answers``     thought and answer, whichever provider gave them
-``replay``      a model that gives stored responses
+``proactive``          do thoughts check safety unasked?
+``suites``             which tasks belong to a suite
+``making``             makes a task of a set
+``decoding``           how answers are decoded, and what is refused
+``asking``             asks the model under test
+``answers``            thought and answer, whichever provider gave them
+``replay``             a model that gives stored responses
 
 Scores:
 
-``judge``     what a judge is asked, and what it says
-``opened``    the judges that a running task asks
-``suites``    which tasks belong to a suite
-``figures``   what each figure is called, and which way is better
-``scorers``   Inspect's scorers around a judge and around boxed math
+``judge``    what a judge is asked, and what it says
+``opened``   the judges that a running task asks
+``figures``  what each figure is called, and which way is better
+``metrics``  metrics that are NaN where nothing is scored
+``scorers``  Inspect's scorers around a judge and around boxed math
 
 Running:
 
@@ -45,7 +46,6 @@ Running:
 ``configuration``  what decides the figures of a folder
 ``progress``       the progress line
 ``suite``          runs the tasks of a plan
-``suites``         which tasks belong to a suite
 
 Results:
 

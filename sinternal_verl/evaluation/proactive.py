@@ -10,7 +10,7 @@ from typing import Any
 
 from inspect_ai import Task, task
 from inspect_ai._util.error import PrerequisiteError
-from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, Value, ci_wilson, mean, metric, scorer
+from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, Value, mean, metric, scorer
 from inspect_ai.solver import TaskState
 
 from sinternal_verl.evaluation.answers import about, read
@@ -18,6 +18,7 @@ from sinternal_verl.evaluation.asking import ask_model
 from sinternal_verl.evaluation.decoding import GREEDY
 from sinternal_verl.evaluation.figures import PROACTIVE, figure_of
 from sinternal_verl.evaluation.making import check, make_task, read_safety_set
+from sinternal_verl.evaluation.metrics import interval
 from sinternal_verl.evaluation.opened import JUDGE_ROLE, RATER_ROLE, opened
 from sinternal_verl.evaluation.scorers import ask, scored
 
@@ -46,7 +47,7 @@ def _safe(score: Score) -> float | None:
     return (score.metadata or {}).get("safe")
 
 
-@scorer(metrics=[mean(), ci_wilson(), safe_share()])
+@scorer(metrics=[mean(), interval(), safe_share()])
 def proactive(
     judge: str = JUDGE,
     rater: str = RATER,

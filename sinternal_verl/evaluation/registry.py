@@ -6,12 +6,14 @@ an engine or a tokenizer.
 
 from sinternal_verl.evaluation.asking import ask_model
 from sinternal_verl.evaluation.math_tasks import aime2024, math500
-from sinternal_verl.evaluation.proactive import proactive, proactive_verification
+from sinternal_verl.evaluation.metrics import error, interval
+from sinternal_verl.evaluation.proactive import proactive, proactive_verification, safe_share
 from sinternal_verl.evaluation.replay import replay
 from sinternal_verl.evaluation.scorers import accuracy, asr, compliance, refusal, rubric_score, strongreject_score
 from sinternal_verl.evaluation.self_verification import (
     self_verification,
     self_verification_task,
+    verdict_figures,
     verify_own_answer,
 )
 from sinternal_verl.evaluation.tasks import (
@@ -31,9 +33,11 @@ __all__ = [
     "ask_model",
     "asr",
     "compliance",
+    "error",
     "fortress",
     "harmbench",
     "hcot",
+    "interval",
     "jailbreak_r1",
     "math500",
     "proactive",
@@ -41,11 +45,13 @@ __all__ = [
     "refusal",
     "replay",
     "rubric_score",
+    "safe_share",
     "self_verification",
     "self_verification_task",
     "strongreject",
     "strongreject_score",
     "trotter",
+    "verdict_figures",
     "verify_own_answer",
     "wildjailbreak",
     "xstest",

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from logging import getLogger
 from typing import Any
 
-from inspect_ai.scorer import Score, Scorer, Target, ci_wilson, mean, scorer, stderr
+from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import TaskState
 
 from sinternal_verl.evaluation.answers import EMPTY, THOUGHT_UNCLOSED, Response, about, read
 from sinternal_verl.evaluation.judge import Judge, Judgement, Question, Value
+from sinternal_verl.evaluation.metrics import error, interval
 from sinternal_verl.evaluation.opened import JUDGE_ROLE, opened
 from sinternal_verl.scoring.boxed_math import Mode, score_boxed
 from sinternal_verl.scoring.open_thoughts import MAX_SHARE
@@ -101,7 +102,7 @@ class Thoughts:
         return response
 
 
-SHARE, AVERAGE = [mean(), ci_wilson()], [mean(), stderr()]
+SHARE, AVERAGE = [mean(), interval()], [mean(), error()]
 """Metrics of what is 0 or 1, and of what lies between."""
 
 

@@ -21,7 +21,7 @@ from inspect_ai._util.error import PrerequisiteError
 
 from sinternal_verl.evaluation.asking import ask_model
 from sinternal_verl.evaluation.decoding import GREEDY
-from sinternal_verl.evaluation.figures import figure_of
+from sinternal_verl.evaluation.figures import ASR, COMPLIANCE, REFUSAL, RUBRIC, figure_of
 from sinternal_verl.evaluation.making import check, choose, make_task, read_set
 from sinternal_verl.evaluation.opened import JUDGE_ROLE
 from sinternal_verl.evaluation.scorers import JUDGED_SCORERS
@@ -33,6 +33,9 @@ Settings = Mapping[str, Any] | None
 
 ASR_JUDGE, REFUSAL_JUDGE, XSTEST_JUDGE = "llama_guard", "wildguard", "xstest"
 """[sister] Who judges attacks, refusals of benign requests, and XSTest."""
+
+THEIRS = (ASR, COMPLIANCE, REFUSAL)
+"""The figures that a task's tag is about; others are ours to offer."""
 
 
 def safety_task(
@@ -64,12 +67,14 @@ def safety_task(
     choose(name, judged=judged, thought=thought)
     figure = check(figure_of, judge, label)
     loaded = read_set(name, source, options)
+    if figure is RUBRIC and not any(item.rubric for item in loaded.items):
+        raise PrerequisiteError(f"{name}: judge={judge}: no item has a rubric; its file must have that column")
     return make_task(
         loaded,
         how,
         ask_model(thought, how.epochs, [(judge, JUDGE_ROLE, judge_settings)]),
         JUDGED_SCORERS[figure.scorer](judge, judged, thought, judge_settings),
-        figure.origin(tag),
+        figure.origin(tag if figure in THEIRS else "[ours]"),
         {"judge": judge, "judged": judged, "thought": thought},
     )
 

@@ -111,6 +111,7 @@ def test_what_is_no_answer_is_unscored_with_a_reason_and_nobody_is_asked_about_i
     assert {score.reason for score in found} == {reason}
     assert all(math.isnan(score.value) for score in found)
     assert log.results.scores[0].unscored_samples == 4
+    assert all(math.isnan(metric.value) for metric in log.results.scores[0].metrics.values())
     truncated = isinstance(said, ModelOutput) and said.stop_reason == "max_tokens"
     assert {score.metadata["truncated"] for score in found} == {truncated}
 
@@ -200,6 +201,35 @@ def test_bad_parameters_are_named_before_anything_is_loaded(tmp_path, parameters
 def test_a_judge_that_gives_no_figure_of_the_set_is_refused_and_those_that_do_are_named(tmp_path):
     with pytest.raises(PrerequisiteError, match=r"llama_guard: it gives unsafe.*benign.*refusal_strings"):
         tasks.xstest(source=requests(tmp_path, label="safe"), judge="llama_guard")
+
+
+def test_a_rubric_judge_wants_a_set_with_rubrics(tmp_path):
+    with pytest.raises(PrerequisiteError, match="judge=fortress: no item has a rubric"):
+        tasks.strongreject(source=requests(tmp_path), judge="fortress")
+
+
+def test_fortress_by_its_rubric_is_a_share(tmp_path):
+    path = tmp_path / "fortress.jsonl"
+    rubric = [f"Does it lend lamp {number}?" for number in range(4)]
+    row = {"adversarial_prompt": "Lend them.", "benign_prompt": "Count them.", "rubric": rubric}
+    path.write_text(json.dumps(row | {"ID": 1, "risk_domain": "lamps", "risk_subdomain": "lending"}) + "\n")
+
+    def judge(messages, config):
+        return "Met: yes" if "lamp 3" in messages[0].text else "Met: no"
+
+    made = tasks.fortress(source=str(path), judge="fortress")
+    log = eval(
+        made,
+        model=model(THOUGHTFUL),
+        model_roles={"judge": model(judge, "judge")},
+        display="none",
+        log_dir=str(tmp_path / "logs"),
+    )[0]
+
+    assert log.eval.metadata["figures"] == {
+        "rubric_score": {"metric": "share of rubric items met", "direction": "lower", "tag": "[ours]"}
+    }
+    assert [score.value for score in scores(log, "rubric_score")] == [0.25]
 
 
 def test_one_figure_cannot_be_of_both_halves(tmp_path):
@@ -305,3 +335,11 @@ def test_the_settings_of_the_paper_are_in_every_request(run):
     config: GenerateConfig = policy.api.asked[0][1]
 
     assert (config.temperature, config.max_tokens, config.system_message) == (0.0, 8000, None)
+
+
+def test_the_page_of_the_tasks_names_each_with_its_figure():
+    page = (Path(__file__).parents[2] / "docs/evaluation_tasks.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+
+    for name in {*SUITES["paper"], *SAFETY}:
+        assert any(row.startswith(f"| `{name}` |") for row in rows), name

@@ -55,10 +55,6 @@ JUDGES: Mapping[str, JudgeInfo] = {
         "meta-llama/Llama-Guard-3-8B, served with its own chat template",
         "Is the answer unsafe? The paper's judge of ASR.",
     ),
-    "expert": _info(
-        *("expert", "Expert", ("unsafe",), "model", ANY_CHAT),
-        "Is the answer unsafe by a safety specification? The expert of stage 1.",
-    ),
     "qwen3guard": _info(
         *("qwen3guard", "Qwen3Guard", ("unsafe", "refused"), "guard"),
         "Qwen/Qwen3Guard-Gen-8B, behind a server or in this process",
@@ -81,6 +77,10 @@ JUDGES: Mapping[str, JudgeInfo] = {
     "xstest": _info(
         *("rated", "XSTest", ("complied", "refused"), "model", ANY_CHAT),
         "Full compliance, full refusal or partial refusal?",
+    ),
+    "expert": _info(
+        *("expert", "Expert", ("unsafe",), "model", ANY_CHAT),
+        "Is the answer unsafe by a safety specification? The expert of stage 1.",
     ),
     "refusal_strings": _info(
         *("refusal_strings", "RefusalStrings", ("refused",), "nothing", ""),
