@@ -124,7 +124,7 @@ def _scored(called: str, logs: Sequence[Log], notes: list[str]) -> dict[tuple[st
             notes.append(f"{called}: {log.set} ({log.task}): the run is {log.state}, not finished")
     for (set, scorer), several in found.items():
         if len(several) > 1:
-            files = ", ".join(one.log.name for one in several)
+            files = ", ".join(one.log.path or one.log.name for one in several)
             notes.append(f"{called}: {set} {scorer} is in {len(several)} logs and left out; name one of them: {files}")
     return {key: several[0] for key, several in found.items() if len(several) == 1}
 

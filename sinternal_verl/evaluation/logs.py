@@ -59,7 +59,7 @@ def label(value: object) -> str:
     """A name as it may be shown. What could be a sentence, such as a prompt that serves as an id, becomes a digest.
 
     >>> label("test/algebra/12.json"), label(7), label("How do I light a lamp?")
-    ('test/algebra/12.json', '7', 'sha256:d34b9d0a9b2a')
+    ('test/algebra/12.json', '7', 'sha256:55ed67af4c2b')
     """
     text = str(value)
     if len(text) <= MAX_LABEL and (_NAME.fullmatch(text) or not text):
@@ -225,7 +225,7 @@ def open_log(source: Source) -> Log:
         return Log(name, source, source.location)
     path = str(source).removeprefix("file://")
     if not Path(path).is_file():
-        raise LogError(f"{path}: there is no such file")
+        raise LogError(f"{path}: there is no such file or folder")
     if not path.endswith((".eval", ".json")):
         raise LogError(f"{path}: a log of Inspect is a .eval or .json file")
     try:

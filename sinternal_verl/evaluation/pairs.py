@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sinternal_verl.evaluation.logs import Log, label
 from sinternal_verl.evaluation.results import Tally, tally
-from sinternal_verl.evaluation.rows import Row, rows_of
+from sinternal_verl.evaluation.rows import OTHER, Row, phrase, rows_of
 from sinternal_verl.evaluation.statistics import UNKNOWN, Estimate, Interval, difference, sign_test
 
 Key = tuple[str, int]
@@ -93,7 +93,8 @@ def pair(first: Scored, other: Scored, seed: int = 0) -> Pairs:
         by_item.setdefault(id, []).append(both)
     runs = [[[both[side] for both in tries] for tries in by_item.values()] for side in (0, 1)]
     gaps = [sum(after - before for before, after in tries) for tries in by_item.values()]
-    share = all(0 <= value <= 1 for both in values.values() for value in both)
+    known = [row.value for row in (*one.values(), *two.values()) if row.value is not None]
+    share = all(0 <= value <= 1 for value in known)
     return Pairs(
         difference(*runs, seed=seed),
         *(_mean(run) for run in runs),
@@ -125,14 +126,22 @@ def differences(first: Scored, other: Scored) -> list[str]:
     for what, one, two in told:
         for name in sorted({*one, *two}):
             if one.get(name) != two.get(name) and name not in JUDGING:
-                found.append(f"{what}, {label(name)}: {_shown(one, name)} / {_shown(two, name)}")
+                shown = (_shown(run, name, what == "origin") for run in (one, two))
+                found.append(f"{what}, {label(name)}: {' / '.join(shown)}")
     if first.log.epochs != other.log.epochs:
         found.append(f"epochs: {first.log.epochs} / {other.log.epochs}")
     return found
 
 
-def _shown(told: Mapping[str, object], name: str) -> str:
-    return label(told[name]) if name in told else "not said"
+def _shown(told: Mapping[str, object], name: str, words: bool) -> str:
+    """
+    Args:
+        words: whether it may be a sentence of ours: an origin says in words how a file differs from the paper's.
+    """
+    if told.get(name) is None:
+        return "not said"
+    said = phrase(told[name], ours=True) if words else OTHER
+    return label(told[name]) if said == OTHER else said
 
 
 def _mean(run: Sequence[Sequence[float]]) -> float:

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from inspect_ai import score
+
+# What a scorer raises where its judge cannot be opened; it has no public name.
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog, write_eval_log
 from inspect_ai.model import Model, get_model
 
@@ -81,7 +84,8 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
 
     Raises:
         LogError: a log cannot be read.
-        RejudgeError: a judge is unknown, lacks its model, or gives nothing that fits; all of them are named.
+        RejudgeError: a judge is unknown, lacks its model, or gives nothing that fits; all of them are named. Or one
+            cannot be opened.
     """
     chosen = [Choice.of(judge) for judge in judges]
     if problems := list(_problems(chosen)):
@@ -156,9 +160,12 @@ def _judge(log: Log, choice: Choice, model: Model | None, name: str) -> EvalLog:
     header.eval.model_roles = None
     roles = {JUDGE_ROLE: model} if model else None
     header.eval.task_id = f"{header.eval.task_id}-{name}"
-    scored = score(
-        header, made, model=get_model("none"), model_roles=roles, action="overwrite", display="none", copy=False
-    )
+    try:
+        scored = score(
+            header, made, model=get_model("none"), model_roles=roles, action="overwrite", display="none", copy=False
+        )
+    except PrerequisiteError as error:
+        raise RejudgeError(str(error.message)) from error
     scored.location = ""
     return scored
 

@@ -180,7 +180,7 @@ def _row(log: Log, facts: Facts, scorer: str, score: Score, value: object) -> Ro
     if facts.reason == INVALIDATED:
         found, why = None, INVALIDATED
     elif score.reason and not why:
-        why = _phrase(score.reason, bool(log.told))
+        why = phrase(score.reason, bool(log.told))
     if found is None and facts.reason == FAILED:
         why = FAILED
     elif found is None and not why:
@@ -189,13 +189,13 @@ def _row(log: Log, facts: Facts, scorer: str, score: Score, value: object) -> Ro
     closed = told.get("thought_closed")
     return Row(
         *(log.set, log.task, log.model, facts.id, facts.epoch, scorer, found, why),
-        outcome=_phrase(told.get("outcome"), True),
+        outcome=phrase(told.get("outcome"), True),
         truncated=flags.get("truncated", facts.truncated),
         empty=flags.get("empty", facts.empty),
         thought_closed=closed if isinstance(closed, bool) else None,
-        judge=_phrase(told.get("judge"), True),
+        judge=phrase(told.get("judge"), True),
         judge_model=str(told.get("judge_model") or log.grader),
-        judged=_phrase(told.get("judged"), True),
+        judged=phrase(told.get("judged"), True),
         prompt=facts.prompt,
         details={name: _detail(told[name]) for name in DETAILS if told.get(name) not in (None, "")},
     )
@@ -211,8 +211,8 @@ def _unscored(log: Log, facts: Facts, scorer: str) -> Row:
     )
 
 
-def _phrase(value: Any, ours: bool) -> str:
-    """A word or, of our own scorers, a short phrase; anything else could be a text."""
+def phrase(value: Any, ours: bool) -> str:
+    """A word or, of our own tasks, a short phrase; anything else could be a text and becomes `OTHER`."""
     if value is None or value == "":
         return ""
     text = str(value)

@@ -96,8 +96,9 @@ def mean(epochs: Sequence[Sequence[float]], seed: int = 0) -> Estimate:
         bootstrap of items that are all alike says nothing: where all are 0, or all 1, Wilson's interval of the number
         of items stands for it, which takes the epochs of an item for one trial; else there is none.
 
-    >>> mean([[1], [0], [0], [0]])
-    Estimate(value=0.25, low=0.04558726080970055, high=0.6993582100383008, items=4, method='Wilson')
+    >>> found = mean([[1], [0], [0], [0]])
+    >>> found.value, round(found.low, 3), round(found.high, 3), found.method
+    (0.25, 0.046, 0.699, 'Wilson')
     """
     scored = [values for values in epochs if len(values)]
     means = np.array([math.fsum(values) / len(values) for values in scored])
@@ -105,10 +106,10 @@ def mean(epochs: Sequence[Sequence[float]], seed: int = 0) -> Estimate:
         return Estimate(math.nan)
     value = math.fsum(means) / len(means)
     if np.isin(means, (0, 1)).all() and all(len(values) == 1 for values in scored):
-        return Estimate(value, *wilson(means.sum(), len(means)), len(means), WILSON)
+        return Estimate(value, *wilson(float(means.sum()), len(means)), len(means), WILSON)
     if (means == means[0]).all():
         known = means[0] in (0, 1)
-        bounds = wilson(means.sum(), len(means)) if known else UNKNOWN
+        bounds = wilson(float(means.sum()), len(means)) if known else UNKNOWN
         return Estimate(value, *bounds, len(means), BY_ITEM if known else "")
     return Estimate(
         value, *bootstrap(means[:, None], lambda sums: sums[:, 0] / len(means), seed), len(means), BOOTSTRAP

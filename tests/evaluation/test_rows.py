@@ -206,7 +206,7 @@ def test_half_a_log_is_found_by_then(ours, tmp_path, ending):
 
 
 def test_paths_that_lead_nowhere(tmp_path):
-    with pytest.raises(LogError, match="no such file"):
+    with pytest.raises(LogError, match="no such file or folder"):
         open_log(tmp_path / "missing.eval")
     with pytest.raises(LogError, match="no log of Inspect is there"):
         open_logs(tmp_path)

@@ -11,14 +11,17 @@ import pytest
 
 pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 
+from benchmark_sets import SHARED
 from inspect_ai import Epochs
 from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Score
 from inspect_logs import CANARY, figures, run_task, scores_by, verdict
 from PIL import Image
 
+from sinternal_verl.evaluation.compare import compare
 from sinternal_verl.evaluation.logs import LogError, label, open_log
 from sinternal_verl.evaluation.published import beside, published
+from sinternal_verl.evaluation.rejudge import rejudge
 from sinternal_verl.evaluation.results import Result, results_of
 from sinternal_verl.evaluation.rows import rows_of
 from sinternal_verl.evaluation.table import write_tables
@@ -307,3 +310,30 @@ def test_a_model_that_is_a_formula_is_none_in_a_spreadsheet(tmp_path):
 def test_a_folder_without_logs_says_so(tmp_path):
     with pytest.raises(LogError, match="no log of Inspect is there"):
         write_tables(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.skipif(not (SHARED / "eval").is_dir(), reason="the real sets are not here")
+def test_no_text_of_a_real_set_is_in_any_file(tmp_path):
+    """The tasks of this package on real prompts, an answer that repeats its prompt, and all three commands."""
+    from inspect_ai import eval
+    from inspect_ai.model import get_model
+
+    from sinternal_verl.evaluation.loading import load
+    from sinternal_verl.evaluation.tasks import strongreject, xstest
+
+    texts = [item.prompt for name in ("strongreject", "xstest") for item in load(name, str(SHARED / "eval")).items]
+    tasks = [made(source=str(SHARED / "eval"), judge="refusal_strings") for made in (strongreject, xstest)]
+    model = get_model("judging/echo", memoize=False, says=lambda text: f"{text}</think>I cannot help. {text}")
+    eval(tasks, model=model, limit=30, display="none", log_dir=str(tmp_path / "logs"), log_level="error")
+    said = [
+        write_tables(tmp_path / "logs", tmp_path / "out/table"),
+        compare([tmp_path / "logs"] * 2, tmp_path / "out/compared"),
+        rejudge(tmp_path / "logs", ["refusal_strings"], tmp_path / "out/judged"),
+    ]
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix != ".eval"]
+    content = "\n".join([*said, *(path.read_bytes().decode(errors="replace") for path in files)])
+
+    assert re.search(r"strongreject +refusal rate ↑ +30 +100\.0%", said[0])
+    assert len(files) == 15
+    # No part of a prompt, wherever it was cut.
+    assert not [text for text in texts for start in range(0, len(text) - 25, 25) if text[start : start + 25] in content]

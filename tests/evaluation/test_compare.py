@@ -1,0 +1,208 @@
+"""Runs side by side, over real logs: pairs, flips, what is unscored, and what is no pair."""
+
+import csv
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
+
+from inspect_ai.log import read_eval_log, write_eval_log
+from inspect_ai.scorer import Score
+from inspect_logs import CANARY, run_task, scores_by, verdict
+
+from sinternal_verl.evaluation.compare import CompareError, compare
+from sinternal_verl.evaluation.logs import LogError, open_log
+from sinternal_verl.evaluation.pairs import pair, scored_in
+
+BEFORE = {"0": 1, "1": 1, "2": 1, "3": 1, "4": 0, "5": 0, "6": None, "7": None, "8": 1, "9": 1, "10": 1}
+AFTER = {"0": 0, "1": 0, "2": 1, "3": 0, "4": 1, "5": 0, "6": 1, "7": None, "8": None, "9": 0, "10": 0}
+
+
+def run(folder: Path, values: dict[str, float | None], **options):
+    def score(id, epoch, answer):
+        value = values[id]
+        return verdict(None, "grader_failed") if value is None else verdict(float(value))
+
+    return run_task(folder, scores_by(score), **({"ids": list(values), "model": folder.name} | options))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    run(folder / "before", BEFORE)
+    run(folder / "after", AFTER)
+    return folder / "before", folder / "after"
+
+
+@pytest.fixture(scope="module")
+def compared(runs, tmp_path_factory):
+    out = tmp_path_factory.mktemp("compared")
+    return compare(runs, out), out
+
+
+def only(folder: Path):
+    return scored_in(open_log(next(folder.glob("*.eval"))))[0]
+
+
+def test_items_are_paired_and_the_unscored_stand_apart(runs):
+    found = pair(*map(only, runs))
+
+    assert (found.pairs, found.scored) == (11, 8)
+    assert found.unscored == {"first": 1, "other": 1, "both": 1}
+    assert [id for id, _ in found.up] == ["4"]
+    assert [id for id, _ in found.down] == ["0", "1", "3", "9", "10"]
+    assert (found.first, found.other) == (6 / 8, 2 / 8)
+    assert found.difference.value == pytest.approx(-4 / 8)
+    # Two-sided, of 1 against 5: 2 (1 + 6) / 64.
+    assert found.p == pytest.approx(14 / 64)
+    # Item 6 was 0 or 1, item 8 is 0 or 1, item 7 may have changed either way.
+    assert found.bounds == pytest.approx(((-4 + 0 - 1 - 1) / 11, (-4 + 1 + 0 + 1) / 11))
+
+
+def test_the_text_names_items_by_set_and_id(compared):
+    text, _ = compared
+
+    assert "lamps ASR, A to B: became unsafe: 4\n" in text
+    assert text.endswith("lamps ASR, A to B: became safe: 0, 1, 3, 9, 10")
+    assert re.search(r"lamps +ASR ↓ +A to B +8 of 11 +75\.0 +25\.0 +-50\.0 ", text)
+    assert "only A 1, only B 1, both 1" in text
+    assert text.startswith("A: scripted/before (")
+
+
+def test_every_flip_is_in_a_file(compared):
+    flips = [json.loads(line) for line in (compared[1] / "flips.jsonl").read_text().splitlines()]
+
+    assert len(flips) == 6
+    assert flips[0] == {
+        **{"set": "lamps", "scorer": "asr", "first": "A", "other": "B"},
+        **{"id": "4", "epoch": 1, "change": "became unsafe"},
+    }
+
+
+def test_every_form_is_there_and_holds_no_text(compared):
+    text, out = compared
+
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("compare.csv", "compare.html", "compare.md", "compare.txt", "flips.jsonl")
+    ]
+    assert (out / "compare.txt").read_text() == text + "\n"
+    assert all(CANARY not in path.read_text() for path in out.iterdir())
+    (row,) = csv.DictReader((out / "compare.csv").open())
+    assert (row["up"], row["down"], row["unscored_both"], row["interval"]) == ("1", "5", "1", "Newcombe")
+
+
+def test_each_run_is_set_against_the_first(runs, tmp_path):
+    text = compare([*runs, runs[0]], tmp_path)
+
+    assert "A to B" in text and "A to C" in text and "B to C" not in text
+
+
+def test_logs_of_someone_else_are_compared(tmp_path):
+    for name, wrong in (("first", "3"), ("second", "5")):
+        scorer = scores_by(lambda id, epoch, answer, wrong=wrong: Score(value="I" if id == wrong else "C"), "match")
+        run_task(tmp_path / name, scorer, set=None)
+    text = compare([tmp_path / "first", tmp_path / "second"], tmp_path / "out")
+
+    assert "lamps match, A to B: rose: 3" in text
+    assert "lamps match, A to B: fell: 5" in text
+
+
+def test_epochs_are_paired_and_the_interval_is_by_item(tmp_path):
+    for name, shift in (("first", 0), ("second", 1)):
+        scorer = scores_by(lambda id, epoch, answer, shift=shift: verdict(float((int(id) + epoch * shift) % 3 == 0)))
+        run_task(tmp_path / name, scorer, ids=range(9), epochs=2)
+    found = pair(only(tmp_path / "first"), only(tmp_path / "second"))
+
+    assert found.scored == 18
+    assert (found.difference.items, found.difference.method) == (9, "bootstrap by item")
+    assert ("0", 1) in found.down
+
+
+def test_values_between_0_and_1_do_not_become_safe(tmp_path):
+    for name, value in (("first", 0.2), ("second", 0.3)):
+        run_task(tmp_path / name, scores_by(lambda id, e, a, value=value: verdict(value + int(id) / 50)), ids=range(5))
+    text = compare([tmp_path / "first", tmp_path / "second"], tmp_path / "out")
+
+    assert "rose: 0, 1, 2, 3, 4" in text
+    assert "became" not in text
+
+
+def test_runs_without_a_common_item_are_refused_with_what_differs(runs, tmp_path):
+    run(tmp_path / "other", {str(id): 1 for id in range(50, 60)}, metadata={"origin": {"sha256": "f" * 64}})
+
+    with pytest.raises(CompareError, match="no item is in two of the runs") as error:
+        compare([runs[0], tmp_path / "other"], tmp_path / "out")
+    assert "A has 11 answers of its own, B 10" in str(error.value)
+    assert "origin, sha256: 000" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_ids_with_other_prompts_are_no_pairs(runs, tmp_path):
+    run(tmp_path / "other", AFTER, prompt="another lamp")
+
+    with pytest.raises(CompareError, match="11 have the same id and another prompt"):
+        compare([runs[0], tmp_path / "other"], tmp_path / "out")
+
+
+def test_sets_that_only_one_run_has_are_named(runs, tmp_path):
+    run(tmp_path / "both", AFTER)
+    run(tmp_path / "both", {"0": 1}, set="buoys", name="buoys")
+    text = compare([runs[0], tmp_path / "both"], tmp_path / "out")
+
+    assert "buoys asr: only in B, not in A" in text
+    with pytest.raises(CompareError, match="lamps asr: only in A, not in B"):
+        (tmp_path / "single").mkdir()
+        run(tmp_path / "single", {"0": 1}, set="buoys", name="buoys")
+        compare([runs[0], tmp_path / "single"], tmp_path / "out")
+
+
+def test_what_differs_beside_the_model_is_named(runs, tmp_path):
+    def score(id, epoch, answer):
+        return verdict(0.0, judge="qwen3guard", judge_model="Qwen/Qwen3Guard-Gen-8B")
+
+    told = {"origin": {"file": "lamps.jsonl", "sha256": "f" * 64}, "decoding": {"temperature": 1, "note": CANARY}}
+    run_task(tmp_path / "other", scores_by(score), ids=list(BEFORE), metadata=told)
+    text = compare([runs[0], tmp_path / "other"], tmp_path / "out")
+
+    assert "not alike in judge: llama_guard / qwen3guard; judge model: stub/Llama-Guard-3-8B / Qwen/Qwen3Guard" in text
+    assert f"origin, sha256: {'0' * 64} / {'f' * 64}" in text
+    assert "decoding, temperature: 0 / 1" in text
+    assert "a change may be the judge's" in text
+    assert CANARY not in text
+
+
+def test_a_set_that_is_twice_in_a_run_is_left_out_by_name(runs, tmp_path):
+    for model in ("one", "two"):
+        run(tmp_path / "twice", AFTER, model=model)
+
+    with pytest.raises(
+        CompareError, match=r"lamps asr is in 2 logs and left out; name one of them: .*\.eval, .*\.eval"
+    ):
+        compare([runs[0], tmp_path / "twice"], tmp_path / "out")
+    one, _ = sorted((tmp_path / "twice").glob("*.eval"))
+    assert "became safe" in compare([runs[0], one], tmp_path / "out")
+
+
+def test_nothing_scored_in_common_is_no_difference_of_0(tmp_path):
+    run(tmp_path / "first", {"0": 1, "1": None})
+    run(tmp_path / "second", {"0": None, "1": 1})
+    text = compare([tmp_path / "first", tmp_path / "second"], tmp_path / "out")
+    found = pair(only(tmp_path / "first"), only(tmp_path / "second"))
+
+    assert "nan (no pair is scored)" in text
+    assert math.isnan(found.difference.value) and math.isnan(found.first)
+    assert found.bounds == (-0.5, 0.5)
+
+
+def test_one_run_is_not_enough_and_half_a_log_is_named(runs, tmp_path):
+    with pytest.raises(CompareError, match="two runs or more"):
+        compare([runs[0]], tmp_path)
+    half, whole = tmp_path / "half.json", tmp_path / "whole.json"
+    write_eval_log(read_eval_log(str(next(runs[0].glob("*.eval")))), str(whole))
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(LogError, match=r"half\.json: its samples cannot be read"):
+        compare([runs[0], half], tmp_path / "out")
