@@ -186,7 +186,10 @@ def test_a_server_that_ends_interrupts_the_run_that_stands_on_it(tmp_path, monke
     interrupted = []
 
     ended = pytest.raises(ServerFailed, match="the server of m ended")
-    with ended, serving.serving([Wanted("a", "m")], tmp_path, 30) as servers:
-        with watched(servers, lambda: interrupted.append(True)):
-            servers[0].process.kill()
-            assert _until(lambda: interrupted)
+    with (
+        ended,
+        serving.serving([Wanted("a", "m")], tmp_path, 30) as servers,
+        watched(servers, lambda: interrupted.append(True)),
+    ):
+        servers[0].process.kill()
+        assert _until(lambda: interrupted)
