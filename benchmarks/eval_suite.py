@@ -4,14 +4,11 @@
             scorer), in turns, over a server that answers at once
 ``memory``  the peak of 10,000 items, in GiB
 ``killed``  how many answers are asked for again after kill -9, against the requests that were in flight
-
-    python benchmarks/eval_suite.py cost killed memory
 """
 
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -21,8 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from arguments import parser_of
+
 AT_ONCE = 0.0
-ITEMS, MANY, TURNS, CONNECTIONS = 1_000, 10_000, 2, 64
+ITEMS, MANY, TURNS, CONNECTIONS = 500, 10_000, 2, 64
 MAX_RATIO, MAX_GIB = 2.0, 2.0
 
 PLAIN = """
@@ -146,15 +145,18 @@ def killed(folder: Path) -> bool:
     return again <= 2 * connections
 
 
-def main(parts: list[str]) -> int:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    chosen = {"cost": cost, "memory": memory, "killed": killed}
+PARTS = {"cost": cost, "memory": memory, "killed": killed}
+
+
+def main() -> int:
+    parser = parser_of(__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     good = True
-    for part in parts or list(chosen):
+    for part in parser.parse_args().parts or PARTS:
         with tempfile.TemporaryDirectory() as folder:
-            good &= chosen[part](Path(folder))
+            good &= PARTS[part](Path(folder))
     return 0 if good else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
