@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from logging import getLogger
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import Model, get_model, model_roles
@@ -19,7 +18,7 @@ REWARDED_BY = "qwen3guard"
 """Part of the names of the models whose verdicts are the reward."""
 
 logger = getLogger(__name__)
-_opened: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple, asyncio.Task[Judge]]] = WeakKeyDictionary()
+_opened: dict[asyncio.AbstractEventLoop, dict[tuple, asyncio.Task[Judge]]] = {}
 _said: set[str] = set()
 
 
@@ -30,7 +29,11 @@ async def opened(name: str, role: str = JUDGE_ROLE, settings: Mapping[str, Any] 
         PrerequisiteError: there is no such judge or setting, or no model plays the role.
     """
     model = _model(name, role)
-    in_loop = _opened.setdefault(asyncio.get_running_loop(), {})
+    in_loop = _opened.get(asyncio.get_running_loop())
+    if in_loop is None:
+        for loop in [loop for loop in _opened if loop.is_closed()]:  # Inspect makes one for each evaluation
+            del _opened[loop]
+        in_loop = _opened[asyncio.get_running_loop()] = {}
     key = (name, id(model), json.dumps(settings or {}, sort_keys=True, default=str))
     if key not in in_loop:
         # Opening may load a tokenizer, which must not hold up the samples in flight.

@@ -60,8 +60,8 @@ def verify_own_answer(
             text = template.fill(rules, state.input_text, answer)
             output = await get_model().generate([ChatMessageUser(content=text)], config=GREEDILY)
             reply = read(output, thought)
-            if reply.truncated:
-                said: dict[str, str] = {"reason": "cut"}
+            if reply.truncated or reply.missing:
+                said: dict[str, str] = {"reason": reply.missing or "cut"}
             elif reply.answer is None:
                 said = {"reason": "thought never ends"}
             else:

@@ -174,3 +174,16 @@ def test_aime2024_has_30_problems_and_sixteen_epochs():
 
     assert (len(task.dataset), task.epochs) == (30, 16)
     assert all(sample.target.isdigit() for sample in task.dataset)
+
+
+def test_symbolic_comparison_is_that_of_the_reward(tmp_path):
+    pytest.importorskip("math_verify")
+    path = tmp_path / "problem.jsonl"
+    path.write_text('{"problem": "Orla has 1 net for 2 keepers. How much has each?", "answer": "x^2-1"}\n')
+    said = r"It shares.</think>\boxed{(x-1)(x+1)}"
+
+    values = [
+        scores(run(math500(str(path), mode=mode), said, tmp_path), "accuracy")[0].value
+        for mode in ("literal", "normalized", "symbolic")
+    ]
+    assert values == [0.0, 0.0, 1.0]

@@ -1,6 +1,8 @@
 """Stored responses as a model."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -71,3 +73,19 @@ def test_a_row_without_prompt_or_response_is_named(tmp_path, row):
 def test_a_file_that_is_not_there_is_said_when_the_model_is_made():
     with pytest.raises(PrerequisiteError, match="does not exist"):
         get_model("sinternal_replay//no/such/responses.jsonl")
+
+
+@pytest.mark.slow
+def test_inspects_own_command_runs_a_task_and_prints_what_is_wrong_without_a_traceback(tmp_path):
+    source = tmp_path / "requests.jsonl"
+    source.write_text(json.dumps({"prompt": "May I lend the lamp?", "label": "unsafe"}) + "\n")
+    path = write(tmp_path, {"prompt": "May I lend the lamp?", "response": "I asked.</think>I cannot help with that."})
+    words = [sys.executable, "-m", "inspect_ai", "eval", "sinternal_verl/strongreject", "--display", "plain"]
+    words += ["-T", f"source={source}", "--model", f"sinternal_replay/{path}", "--log-dir", str(tmp_path / "logs")]
+
+    found = subprocess.run([*words, "-T", "judge=refusal_strings"], capture_output=True, text=True, timeout=100)
+    assert found.returncode == 0 and "mean     1.000" in found.stdout
+
+    found = subprocess.run([*words, "-T", "juge=refusal_strings"], capture_output=True, text=True, timeout=100)
+    said = found.stdout + found.stderr
+    assert found.returncode == 1 and "did you mean" in said and "Traceback" not in said
