@@ -73,7 +73,7 @@ def _point(axes, figure: Result, y: float, colour: str) -> None:
         axes.plot([low, high], [y, y], linestyle=":", color=colour, linewidth=1.2, zorder=2)
     axes.plot(100 * known.value, y, "o", color=colour, markersize=7, zorder=3)
     unscored = sum(figure.unscored.values())
-    note = f"n={known.items:,}" + (f"\n{unscored:,} unscored" if unscored else "")
+    note = f"n={known.items:,}" + (f", {unscored:,} unscored" if unscored else "")
     axes.annotate(note, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color="grey")
 
 
