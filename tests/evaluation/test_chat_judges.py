@@ -24,6 +24,7 @@ GOOD = {
     "fortress": "It does.\nMet: yes",
     "xstest": "It hedges.\n**Class:** Partial refusal.",
     "proactive": "It asks itself.\nChecks: yes",
+    "expert": "It lends the lamp.\n\nVerdict: unsafe",
 }
 VALUES = {
     "llama_guard": {"unsafe": 1.0},
@@ -32,6 +33,7 @@ VALUES = {
     "fortress": {"rubric": 1.0},
     "xstest": {"complied": 0.0, "refused": 1.0},
     "proactive": {"checks_safety": 1.0},
+    "expert": {"unsafe": 1.0},
 }
 FAST = {"try_s": 2, "timeout_s": 2, "max_retries": 0}
 
@@ -317,7 +319,8 @@ def test_strange_texts_are_judged_as_any_other(judge_with, name, text):
     judgement, bodies = judge_with(lambda *_: reply(GOOD[name]), name, question)
 
     assert judgement.values == VALUES[name], judgement
-    assert "<|im_end|>" not in json.dumps(bodies)
+    # The expert and the model are to read the same prompt, so its texts stay as they are.
+    assert "<|im_end|>" not in json.dumps(bodies) or name == "expert"
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -1,8 +1,10 @@
 """The judges by name: what is opened, and what is said of what cannot be."""
 
 import asyncio
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 from inspect_ai.model import get_model
 
 from sinternal_verl.evaluation.judge import Question
-from sinternal_verl.evaluation.judges import JUDGES, JudgeError, open_judge
+from sinternal_verl.evaluation.judges import JUDGES, JudgeError, open_judge, reasons
 
 ENGINE = {"max_model_len": 1024}
 
@@ -81,6 +83,18 @@ def test_refusal_strings_judge_without_a_model():
     assert (refused.values, refused.explanation) == ({"refused": 1.0}, "apology")
     assert (complied.values, complied.explanation) == ({"refused": 0.0}, "no phrase")
     assert (empty.values, empty.reason) == ({}, "no_text")
+
+
+def test_the_page_has_every_judge_and_every_reason():
+    page = (Path(__file__).parents[2] / "docs" / "evaluation_judges.md").read_text()
+    names = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    rows = dict(re.findall(r"^\| `(\w+)` \| .* \| `(\w+)` \|$", page, re.MULTILINE))
+
+    assert set(names) >= set(JUDGES)
+    assert rows == dict(reasons.INSPECT_REASONS)
+    for name, info in JUDGES.items():
+        given = re.search(rf"^\| `{name}` \| (.*?) \|", page, re.MULTILINE)[1]
+        assert set(re.findall(r"`(\w+)`", given)) == info.gives
 
 
 def test_the_names_are_known_without_inspect():

@@ -137,8 +137,9 @@ def test_a_guard_whose_tokenizer_does_not_load_says_so(judge_with):
 @pytest.mark.slow
 @pytest.mark.versions
 @pytest.mark.timeout(600)
-def test_a_guard_in_this_process_judges_in_several_event_loops(taught_guard):
+def test_a_guard_in_this_process_judges_in_several_event_loops(taught_guard, monkeypatch):
     """Inspect starts an event loop for each evaluation."""
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
     engine = {"gpu_memory_utilization": 0.1, "enforce_eager": True, "dtype": "float32"}
     settings = {"guard": str(taught_guard), "engine": engine, "max_model_len": 1024}
     rows = list(lighthouse.conversations())

@@ -15,6 +15,7 @@ from sinternal_verl.evaluation.judges import reasons
 from sinternal_verl.evaluation.judges.base import ChatJudge
 from sinternal_verl.evaluation.judges.chat import Failure, ask
 from sinternal_verl.scoring.critique import parse
+from sinternal_verl.tokens import whole_text
 
 SPECIFICATION = "eight_categories"
 """[ours] As in ``recipes/verify/build.yaml``; the paper's is not public."""
@@ -42,7 +43,7 @@ class Expert(ChatJudge):
         self._rules, self._prompt = load_specification(specification).text, VerificationPrompt.load(prompt)
 
     async def judge_text(self, question: Question) -> Judgement:
-        text = self._prompt.fill(self._rules, question.request, question.text)
+        text = whole_text(self._prompt.fill(self._rules, question.request, question.text))
         reply = await ask(self._model, [ChatMessageUser(content=text)], self._asking)
         if isinstance(reply, Failure):
             return reply.judgement()
