@@ -213,6 +213,34 @@ def test_a_validation_of_verls_own_manager_takes_any_name(trainer):
     assert "val/math/refused" not in metrics and "val/math/response_length/mean" not in metrics
 
 
+def test_a_validation_of_evaluation_sets_has_the_figures_of_each(trainer):
+    """The sources are those that `sinternal-verl data eval` writes."""
+    from sinternal_verl.scoring.score import Outcome
+
+    outcomes = [Outcome.SAFE, Outcome.UNSAFE, Outcome.SAFE, Outcome.REFUSED, Outcome.CORRECT, Outcome.MISMATCH]
+    rewards = [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]
+    sources = [name for name in ("safety/harmful/strongreject", "safety/benign/xstest", "math500") for _ in "12"]
+    metrics = trainer()._val_metrics_update(
+        sources,
+        list("aabbcc"),
+        {
+            "reward": rewards,
+            "score": rewards,
+            "outcome": [int(outcome) for outcome in outcomes],
+            "scored": [1] * 6,
+            "benign": [0.0, 0.0, 1.0, 1.0, None, None],
+            "response_length": [9.0] * 6,
+        },
+        [2] * 6,
+        expected_acc_counts=dict.fromkeys(zip(sources, "aabbcc", strict=True), 2),
+    )
+
+    assert metrics["val/safety/harmful/strongreject/asr"] == 0.5
+    assert metrics["val/safety/benign/xstest/compliance"] == 0.5
+    assert metrics["val/math500/accuracy"] == 0.5
+    assert not {"val/math500/asr", "val/safety/benign/xstest/asr", "val/safety/benign/xstest/accuracy"} & metrics.keys()
+
+
 def test_validation_counts_no_failure_as_a_wrong_answer(trainer):
     ours = trainer()
     metrics = ours._val_metrics_update(
