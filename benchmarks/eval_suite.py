@@ -150,9 +150,12 @@ PARTS = {"cost": cost, "memory": memory, "killed": killed}
 
 def main() -> int:
     parser = parser_of(__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
+    parts = parser.parse_args().parts
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
     good = True
-    for part in parser.parse_args().parts or PARTS:
+    for part in parts or PARTS:
         with tempfile.TemporaryDirectory() as folder:
             good &= PARTS[part](Path(folder))
     return 0 if good else 1
