@@ -27,6 +27,9 @@ RATER = "proactive"
 SAYS_UNSAFE = ("self_verification", "proactive_verification")
 """Tasks whose judge must say what is unsafe."""
 
+HUB = "hub"
+"""Says of a set that it is read from where it is published, although there is a folder for the others."""
+
 HAS_OPTION = frozenset({"source", "judge", "rater", "judge_settings", "rater_settings"})
 """Parameters of tasks that have options of their own on the command line, or follow from them. A task's own ``judge``
 says which of several judges is to judge it."""
@@ -46,7 +49,8 @@ class Request:
         suite: a name of `SUITES`, whose tasks are run where ``tasks`` is empty.
         tasks: names.
         judges: name of each judge that can be asked -> its settings.
-        sources: name of a set -> its file; the empty name stands for a folder of files, or a file, for all others.
+        sources: name of a set -> its file, or `HUB`; the empty name stands for a folder of files, or a file, for all
+            others.
         parameters: of tasks, each ``name`` or ``task.name`` -> value.
     """
 
@@ -186,7 +190,7 @@ def _source(name: str, arguments: Mapping[str, Any], sources: Mapping[str, str])
     if arguments.get("benign"):
         read = f"{name}_benign"
     found = sources.get(read) or sources.get("")
-    return str(Path(found).expanduser().resolve()) if found else None
+    return None if found in (None, "", HUB) else str(Path(found).expanduser().resolve())
 
 
 def _set_of(name: str) -> str:

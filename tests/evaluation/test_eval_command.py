@@ -235,6 +235,14 @@ def test_a_missing_set_says_how_to_get_it(tmp_path, capsys):
     assert code == 2 and "none.jsonl" in capsys.readouterr().err
 
 
+def test_a_folder_that_lacks_a_set_says_so_and_the_hub_may_be_named(tmp_path):
+    from sinternal_verl.evaluation.plan import _source
+
+    assert _source("hcot", {}, {"": str(tmp_path)}) == str(tmp_path.resolve())
+    assert _source("hcot", {}, {"": str(tmp_path), "hcot": "hub"}) is None
+    assert _source("fortress", {"benign": True}, {"fortress_benign": "b", "fortress": "a"}).endswith("/b")
+
+
 def test_answers_longer_than_the_models_context_are_refused(sets, world, tmp_path, capsys):
     """A server would refuse every request."""
     code = evaluate("--tasks", "math500", *sets, "--model", str(world["policy"]), "--out", str(tmp_path / "out"))
