@@ -50,6 +50,22 @@ def test_models_share_gpus_where_there_are_too_few():
     assert shared_out(two[:1], ["0", "1"])[0] == two[0]
 
 
+def test_a_guard_in_this_process_has_its_part_of_the_gpus(monkeypatch, tmp_path):
+    pytest.importorskip("inspect_ai", reason="needs the eval extra; make install brings it")
+    from sinternal_verl.evaluation import cast
+    from sinternal_verl.evaluation.models import Choice
+
+    monkeypatch.setattr(cast, "runs_on_cpu", lambda: False)
+    one = [Wanted("a", "a")]
+    assert shared_out(one, ["0"], beside=1)[0].options == {"gpu-memory-utilization": 0.45}
+    assert shared_out(one, ["0", "1"], beside=1)[0].environment == {"CUDA_VISIBLE_DEVICES": "0"}
+    for gpus, left, engine in (("0", [], {"gpu_memory_utilization": 0.45}), ("3,5,6", ["5", "6"], {})):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+        found = cast.Cast({"model": Choice("x", "folder", "x")}, {"qwen3guard": {"engine": {}}})
+        found.share_gpus()
+        assert found.gpus == left and found.settings["qwen3guard"]["engine"] == engine
+
+
 def _group_of(pid: int) -> list[int]:
     return [each.pid for each in psutil.process_iter() if _pgid(each.pid) == pid]
 
