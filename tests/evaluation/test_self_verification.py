@@ -111,6 +111,13 @@ def test_without_any_unsafe_answer_there_is_no_f1_and_no_number_is_made_up(tmp_p
     assert value != value
 
 
+def test_where_the_judge_says_nothing_there_is_no_figure(tmp_path):
+    log = run(tmp_path, model(policy), model("I will not judge.", "expert"))
+
+    assert log.status == "success" and log.results.scores[0].unscored_samples == 30
+    assert all(metric.value != metric.value for metric in log.results.scores[0].metrics.values())
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
