@@ -169,4 +169,6 @@ def test_a_guard_in_this_process_judges_in_several_event_loops(taught_guard, mon
     print(f"{right} of {len(rows)} right")
     assert right / len(rows) > 0.95
     assert all(judgement.values or judgement.reason == reasons.UNPARSABLE for judgement in judgements)
+    for child in multiprocessing.active_children():  # vLLM kills what has not ended in 5 s, and does not wait for it
+        child.join(30)
     assert multiprocessing.active_children() == []
