@@ -362,7 +362,14 @@ def _add_eval(commands: Any) -> None:
         dest="parameters",
         action="append",
         metavar="[TASK.]NAME=VALUE",
-        help="parameter of a task, such as max_tokens=4000 or aime2024.epochs=4",
+        help="parameter of tasks, such as max_tokens=4000, aime2024.epochs=4 or xstest.judge=refusal_strings",
+    )
+    suite.add_argument(
+        "-J",
+        dest="judge_settings",
+        action="append",
+        metavar="JUDGE.NAME=VALUE",
+        help="setting of a judge, such as qwen3guard.mode=first_token",
     )
     suite.add_argument(
         "--serve",

@@ -13,6 +13,7 @@
 ``guard``          serves the guard
 ``running_guard``  starts the guard's replicas for a command that is no training run
 ``verify``         makes verification data, and measures how well a model verifies
+``eval``           the evaluation suite, runs side by side, logs judged again
 ``export``         writes a checkpoint as a Hugging Face folder
 ``cluster``        waits for the nodes of a Ray cluster
 """

@@ -15,6 +15,7 @@ FAILED = 1
 CONNECTIONS = 64
 """[ours] Requests to a model at a time. vLLM batches up to 256, and the judges of a task wait for the same memory."""
 
+NOTE = "HOLDS_MODEL_OUTPUT.txt"
 HOLDS_OUTPUT = """logs/*.eval hold attacks, and what a model answered to them. `inspect view --log-dir logs` shows both.
 table.*, rows.jsonl and configuration.json hold neither.
 """
@@ -45,7 +46,8 @@ def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: An
             asked = read_words(Words(**words))
         folder = Path(out or f"outputs/eval/{asked.called.replace('/', '--')}")
         goes_on = claim(folder, asked.configuration())
-        (folder / "README.txt").write_text(HOLDS_OUTPUT)
+        if not goes_on:
+            (folder / NOTE).write_text(HOLDS_OUTPUT)
     except BadWords as error:
         lines = str(error).splitlines()
         return fail("\n  ".join(["nothing was started:", *lines]) if len(lines) > 1 else lines[0])

@@ -11,6 +11,9 @@ from sinternal_verl.evaluation.cast import UNDER_TEST, Cast, read_judges, read_k
 from sinternal_verl.evaluation.plan import RATER, PlanError, Planned, Request, make_plan
 from sinternal_verl.evaluation.serving import Wanted
 
+PARALLEL = "tensor-parallel-size"
+"""The option of ``vllm serve`` by which GPUs are counted."""
+
 
 @dataclass(frozen=True)
 class Words:
@@ -26,6 +29,7 @@ class Words:
     seed: int | None = None
     api_key_env: Sequence[str] = ()
     parameters: Sequence[str] = ()
+    judge_settings: Sequence[str] = ()
     serve: Sequence[str] = ()
 
 
@@ -82,12 +86,16 @@ def read_words(words: Words) -> Asked:
         judges = {}
         wrong.append(str(error))
     parameters = _values(words.parameters, "-T", wrong)
-    serve = _values(words.serve, "--serve", wrong)
+    serve = dict(_values(words.serve, "--serve", wrong))
+    if not isinstance(serve.get(PARALLEL, 1), int):
+        wrong.append(f"--serve {PARALLEL}={serve.pop(PARALLEL)}: give a number of GPUs")
     if words.model is None:
         wrong.append("--model is missing: a folder, a hub id, a server's address or a name of Inspect")
     else:
         wrong += cast.choose(UNDER_TEST, words.model, keys.get(UNDER_TEST), serve)
     wrong += cast.add_judges(judges, keys)
+    cast.share_gpus()
+    wrong += cast.add_settings(_values(words.judge_settings, "-J", wrong))
     if words.limit is not None and words.limit < 1:
         wrong.append(f"--limit {words.limit}: give a number of 1 or more")
     tasks = [name.strip() for name in (words.tasks or "").split(",") if name.strip()]

@@ -1,6 +1,7 @@
 """The models of a call: the one under test, and those of its judges. They are chosen first, with all that is wrong with
 the words, and opened later, with servers of ours for those that need one."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,16 @@ from inspect_ai.model import Model
 from sinternal_verl.did_you_mean import did_you_mean
 from sinternal_verl.evaluation.judges import JUDGES
 from sinternal_verl.evaluation.models import Choice, asked_server, choice_problems, open_model, read_choice
-from sinternal_verl.evaluation.serving import CPU_SHARE, MAX_MODEL_LEN, Server, Wanted, runs_on_cpu, serving
+from sinternal_verl.evaluation.serving import (
+    CPU_SHARE,
+    MAX_MODEL_LEN,
+    Server,
+    Wanted,
+    runs_on_cpu,
+    serving,
+    share_of,
+    visible_gpus,
+)
 
 UNDER_TEST = "model"
 """The name of the model under test, beside those of judges."""
@@ -31,10 +41,12 @@ class Cast:
     Attributes:
         choices: by `UNDER_TEST` and the names of judges that a model of Inspect plays.
         settings: of each judge that can be asked, those without a model included.
+        gpus: those that are left to a guard in this process; empty where it shares all.
     """
 
     choices: dict[str, Choice] = field(default_factory=dict)
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    gpus: list[str] = field(default_factory=list)
 
     def choose(self, name: str, given: str, api_key_env: str | None, options: Mapping[str, Any]) -> Iterator[str]:
         """Choose a model; what is wrong with it is yielded. A server is asked for its models."""
@@ -77,6 +89,16 @@ class Cast:
             if name not in (UNDER_TEST, *judges):
                 yield f"--api-key-env {name}=...: no judge of this call has this name{did_you_mean(name, judges)}"
 
+    def add_settings(self, given: Mapping[str, Any]) -> Iterator[str]:
+        """Add settings of judges, each ``judge.name`` -> value."""
+        for key, value in given.items():
+            judge, dot, name = key.partition(".")
+            if not dot or judge not in self.settings:
+                hint = did_you_mean(judge, self.settings)
+                yield f"-J {key}: write -J JUDGE.NAME=VALUE for a judge of this call{hint}"
+            else:
+                self.settings[judge][name] = value
+
     def wanted(self) -> dict[str, Wanted]:
         """What is to be served here, by the name of its user. Who names the same model shares a server."""
         wanted: dict[str, Wanted] = {}
@@ -90,6 +112,23 @@ class Cast:
                 served[what] = next(each for each in names if each not in served.values())
             wanted[name] = choice.wanted(served[what])
         return wanted
+
+    def share_gpus(self) -> None:
+        """Leave a part of the GPUs to a guard in this process: one of its own, or a share of all memory."""
+        engines = self._engines()
+        if not engines or runs_on_cpu():
+            return
+        served = list({each.served_as: each for each in self.wanted().values()}.values())
+        needed = sum(int(each.options.get("tensor-parallel-size", 1)) for each in served)
+        gpus = visible_gpus()
+        if needed < len(gpus):
+            self.gpus.extend(gpus[needed:])
+        else:
+            for engine in engines:
+                engine.setdefault("gpu_memory_utilization", share_of(len(served) + len(engines)))
+
+    def _engines(self) -> list[dict[str, Any]]:
+        return [settings["engine"] for settings in self.settings.values() if "engine" in settings]
 
     def origin(self) -> dict[str, Any]:
         """What tells these models from others."""
@@ -109,7 +148,11 @@ class Cast:
         wanted = self.wanted()
         with ExitStack() as stack:
             different = list({each.served_as: each for each in wanted.values()}.values())
-            servers = stack.enter_context(serving(different, logs)) if different else []
+            beside = len(self._engines())
+            servers = stack.enter_context(serving(different, logs, beside=beside)) if different else []
+            if self.gpus:
+                # Torch reads it when the guard is loaded; the servers were told their own.
+                os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(self.gpus)
             by_name = {server.name: server for server in servers}
             yield (
                 {

@@ -6,6 +6,7 @@
    decides when the command ends.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -30,8 +31,10 @@ def main(command: list[str]) -> int:
 
 
 def _end_with_input(process: subprocess.Popen) -> None:
-    # Nobody writes: this returns when the other end is closed.
-    sys.stdin.buffer.read()
+    # Nobody writes: this returns when the other end is closed. It is not read through sys.stdin, whose lock would be
+    # held when the interpreter ends.
+    while os.read(0, 1024):
+        pass
     end_session(process, PATIENCE_S)
 
 

@@ -127,7 +127,7 @@ def read_choice(given: str, api_key_env: str | None = None, options: Mapping[str
         return Choice(given, "server", name, url=url, api_key_env=api_key_env)
     if given.startswith(HUB):
         return _of_hub(given, given.removeprefix(HUB), options)
-    if Path(given).expanduser().is_dir():
+    if given and Path(given).expanduser().is_dir():
         return Choice(given, "folder", str(Path(given).expanduser()), options=options or {})
     provider = given.partition("/")[0]
     if "/" in given and provider in providers():

@@ -27,8 +27,12 @@ RATER = "proactive"
 SAYS_UNSAFE = ("self_verification", "proactive_verification")
 """Tasks whose judge must say what is unsafe."""
 
+HUB = "hub"
+"""Says of a set that it is read from where it is published, although there is a folder for the others."""
+
 HAS_OPTION = frozenset({"source", "judge", "rater", "judge_settings", "rater_settings"})
-"""Parameters of tasks that have options of their own on the command line, or follow from them."""
+"""Parameters of tasks that have options of their own on the command line, or follow from them. A task's own ``judge``
+says which of several judges is to judge it."""
 
 MOST_SHOWN = 6
 
@@ -45,7 +49,8 @@ class Request:
         suite: a name of `SUITES`, whose tasks are run where ``tasks`` is empty.
         tasks: names.
         judges: name of each judge that can be asked -> its settings.
-        sources: name of a set -> its file; the empty name stands for a folder of files, or a file, for all others.
+        sources: name of a set -> its file, or `HUB`; the empty name stands for a folder of files, or a file, for all
+            others.
         parameters: of tasks, each ``name`` or ``task.name`` -> value.
     """
 
@@ -138,7 +143,8 @@ def _planned(name: str, make: Callable[..., Task], request: Request) -> Planned:
     roles = {}
     given = [judge for judge in request.judges if judge != RATER]
     if "judge" in parameters:
-        judge = judge_for(name, _usual(name, parameters, arguments), given, lambda each: _fits(name, each, arguments))
+        usual = arguments.get("judge") or _usual(name, parameters, arguments)
+        judge = judge_for(name, usual, given, lambda each: _fits(name, each, arguments))
         arguments["judge"] = judge
         arguments |= {"judge_settings": dict(request.judges[judge])} if request.judges[judge] else {}
         roles |= {"judge": judge} if JUDGES[judge].needs == "model" else {}
@@ -184,7 +190,7 @@ def _source(name: str, arguments: Mapping[str, Any], sources: Mapping[str, str])
     if arguments.get("benign"):
         read = f"{name}_benign"
     found = sources.get(read) or sources.get("")
-    return str(Path(found).expanduser().resolve()) if found else None
+    return None if found in (None, "", HUB) else str(Path(found).expanduser().resolve())
 
 
 def _set_of(name: str) -> str:
@@ -219,7 +225,7 @@ def _unused(request: Request, names: Sequence[str], known: Mapping[str, Callable
     wrong = []
     for key in request.parameters:
         task, dot, parameter = key.rpartition(".")
-        if parameter in HAS_OPTION:
+        if parameter in HAS_OPTION and (not dot or parameter != "judge"):
             wrong.append(f"-T {key}: this is no parameter here; give --source, --judge or --rater")
             continue
         if dot and task not in names:
@@ -232,7 +238,10 @@ def _unused(request: Request, names: Sequence[str], known: Mapping[str, Callable
             parameter in each or _decodes(parameter, decodes)
             for each, decodes in zip(signatures, open_ended, strict=True)
         ]
-        if owners and not any(has):
+        if dot and parameter == "judge":
+            if request.parameters[key] not in request.judges:
+                wrong.append(f"-T {key}={request.parameters[key]}: give this judge by --judge, too")
+        elif owners and not any(has):
             every = {each for names in signatures for each in names} | {each.name for each in fields(Decoding)}
             wrong.append(f"-T {key}: no task of these has it{did_you_mean(parameter, sorted(every - HAS_OPTION))}")
     return wrong

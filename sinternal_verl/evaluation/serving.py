@@ -133,7 +133,11 @@ def command_of(wanted: Wanted, port: int, cpu: bool) -> list[str]:
         options |= {"dtype": "float32", "enforce-eager": True, "no-enable-chunked-prefill": True}
         options |= {"gpu-memory-utilization": CPU_SHARE, "max-num-batched-tokens": wanted.max_model_len}
     options |= wanted.options
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", wanted.model]
+    serve = ["vllm.entrypoints.cli.main", "serve", wanted.model]
+    if cpu:
+        # `vllm serve` looks for a distribution named vllm, and the CPU's has another name. (vLLM 0.27.1)
+        serve = ["vllm.entrypoints.openai.api_server", "--model", wanted.model]
+    command = [sys.executable, "-m", *serve]
     for name, value in options.items():
         if value is True:
             command.append(f"--{name}")
@@ -142,11 +146,12 @@ def command_of(wanted: Wanted, port: int, cpu: bool) -> list[str]:
     return command
 
 
-def shared_out(wanted: Sequence[Wanted], gpus: Sequence[str]) -> list[Wanted]:
-    """The models with the GPUs that each may use: one of its own where there are enough, else all share them.
+def shared_out(wanted: Sequence[Wanted], gpus: Sequence[str], beside: int = 0) -> list[Wanted]:
+    """The models with the GPUs that each may use: its own where there are enough, else all share them.
 
     Args:
         gpus: as in CUDA_VISIBLE_DEVICES.
+        beside: engines in this process that need a GPU, too; they get the GPUs that are left.
 
     >>> [each.environment for each in shared_out([Wanted("a", "a"), Wanted("b", "b")], ["0", "1"])]
     [{'CUDA_VISIBLE_DEVICES': '0'}, {'CUDA_VISIBLE_DEVICES': '1'}]
@@ -155,16 +160,21 @@ def shared_out(wanted: Sequence[Wanted], gpus: Sequence[str]) -> list[Wanted]:
     """
     given, start = [], 0
     needs = [int(each.options.get("tensor-parallel-size", 1)) for each in wanted]
-    alone = sum(needs) <= len(gpus)
+    alone = sum(needs) + beside <= len(gpus)
     for each, need in zip(wanted, needs, strict=True):
         environment, options = dict(each.environment), dict(each.options)
-        if alone and len(wanted) > 1:
+        if alone and len(wanted) + beside > 1:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[start : start + need])
             start += need
         elif not alone:
-            options.setdefault("gpu-memory-utilization", round(GPU_SHARE / len(wanted), 3))
+            options.setdefault("gpu-memory-utilization", share_of(len(wanted) + beside))
         given.append(Wanted(each.model, each.served_as, each.revision, each.max_model_len, options, environment))
     return given
+
+
+def share_of(engines: int) -> float:
+    """The share of a GPU's memory that each of so many engines may take."""
+    return round(GPU_SHARE / engines, 3)
 
 
 def visible_gpus() -> list[str]:
@@ -180,24 +190,24 @@ def visible_gpus() -> list[str]:
 
 @contextmanager
 def serving(
-    wanted: Sequence[Wanted], logs: Path, limit_s: float = START_LIMIT_S, say: Callable[[str], None] = print
+    wanted: Sequence[Wanted], logs: Path, limit_s: float = START_LIMIT_S, beside: int = 0
 ) -> Iterator[list[Server]]:
     """Serve the models while the block runs. They start at the same time.
 
     Args:
         logs: folder for their logs.
         limit_s: seconds until all must answer.
-        say: is told where the logs are.
+        beside: see `shared_out`.
 
     Raises:
         ServerFailed: one does not start.
     """
     cpu = runs_on_cpu()
-    wanted = list(wanted) if cpu else shared_out(wanted, visible_gpus())
+    wanted = list(wanted) if cpu else shared_out(wanted, visible_gpus(), beside)
     with ExitStack() as stack:
         servers = [stack.enter_context(_started(each, logs, cpu)) for each in wanted]
         for server in servers:
-            say(f"vllm serve {server.name} starts; log: {server.log}")
+            print(f"vllm serve {server.name} starts; log: {server.log}", flush=True)
         _wait(servers, limit_s)
         yield servers
 

@@ -191,6 +191,16 @@ def source(module: str) -> str:
             "doctor refuses TRL beside verl; it may go",
         ),
         ("vllm.envs", '"VLLM_ALLOW_LONG_MAX_MODEL_LEN"', "doctor heeds this permission"),
+        ("vllm.envs", '"VLLM_API_KEY"', "evaluation/serving.py hands a server its key in it"),
+        ("vllm.envs", '"VLLM_CPU_KVCACHE_SPACE"', "evaluation/serving.py sets a CPU server's cache by it"),
+        ("vllm.entrypoints.cli.serve", '"serve"', "evaluation/serving.py starts servers with it on a GPU"),
+        ("vllm.entrypoints.openai.api_server", "__main__", "evaluation/serving.py starts servers with it on a CPU"),
+        ("vllm.entrypoints.openai.cli_args", "disable_uvicorn_access_log:", "serving.py gives this option"),
+        ("vllm.entrypoints.openai.cli_args", "chat_template:", "WildGuard is served with this option"),
+        ("vllm.engine.arg_utils", '"--generation-config"', "serving.py gives it so that a task decides the sampling"),
+        ("vllm.engine.arg_utils", '"--served-model-name"', "serving.py names the model with it"),
+        ("vllm.engine.arg_utils", '"--max-num-batched-tokens"', "serving.py keeps prompts whole on a CPU with it"),
+        ("vllm.config.model", 'if src == "vllm"', "--generation-config vllm leaves a model's own sampling out"),
         (
             "verl.trainer.ppo.v1.trainer_base",
             "self._init_resource_pool_mgr()\n        self.resource_pool_manager.create_resource_pool()",
@@ -291,6 +301,31 @@ def source(module: str) -> str:
 )
 def test_source_still_says(module, text, why):
     assert text in source(module), f"{module} no longer holds {text}: {why}"
+
+
+INSPECT = [
+    ("inspect_ai._util.error", "PrerequisiteError", "what is to be printed without a traceback is one"),
+    ("inspect_ai._util.registry", "registry_find", "evaluation/models.py lists Inspect's providers by it"),
+    ("inspect_ai._util.registry", "registry_info", "evaluation/plan.py tells tasks by it"),
+    ("inspect_ai._util.registry", "is_registry_object", "evaluation/plan.py tells tasks by it"),
+    ("inspect_ai.model._generate_config", "active_generate_config", "evaluation/asking.py finds the seed in it"),
+    ("inspect_ai.hooks", "Hooks.on_sample_end", "evaluation/progress.py counts items in it"),
+    ("inspect_ai.hooks", "Hooks.on_task_start", "evaluation/progress.py shows the line in it"),
+]
+
+
+@pytest.mark.parametrize(("module", "symbol", "why"), INSPECT, ids=[f"{m}.{s}" for m, s, _ in INSPECT])
+def test_inspects_symbol_is_still_there(module, symbol, why):
+    pytest.importorskip("inspect_ai", reason="needs the eval extra; make install brings it")
+    test_symbol_is_still_there(module, symbol, why)
+
+
+def test_inspect_takes_what_the_suite_gives_it():
+    eval_set = pytest.importorskip("inspect_ai", reason="needs the eval extra; make install brings it").eval_set
+    given = {"retry_attempts", "retry_immediate", "log_realtime", "log_buffer", "continue_on_fail", "fail_on_error"}
+    given |= {"max_tasks", "max_samples", "score_display", "ctl_server", "display", "limit", "log_dir"}
+
+    assert given <= set(inspect.signature(eval_set).parameters), "evaluation/suite.py gives them"
 
 
 def test_verl_and_vllm_see_the_cpu_wheel():
