@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from sinternal_verl.credentials import headers_of, hide
-from sinternal_verl.guard.api_key import read_key
+from sinternal_verl.guard.api_key import key_of
 from sinternal_verl.guard.clock import clock_of_this_sample, wait_within
 from sinternal_verl.guard.errors import GuardUnavailable, Refused
 from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode, Refusal
@@ -73,12 +73,12 @@ class EndpointClient:
         guard's tokenizer, which takes a moment: not in an event loop.
 
         Raises:
-            EndpointFault: the environment variable ``api_key_env`` holds no key.
+            EndpointFault: the environment variable ``api_key_env`` holds no key, or the key may not go to ``url``.
             OSError, ValueError: the tokenizer does not load, or is not a guard's.
         """
         from transformers import AutoTokenizer
 
-        engine, api_key = guard["engine"], read_key(guard.get("api_key_env"))
+        engine, api_key = guard["engine"], key_of(guard)
         return cls(
             guard["url"],
             guard.get("served_as") or engine["model"],

@@ -15,12 +15,12 @@ from typing import Any
 import aiohttp
 
 from sinternal_verl.credentials import headers_of, hide
-from sinternal_verl.guard.api_key import KEY, read_key
+from sinternal_verl.guard.api_key import KEY, URL, key_of
 from sinternal_verl.guard.endpoint import MAX_PAUSE_S, MIN_PAUSE_S, EndpointClient
 from sinternal_verl.guard.errors import EndpointFault, GuardUnavailable, Refused
 from sinternal_verl.overrides import override, shell_line
 
-URL, SERVED_AS, MODEL = "sinternal.guard.url", "sinternal.guard.served_as", "sinternal.guard.engine.model"
+SERVED_AS, MODEL = "sinternal.guard.served_as", "sinternal.guard.engine.model"
 START = "sinternal.guard.start_timeout_s"
 
 MODELS_TIMEOUT_S = 10.0
@@ -41,7 +41,7 @@ async def check_models(guard: Mapping[str, Any]) -> None:
     Raises:
         EndpointFault: it does not answer with a list that has the guard's model.
     """
-    url, key = guard["url"].rstrip("/"), read_key(guard.get("api_key_env"))
+    url, key = guard["url"].rstrip("/"), key_of(guard)
     limit = aiohttp.ClientTimeout(total=MODELS_TIMEOUT_S)
     try:
         async with (

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from sinternal_verl.credentials import is_here
 from sinternal_verl.runs.secrets import masked
 from sinternal_verl.scoring.critique import Critique
 from sinternal_verl.verify.budget import said
@@ -18,7 +19,7 @@ from sinternal_verl.verify.fill import Request
 from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.settings import BuildSettings, Stage
 from sinternal_verl.verify.store import Store
-from sinternal_verl.verify.writer import WriterSettings, is_here
+from sinternal_verl.verify.writer import WriterSettings
 
 BYTES_PER_TOKEN = 4
 """Of English text."""

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from sinternal_verl.credentials import KeyFault, is_loopback, origin_of, read_key
+from sinternal_verl.credentials import key_to, origin_of
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.budget import LONGEST, Limits, Prices
 from sinternal_verl.verify.origin import is_path, origin_of_model
@@ -98,31 +97,11 @@ def key_for(url: str, api_key_env: str | None, api_key_over_http: bool) -> str |
     """The key that goes to the server at ``url``: only one that was named for it, or OpenAI's own. None sends none.
 
     Raises:
-        KeyFault: the variable holds no key, or the key would go over plain http to another machine.
+        KeyFault: see `sinternal_verl.credentials.key_to`.
     """
-    parts = urlsplit(url)
-    name = api_key_env
-    if name is None and origin_of(url) == origin_of(OPENAI):
-        name = OPENAI_KEY
-    key, login = read_key(name), parts.username or parts.password
-    if key and login:
-        raise KeyFault(name, "the address holds a login, and a request can bring only one of the two", "give one")
-    if (key or login) and parts.scheme == "http" and not api_key_over_http and not is_here(url):
-        reason = f"its key would go to {parts.hostname} over plain http, which others on the way can read"
-        raise KeyFault(name, reason, "take an address of https, or set api_key_over_http=true beside it")
-    return key
-
-
-def is_here(url: str) -> bool:
-    """Whether a server stands on this machine.
-
-    >>> [is_here(url) for url in ("http://127.0.0.1:8000/v1", "http://[::1]/v1", "http://192.0.2.1/v1")]
-    [True, True, False]
-    """
-    try:
-        return is_loopback(urlsplit(url).hostname or "")
-    except OSError:  # an unknown host is told by the first request
-        return False
+    if api_key_env is None and origin_of(url) == origin_of(OPENAI):
+        api_key_env = OPENAI_KEY
+    return key_to(url, api_key_env, api_key_over_http)
 
 
 class WriterFailed(RuntimeError):
