@@ -10,6 +10,7 @@
 ``outcome``   what a server's answer means
 ``patience``  waits while a server asks to wait
 ``rejected``  tells requests that can never succeed from settings under which none can
+``unreadable`` tells answers that are none of single requests from a server all of whose answers are none
 ``budget``    what a model costs, and a budget that is kept
 ``reading``   the critique in a reply, and replies that cannot be read
 ``fill``      sends many requests at a time, and none of them twice

@@ -20,6 +20,7 @@ from sinternal_verl.verify.outcome import Response, read_response, shortened
 from sinternal_verl.verify.rejected import ANSWERED, CONTROL
 from sinternal_verl.verify.store import Reply
 from sinternal_verl.verify.writer import (
+    Lost,
     Messages,
     Writer,
     WriterBusy,
@@ -27,6 +28,7 @@ from sinternal_verl.verify.writer import (
     WriterSettings,
     WriterUnusable,
     key_for,
+    unbounded,
 )
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 8.0
@@ -64,18 +66,21 @@ class EndpointWriter:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def write(self, messages: Messages, seed: int | None) -> Reply:
+    async def write(self, messages: Messages, seed: int | None, lost: Lost = unbounded) -> Reply:
         body = {"model": self._settings.model, "messages": messages, **self._settings.request}
         body |= {} if seed is None else {"seed": seed}
         read = written = 0  # of tries that failed, as far as the server tells
         for tried in range(self._settings.retries + 1):
             try:
                 reply = await self._post(body)
+                if reply.finish in ANSWERED and not reply.read + reply.written:
+                    lost()
                 return replace(reply, read=reply.read + read, written=reply.written + written)
             except WriterFailed as error:
                 read, written = read + error.read, written + error.written
-                if tried == self._settings.retries:
-                    raise WriterFailed(error.kind, error.what, (read, written)) from error
+                room = lost() if error.untold else True
+                if tried == self._settings.retries or not room:
+                    raise WriterFailed(error.kind, error.what, (read, written), away=error.away) from error
                 pause = min(MIN_PAUSE_S * 2**tried, MAX_PAUSE_S) * (1 - random.random() / 4)
                 await asyncio.sleep(max(pause, min(error.retry_after_s or 0.0, MAX_RETRY_AFTER_S)))
         raise AssertionError("the last try returns or raises")
@@ -95,16 +100,17 @@ class EndpointWriter:
             raise WriterUnusable(self._said(error)) from error
         except asyncio.TimeoutError as error:
             what = f"{self._where}: no reply within timeout_s={self._settings.timeout_s:g}"
-            raise WriterFailed("timeout", what) from error
+            raise WriterFailed("timeout", what, away=True, untold=True) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise WriterFailed(type(error).__name__, self._said(error)) from error
+            # Where there was no connection nothing was sent.
+            sent = not isinstance(error, aiohttp.ClientConnectorError)
+            raise WriterFailed(type(error).__name__, self._said(error), away=True, untold=sent) from error
         try:
             reply = read_response(Response(answer.status, answer.headers, text), self._per_request, self._answered)
         except WriterFailed as error:
-            used, what = (error.read, error.written), hide(error.what, self._key)
-            raise WriterFailed(
-                hide(error.kind, self._key), f"{self._where}: {what}", used, error.retry_after_s
-            ) from error
+            kind, what = hide(error.kind, self._key), f"{self._where}: {hide(error.what, self._key)}"
+            used, later = (error.read, error.written), error.retry_after_s
+            raise WriterFailed(kind, what, used, later, away=error.away, untold=error.untold) from error
         except WriterBusy as error:
             raise WriterBusy(f"{self._where}: {hide(str(error), self._key)}", error.retry_after_s) from error
         except WriterUnusable as error:

@@ -8,7 +8,7 @@ from sinternal_verl.platform.compat import vllm_request_errors
 from sinternal_verl.tokens import TextEncoder, whole_text
 from sinternal_verl.verify.outcome import finish_of, shortened
 from sinternal_verl.verify.store import Reply
-from sinternal_verl.verify.writer import Messages, WriterFailed, WriterSettings, WriterUnusable
+from sinternal_verl.verify.writer import Lost, Messages, WriterFailed, WriterSettings, WriterUnusable, unbounded
 
 
 class LocalWriter:
@@ -49,7 +49,7 @@ class LocalWriter:
             raise WriterUnusable(f"vLLM did not start {settings.model}: {shortened(str(error))}") from error
         self._encoder = TextEncoder(self._engine.get_tokenizer())
 
-    async def write(self, messages: Messages, seed: int | None) -> Reply:
+    async def write(self, messages: Messages, seed: int | None, lost: Lost = unbounded) -> Reply:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         ids = self._encoder.encode_prompt(messages)
@@ -61,7 +61,9 @@ class LocalWriter:
         try:
             return await asyncio.wait_for(self._generate(ids, params), self._bound_s)
         except asyncio.TimeoutError as error:
-            raise WriterFailed("timeout", f"no reply within timeout_s={self._bound_s:g}") from error
+            lost()
+            what = f"no reply within timeout_s={self._bound_s:g}"
+            raise WriterFailed("timeout", what, away=True, untold=True) from error
         except self._request_errors as error:
             return Reply(shortened(str(error)), finish="rejected")
         except EngineDeadError as error:

@@ -58,6 +58,10 @@ _USED_UP = re.compile(r"insufficient (?:balance|credits?|funds)|credit balance i
 
 UNKNOWN_SETTING = {"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"}
 
+GAVE_UP = {504, 524}
+"""Statuses of a gateway that waited for the model in vain; 524 is Cloudflare's. The model may have written all the
+same."""
+
 RETRYABLE = {408, 409, 425}
 """Statuses below 500 that OpenAI's client tries again, and HTTP's *too early*."""
 
@@ -117,7 +121,8 @@ def read_response(response: Response, settings: Collection[str], answered: bool)
     if status == 403:  # of a key, or of a request that something on the way does not like
         return Reply(what, finish="rejected")
     if status >= 500 or status in RETRYABLE or (status in ELSEWHERE and answered):
-        raise WriterFailed(kind, said, _used(body), later)
+        untold = response.status in GAVE_UP
+        raise WriterFailed(kind, said, _used(body), later, away=response.status >= 500, untold=untold)
     if status in ELSEWHERE:
         raise WriterUnusable(f"{what}; check model, and url, which ends in /v1")
     if _TOO_LONG.search(words):
@@ -145,7 +150,7 @@ def finish_of(reason: Any, used: tuple[int, int] = (0, 0)) -> Finish:
     if found is None:
         shown = "null" if reason is None else f"{reason!s:.40}"
         what = "this is no end of an answer, so what was written is not taken"
-        raise WriterFailed(f"finish_reason {shown}", what, used)
+        raise WriterFailed(f"finish_reason {shown}", what, used, untold=used == (0, 0))
     return found
 
 
@@ -180,15 +185,20 @@ def _reply(body: Any) -> Reply:
     except (LookupError, TypeError, ValueError) as error:
         shown = shortened(f"{body!r:.200}")
         what = f"the server answered without choices[0].message: {shown}"
-        raise WriterFailed("no choices", what, _used(body)) from error
+        raise _no_answer("no choices", what, body) from error
     # A server that returns thoughts apart uses one of these names; which one depends on its version.
     thought = message.get("reasoning_content") or message.get("reasoning") or ""
     refusal = message.get("refusal")
     text = refusal or message.get("content") or ""
     if not isinstance(text, str):
-        raise WriterFailed("no text", f"the message's content is no text: {text!r:.200}", _used(body))
+        raise _no_answer("no text", f"the message's content is no text: {text!r:.200}", body)
     finish = finish_of(choice.get("finish_reason"), _used(body))
     return Reply(whole_text(text), whole_text(str(thought)), "refused" if refusal else finish, *_used(body))
+
+
+def _no_answer(kind: str, what: str, body: Any) -> WriterFailed:
+    used = _used(body)
+    return WriterFailed(kind, what, used, untold=used == (0, 0))
 
 
 def _used(body: Any) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from sinternal_verl.verify.reading import critique_of, shape
 from sinternal_verl.verify.rejected import REJECTED
 from sinternal_verl.verify.settings import BuildSettings
 from sinternal_verl.verify.store import Reply
-from sinternal_verl.verify.writer import Messages, Writer, WriterFailed, WriterSettings, WriterUnusable
+from sinternal_verl.verify.writer import Lost, Messages, Writer, WriterFailed, WriterSettings, WriterUnusable
 
 REQUEST, ANSWER = "When does the library open?", "It opens at nine in the morning."
 """Harmless, so that no expert refuses."""
@@ -31,7 +31,7 @@ def probe(settings: BuildSettings, spend: Spend, open_writer: Callable[[WriterSe
     except Spent as error:
         raise WriterUnusable(f"the expert cannot be asked: {error}") from error
     try:
-        reply = asyncio.run(_ask(messages, settings.expert, open_writer))
+        reply = asyncio.run(_ask(messages, settings.expert, open_writer, lambda: spend.lose(reserved)))
     except WriterFailed as error:
         spend.settle(reserved, error.read, error.written)
         raise WriterUnusable(f"the expert gave no reply to a first request: {error}") from error
@@ -43,9 +43,11 @@ def probe(settings: BuildSettings, spend: Spend, open_writer: Callable[[WriterSe
     return f"the expert's first reply has no verdict ({found}){form}" if isinstance(found, str) else ""
 
 
-async def _ask(messages: Messages, who: WriterSettings, open_writer: Callable[[WriterSettings], Writer]) -> Reply:
+async def _ask(
+    messages: Messages, who: WriterSettings, open_writer: Callable[[WriterSettings], Writer], lost: Lost
+) -> Reply:
     writer = open_writer(who)
     try:
-        return await Patience(writer, who.patience_s, lambda _: None).ask(messages, None)
+        return await Patience(writer, who.patience_s, lambda _: None).ask(messages, None, lost)
     finally:
         await writer.close()

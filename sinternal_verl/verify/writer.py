@@ -1,5 +1,6 @@
 """A model that writes: its settings, what it is asked and what can go wrong."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -112,14 +113,24 @@ class WriterFailed(RuntimeError):
         what: the message without them.
         read, written: tokens that it cost, where the server says so.
         retry_after_s: when the server asks to come back; None where it does not say.
+        away: whether it may mean that the server is gone: a connection, a timeout or 5xx.
+        untold: whether it may have cost tokens that nobody has told.
     """
 
     def __init__(
-        self, kind: str, what: str, used: tuple[int, int] = (0, 0), retry_after_s: float | None = None
+        self,
+        kind: str,
+        what: str,
+        used: tuple[int, int] = (0, 0),
+        retry_after_s: float | None = None,
+        *,
+        away: bool = False,
+        untold: bool = False,
     ) -> None:
         super().__init__(f"{kind}: {what}")
         self.kind, self.what, self.retry_after_s = kind, what, retry_after_s
         self.read, self.written = used
+        self.away, self.untold = away, untold
 
 
 class WriterBusy(RuntimeError):
@@ -139,15 +150,26 @@ class WriterUnusable(RuntimeError):
     the engine died."""
 
 
+Lost = Callable[[], bool]
+"""Is called for each try that may have cost tokens which nobody tells, such as one that timed out. Returns whether
+the budget has room for another try."""
+
+
+def unbounded() -> bool:
+    """A `Lost` without a budget."""
+    return True
+
+
 class Writer(Protocol):
     """Answers conversations; many calls may run at once."""
 
-    async def write(self, messages: Messages, seed: int | None) -> Reply:
+    async def write(self, messages: Messages, seed: int | None, lost: Lost = unbounded) -> Reply:
         """Answer one conversation. A request that can never get an answer gets a reply that says so: its ``finish``
         is ``refused``, ``too_long`` or ``rejected``.
 
         Args:
             seed: the seed of the sampling; None sends none.
+            lost: see `Lost`.
 
         Raises:
             WriterBusy: the server asks to wait.
