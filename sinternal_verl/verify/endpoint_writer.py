@@ -55,7 +55,7 @@ class EndpointWriter:
         url = URL(settings.url)
         self._url = url.with_path(url.path.rstrip("/") + "/chat/completions").with_query(url.query)
         self._where = hide(masked("url", settings.url), self._key)
-        self._per_request = {"model", "seed", *settings.request}
+        self._per_request = {"model", "seed", *settings.parameters}
         self._proxy = _proxy_of(settings.url)
         self._answered = False
         self._session = aiohttp.ClientSession(
@@ -67,7 +67,7 @@ class EndpointWriter:
         )
 
     async def write(self, messages: Messages, seed: int | None, lost: Lost = unbounded) -> Reply:
-        body = {"model": self._settings.model, "messages": messages, **self._settings.request}
+        body = {"model": self._settings.model, "messages": messages, **self._settings.parameters}
         body |= {} if seed is None else {"seed": seed}
         read = written = 0  # of tries that failed, as far as the server tells
         for tried in range(self._settings.retries + 1):

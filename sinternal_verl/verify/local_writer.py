@@ -47,7 +47,7 @@ class LocalWriter:
         # Whatever keeps it from starting: no such model, too little memory, a parameter of another version.
         except (RuntimeError, ValueError, OSError, *self._request_errors) as error:
             raise WriterUnusable(f"vLLM did not start {settings.model}: {shortened(str(error))}") from error
-        self._encoder = TextEncoder(self._engine.get_tokenizer())
+        self._encoder = TextEncoder(self._engine.get_tokenizer(), **settings.template_values)
 
     async def write(self, messages: Messages, seed: int | None, lost: Lost = unbounded) -> Reply:
         from vllm.v1.engine.exceptions import EngineDeadError

@@ -17,7 +17,7 @@ from typing import Any
 
 from sinternal_verl.tokens import whole_text
 from sinternal_verl.verify.store import Finish, Reply
-from sinternal_verl.verify.writer import WriterBusy, WriterFailed, WriterUnusable
+from sinternal_verl.verify.writer import TEMPLATE_KEY, TEMPLATE_VALUES, WriterBusy, WriterFailed, WriterUnusable
 
 FINISHES: dict[str, Finish] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn"), "stop"),
@@ -128,8 +128,11 @@ def read_response(response: Response, settings: Collection[str], answered: bool)
     if _TOO_LONG.search(words):
         return Reply(said, finish="too_long")
     if names & UNKNOWN_SETTING or fault.param in settings:
-        name = f"request.{fault.param}"
-        step = f"change {name}, or leave it out, e.g. ~expert.{name}" if fault.param in settings else "change request"
+        step = f"change request.{fault.param}, or leave it out, e.g. ~expert.request.{fault.param}"
+        if fault.param == TEMPLATE_VALUES:
+            step = f"leave {TEMPLATE_KEY} out"
+        elif fault.param not in settings:
+            step = "change request"
         raise WriterUnusable(f"the server refuses a setting of every request: {what}; {step}")
     return Reply(said, finish="rejected")
 

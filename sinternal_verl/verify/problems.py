@@ -28,7 +28,7 @@ from sinternal_verl.verify.settings import (
     share_of,
 )
 from sinternal_verl.verify.shapes import mend_shapes, shown
-from sinternal_verl.verify.writer import WriterSettings, key_for
+from sinternal_verl.verify.writer import TEMPLATE_KEY, TEMPLATE_VALUES, WriterSettings, key_for
 
 HELP = "sinternal-verl verify build --help"
 
@@ -37,9 +37,20 @@ OURS = {
     "stream": ("a reply is read whole", "leave it out"),
     "messages": ("the build writes the conversation", "leave it out; prompt=... names another template"),
     "model": ("a reply is stored under the name of the build's model", "leave it out; the key model is beside request"),
+    TEMPLATE_VALUES: (
+        "the chat template's values have a key of their own, which a model in this process reads, too",
+        f"write it beside request, e.g. +policy.{TEMPLATE_KEY}.enable_thinking=false; replies that are stored stay so",
+    ),
     "seed": ("each answer has a seed of its own, and a critique has none", "leave it out; seed=... is for all answers"),
 }
 """Keys of a request that a build sets itself: why, and what to do."""
+
+RENDERING = {
+    *("messages", "conversation", "tools", "documents", "chat_template", "add_generation_prompt", "tokenize"),
+    *("continue_final_message", "padding", "truncation", "max_length", "return_tensors", "return_dict"),
+    *("return_assistant_tokens_mask", "tokenizer_kwargs"),
+}
+"""What transformers' `apply_chat_template` takes besides a template's own values. It says how a prompt is rendered."""
 
 
 def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
@@ -122,6 +133,7 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
             yield Problem(f"{name}.{key}", writer[key], f"there is no such key{near}", f"`{HELP}` shows all keys")
         yield from _numbers(name, writer)
         yield from _request(name, writer.request)
+        yield from _template(name, writer)
         yield from _money(name, writer)
         # The expert's first request is the check.
         least = 2 if name == "expert" and checks_expert(config, stages) else 1
@@ -162,6 +174,19 @@ def _request(name: str, request: DictConfig) -> Iterator[Problem]:
         if request.get(key) is None or (key == "n" and _is_count(request.n, 1) and request.n == 1):
             continue
         yield Problem(f"{name}.request.{key}", request[key], reason, step)
+
+
+def _template(name: str, writer: DictConfig) -> Iterator[Problem]:
+    """Values of the chat template that are none, or that do not fit how the reply is read."""
+    values = writer[TEMPLATE_KEY]
+    for key in values:
+        if key in RENDERING:
+            reason = "this is no value of a chat template: it says how a prompt is rendered, which training decides"
+            step = "leave it out; what a template takes is, for instance, enable_thinking"
+            yield Problem(f"{name}.{TEMPLATE_KEY}.{key}", shown(values[key]), reason, step)
+    if values.get("enable_thinking") is False and writer.get("thought") == "required":
+        reason = f"with {TEMPLATE_KEY}.enable_thinking=false a model writes no thought, so no answer would be read"
+        yield Problem(f"{name}.thought", writer.thought, reason, f"{name}.thought=none")
 
 
 def _shares(name: str, writer: DictConfig, parts: int, requests: int) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """A model that writes: its settings, what it is asked and what can go wrong."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -17,6 +17,12 @@ OPENAI, OPENAI_KEY = "https://api.openai.com", "OPENAI_API_KEY"
 """The one server that gets a key without being told: the variable is OpenAI's own name for the key of its server."""
 
 
+TEMPLATE_VALUES = "chat_template_kwargs"
+TEMPLATE_KEY = "apply_chat_template_kwargs"
+"""What vLLM's and SGLang's servers call the values of a chat template in the body of a request, and what verl's
+settings and ours call them."""
+
+
 @dataclass(frozen=True)
 class WriterSettings:
     """A model that writes; the keys are those of ``policy`` and ``expert`` in the recipe, which explains them.
@@ -26,6 +32,8 @@ class WriterSettings:
         revision: tells these weights from others of the same name; see `sinternal_verl.verify.origin`.
         api_key_env: the environment variable that holds the server's key; see `key_for`.
         request: sampling parameters, sent as they are.
+        apply_chat_template_kwargs: what the model's chat template takes besides messages, as in training; see
+            `template_values`.
         timeout_s: seconds for one try of a request.
         max_requests, budget_tokens: what one command may spend; None is no limit.
         engine: vLLM's arguments where there is no ``url``.
@@ -50,6 +58,17 @@ class WriterSettings:
     price_per_million_input: float | None = None
     price_per_million_output: float | None = None
     revision: str | None = None
+    apply_chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def template_values(self) -> dict[str, Any]:
+        """What the chat template takes besides messages; null is the same as leaving a value out."""
+        return {key: value for key, value in self.apply_chat_template_kwargs.items() if value is not None}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What is sent beside messages and seed, and is the same in every request."""
+        return self.request | ({TEMPLATE_VALUES: self.template_values} if self.template_values else {})
 
     @property
     def limits(self) -> Limits:
@@ -91,7 +110,7 @@ class WriterSettings:
     @cached_property
     def _origin(self) -> dict[str, Any]:
         # Read once: whoever replaces the weights during a build must not change the keys half way.
-        return origin_of_model(self.model, bool(self.url), self.revision, self.request, self.engine)
+        return origin_of_model(self.model, bool(self.url), self.revision, self.parameters, self.engine)
 
 
 def key_for(url: str, api_key_env: str | None, api_key_over_http: bool) -> str | None:

@@ -1,11 +1,13 @@
 """What is wrong with a build's settings is found before anything starts, all of it at once."""
 
+import inspect
 from functools import cache
 
 import pytest
+from transformers import PreTrainedTokenizerBase
 
 from sinternal_verl.verify.budget import Prices
-from sinternal_verl.verify.problems import find_problems
+from sinternal_verl.verify.problems import RENDERING, find_problems
 from sinternal_verl.verify.settings import (
     BUILD,
     EVALUATE,
@@ -403,6 +405,50 @@ def test_what_is_wrong_is_said_with_what_to_do(override, words):
     assert words in problem
 
 
+TEMPLATE = "apply_chat_template_kwargs"
+
+
+def test_what_a_template_takes_goes_to_policy_verifier_and_expert():
+    given = ["policy.url=http://p/v1", f"+policy.{TEMPLATE}.enable_thinking=false", "policy.thought=none"]
+    settings = build_settings(compose_build([*GOOD, *given, f"+expert.{TEMPLATE}.thinking=true"]))
+
+    assert settings.writer.template_values == settings.verifier.template_values == {"enable_thinking": False}
+    assert settings.writer.parameters == settings.writer.request | {"chat_template_kwargs": {"enable_thinking": False}}
+    assert settings.expert.template_values == {"thinking": True}
+    given.append(f"+verifier.{TEMPLATE}.enable_thinking=true")
+    found = build_settings(compose_build([*GOOD, *given]))
+    assert found.verifier.template_values == {"enable_thinking": True} and "chat" not in str(found.expert.parameters)
+    assert problems(*given, stages=EVALUATE) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "said"),
+    [
+        ([f"+policy.{TEMPLATE}.tokenize=true"], f"policy.{TEMPLATE}.tokenize", "says how a prompt is rendered"),
+        ([f"+expert.{TEMPLATE}.chat_template=x"], f"expert.{TEMPLATE}.chat_template", "leave it out"),
+        ([f"+policy.{TEMPLATE}.enable_thinking=false"], "policy.thought", "policy.thought=none"),
+        (["+expert.request.chat_template_kwargs.a=1"], "expert.request.chat_template_kwargs", f"+policy.{TEMPLATE}"),
+        ([f"policy.{TEMPLATE}=false"], f"policy.{TEMPLATE}", f"e.g. +policy.{TEMPLATE}.enable_thinking=false"),
+        ([f"expert.{TEMPLATE}=null"], f"expert.{TEMPLATE}", f"leave expert.{TEMPLATE} out"),
+    ],
+)
+def test_values_of_a_template_that_are_none_are_named(words, key, said):
+    found = problems(*words)
+
+    assert found.keys() == {key} and said in found[key]
+
+
+def test_a_model_that_does_not_think_may_be_told_so():
+    assert problems(f"+policy.{TEMPLATE}.enable_thinking=false", "policy.thought=none") == {}
+    assert problems(f"+policy.{TEMPLATE}.enable_thinking=true", f"+expert.{TEMPLATE}.enable_thinking=false") == {}
+
+
+def test_all_that_transformers_takes_besides_a_templates_values_is_known():
+    taken = inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters
+
+    assert taken.keys() - {"self", "kwargs"} <= RENDERING
+
+
 def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
 
@@ -427,6 +473,16 @@ def test_prices_and_budgets_come_to_the_models_that_have_them():
     assert settings.writer.prices == settings.verifier.prices == Prices(1, 2)
     assert settings.expert.prices is None and settings.expert.limits.budget_tokens == 9
     assert settings.expert.limits.longest_reply == 2048 and settings.expert.limits.context is None
+
+
+@pytest.mark.parametrize("name", ["other", "verifier"])
+def test_another_model_takes_parameters_that_the_policy_does_not_have(name):
+    words = ["request.top_k=5", "engine.quantization=fp8", f"{TEMPLATE}.enable_thinking=true"]
+    config = compose_build([*GOOD, *(f"+{name}.{word}" for word in words)])
+
+    assert config[name].request.top_k == 5 and config[name].request.top_p == config.policy.request.top_p
+    assert config[name].engine.quantization == "fp8" and config[name][TEMPLATE].enable_thinking is True
+    assert "top_k" not in config.policy.request and config.policy[TEMPLATE] == {}
 
 
 @pytest.mark.parametrize("name", ["other", "verifier"])
