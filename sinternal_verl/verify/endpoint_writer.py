@@ -92,7 +92,7 @@ class EndpointWriter:
         """One try."""
         try:
             async with self._session.post(self._url, json=body, proxy=self._proxy, allow_redirects=False) as answer:
-                text = (await answer.read()).decode(errors="replace")
+                text = (await answer.read()).decode("utf-8-sig", errors="replace")
         except aiohttp.ClientConnectorCertificateError as error:
             step = "SSL_CERT_FILE names a file of the authorities to trust"
             raise WriterUnusable(f"{self._said(error)}; {step}") from error

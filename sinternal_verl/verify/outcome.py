@@ -62,14 +62,22 @@ GAVE_UP = {504, 524}
 """Statuses of a gateway that waited for the model in vain; 524 is Cloudflare's. The model may have written all the
 same."""
 
-RETRYABLE = {408, 409, 425}
-"""Statuses below 500 that OpenAI's client tries again, and HTTP's *too early*."""
+RETRYABLE = {408, 409, 421, 423, 424, 425, 498, 499}
+"""Statuses below 500 that say nothing of the request: those that OpenAI's client tries again; HTTP's *misdirected*,
+*locked* and *too early*; TGI's 424 for a generation that failed; Groq's 498 for too little capacity; a gateway's 499
+for a connection that was closed."""
 
 ELSEWHERE = {404, 405, 410}
 """Statuses of a wrong address or model. Once the server has answered, a proxy on the way says it for a while."""
 
+MAX_COUNT = 1_000_000_000
+"""No request has more tokens."""
+
 MAX_SHOWN = 300
 """The most characters of a server's words in a message."""
+
+MAX_BEGINNING = 80
+"""The most characters of an answer that is none in a message."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ def read_response(response: Response, settings: Collection[str], answered: bool)
     body = _json(response.text)
     fault = _fault_in(body)
     if response.status < 300 and fault is None:
-        return _reply(body)
+        return _reply(body, response.text)
     # A router that has begun its answer with 200 says only in the body what happened since.
     status = fault.status if response.status < 300 else response.status
     fault = fault or _Fault(status, set(), response.text, "")
@@ -181,13 +189,13 @@ def shortened(text: str) -> str:
     return whole_text(" ".join(text.split()))[:MAX_SHOWN]
 
 
-def _reply(body: Any) -> Reply:
+def _reply(body: Any, said: str) -> Reply:
     try:
         choice = body["choices"][0]
         message = dict(choice["message"])
     except (LookupError, TypeError, ValueError) as error:
-        shown = shortened(f"{body!r:.200}")
-        what = f"the server answered without choices[0].message: {shown}"
+        # Its beginning tells a page from a stream; behind it may stand what the model wrote.
+        what = f"the server answered without choices[0].message: {shortened(said[:MAX_BEGINNING])!r}"
         raise _no_answer("no choices", what, body) from error
     # A server that returns thoughts apart uses one of these names; which one depends on its version.
     thought = message.get("reasoning_content") or message.get("reasoning") or ""
@@ -205,10 +213,11 @@ def _no_answer(kind: str, what: str, body: Any) -> WriterFailed:
 
 
 def _used(body: Any) -> tuple[int, int]:
-    """Tokens read and written, as a server's answer says, of success or of failure; 0 where it does not."""
+    """Tokens read and written, as a server's answer says, of success or of failure; 0 where it names no number that
+    can be."""
     usage = body.get("usage") if isinstance(body, dict) else None
     counts = [usage.get(f"{name}_tokens") if isinstance(usage, dict) else 0 for name in ("prompt", "completion")]
-    read, written = (count if isinstance(count, int) and count > 0 else 0 for count in counts)
+    read, written = (count if type(count) is int and 0 < count <= MAX_COUNT else 0 for count in counts)
     return read, written
 
 
@@ -261,5 +270,5 @@ def _parts(error: Any) -> Iterator[dict[str, Any]]:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or JSON that nests too deeply to be an answer
         return None

@@ -1,5 +1,6 @@
 """Many requests against a real server: none twice, retries where they help, bounds where they are set."""
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -368,6 +369,20 @@ def test_a_server_that_says_no_sound_number_counts_nothing(store, usage):
         filled = run(requests(1), store, settings(script.url))
 
     assert filled.complete and filled.tokens == 0
+
+
+def test_an_answer_may_begin_with_a_byte_order_mark(store):
+    text = b"\xef\xbb\xbf" + json.dumps(chat("Hm.")).encode()
+    with playing(Script(lambda body: web.Response(body=text, content_type="application/json"))) as script:
+        assert run(requests(1), store, settings(script.url)).complete
+
+
+def test_a_reply_that_no_store_takes_ends_the_run_and_nobody_waits_for_it(store, monkeypatch):
+    """Such as a number beyond those of SQLite, which is no error of SQLite's."""
+    monkeypatch.setattr("sinternal_verl.verify.outcome.MAX_COUNT", 10**40)
+    usage = {"prompt_tokens": 10**30, "completion_tokens": 1}
+    with playing(Script(lambda body: chat("Hm.") | {"usage": usage})) as script, pytest.raises(OverflowError):
+        run(requests(10), store, settings(script.url))
 
 
 @pytest.mark.parametrize(("unreadable", "ends"), [(MAX_UNREADABLE - 1, False), (MAX_UNREADABLE, True)])
