@@ -161,7 +161,7 @@ def said_lost(tries: int, presumed: int) -> str:
     """Tries whose cost nobody told, and what a budget counts for them.
 
     >>> said_lost(2, 4_608)
-    'tokens that nobody counted: of 2 tries, for which the budget counts 4,608'
+    '2 tries whose tokens nobody counted, for which the budget counts 4,608'
     """
-    found = f"tokens that nobody counted: of {tries:,} {'try' if tries == 1 else 'tries'}"
+    found = f"{tries:,} {'try' if tries == 1 else 'tries'} whose tokens nobody counted"
     return f"{found}, for which the budget counts {presumed:,}" if presumed else found

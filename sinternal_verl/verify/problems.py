@@ -1,6 +1,7 @@
 """Every fault in the settings of a build, found before anything starts."""
 
 import math
+import resource
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -51,6 +52,10 @@ RENDERING = {
     *("return_assistant_tokens_mask", "tokenizer_kwargs"),
 }
 """What transformers' `apply_chat_template` takes besides a template's own values. It says how a prompt is rendered."""
+
+
+SPARE_FILES = 64
+"""What a command has open beside its connections: the store, its files, libraries. About 25 were counted."""
 
 
 def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
@@ -155,6 +160,14 @@ def _numbers(name: str, writer: DictConfig) -> Iterator[Problem]:
     if not _is_number(writer.timeout_s) or writer.timeout_s <= 0:
         reason = "it must be a positive number of seconds"
         yield Problem(f"{name}.timeout_s", shown(writer.timeout_s), reason, "correct it")
+    if (
+        writer.url
+        and _is_count(writer.concurrency, 1)
+        and writer.concurrency + SPARE_FILES > (files := _files_at_once())
+    ):
+        reason = f"each request has a connection, and this process may have {files:,} files open"
+        step = f"lower it, or `ulimit -n {writer.concurrency + SPARE_FILES}` before the command"
+        yield Problem(f"{name}.concurrency", writer.concurrency, reason, step)
     for key, least in (("concurrency", 1), ("retries", 0), *((budget, 1) for budget in BUDGETS)):
         unlimited = key in BUDGETS and writer[key] is None
         if not unlimited and not _is_count(writer[key], least):
@@ -162,6 +175,11 @@ def _numbers(name: str, writer: DictConfig) -> Iterator[Problem]:
     if not isinstance(writer.api_key_over_http, bool):
         key, value = f"{name}.api_key_over_http", shown(writer.api_key_over_http)
         yield Problem(key, value, "it must be true or false", "correct it")
+
+
+def _files_at_once() -> float:
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if most == resource.RLIM_INFINITY else most
 
 
 def _request(name: str, request: DictConfig) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """What is wrong with a build's settings is found before anything starts, all of it at once."""
 
 import inspect
+import resource
 from functools import cache
 
 import pytest
@@ -447,6 +448,16 @@ def test_all_that_transformers_takes_besides_a_templates_values_is_known():
     taken = inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters
 
     assert taken.keys() - {"self", "kwargs"} <= RENDERING
+
+
+def test_more_connections_than_files_are_refused(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    found = problems("expert.concurrency=961")
+
+    assert found.keys() == {"expert.concurrency"} and "`ulimit -n 1025`" in found["expert.concurrency"]
+    assert problems("expert.concurrency=960") == problems("policy.concurrency=5000") == {}
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert problems("expert.concurrency=100000") == {}
 
 
 def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
