@@ -3,6 +3,7 @@
 ``settings``  the settings of a build
 ``shapes``    values in the place of settings, and the other way round
 ``problems``  every fault in them
+``parameters`` those in what is sent with every request
 ``requests``  reads the prompts that are to be answered
 ``build``     what a build asks for: answers, then critiques
 ``writer``    a model that writes: its settings, and what can go wrong

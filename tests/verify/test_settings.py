@@ -8,7 +8,8 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from sinternal_verl.verify.budget import Prices
-from sinternal_verl.verify.problems import RENDERING, find_problems
+from sinternal_verl.verify.parameters import RENDERING
+from sinternal_verl.verify.problems import find_problems
 from sinternal_verl.verify.settings import (
     BUILD,
     EVALUATE,
