@@ -7,6 +7,7 @@ from functools import cache
 import pytest
 from transformers import PreTrainedTokenizerBase
 
+from sinternal_verl.commands.verify import verify
 from sinternal_verl.verify.budget import Prices
 from sinternal_verl.verify.parameters import RENDERING
 from sinternal_verl.verify.problems import find_problems
@@ -518,3 +519,13 @@ def test_a_hub_id_of_which_nobody_knows_a_commit_is_a_problem(tmp_path, monkeypa
 
     assert "policy.model" in problems(*words) and "policy.model" not in problems(*words, "policy.url=http://x/v1")
     assert "policy.model" not in problems(*words, f"policy.revision={'a' * 40}")
+
+
+def test_a_key_that_is_taken_from_the_policy_is_given_with_a_plus(capsys):
+    assert verify("build", [*GOOD, "verifier.thought=none", "other.retries=1", "policy.thougt=none"]) == 2
+
+    said = capsys.readouterr().err
+    for key in ("verifier.thought", "other.retries"):
+        assert f"{key}: the recipe's file does not hold it; write it with a plus, +{key}=..." in said
+    assert "policy.thougt: there is no such key; did you mean policy.thought?" in said
+    assert compose_build([*GOOD, "+verifier.thought=none"]).verifier.thought == "none"
