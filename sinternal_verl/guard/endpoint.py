@@ -150,12 +150,14 @@ class EndpointClient:
             connector, headers = aiohttp.TCPConnector(limit=0), headers_of(self._api_key)
             self._session = aiohttp.ClientSession(connector=connector, headers=headers)
         limit = aiohttp.ClientTimeout(total=self._timeout_s)
-        async with self._session.post(f"{self._url}/completions", json=body, timeout=limit) as response:
+        # Another host gets neither the key nor the conversation.
+        completions = f"{self._url}/completions"
+        async with self._session.post(completions, json=body, timeout=limit, allow_redirects=False) as response:
             if response.status == 429 or response.status >= 500:
                 raise _Busy(f"HTTP {response.status}")
             answer = await response.text()
             if response.status != 200:
-                raise Refused(self._url, response.status, hide(answer, self._api_key)[:300])
+                raise Refused(self._url, response.status, hide(pointing(response) or answer, self._api_key)[:300])
         try:
             choice = json.loads(answer)["choices"][0]
             return whole_text(choice["text"]), _alternatives(choice)
@@ -171,6 +173,11 @@ def _alternatives(choice: Mapping[str, Any]) -> dict[str, Any]:
     found = found.get("top_logprobs") if isinstance(found, dict) else None
     found = found[0] if isinstance(found, list) and found else None
     return {whole_text(word): value for word, value in found.items()} if isinstance(found, dict) else {}
+
+
+def pointing(response: aiohttp.ClientResponse) -> str:
+    """Where an answer points to that is a redirect; empty where it is none."""
+    return f"it points to {response.headers.get('Location')}" if 300 <= response.status < 400 else ""
 
 
 class _Busy(Exception):

@@ -16,7 +16,7 @@ import aiohttp
 
 from sinternal_verl.credentials import headers_of, hide
 from sinternal_verl.guard.api_key import KEY, URL, key_of
-from sinternal_verl.guard.endpoint import MAX_PAUSE_S, MIN_PAUSE_S, EndpointClient
+from sinternal_verl.guard.endpoint import MAX_PAUSE_S, MIN_PAUSE_S, EndpointClient, pointing
 from sinternal_verl.guard.errors import EndpointFault, GuardUnavailable, Refused
 from sinternal_verl.overrides import override, shell_line
 
@@ -46,9 +46,10 @@ async def check_models(guard: Mapping[str, Any]) -> None:
     try:
         async with (
             aiohttp.ClientSession(headers=headers_of(key), timeout=limit) as session,
-            session.get(f"{url}/models") as response,
+            session.get(f"{url}/models", allow_redirects=False) as response,
         ):
-            status, text = response.status, hide((await response.text(errors="replace")), key)
+            said = pointing(response) or await response.text(errors="replace")
+            status, text = response.status, hide(said, key)
     except (aiohttp.NonHttpUrlClientError, ValueError) as error:  # no address; aiohttp's InvalidURL is a ValueError
         raise _not_there(guard, f"{type(error).__name__}: {error}") from error
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
@@ -144,6 +145,8 @@ def _refused(guard: Mapping[str, Any], path: str, status: int, text: str) -> End
         return EndpointFault(KEY, name, f"the server wants {'another' if name else 'a'} key: {answer}", step)
     if status == 429 or status >= 500:
         return _not_there(guard, answer, later=True)
+    if 300 <= status < 400:
+        return EndpointFault(URL, guard["url"], answer, "redirects are not followed: give the address itself")
     if status == 404 and path == "/models":
         return _not_there(guard, answer)
     if status == 404:

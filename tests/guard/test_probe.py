@@ -239,6 +239,29 @@ def test_a_key_goes_to_another_machine_over_plain_http_only_where_that_is_said(f
     assert EndpointClient.from_config(guard | {"api_key_over_http": True})._api_key == SECRET
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_redirect_takes_neither_key_nor_conversation_along(probe, folder, monkeypatch, status, method):
+    monkeypatch.setenv("GUARD_KEY", SECRET)
+    asked = []
+
+    async def other(request):
+        asked.append(request.path)
+        return await answers(folder)(request)
+
+    with serving(other) as url:
+
+        async def points(request):
+            if request.method != method:
+                return await answers(folder)(request)
+            return web.Response(status=status, headers={"Location": url})
+
+        fault = probe(points, api_key_env="GUARD_KEY")
+
+    assert fault.key == "sinternal.guard.url" and not fault.later and not asked
+    assert f"HTTP {status}: 'it points to {url}'" in fault.reason and "give the address itself" in fault.next_step
+
+
 def test_a_login_in_the_address_is_a_key_and_is_not_shown(folder):
     guard = {"url": "http://me:sesame@192.0.2.1/v1", "engine": {"model": str(folder)}}
     with pytest.raises(EndpointFault, match="its login would go to") as caught:
