@@ -108,34 +108,42 @@ class Spend:
         self._reserved += most
         return Reserved(most, reckoned)
 
-    def lose(self, reserved: Reserved | None) -> bool:
-        """Count a try that may have cost tokens which nobody tells. Return whether there is room for another.
+    def fail(self, reserved: Reserved | None, read: int, written: int, untold: bool) -> bool:
+        """Count a try that failed. Return whether there is room for another.
 
         Args:
             reserved: as of `settle`; it stays set aside for the next try.
+            read, written: tokens that the server has told.
+            untold: whether there may be others that nobody told. What was set aside is taken for them.
         """
-        self.lost += 1
-        self.presumed += reserved.tokens if reserved else 0
+        self._count(reserved, read, written)
+        if untold:
+            self.lost += 1
+            self.presumed += reserved.tokens if reserved else 0
         return self._has_room(0)
 
     def settle(self, reserved: Reserved | None, read: int = 0, written: int = 0) -> None:
-        """Count what a request cost.
+        """A request has ended: count what its last try cost, if it was answered.
 
         Args:
             reserved: what `reserve` returned for it; None where nothing was set aside.
         """
-        self.read += read
-        self.written += written
+        self._count(reserved, read, written)
         if reserved is None:
             self.requests += 1
-            return
-        self._reserved -= reserved.tokens
-        # A server that counts more than we thought possible, such as a hidden thought, is believed from then on.
-        self._excess = max(self._excess, read + written - reserved.reckoned)
+        else:
+            self._reserved -= reserved.tokens
 
     def __str__(self) -> str:
         spent = f"{self.requests:,} requests, {said(self.read, self.written, self.limits.prices)}"
         return f"{spent}; {said_lost(self.lost, self.presumed)}" if self.lost else spent
+
+    def _count(self, reserved: Reserved | None, read: int, written: int) -> None:
+        self.read += read
+        self.written += written
+        if reserved is not None:
+            # A server that counts more than we thought possible, such as a hidden thought, is believed from then on.
+            self._excess = max(self._excess, read + written - reserved.reckoned)
 
     def _has_room(self, tokens: int) -> bool:
         limit = self.limits.budget_tokens

@@ -20,7 +20,7 @@ from sinternal_verl.verify.outcome import Response, read_response, shortened
 from sinternal_verl.verify.rejected import ANSWERED, CONTROL
 from sinternal_verl.verify.store import Reply
 from sinternal_verl.verify.writer import (
-    Lost,
+    Cost,
     Messages,
     Writer,
     WriterBusy,
@@ -66,21 +66,19 @@ class EndpointWriter:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def write(self, messages: Messages, seed: int | None, lost: Lost = unbounded) -> Reply:
+    async def write(self, messages: Messages, seed: int | None, cost: Cost = unbounded) -> Reply:
         body = {"model": self._settings.model, "messages": messages, **self._settings.parameters}
         body |= {} if seed is None else {"seed": seed}
-        read = written = 0  # of tries that failed, as far as the server tells
         for tried in range(self._settings.retries + 1):
             try:
                 reply = await self._post(body)
                 if reply.finish in ANSWERED and not reply.read + reply.written:
-                    lost()
-                return replace(reply, read=reply.read + read, written=reply.written + written)
+                    cost(0, 0, True)
+                return reply
             except WriterFailed as error:
-                read, written = read + error.read, written + error.written
-                room = lost() if error.untold else True
+                room = cost(error.read, error.written, error.untold)
                 if tried == self._settings.retries or not room:
-                    raise WriterFailed(error.kind, error.what, (read, written), away=error.away) from error
+                    raise
                 pause = min(MIN_PAUSE_S * 2**tried, MAX_PAUSE_S) * (1 - random.random() / 4)
                 await asyncio.sleep(max(pause, min(error.retry_after_s or 0.0, MAX_RETRY_AFTER_S)))
         raise AssertionError("the last try returns or raises")

@@ -62,7 +62,7 @@ class Filled:
 
     Attributes:
         there: replies that the store held before.
-        sent, read, written: what it spent, in requests and in tokens; repeated tries are not counted.
+        sent, read, written: what it spent, in requests, of which repeated tries are none, and in tokens.
         failures: number of failed requests, by kind.
         last_failure: message of the last one.
         answered: whether the model has answered one of the requests, now or before.
@@ -172,16 +172,17 @@ async def _ask_all(
 
     async def ask(messages: Messages, seed: int | None, reserved: Reserved | None = None) -> Reply:
         filled.sent += 1
-        cost = (0, 0)
+        reply = Reply("")
+
+        def cost(read: int, written: int, untold: bool) -> bool:
+            filled.read, filled.written = filled.read + read, filled.written + written
+            return spend.fail(reserved, read, written, untold)
+
         try:
-            reply = await patience.ask(messages, seed, lambda: spend.lose(reserved))
-            cost = reply.read, reply.written
-        except WriterFailed as error:
-            cost = error.read, error.written
-            raise
+            reply = await patience.ask(messages, seed, cost)
         finally:
-            spend.settle(reserved, *cost)
-            filled.read, filled.written = filled.read + cost[0], filled.written + cost[1]
+            spend.settle(reserved, reply.read, reply.written)
+            filled.read, filled.written = filled.read + reply.read, filled.written + reply.written
             # Wakes those that wait now; whoever waits later waits for the next one to end.
             ended.set()
             ended.clear()

@@ -23,7 +23,7 @@ from sinternal_verl.verify.fill import Request
 from sinternal_verl.verify.origin import weights_of
 from sinternal_verl.verify.select import Example
 from sinternal_verl.verify.store import Reply, Store
-from sinternal_verl.verify.writer import Lost, Messages, WriterFailed, unbounded
+from sinternal_verl.verify.writer import Cost, Messages, WriterFailed, unbounded
 
 NO_VERDICT = "no verdict"
 CARD, PICTURE = "README.md", "report.png"
@@ -156,7 +156,7 @@ class GuardWriter:
     def __init__(self, guard: Mapping[str, Any]) -> None:
         self._guard = connect(guard)
 
-    async def write(self, messages: Messages, seed: int | None, lost: Lost = unbounded) -> Reply:
+    async def write(self, messages: Messages, seed: int | None, cost: Cost = unbounded) -> Reply:
         user, assistant = (message["content"] for message in messages)
         try:
             judgement = await self._guard.judge(user, assistant, refusal=False)

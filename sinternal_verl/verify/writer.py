@@ -130,7 +130,7 @@ class WriterFailed(RuntimeError):
     Attributes:
         kind: a few words, by which failures are counted.
         what: the message without them.
-        read, written: tokens that it cost, where the server says so.
+        read, written: tokens that the last try cost, where the server says so.
         retry_after_s: when the server asks to come back; None where it does not say.
         away: whether it may mean that the server is gone: a connection, a timeout or 5xx.
         untold: whether it may have cost tokens that nobody has told.
@@ -169,26 +169,27 @@ class WriterUnusable(RuntimeError):
     the engine died."""
 
 
-Lost = Callable[[], bool]
-"""Is called for each try that may have cost tokens which nobody tells, such as one that timed out. Returns whether
-the budget has room for another try."""
+Cost = Callable[[int, int, bool], bool]
+"""Is called for each try that failed, and for a reply whose tokens nobody counted: tokens read and written that the
+server has told, and whether there may be others that nobody told. Returns whether the budget has room for another
+try."""
 
 
-def unbounded() -> bool:
-    """A `Lost` without a budget."""
+def unbounded(read: int, written: int, untold: bool) -> bool:
+    """A `Cost` without a budget."""
     return True
 
 
 class Writer(Protocol):
     """Answers conversations; many calls may run at once."""
 
-    async def write(self, messages: Messages, seed: int | None, lost: Lost = unbounded) -> Reply:
+    async def write(self, messages: Messages, seed: int | None, cost: Cost = unbounded) -> Reply:
         """Answer one conversation. A request that can never get an answer gets a reply that says so: its ``finish``
         is ``refused``, ``too_long`` or ``rejected``.
 
         Args:
             seed: the seed of the sampling; None sends none.
-            lost: see `Lost`.
+            cost: see `Cost`. The tokens of a reply that the server counted are in the reply alone.
 
         Raises:
             WriterBusy: the server asks to wait.

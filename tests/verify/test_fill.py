@@ -290,6 +290,29 @@ def test_a_try_that_timed_out_counts_although_the_next_one_is_answered(store):
     assert store.get(key_of(0)).read == 100
 
 
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_repeated_tries_that_cost_what_the_server_tells_do_not_go_beyond_the_budget(store, at_once):
+    usage = {"prompt_tokens": 100, "completion_tokens": 50}
+    budget, pauses = 12 * PER_TRY, {"MIN_PAUSE_S": 0.01, "MAX_PAUSE_S": 0.01}
+    with playing(Script(lambda body: {"choices": [], "usage": usage})) as script, pytest.MonkeyPatch.context() as patch:
+        for name, value in pauses.items():
+            patch.setattr(f"sinternal_verl.verify.endpoint_writer.{name}", value)
+        filled = run(requests(30), store, settings(script.url, concurrency=at_once, budget_tokens=budget, retries=20))
+
+    assert filled.tokens == 150 * sum(script.asked.values()) <= budget < filled.tokens + PER_TRY + 20
+    assert filled.stopped.startswith("budget_tokens")
+
+
+def test_a_reply_is_stored_with_its_own_tokens_and_not_with_those_of_earlier_tries(store):
+    usage = {"prompt_tokens": 100, "completion_tokens": 50}
+    first = {"choices": [], "usage": usage}
+    with playing(Script(lambda body: first if sum(script.asked.values()) == 1 else chat("Hm."))) as script:
+        filled = run(requests(1), store, settings(script.url))
+
+    assert (store.get(key_of(0)).read, store.get(key_of(0)).written) == (100, 10)
+    assert (filled.read, filled.written) == (200, 60)
+
+
 def aborted(body) -> web.StreamResponse:
     """An answer that is cut off, so that the connection is broken."""
     return web.Response(body=b"{", headers={"Content-Encoding": "gzip"})
