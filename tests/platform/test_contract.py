@@ -192,6 +192,11 @@ def source(module: str) -> str:
         ),
         ("vllm.envs", '"VLLM_ALLOW_LONG_MAX_MODEL_LEN"', "doctor heeds this permission"),
         (
+            "vllm.entrypoints.openai.chat_completion.protocol",
+            "chat_template_kwargs: dict[str, Any] | None",
+            "verify/endpoint_writer.py sends a template's values under this name",
+        ),
+        (
             "verl.trainer.ppo.v1.trainer_base",
             "self._init_resource_pool_mgr()\n        self.resource_pool_manager.create_resource_pool()",
             "trainer.py puts pools that reserve themselves in between",
