@@ -202,7 +202,7 @@ def _reply(body: Any, said: str) -> Reply:
     refusal = message.get("refusal")
     text = refusal or message.get("content") or ""
     if not isinstance(text, str):
-        raise _no_answer("no text", f"the message's content is no text: {text!r:.200}", body)
+        raise _no_answer("no text", f"the message's content is no text but a {type(text).__name__}", body)
     finish = finish_of(choice.get("finish_reason"), _used(body))
     return Reply(whole_text(text), whole_text(str(thought)), "refused" if refusal else finish, *_used(body))
 

@@ -224,6 +224,12 @@ def test_an_answer_of_another_form_is_a_failure(body, kind):
     assert caught.value.kind == kind
 
 
+def test_of_a_content_that_is_no_text_nothing_is_said():
+    with pytest.raises(WriterFailed, match="no text but a list") as caught:
+        outcome(200, chat([{"type": "text", "text": "what a model wrote"}]))
+    assert "what a model wrote" not in str(caught.value)
+
+
 def test_of_an_answer_that_is_none_the_beginning_is_said_and_no_more():
     for text in ("<html>Log in</html>", "data: {}", "[" * 200_000, ""):
         with pytest.raises(WriterFailed, match=re.escape(f"without choices[0].message: {text[:MAX_BEGINNING]!r}")):
