@@ -5,6 +5,7 @@ from typing import Any
 
 from sinternal_verl.credentials import KeyFault, key_to, read_key
 from sinternal_verl.guard.errors import EndpointFault
+from sinternal_verl.runs.secrets import masked
 
 URL, KEY = "sinternal.guard.url", "sinternal.guard.api_key_env"
 CLUSTER = "on a Ray cluster that runs already, before `ray start` on every node"
@@ -30,4 +31,6 @@ def key_of(guard: Mapping[str, Any]) -> str | None:
     except KeyFault as fault:
         raise EndpointFault(KEY, fault.shown, fault.reason, fault.next_step) from fault
     except ValueError as error:
-        raise EndpointFault(URL, url, str(error), "give a server's address up to and with /v1") from error
+        raise EndpointFault(
+            URL, masked("url", url), str(error), "give a server's address up to and with /v1"
+        ) from error

@@ -20,6 +20,7 @@ from sinternal_verl.guard.errors import GuardUnavailable, Refused
 from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode, Refusal
 from sinternal_verl.guard.template import GuardTemplate
 from sinternal_verl.guard.window import Window
+from sinternal_verl.runs.secrets import masked
 from sinternal_verl.tokens import whole_text
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 5.0
@@ -59,7 +60,7 @@ class EndpointClient:
         api_key: str | None = None,
     ) -> None:
         self._url, self._model, self._tokenizer, self._timeout_s = url.rstrip("/"), model, tokenizer, timeout_s
-        self._api_key = api_key
+        self._api_key, self._where = api_key, masked("url", self._url)
         template = GuardTemplate(tokenizer, max_model_len - DECODE_TOKENS)
         self._judge = Judge(template, tokenizer, self._generate, mode)
         self._session: aiohttp.ClientSession | None = None
@@ -105,7 +106,7 @@ class EndpointClient:
                     finally:
                         clock.serve(time.monotonic() - started)
         except (TimeoutError, asyncio.TimeoutError) as error:  # one class from Python 3.11 on
-            late = f"{self._url} gave no verdict within {limit_s:.3g} s" + (f": {error}" * (started is None))
+            late = f"{self._where} gave no verdict within {limit_s:.3g} s" + (f": {error}" * (started is None))
             # One that only waited was held up by the failures of others.
             if failures or (started is None and self._last_failure):
                 last = failures[-1] if failures else self._last_failure
@@ -157,13 +158,13 @@ class EndpointClient:
                 raise _Busy(f"HTTP {response.status}")
             answer = await response.text()
             if response.status != 200:
-                raise Refused(self._url, response.status, hide(pointing(response) or answer, self._api_key)[:300])
+                raise Refused(self._where, response.status, hide(pointing(response) or answer, self._api_key)[:300])
         try:
             choice = json.loads(answer)["choices"][0]
             return whole_text(choice["text"]), _alternatives(choice)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             shown = hide(answer, self._api_key)[:300]
-            raise GuardUnavailable(f"{self._url} answered without choices[0].text: {shown}") from error
+            raise GuardUnavailable(f"{self._where} answered without choices[0].text: {shown}") from error
 
 
 def _alternatives(choice: Mapping[str, Any]) -> dict[str, Any]:

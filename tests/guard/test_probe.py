@@ -270,6 +270,38 @@ def test_a_login_in_the_address_is_a_key_and_is_not_shown(folder):
     assert "sesame" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda f: refuses(401),
+        lambda f: refuses(404),
+        lambda f: refuses(500),
+        lambda f: refuses(307),
+        lambda f: refuses(400, "POST", f),
+        lambda f: answers(f, models=["a"]),
+        lambda f: answers(f, text="Hm."),
+        lambda f: answers(f, text=None),
+    ],
+)
+def test_no_message_shows_a_login_in_the_address(folder, make):
+    with serving(make(folder)) as url:
+        guard = {"url": url.replace("//", "//me:sesame@"), "engine": {"model": str(folder), "max_model_len": 1024}}
+        guard |= {"backend": "openai_endpoint", "mode": "decode", "request_timeout_s": 1}
+        fault = asyncio.run(found_at(guard))
+
+    assert "sesame" not in f"{fault!s}{fault!r}{fault.__cause__!r}" and "127.0.0.1" in str(fault)
+
+
+async def found_at(guard) -> EndpointFault:
+    backend = connect(guard)
+    try:
+        with pytest.raises(EndpointFault) as caught:
+            await check_backend(backend, guard)
+    finally:
+        await backend.close()
+    return caught.value
+
+
 def test_a_fault_travels_between_processes():
     fault = EndpointFault("key", 3, "wrong", "mend it", later=True)
     copy = pickle.loads(pickle.dumps(fault))
