@@ -27,7 +27,7 @@ ANSWER = "The keeper says that it depends on the tide, and goes on about it for 
 class AtOnce:
     """Half of all answers safe, by the request's length and seed; a critique for each."""
 
-    async def write(self, messages, seed):
+    async def write(self, messages, seed, cost):
         from sinternal_verl.verify.store import Reply
 
         text = messages[-1]["content"]

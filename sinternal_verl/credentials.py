@@ -48,6 +48,27 @@ def read_key(name: str | None) -> str | None:
     return value
 
 
+def key_to(url: str, name: str | None, over_http: bool) -> str | None:
+    """The key in the environment variable ``name``, which may go to the server at ``url``; None where none is named.
+
+    Args:
+        over_http: the setting ``api_key_over_http``: whether key or login may go over plain http to another machine.
+
+    Raises:
+        KeyFault: the variable holds no key, the address holds a login as well, or others could read it on the way.
+        ValueError: ``url`` is no address.
+    """
+    parts = urlsplit(url)
+    key, login = read_key(name), parts.username or parts.password
+    if key and login:
+        raise KeyFault(name, "the address holds a login, and a request can bring only one of the two", "give one")
+    if (key or login) and parts.scheme == "http" and not over_http and not is_here(url):
+        reason = f"its {'key' if key else 'login'} would go to {parts.hostname} over plain http, which others on the "
+        reason += "way can read"
+        raise KeyFault(name, reason, "take an address of https, or set api_key_over_http=true beside it")
+    return key
+
+
 def headers_of(key: str | None) -> dict[str, str]:
     """The HTTP headers that carry the key."""
     return {"Authorization": f"Bearer {key}"} if key else {}
@@ -77,6 +98,18 @@ def origin_of(url: str) -> tuple[str, str, int | None]:
     """
     parts = urlsplit(url)
     return parts.scheme, (parts.hostname or "").lower(), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def is_here(url: str) -> bool:
+    """Whether a server stands on this machine.
+
+    >>> [is_here(url) for url in ("http://127.0.0.1:8000/v1", "http://[::1]/v1", "http://192.0.2.1/v1")]
+    [True, True, False]
+    """
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
+    except OSError:  # an unknown host is told by the first request
+        return False
 
 
 def is_loopback(host: str) -> bool:

@@ -64,7 +64,11 @@ def _unknown(words: Sequence[str], compose: Callable[[Sequence[str]], DictConfig
     else:
         return
     for key in unknown:
-        yield f"{key}: there is no such key{_near(key, keys)}; +{key}=... would add it"
+        if key in keys:
+            # One that is taken over from another place, as a verifier's is from the policy.
+            yield f"{key}: the recipe's file does not hold it; write it with a plus, +{key}=..."
+        else:
+            yield f"{key}: there is no such key{_near(key, keys)}; +{key}=... would add it"
 
 
 def _near(key: str, keys: Sequence[str]) -> str:

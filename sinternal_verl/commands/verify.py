@@ -21,7 +21,7 @@ from sinternal_verl.data.contamination import read_evaluation
 from sinternal_verl.data.readers import Source, SourceError
 from sinternal_verl.data.schema import write_whole
 from sinternal_verl.doctor.problem import report
-from sinternal_verl.verify.budget import Limits, Spend, said
+from sinternal_verl.verify.budget import Limits, Spend, said, said_lost
 from sinternal_verl.verify.build import Build
 from sinternal_verl.verify.build_record import DATA, AnotherBuild, recall, record
 from sinternal_verl.verify.endpoint_writer import open_writer
@@ -236,6 +236,8 @@ def _said(filled: Filled, what: str, who: WriterSettings | None = None) -> bool:
     """Report on a stage, and return whether all its replies are there."""
     spent = f"{filled.sent:,} requests, {said(filled.read, filled.written, who and who.prices)}"
     print(f"{what}: {filled.there:,} were in the store, {spent}", flush=True)
+    if filled.lost:
+        print(f"{what}: {said_lost(filled.lost, filled.presumed)}", flush=True)
     if filled.waited_s:
         print(f"{what}: the server asked to wait (HTTP 429), {filled.waited_s:,.1f} s in all", flush=True)
     for finish, count in filled.unanswered.most_common():

@@ -14,12 +14,13 @@ from typing import Any
 import aiohttp
 
 from sinternal_verl.credentials import headers_of, hide
-from sinternal_verl.guard.api_key import read_key
+from sinternal_verl.guard.api_key import key_of
 from sinternal_verl.guard.clock import clock_of_this_sample, wait_within
 from sinternal_verl.guard.errors import GuardUnavailable, Refused
 from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode, Refusal
 from sinternal_verl.guard.template import GuardTemplate
 from sinternal_verl.guard.window import Window
+from sinternal_verl.runs.secrets import masked
 from sinternal_verl.tokens import whole_text
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.1, 5.0
@@ -59,7 +60,7 @@ class EndpointClient:
         api_key: str | None = None,
     ) -> None:
         self._url, self._model, self._tokenizer, self._timeout_s = url.rstrip("/"), model, tokenizer, timeout_s
-        self._api_key = api_key
+        self._api_key, self._where = api_key, masked("url", self._url)
         template = GuardTemplate(tokenizer, max_model_len - DECODE_TOKENS)
         self._judge = Judge(template, tokenizer, self._generate, mode)
         self._session: aiohttp.ClientSession | None = None
@@ -73,12 +74,12 @@ class EndpointClient:
         guard's tokenizer, which takes a moment: not in an event loop.
 
         Raises:
-            EndpointFault: the environment variable ``api_key_env`` holds no key.
+            EndpointFault: the environment variable ``api_key_env`` holds no key, or the key may not go to ``url``.
             OSError, ValueError: the tokenizer does not load, or is not a guard's.
         """
         from transformers import AutoTokenizer
 
-        engine, api_key = guard["engine"], read_key(guard.get("api_key_env"))
+        engine, api_key = guard["engine"], key_of(guard)
         return cls(
             guard["url"],
             guard.get("served_as") or engine["model"],
@@ -105,7 +106,7 @@ class EndpointClient:
                     finally:
                         clock.serve(time.monotonic() - started)
         except (TimeoutError, asyncio.TimeoutError) as error:  # one class from Python 3.11 on
-            late = f"{self._url} gave no verdict within {limit_s:.3g} s" + (f": {error}" * (started is None))
+            late = f"{self._where} gave no verdict within {limit_s:.3g} s" + (f": {error}" * (started is None))
             # One that only waited was held up by the failures of others.
             if failures or (started is None and self._last_failure):
                 last = failures[-1] if failures else self._last_failure
@@ -150,18 +151,20 @@ class EndpointClient:
             connector, headers = aiohttp.TCPConnector(limit=0), headers_of(self._api_key)
             self._session = aiohttp.ClientSession(connector=connector, headers=headers)
         limit = aiohttp.ClientTimeout(total=self._timeout_s)
-        async with self._session.post(f"{self._url}/completions", json=body, timeout=limit) as response:
+        # Another host gets neither the key nor the conversation.
+        completions = f"{self._url}/completions"
+        async with self._session.post(completions, json=body, timeout=limit, allow_redirects=False) as response:
             if response.status == 429 or response.status >= 500:
                 raise _Busy(f"HTTP {response.status}")
             answer = await response.text()
             if response.status != 200:
-                raise Refused(self._url, response.status, hide(answer, self._api_key)[:300])
+                raise Refused(self._where, response.status, hide(pointing(response) or answer, self._api_key)[:300])
         try:
             choice = json.loads(answer)["choices"][0]
             return whole_text(choice["text"]), _alternatives(choice)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             shown = hide(answer, self._api_key)[:300]
-            raise GuardUnavailable(f"{self._url} answered without choices[0].text: {shown}") from error
+            raise GuardUnavailable(f"{self._where} answered without choices[0].text: {shown}") from error
 
 
 def _alternatives(choice: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,6 +174,11 @@ def _alternatives(choice: Mapping[str, Any]) -> dict[str, Any]:
     found = found.get("top_logprobs") if isinstance(found, dict) else None
     found = found[0] if isinstance(found, list) and found else None
     return {whole_text(word): value for word, value in found.items()} if isinstance(found, dict) else {}
+
+
+def pointing(response: aiohttp.ClientResponse) -> str:
+    """Where an answer points to that is a redirect; empty where it is none."""
+    return f"it points to {response.headers.get('Location')}" if 300 <= response.status < 400 else ""
 
 
 class _Busy(Exception):

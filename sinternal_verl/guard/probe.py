@@ -15,12 +15,13 @@ from typing import Any
 import aiohttp
 
 from sinternal_verl.credentials import headers_of, hide
-from sinternal_verl.guard.api_key import KEY, read_key
-from sinternal_verl.guard.endpoint import MAX_PAUSE_S, MIN_PAUSE_S, EndpointClient
+from sinternal_verl.guard.api_key import KEY, URL, key_of
+from sinternal_verl.guard.endpoint import MAX_PAUSE_S, MIN_PAUSE_S, EndpointClient, pointing
 from sinternal_verl.guard.errors import EndpointFault, GuardUnavailable, Refused
 from sinternal_verl.overrides import override, shell_line
+from sinternal_verl.runs.secrets import masked
 
-URL, SERVED_AS, MODEL = "sinternal.guard.url", "sinternal.guard.served_as", "sinternal.guard.engine.model"
+SERVED_AS, MODEL = "sinternal.guard.served_as", "sinternal.guard.engine.model"
 START = "sinternal.guard.start_timeout_s"
 
 MODELS_TIMEOUT_S = 10.0
@@ -41,31 +42,32 @@ async def check_models(guard: Mapping[str, Any]) -> None:
     Raises:
         EndpointFault: it does not answer with a list that has the guard's model.
     """
-    url, key = guard["url"].rstrip("/"), read_key(guard.get("api_key_env"))
+    url, key, where = guard["url"].rstrip("/"), key_of(guard), _where(guard)
     limit = aiohttp.ClientTimeout(total=MODELS_TIMEOUT_S)
     try:
         async with (
             aiohttp.ClientSession(headers=headers_of(key), timeout=limit) as session,
-            session.get(f"{url}/models") as response,
+            session.get(f"{url}/models", allow_redirects=False) as response,
         ):
-            status, text = response.status, hide((await response.text(errors="replace")), key)
+            said = pointing(response) or await response.text(errors="replace")
+            status, text = response.status, hide(said, key)
     except (aiohttp.NonHttpUrlClientError, ValueError) as error:  # no address; aiohttp's InvalidURL is a ValueError
-        raise _not_there(guard, f"{type(error).__name__}: {error}") from error
+        raise _not_there(guard, masked("url", f"{type(error).__name__}: {error}")) from error
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
         what = str(error) or f"nothing within {MODELS_TIMEOUT_S:g} s"
-        raise _not_there(guard, f"no answer from {url}/models: {what}", later=True) from error
+        raise _not_there(guard, f"no answer from {where}/models: {what}", later=True) from error
     if status != 200:
         raise _refused(guard, "/models", status, text)
     try:
         models = [model["id"] for model in json.loads(text)["data"]]
     except (ValueError, LookupError, TypeError) as error:
-        raise _not_there(guard, f"{url}/models answers without a list of models: {text[:200]!r}") from error
+        raise _not_there(guard, f"{where}/models answers without a list of models: {text[:200]!r}") from error
     if (name := _name(guard)) not in models:
         shown = ", ".join(map(str, models[:MAX_SHOWN])) + (", …" if len(models) > MAX_SHOWN else "")
         step = f"set {SERVED_AS} to the guard's name there"
         if len(models) == 1:
             step = shell_line(override(SERVED_AS, models[0]))
-        raise EndpointFault(SERVED_AS, name, f"{url} does not serve it; it serves {shown or 'no model'}", step)
+        raise EndpointFault(SERVED_AS, name, f"{where} does not serve it; it serves {shown or 'no model'}", step)
 
 
 async def check_verdict(client: EndpointClient, guard: Mapping[str, Any]) -> None:
@@ -87,7 +89,7 @@ async def check_verdict(client: EndpointClient, guard: Mapping[str, Any]) -> Non
         later = isinstance(error.__cause__, TimeoutError | asyncio.TimeoutError)
         raise _not_there(guard, str(error), later=later) from error
     if judgement.verdict is None and guard.get("require_verdict", True):
-        reason = f"the model at {guard['url']} gives a harmless conversation no verdict: {judgement.reason}"
+        reason = f"the model at {_where(guard)} gives a harmless conversation no verdict: {judgement.reason}"
         step = f"serve a Qwen3Guard-Gen model, and let {MODEL} be the same one, whose tokenizer renders the prompts"
         raise EndpointFault(SERVED_AS, _name(guard), reason, step)
 
@@ -126,6 +128,11 @@ async def wait_until_it_judges(client: EndpointClient, guard: Mapping[str, Any])
         pause = min(2 * pause, MAX_PAUSE_S)
 
 
+def _where(guard: Mapping[str, Any]) -> str:
+    """The server's address as a message may show it: without a login."""
+    return masked("url", guard["url"].rstrip("/"))
+
+
 def _name(guard: Mapping[str, Any]) -> str:
     return guard.get("served_as") or guard["engine"]["model"]
 
@@ -133,20 +140,22 @@ def _name(guard: Mapping[str, Any]) -> str:
 def _not_there(guard: Mapping[str, Any], reason: str, later: bool = False) -> EndpointFault:
     waits = f", or let the run wait for it: {START}=900" if not guard.get("start_timeout_s") else ""
     step = f"start the server{waits}, or correct the address" if later else "give a server's address up to and with /v1"
-    return EndpointFault(URL, guard["url"], reason, step, later)
+    return EndpointFault(URL, _where(guard), reason, step, later)
 
 
 def _refused(guard: Mapping[str, Any], path: str, status: int, text: str) -> EndpointFault:
-    answer = f"{guard['url'].rstrip('/')}{path} answers HTTP {status}: {text[:200]!r}"
+    answer = f"{_where(guard)}{path} answers HTTP {status}: {text[:200]!r}"
     if status in (401, 403):
         name = guard.get("api_key_env")
         step = f"export the server's key as {name}" if name else f"{KEY}=NAME, the environment variable with its key"
         return EndpointFault(KEY, name, f"the server wants {'another' if name else 'a'} key: {answer}", step)
     if status == 429 or status >= 500:
         return _not_there(guard, answer, later=True)
+    if 300 <= status < 400:
+        return EndpointFault(URL, _where(guard), answer, "redirects are not followed: give the address itself")
     if status == 404 and path == "/models":
         return _not_there(guard, answer)
     if status == 404:
         return EndpointFault(SERVED_AS, _name(guard), answer, "give the name of a model that offers /v1/completions")
     step = "the server must take token ids in /v1/completions, as vLLM does"
-    return EndpointFault(URL, guard["url"], answer, step)
+    return EndpointFault(URL, _where(guard), answer, step)

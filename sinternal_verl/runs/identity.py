@@ -89,6 +89,7 @@ FREE = (
     "sinternal.rollout.*_s",
     "sinternal.score_timeout_s",
     "*.api_key_env",
+    "*.api_key_over_http",
     "sinternal.guard.require_verdict",
     "sinternal.checks",
     "sinternal.accept_changes",

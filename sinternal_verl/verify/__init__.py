@@ -3,6 +3,7 @@
 ``settings``  the settings of a build
 ``shapes``    values in the place of settings, and the other way round
 ``problems``  every fault in them
+``parameters`` those in what is sent with every request
 ``requests``  reads the prompts that are to be answered
 ``build``     what a build asks for: answers, then critiques
 ``writer``    a model that writes: its settings, and what can go wrong
@@ -10,6 +11,7 @@
 ``outcome``   what a server's answer means
 ``patience``  waits while a server asks to wait
 ``rejected``  tells requests that can never succeed from settings under which none can
+``unreadable`` tells answers that are none of single requests from a server all of whose answers are none
 ``budget``    what a model costs, and a budget that is kept
 ``reading``   the critique in a reply, and replies that cannot be read
 ``fill``      sends many requests at a time, and none of them twice

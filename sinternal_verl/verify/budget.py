@@ -1,7 +1,8 @@
 """What a model costs, and a budget that is kept although many requests are in flight.
 
 Before a request is sent, the most that it may cost is set aside; when it has ended, what it did cost is counted. A
-request waits while there is no room for it beside those in flight, and the run ends when there is none at all.
+request waits while there is no room for it beside those in flight, and the run ends when there is none at all. Of a try
+that timed out nobody tells what it did cost, although the server may have written the reply: what was set aside counts.
 """
 
 from collections.abc import Sequence
@@ -73,16 +74,14 @@ class Spend:
     Attributes:
         requests: how many were sent; a client's repeated tries are not counted.
         read, written: tokens of prompts and replies, as the server counts them, also of requests that failed.
+        lost: tries that may have cost tokens which nobody told.
+        presumed: the most tokens that these may have cost; 0 without a budget.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.requests = self.read = self.written = 0
+        self.requests = self.read = self.written = self.lost = self.presumed = 0
         self._reserved = self._excess = 0
-
-    @property
-    def tokens(self) -> int:
-        return self.read + self.written
 
     def reserve(self, messages: Sequence[dict[str, Any]]) -> Reserved | None:
         """Set aside the most tokens that a request may cost.
@@ -100,7 +99,7 @@ class Spend:
         most = reckoned and reckoned + self._excess
         if limits.context is not None:
             most = min(most, limits.context)
-        if limits.budget_tokens is not None and self.tokens + self._reserved + most > limits.budget_tokens:
+        if not self._has_room(most):
             if self._reserved:
                 return None
             room = f"has no room for the next request, which may take {most:,}"
@@ -109,23 +108,46 @@ class Spend:
         self._reserved += most
         return Reserved(most, reckoned)
 
+    def fail(self, reserved: Reserved | None, read: int, written: int, untold: bool) -> bool:
+        """Count a try that failed. Return whether there is room for another.
+
+        Args:
+            reserved: as of `settle`; it stays set aside for the next try.
+            read, written: tokens that the server has told.
+            untold: whether there may be others that nobody told. What was set aside is taken for them.
+        """
+        self._count(reserved, read, written)
+        if untold:
+            self.lost += 1
+            self.presumed += reserved.tokens if reserved else 0
+        return self._has_room(0)
+
     def settle(self, reserved: Reserved | None, read: int = 0, written: int = 0) -> None:
-        """Count what a request cost.
+        """A request has ended: count what its last try cost, if it was answered.
 
         Args:
             reserved: what `reserve` returned for it; None where nothing was set aside.
         """
-        self.read += read
-        self.written += written
+        self._count(reserved, read, written)
         if reserved is None:
             self.requests += 1
-            return
-        self._reserved -= reserved.tokens
-        # A server that counts more than we thought possible, such as a hidden thought, is believed from then on.
-        self._excess = max(self._excess, read + written - reserved.reckoned)
+        else:
+            self._reserved -= reserved.tokens
 
     def __str__(self) -> str:
-        return f"{self.requests:,} requests, {said(self.read, self.written, self.limits.prices)}"
+        spent = f"{self.requests:,} requests, {said(self.read, self.written, self.limits.prices)}"
+        return f"{spent}; {said_lost(self.lost, self.presumed)}" if self.lost else spent
+
+    def _count(self, reserved: Reserved | None, read: int, written: int) -> None:
+        self.read += read
+        self.written += written
+        if reserved is not None:
+            # A server that counts more than we thought possible, such as a hidden thought, is believed from then on.
+            self._excess = max(self._excess, read + written - reserved.reckoned)
+
+    def _has_room(self, tokens: int) -> bool:
+        limit = self.limits.budget_tokens
+        return limit is None or self.read + self.written + self.presumed + self._reserved + tokens <= limit
 
     def _reckon(self, messages: Sequence[dict[str, Any]]) -> int:
         # A token is at least one byte.
@@ -141,3 +163,13 @@ def said(read: int, written: int, prices: Prices | None, apart: bool = True) -> 
     """
     tokens = f"{read + written:,} tokens" + (f" ({read:,} read, {written:,} written)" if apart else "")
     return tokens if prices is None else f"{tokens}, cost {prices.cost(read, written):,.2f}"
+
+
+def said_lost(tries: int, presumed: int) -> str:
+    """Tries whose cost nobody told, and what a budget counts for them.
+
+    >>> said_lost(2, 4_608)
+    '2 tries whose tokens nobody counted, for which the budget counts 4,608'
+    """
+    found = f"{tries:,} {'try' if tries == 1 else 'tries'} whose tokens nobody counted"
+    return f"{found}, for which the budget counts {presumed:,}" if presumed else found

@@ -72,24 +72,29 @@ class Build:
         return [self._answer(prompt, sample) for sample in range(self._settings.samples)]
 
     def critique_requests(self, prompts: Iterable[Prompt], every: bool = True) -> Iterator[Request]:
-        """A request for every answer in the store; samples without an answer get none.
+        """A request for every answer in the store, and one for all equal answers to a prompt, which share a critique.
+        Samples without an answer get none.
 
         Args:
             every: False asks about the answers to a benign prompt one after another, in the order of the selection,
                 until one has a verdict. It is the one that the selection takes, so the others are not needed.
         """
         for prompt in prompts:
-            answers = [answer for answer in self.answers(prompt) if isinstance(answer, Answer)]
+            answers = self.different_answers(prompt)
             if every or prompt.harm != "benign":
                 yield from (self._critique_request(prompt, answer) for answer in answers)
                 continue
-            # Equal answers share a critique.
-            different = {answer.text: answer for answer in reversed(in_order(answers, prompt, self._settings.seed))}
             first = None
-            for answer in reversed(in_order(different.values(), prompt, self._settings.seed)):
+            for answer in reversed(in_order(answers, prompt, self._settings.seed)):
                 first = replace(self._critique_request(prompt, answer), fallback=first)
             if first:
                 yield first
+
+    def different_answers(self, prompt: Prompt) -> list[Answer]:
+        """The prompt's answers; of equal ones the first in the order of the selection."""
+        answers = [answer for answer in self.answers(prompt) if isinstance(answer, Answer)]
+        first = {answer.text: answer for answer in reversed(in_order(answers, prompt, self._settings.seed))}
+        return [answer for answer in answers if first[answer.text] is answer]
 
     def verification(self, prompt: Prompt, answer: Answer) -> str:
         """The text that a verifier reads, whether it is the expert or the model."""

@@ -20,6 +20,7 @@ from sinternal_verl.verify.outcome import Response, read_response, shortened
 from sinternal_verl.verify.rejected import ANSWERED, CONTROL
 from sinternal_verl.verify.store import Reply
 from sinternal_verl.verify.writer import (
+    Cost,
     Messages,
     Writer,
     WriterBusy,
@@ -27,6 +28,7 @@ from sinternal_verl.verify.writer import (
     WriterSettings,
     WriterUnusable,
     key_for,
+    unbounded,
 )
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 8.0
@@ -53,7 +55,7 @@ class EndpointWriter:
         url = URL(settings.url)
         self._url = url.with_path(url.path.rstrip("/") + "/chat/completions").with_query(url.query)
         self._where = hide(masked("url", settings.url), self._key)
-        self._per_request = {"model", "seed", *settings.request}
+        self._per_request = {"model", "seed", *settings.parameters}
         self._proxy = _proxy_of(settings.url)
         self._answered = False
         self._session = aiohttp.ClientSession(
@@ -64,18 +66,19 @@ class EndpointWriter:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def write(self, messages: Messages, seed: int | None) -> Reply:
-        body = {"model": self._settings.model, "messages": messages, **self._settings.request}
+    async def write(self, messages: Messages, seed: int | None, cost: Cost = unbounded) -> Reply:
+        body = {"model": self._settings.model, "messages": messages, **self._settings.parameters}
         body |= {} if seed is None else {"seed": seed}
-        read = written = 0  # of tries that failed, as far as the server tells
         for tried in range(self._settings.retries + 1):
             try:
                 reply = await self._post(body)
-                return replace(reply, read=reply.read + read, written=reply.written + written)
+                if reply.finish in ANSWERED and not reply.read + reply.written:
+                    cost(0, 0, True)
+                return reply
             except WriterFailed as error:
-                read, written = read + error.read, written + error.written
-                if tried == self._settings.retries:
-                    raise WriterFailed(error.kind, error.what, (read, written)) from error
+                room = cost(error.read, error.written, error.untold)
+                if tried == self._settings.retries or not room:
+                    raise
                 pause = min(MIN_PAUSE_S * 2**tried, MAX_PAUSE_S) * (1 - random.random() / 4)
                 await asyncio.sleep(max(pause, min(error.retry_after_s or 0.0, MAX_RETRY_AFTER_S)))
         raise AssertionError("the last try returns or raises")
@@ -87,7 +90,7 @@ class EndpointWriter:
         """One try."""
         try:
             async with self._session.post(self._url, json=body, proxy=self._proxy, allow_redirects=False) as answer:
-                text = (await answer.read()).decode(errors="replace")
+                text = (await answer.read()).decode("utf-8-sig", errors="replace")
         except aiohttp.ClientConnectorCertificateError as error:
             step = "SSL_CERT_FILE names a file of the authorities to trust"
             raise WriterUnusable(f"{self._said(error)}; {step}") from error
@@ -95,16 +98,17 @@ class EndpointWriter:
             raise WriterUnusable(self._said(error)) from error
         except asyncio.TimeoutError as error:
             what = f"{self._where}: no reply within timeout_s={self._settings.timeout_s:g}"
-            raise WriterFailed("timeout", what) from error
+            raise WriterFailed("timeout", what, away=True, untold=True) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise WriterFailed(type(error).__name__, self._said(error)) from error
+            # Where there was no connection nothing was sent.
+            sent = not isinstance(error, aiohttp.ClientConnectorError)
+            raise WriterFailed(type(error).__name__, self._said(error), away=True, untold=sent) from error
         try:
             reply = read_response(Response(answer.status, answer.headers, text), self._per_request, self._answered)
         except WriterFailed as error:
-            used, what = (error.read, error.written), hide(error.what, self._key)
-            raise WriterFailed(
-                hide(error.kind, self._key), f"{self._where}: {what}", used, error.retry_after_s
-            ) from error
+            kind, what = hide(error.kind, self._key), f"{self._where}: {hide(error.what, self._key)}"
+            used, later = (error.read, error.written), error.retry_after_s
+            raise WriterFailed(kind, what, used, later, away=error.away, untold=error.untold) from error
         except WriterBusy as error:
             raise WriterBusy(f"{self._where}: {hide(str(error), self._key)}", error.retry_after_s) from error
         except WriterUnusable as error:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from sinternal_verl.credentials import is_here
 from sinternal_verl.runs.secrets import masked
 from sinternal_verl.scoring.critique import Critique
 from sinternal_verl.verify.budget import said
@@ -18,7 +19,7 @@ from sinternal_verl.verify.fill import Request
 from sinternal_verl.verify.requests import Prompt
 from sinternal_verl.verify.settings import BuildSettings, Stage
 from sinternal_verl.verify.store import Store
-from sinternal_verl.verify.writer import WriterSettings, is_here
+from sinternal_verl.verify.writer import WriterSettings
 
 BYTES_PER_TOKEN = 4
 """Of English text."""
@@ -74,23 +75,29 @@ class Estimate:
 
 
 class Foreseen(Build):
-    """A build in which each answer and critique that is yet to come has come: an answer of typical length, and a
-    critique with a verdict."""
+    """A build in which all that these stages ask for has come: answers of typical length, each another, and critiques
+    with a verdict."""
+
+    def __init__(self, settings: BuildSettings, store: Store, stages: Sequence[Stage]) -> None:
+        super().__init__(settings, store)
+        self._stages = stages
 
     def _answer(self, prompt: Prompt, sample: int) -> Answer | str:
         answer = super()._answer(prompt, sample)
-        return Answer(sample, "", f"{sample} ".ljust(ANSWER_CHARACTERS, "-")) if answer == "no answer yet" else answer
+        comes = answer == "no answer yet" and "sample" in self._stages
+        return Answer(sample, "", f"{sample} ".ljust(ANSWER_CHARACTERS, "-")) if comes else answer
 
     def critique(self, prompt: Prompt, answer: Answer) -> Critique | str:
         critique = super().critique(prompt, answer)
-        return Critique("", "safe") if critique == "no critique yet" else critique
+        comes = critique == "no critique yet" and "critique" in self._stages
+        return Critique("", "safe") if comes else critique
 
 
 def foresee(
     settings: BuildSettings, prompts: Iterable[Prompt], store: Store, stages: Sequence[Stage]
 ) -> Iterator[Estimate]:
     """An estimate for each model that these stages ask."""
-    build = Foreseen(settings, store)
+    build = Foreseen(settings, store, stages)
     if "sample" in stages:
         yield _estimate("answers", build.answer_requests(prompts), settings.writer, store)
     if "critique" in stages:
@@ -111,7 +118,8 @@ def _estimate(kind: str, requests: Iterable[Request], who: WriterSettings, store
         if missing is not None:
             count, read = count + 1, read + _tokens(missing)
         while missing is not None:
-            most, most_read, missing = most + 1, most_read + _tokens(missing), missing.fallback
+            most, most_read = most + 1, most_read + _tokens(missing)
+            missing = missing.fallback and missing.fallback.missing(store)
     longest = who.longest_reply or (None if who.url else who.engine.get("max_model_len"))
     typical = sum(known) / len(known) if any(known) else min(TYPICAL_TOKENS[kind], longest or TYPICAL_TOKENS[kind])
     return Estimate(

@@ -95,6 +95,7 @@ class Verification:
         self._asked = key_of("verify", who, specification, settings.prompt.template, size=GROUP_BYTES)
 
     def requests(self, prompts: Iterable[Prompt]) -> Iterator[Request]:
+        """A request for every judged answer, and one for all equal answers to a prompt."""
         for prompt, answer in self._judged(prompts):
             yield Request(self._key(prompt, answer), asks(self._build.verification(prompt, answer)))
 
@@ -116,8 +117,8 @@ class Verification:
 
     def _judged(self, prompts: Iterable[Prompt]) -> Iterator[tuple[Prompt, Answer]]:
         for prompt in prompts:
-            for answer in self._build.answers(prompt):
-                if isinstance(answer, Answer) and isinstance(self._build.critique(prompt, answer), Critique):
+            for answer in self._build.different_answers(prompt):
+                if isinstance(self._build.critique(prompt, answer), Critique):
                     yield prompt, answer
 
     def _said(self, prompt: Prompt, answer: Answer) -> Critique | str:

@@ -1,7 +1,8 @@
 """Fills the store: sends many requests at a time, skips those whose reply it holds, and spends no more than allowed.
 
 Memory holds only the requests in flight. A request that fails is counted and left for the next run of the
-same command; one that can never succeed is stored with its reason. The run ends after `FAILURES_IN_A_ROW`.
+same command; one that can never succeed is stored with its reason. The run ends after `FAILURES_IN_A_ROW`, or where no
+answer can be read (`sinternal_verl.verify.unreadable`).
 """
 
 import asyncio
@@ -19,11 +20,12 @@ from sinternal_verl.verify.reading import Reading, critique_of
 from sinternal_verl.verify.rejected import ANSWERED, REJECTED, Rejections
 from sinternal_verl.verify.store import Reply, Store
 from sinternal_verl.verify.turns import Turns
+from sinternal_verl.verify.unreadable import Unreadable
 from sinternal_verl.verify.writer import Messages, Writer, WriterFailed
 
 FAILURES_IN_A_ROW = 64
-"""After so many failures in a row the writer counts as gone, and the run ends. Failures are broken connections,
-timeouts, 5xx and answers that are none; neither a server that asks to wait nor a request that it rejects is one."""
+"""After so many failures in a row the writer counts as gone, and the run ends. They are broken connections, timeouts
+and 5xx: a server that asks to wait, rejects a request or answers what is no answer is there."""
 
 MAX_END_S = 30.0
 """When no request will get a reply any more, the longest wait for those under way."""
@@ -60,11 +62,12 @@ class Filled:
 
     Attributes:
         there: replies that the store held before.
-        sent, read, written: what it spent, in requests and in tokens; repeated tries are not counted.
+        sent, read, written: what it spent, in requests, of which repeated tries are none, and in tokens.
         failures: number of failed requests, by kind.
         last_failure: message of the last one.
         answered: whether the model has answered one of the requests, now or before.
         unanswered: number of requests that can never be answered, by ``finish``; the store has them.
+        lost, presumed: tries of which nobody told what they cost, and what the budget counts for them.
         waited_s: seconds in which the server asked to wait.
         stopped: why it ended before all was asked for; empty when it did not.
     """
@@ -77,6 +80,8 @@ class Filled:
     last_failure: str = ""
     answered: bool = False
     unanswered: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
+    presumed: int = 0
     waited_s: float = 0.0
     stopped: str = ""
 
@@ -162,20 +167,22 @@ async def _ask_all(
     turns.put_back(first)
     # Opened within the event loop, because vLLM's engine and HTTP connections belong to one loop.
     writer, in_a_row, ended = open_writer(), 0, asyncio.Event()
+    lost_before, presumed_before = spend.lost, spend.presumed
     patience = Patience(writer, spend.limits.patience_s, progress.set_postfix_str)
 
     async def ask(messages: Messages, seed: int | None, reserved: Reserved | None = None) -> Reply:
         filled.sent += 1
-        cost = (0, 0)
+        reply = Reply("")
+
+        def cost(read: int, written: int, untold: bool) -> bool:
+            filled.read, filled.written = filled.read + read, filled.written + written
+            return spend.fail(reserved, read, written, untold)
+
         try:
-            reply = await patience.ask(messages, seed)
-            cost = reply.read, reply.written
-        except WriterFailed as error:
-            cost = error.read, error.written
-            raise
+            reply = await patience.ask(messages, seed, cost)
         finally:
-            spend.settle(reserved, *cost)
-            filled.read, filled.written = filled.read + cost[0], filled.written + cost[1]
+            spend.settle(reserved, reply.read, reply.written)
+            filled.read, filled.written = filled.read + reply.read, filled.written + reply.written
             # Wakes those that wait now; whoever waits later waits for the next one to end.
             ended.set()
             ended.clear()
@@ -187,7 +194,7 @@ async def _ask_all(
         filled.unanswered.update([reply.finish] if reply.finish not in ANSWERED else [])
         progress.update()
 
-    rejections = Rejections(ask, keep, lambda: filled.answered)
+    rejections, unreadable = Rejections(ask, keep, lambda: filled.answered), Unreadable(ask)
 
     async def next_request() -> tuple[Request, Reserved] | None:
         """The next request and the tokens set aside for it, or None when there is none or none may be sent."""
@@ -219,6 +226,7 @@ async def _ask_all(
             try:
                 reply = await ask(request.messages, request.seed, reserved)
                 in_a_row = 0
+                unreadable.answered()
                 if reading:
                     reading.add(reply)
                 shown = (str(reading or ""), said(spend.read, spend.written, spend.limits.prices, apart=False))
@@ -235,7 +243,10 @@ async def _ask_all(
             except WriterFailed as error:
                 filled.failures[error.kind] += 1
                 filled.last_failure = str(error)
-                in_a_row += 1
+                if error.away:
+                    in_a_row += 1
+                elif why := await unreadable.add(str(error), request.seed):
+                    filled.stopped = why
             finally:
                 if request.key not in rejections.held:
                     turns.done(request)
@@ -263,3 +274,4 @@ async def _ask_all(
         await asyncio.gather(*tasks, return_exceptions=True)
         await writer.close()
         filled.waited_s = patience.waited_s
+        filled.lost, filled.presumed = spend.lost - lost_before, spend.presumed - presumed_before

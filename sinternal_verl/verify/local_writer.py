@@ -8,7 +8,7 @@ from sinternal_verl.platform.compat import vllm_request_errors
 from sinternal_verl.tokens import TextEncoder, whole_text
 from sinternal_verl.verify.outcome import finish_of, shortened
 from sinternal_verl.verify.store import Reply
-from sinternal_verl.verify.writer import Messages, WriterFailed, WriterSettings, WriterUnusable
+from sinternal_verl.verify.writer import Cost, Messages, WriterFailed, WriterSettings, WriterUnusable, unbounded
 
 
 class LocalWriter:
@@ -47,9 +47,9 @@ class LocalWriter:
         # Whatever keeps it from starting: no such model, too little memory, a parameter of another version.
         except (RuntimeError, ValueError, OSError, *self._request_errors) as error:
             raise WriterUnusable(f"vLLM did not start {settings.model}: {shortened(str(error))}") from error
-        self._encoder = TextEncoder(self._engine.get_tokenizer())
+        self._encoder = TextEncoder(self._engine.get_tokenizer(), **settings.template_values)
 
-    async def write(self, messages: Messages, seed: int | None) -> Reply:
+    async def write(self, messages: Messages, seed: int | None, cost: Cost = unbounded) -> Reply:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         ids = self._encoder.encode_prompt(messages)
@@ -61,7 +61,12 @@ class LocalWriter:
         try:
             return await asyncio.wait_for(self._generate(ids, params), self._bound_s)
         except asyncio.TimeoutError as error:
-            raise WriterFailed("timeout", f"no reply within timeout_s={self._bound_s:g}") from error
+            cost(0, 0, True)
+            what = f"no reply within timeout_s={self._bound_s:g}"
+            raise WriterFailed("timeout", what, away=True, untold=True) from error
+        except WriterFailed as error:
+            cost(error.read, error.written, error.untold)
+            raise
         except self._request_errors as error:
             return Reply(shortened(str(error)), finish="rejected")
         except EngineDeadError as error:
@@ -75,5 +80,5 @@ class LocalWriter:
         async for output in self._engine.generate({"prompt_token_ids": ids}, params, str(next(self._numbers))):
             last = output
         written = last.outputs[0]
-        finish = finish_of(written.finish_reason)
-        return Reply(whole_text(written.text), finish=finish, read=len(ids), written=len(written.token_ids))
+        used = len(ids), len(written.token_ids)
+        return Reply(whole_text(written.text), "", finish_of(written.finish_reason, used), *used)

@@ -17,7 +17,7 @@ from typing import Any
 
 from sinternal_verl.tokens import whole_text
 from sinternal_verl.verify.store import Finish, Reply
-from sinternal_verl.verify.writer import WriterBusy, WriterFailed, WriterUnusable
+from sinternal_verl.verify.writer import TEMPLATE_KEY, TEMPLATE_VALUES, WriterBusy, WriterFailed, WriterUnusable
 
 FINISHES: dict[str, Finish] = {
     **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn"), "stop"),
@@ -58,14 +58,26 @@ _USED_UP = re.compile(r"insufficient (?:balance|credits?|funds)|credit balance i
 
 UNKNOWN_SETTING = {"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"}
 
-RETRYABLE = {408, 409, 425}
-"""Statuses below 500 that OpenAI's client tries again, and HTTP's *too early*."""
+GAVE_UP = {504, 524}
+"""Statuses of a gateway that waited for the model in vain; 524 is Cloudflare's. The model may have written all the
+same."""
+
+RETRYABLE = {408, 409, 421, 423, 424, 425, 498, 499}
+"""Statuses below 500 that say nothing of the request: those that OpenAI's client tries again; HTTP's *misdirected*,
+*locked* and *too early*; TGI's 424 for a generation that failed; Groq's 498 for too little capacity; a gateway's 499
+for a connection that was closed."""
 
 ELSEWHERE = {404, 405, 410}
 """Statuses of a wrong address or model. Once the server has answered, a proxy on the way says it for a while."""
 
+MAX_COUNT = 1_000_000_000
+"""No request has more tokens."""
+
 MAX_SHOWN = 300
 """The most characters of a server's words in a message."""
+
+MAX_BEGINNING = 80
+"""The most characters of an answer that is none in a message."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def read_response(response: Response, settings: Collection[str], answered: bool)
     body = _json(response.text)
     fault = _fault_in(body)
     if response.status < 300 and fault is None:
-        return _reply(body)
+        return _reply(body, response.text)
     # A router that has begun its answer with 200 says only in the body what happened since.
     status = fault.status if response.status < 300 else response.status
     fault = fault or _Fault(status, set(), response.text, "")
@@ -117,14 +129,18 @@ def read_response(response: Response, settings: Collection[str], answered: bool)
     if status == 403:  # of a key, or of a request that something on the way does not like
         return Reply(what, finish="rejected")
     if status >= 500 or status in RETRYABLE or (status in ELSEWHERE and answered):
-        raise WriterFailed(kind, said, _used(body), later)
+        untold = response.status in GAVE_UP
+        raise WriterFailed(kind, said, _used(body), later, away=response.status >= 500, untold=untold)
     if status in ELSEWHERE:
         raise WriterUnusable(f"{what}; check model, and url, which ends in /v1")
     if _TOO_LONG.search(words):
         return Reply(said, finish="too_long")
     if names & UNKNOWN_SETTING or fault.param in settings:
-        name = f"request.{fault.param}"
-        step = f"change {name}, or leave it out, e.g. ~expert.{name}" if fault.param in settings else "change request"
+        step = f"change request.{fault.param}, or leave it out, e.g. ~expert.request.{fault.param}"
+        if fault.param == TEMPLATE_VALUES:
+            step = f"leave {TEMPLATE_KEY} out"
+        elif fault.param not in settings:
+            step = "change request"
         raise WriterUnusable(f"the server refuses a setting of every request: {what}; {step}")
     return Reply(said, finish="rejected")
 
@@ -145,7 +161,7 @@ def finish_of(reason: Any, used: tuple[int, int] = (0, 0)) -> Finish:
     if found is None:
         shown = "null" if reason is None else f"{reason!s:.40}"
         what = "this is no end of an answer, so what was written is not taken"
-        raise WriterFailed(f"finish_reason {shown}", what, used)
+        raise WriterFailed(f"finish_reason {shown}", what, used, untold=used == (0, 0))
     return found
 
 
@@ -173,29 +189,35 @@ def shortened(text: str) -> str:
     return whole_text(" ".join(text.split()))[:MAX_SHOWN]
 
 
-def _reply(body: Any) -> Reply:
+def _reply(body: Any, said: str) -> Reply:
     try:
         choice = body["choices"][0]
         message = dict(choice["message"])
     except (LookupError, TypeError, ValueError) as error:
-        shown = shortened(f"{body!r:.200}")
-        what = f"the server answered without choices[0].message: {shown}"
-        raise WriterFailed("no choices", what, _used(body)) from error
+        # Its beginning tells a page from a stream; behind it may stand what the model wrote.
+        what = f"the server answered without choices[0].message: {shortened(said[:MAX_BEGINNING])!r}"
+        raise _no_answer("no choices", what, body) from error
     # A server that returns thoughts apart uses one of these names; which one depends on its version.
     thought = message.get("reasoning_content") or message.get("reasoning") or ""
     refusal = message.get("refusal")
     text = refusal or message.get("content") or ""
     if not isinstance(text, str):
-        raise WriterFailed("no text", f"the message's content is no text: {text!r:.200}", _used(body))
+        raise _no_answer("no text", f"the message's content is no text but a {type(text).__name__}", body)
     finish = finish_of(choice.get("finish_reason"), _used(body))
     return Reply(whole_text(text), whole_text(str(thought)), "refused" if refusal else finish, *_used(body))
 
 
+def _no_answer(kind: str, what: str, body: Any) -> WriterFailed:
+    used = _used(body)
+    return WriterFailed(kind, what, used, untold=used == (0, 0))
+
+
 def _used(body: Any) -> tuple[int, int]:
-    """Tokens read and written, as a server's answer says, of success or of failure; 0 where it does not."""
+    """Tokens read and written, as a server's answer says, of success or of failure; 0 where it names no number that
+    can be."""
     usage = body.get("usage") if isinstance(body, dict) else None
     counts = [usage.get(f"{name}_tokens") if isinstance(usage, dict) else 0 for name in ("prompt", "completion")]
-    read, written = (count if isinstance(count, int) and count > 0 else 0 for count in counts)
+    read, written = (count if type(count) is int and 0 < count <= MAX_COUNT else 0 for count in counts)
     return read, written
 
 
@@ -248,5 +270,5 @@ def _parts(error: Any) -> Iterator[dict[str, Any]]:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or JSON that nests too deeply to be an answer
         return None

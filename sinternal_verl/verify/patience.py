@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from sinternal_verl.verify.store import Reply
-from sinternal_verl.verify.writer import Messages, Writer, WriterBusy, WriterUnusable
+from sinternal_verl.verify.writer import Cost, Messages, Writer, WriterBusy, WriterUnusable, unbounded
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.5, 60.0
 """A pause doubles from the first to the second of these; a longer one that the server asks for is kept."""
@@ -38,7 +38,7 @@ class Patience:
         self._ended = asyncio.get_running_loop().create_future()
         self.waited_s = 0.0
 
-    async def ask(self, messages: Messages, seed: int | None) -> Reply:
+    async def ask(self, messages: Messages, seed: int | None, cost: Cost = unbounded) -> Reply:
         """The writer's reply; see `Writer.write`.
 
         Raises:
@@ -52,7 +52,7 @@ class Patience:
                     raise WriterUnusable("another request met the end of all")
             pauses = self._pauses
             try:
-                reply = await self._writer.write(messages, seed)
+                reply = await self._writer.write(messages, seed, cost)
             except WriterBusy as busy:
                 self._pause(busy, pauses)
             else:

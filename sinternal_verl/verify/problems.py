@@ -1,9 +1,10 @@
 """Every fault in the settings of a build, found before anything starts."""
 
 import math
+import resource
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,6 +19,7 @@ from sinternal_verl.doctor.settings import check_settings
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.budget import LONGEST, TEMPLATE_TOKENS
 from sinternal_verl.verify.origin import is_of_hub, is_path, weights_of
+from sinternal_verl.verify.parameters import check_parameters, is_count, is_number
 from sinternal_verl.verify.settings import (
     BUDGETS,
     BUILD,
@@ -32,14 +34,8 @@ from sinternal_verl.verify.writer import WriterSettings, key_for
 
 HELP = "sinternal-verl verify build --help"
 
-OURS = {
-    "n": ("one reply to each request is read", "leave it out; samples=... says how many answers a prompt has"),
-    "stream": ("a reply is read whole", "leave it out"),
-    "messages": ("the build writes the conversation", "leave it out; prompt=... names another template"),
-    "model": ("a reply is stored under the name of the build's model", "leave it out; the key model is beside request"),
-    "seed": ("each answer has a seed of its own, and a critique has none", "leave it out; seed=... is for all answers"),
-}
-"""Keys of a request that a build sets itself: why, and what to do."""
+SPARE_FILES = 64
+"""What a command has open beside its connections: the store, its files, libraries. 10 were counted."""
 
 
 def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[Problem]:
@@ -49,15 +45,6 @@ def find_problems(config: DictConfig, stages: Sequence[Stage] = BUILD) -> list[P
     checks = (missing, values, check_settings(config), _writers(config, stages), _files(config), _guard(config))
     named = {problem.key for problem in misplaced}
     return [*misplaced, *(problem for found in checks for problem in found if problem.key not in named)]
-
-
-def _is_number(value: Any) -> bool:
-    """YAML's true is no number, though Python's is; nan and inf count nothing either."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
-
-
-def _is_count(value: Any, least: int) -> bool:
-    return _is_number(value) and isinstance(value, int) and value >= least
 
 
 def _missing(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
@@ -88,11 +75,11 @@ def _values(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
             yield Problem(key, config[key], "there is no such choice", step)
     if not config.store:
         yield Problem("store", shown(config.store), "replies are kept in a file", "leave it out, or name one")
-    if not _is_count(config.samples, 1):
+    if not is_count(config.samples, 1):
         yield Problem("samples", config.samples, "it must be a positive number", "the paper takes 8")
-    if not _is_number(config.seed) or not isinstance(config.seed, int):
+    if not is_number(config.seed) or not isinstance(config.seed, int):
         yield Problem("seed", config.seed, "it must be an integer", "give one")
-    if not _is_number(config.fraction) or not 0 < config.fraction <= 1:
+    if not is_number(config.fraction) or not 0 < config.fraction <= 1:
         yield Problem("fraction", config.fraction, "it must be in (0, 1]", "1 takes all, 0.5 half")
     if "merge" in stages and config.shard is not None:
         yield Problem("shard", config.shard, "the whole is merged, and no part of it", "leave shard out")
@@ -121,7 +108,7 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
             near = did_you_mean(key, WriterSettings.__dataclass_fields__)
             yield Problem(f"{name}.{key}", writer[key], f"there is no such key{near}", f"`{HELP}` shows all keys")
         yield from _numbers(name, writer)
-        yield from _request(name, writer.request)
+        yield from check_parameters(name, writer)
         yield from _money(name, writer)
         # The expert's first request is the check.
         least = 2 if name == "expert" and checks_expert(config, stages) else 1
@@ -138,30 +125,31 @@ def _writers(config: DictConfig, stages: Sequence[Stage]) -> Iterator[Problem]:
 
 
 def _numbers(name: str, writer: DictConfig) -> Iterator[Problem]:
-    if not _is_number(writer.patience_s) or writer.patience_s < 0:
+    if not is_number(writer.patience_s) or writer.patience_s < 0:
         yield Problem(f"{name}.patience_s", shown(writer.patience_s), "it must be a number of seconds", "correct it")
-    if not _is_number(writer.timeout_s) or writer.timeout_s <= 0:
+    if not is_number(writer.timeout_s) or writer.timeout_s <= 0:
         reason = "it must be a positive number of seconds"
         yield Problem(f"{name}.timeout_s", shown(writer.timeout_s), reason, "correct it")
+    if (
+        writer.url
+        and is_count(writer.concurrency, 1)
+        and writer.concurrency + SPARE_FILES > (files := _files_at_once())
+    ):
+        reason = f"each request has a connection, and this process may have {files:,} files open"
+        step = f"lower it, or `ulimit -n {writer.concurrency + SPARE_FILES}` before the command"
+        yield Problem(f"{name}.concurrency", writer.concurrency, reason, step)
     for key, least in (("concurrency", 1), ("retries", 0), *((budget, 1) for budget in BUDGETS)):
         unlimited = key in BUDGETS and writer[key] is None
-        if not unlimited and not _is_count(writer[key], least):
+        if not unlimited and not is_count(writer[key], least):
             yield Problem(f"{name}.{key}", shown(writer[key]), f"it must be at least {least}", "correct it")
     if not isinstance(writer.api_key_over_http, bool):
         key, value = f"{name}.api_key_over_http", shown(writer.api_key_over_http)
         yield Problem(key, value, "it must be true or false", "correct it")
 
 
-def _request(name: str, request: DictConfig) -> Iterator[Problem]:
-    """Parameters that would make a build fail, or store replies under a key that says another thing."""
-    for key in LONGEST:
-        if request.get(key) is not None and not _is_count(request[key], 1):
-            step = "give one, e.g. 2048, or null where nothing is to bound a reply"
-            yield Problem(f"{name}.request.{key}", request[key], "it must be a positive number of tokens", step)
-    for key, (reason, step) in OURS.items():
-        if request.get(key) is None or (key == "n" and _is_count(request.n, 1) and request.n == 1):
-            continue
-        yield Problem(f"{name}.request.{key}", request[key], reason, step)
+def _files_at_once() -> float:
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if most == resource.RLIM_INFINITY else most
 
 
 def _shares(name: str, writer: DictConfig, parts: int, requests: int) -> Iterator[Problem]:
@@ -172,15 +160,15 @@ def _shares(name: str, writer: DictConfig, parts: int, requests: int) -> Iterato
     """
     if parts == 1:
         return
-    limit, budget = (writer[key] if _is_count(writer[key], 1) else None for key in BUDGETS)
+    limit, budget = (writer[key] if is_count(writer[key], 1) else None for key in BUDGETS)
     if limit is not None and (share := share_of(limit, (0, parts))) < requests:
         reason = f"{limit:,} for {parts} parts leaves part 0 {share or 'none'}"
         reason += ", which the check of the expert takes" if share else ""
         step = f"give {name}.max_requests={requests * parts} or more, or fewer parts"
         yield Problem(f"{name}.max_requests", limit, reason, step)
-    longest = next((writer.request[key] for key in LONGEST if _is_count(writer.request.get(key), 1)), 0)
+    longest = next((writer.request[key] for key in LONGEST if is_count(writer.request.get(key), 1)), 0)
     most, context = longest + TEMPLATE_TOKENS, None if writer.url else writer.engine.get("max_model_len")
-    most = min(most, context) if _is_count(context, 1) else most
+    most = min(most, context) if is_count(context, 1) else most
     if budget is not None and (share := share_of(budget, (0, parts))) < most:
         reason = f"{budget:,} for {parts} parts leaves part 0 {share:,}, and one request may take {most:,}"
         step = f"give {name}.budget_tokens={most * parts} or more, fewer parts, or a lower {name}.request.max_tokens"
@@ -190,7 +178,7 @@ def _shares(name: str, writer: DictConfig, parts: int, requests: int) -> Iterato
 def _money(name: str, writer: DictConfig) -> Iterator[Problem]:
     prices = {key: writer[key] for key in ("price_per_million_input", "price_per_million_output")}
     for key, price in prices.items():
-        if price is not None and not (_is_number(price) and price >= 0):
+        if price is not None and not (is_number(price) and price >= 0):
             yield Problem(f"{name}.{key}", price, "it must be a price", "e.g. 3.0, or null where it is not known")
     if (absent := [key for key, price in prices.items() if price is None]) and len(absent) < len(prices):
         yield Problem(f"{name}.{absent[0]}", None, "a cost takes both prices", "give it, too")
@@ -219,7 +207,7 @@ def _key(name: str, writer: DictConfig) -> Iterator[Problem]:
 def _engine(name: str, model: str, engine: DictConfig) -> Iterator[Problem]:
     """Problems of a model that vLLM would run in this process."""
     key, length, folder = f"{name}.engine.max_model_len", engine.get("max_model_len"), Path(model).expanduser()
-    if not _is_count(length, 1):
+    if not is_count(length, 1):
         yield Problem(key, shown(length), "it must be a number of tokens", "give prompt and reply room, e.g. 16384")
         return
     if folder.is_absolute() and not folder.is_dir():

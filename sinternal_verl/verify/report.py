@@ -23,7 +23,7 @@ from sinternal_verl.verify.fill import Request
 from sinternal_verl.verify.origin import weights_of
 from sinternal_verl.verify.select import Example
 from sinternal_verl.verify.store import Reply, Store
-from sinternal_verl.verify.writer import Messages, WriterFailed
+from sinternal_verl.verify.writer import Cost, Messages, WriterFailed, unbounded
 
 NO_VERDICT = "no verdict"
 CARD, PICTURE = "README.md", "report.png"
@@ -156,12 +156,12 @@ class GuardWriter:
     def __init__(self, guard: Mapping[str, Any]) -> None:
         self._guard = connect(guard)
 
-    async def write(self, messages: Messages, seed: int | None) -> Reply:
+    async def write(self, messages: Messages, seed: int | None, cost: Cost = unbounded) -> Reply:
         user, assistant = (message["content"] for message in messages)
         try:
             judgement = await self._guard.judge(user, assistant, refusal=False)
         except (GuardUnavailable, TimeoutError) as error:
-            raise WriterFailed(type(error).__name__, str(error)) from error
+            raise WriterFailed(type(error).__name__, str(error), away=True) from error
         return Reply(judgement.verdict.safety.value if judgement.verdict else NO_VERDICT)
 
     async def close(self) -> None:

@@ -98,7 +98,9 @@ def complete(config: DictConfig) -> None:
         return
     for name in (name for name in ("other", "verifier") if is_mapping(config, name)):
         given = {key: value for key, value in config[name].items() if value is not None}
-        config[name] = OmegaConf.merge(config.policy, NO_KEY if _elsewhere(given, config.policy) else {}, given)
+        taken = OmegaConf.create(OmegaConf.to_container(config.policy, resolve=False))
+        # Not the node itself, which would refuse keys that the policy does not have, such as request.top_k.
+        config[name] = OmegaConf.merge(taken, NO_KEY if _elsewhere(given, config.policy) else {}, given)
         if "model" in given:
             config[name].revision = given.get("revision")  # never the one of another model
 

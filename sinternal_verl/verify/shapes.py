@@ -12,12 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.doctor.problem import Problem
 from sinternal_verl.verify.settings import TEXTS, WRITERS, complete, compose_build, is_mapping
+from sinternal_verl.verify.writer import TEMPLATE_KEY
 
 EXAMPLES = {
     "sinternal": "guard=none, without the prefix",
     "sinternal.guard": "guard=none, without the prefix",
     **{writer: f"{writer}.model=NAME" for writer in WRITERS},
     **{f"{writer}.request": f"{writer}.request.temperature=0" for writer in WRITERS},
+    **{f"{writer}.{TEMPLATE_KEY}": f"+{writer}.{TEMPLATE_KEY}.enable_thinking=false" for writer in WRITERS},
     **{f"{writer}.engine": f"{writer}.engine.max_model_len=16384" for writer in WRITERS},
 }
 """The keys below which settings stand, those above others first, and what a user may have meant who gives them a

@@ -149,7 +149,7 @@ class Store:
         (replies, committed), self._coming = self._coming, None
         try:
             self._add_all(replies)
-        except StoreError as error:
+        except Exception as error:  # of any kind: whoever waits for it must learn of it, or would wait for ever
             committed.set_exception(error)
         else:
             committed.set_result(None)

@@ -1,11 +1,11 @@
 """A model that writes: its settings, what it is asked and what can go wrong."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from sinternal_verl.credentials import KeyFault, is_loopback, origin_of, read_key
+from sinternal_verl.credentials import key_to, origin_of
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.budget import LONGEST, Limits, Prices
 from sinternal_verl.verify.origin import is_path, origin_of_model
@@ -17,6 +17,12 @@ OPENAI, OPENAI_KEY = "https://api.openai.com", "OPENAI_API_KEY"
 """The one server that gets a key without being told: the variable is OpenAI's own name for the key of its server."""
 
 
+TEMPLATE_VALUES = "chat_template_kwargs"
+TEMPLATE_KEY = "apply_chat_template_kwargs"
+"""What vLLM's and SGLang's servers call the values of a chat template in the body of a request, and what verl's
+settings and ours call them."""
+
+
 @dataclass(frozen=True)
 class WriterSettings:
     """A model that writes; the keys are those of ``policy`` and ``expert`` in the recipe, which explains them.
@@ -26,6 +32,8 @@ class WriterSettings:
         revision: tells these weights from others of the same name; see `sinternal_verl.verify.origin`.
         api_key_env: the environment variable that holds the server's key; see `key_for`.
         request: sampling parameters, sent as they are.
+        apply_chat_template_kwargs: what the model's chat template takes besides messages, as in training; see
+            `template_values`.
         timeout_s: seconds for one try of a request.
         max_requests, budget_tokens: what one command may spend; None is no limit.
         engine: vLLM's arguments where there is no ``url``.
@@ -50,6 +58,17 @@ class WriterSettings:
     price_per_million_input: float | None = None
     price_per_million_output: float | None = None
     revision: str | None = None
+    apply_chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def template_values(self) -> dict[str, Any]:
+        """What the chat template takes besides messages; null is the same as leaving a value out."""
+        return {key: value for key, value in self.apply_chat_template_kwargs.items() if value is not None}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What is sent beside messages and seed, and is the same in every request."""
+        return self.request | ({TEMPLATE_VALUES: self.template_values} if self.template_values else {})
 
     @property
     def limits(self) -> Limits:
@@ -91,38 +110,18 @@ class WriterSettings:
     @cached_property
     def _origin(self) -> dict[str, Any]:
         # Read once: whoever replaces the weights during a build must not change the keys half way.
-        return origin_of_model(self.model, bool(self.url), self.revision, self.request, self.engine)
+        return origin_of_model(self.model, bool(self.url), self.revision, self.parameters, self.engine)
 
 
 def key_for(url: str, api_key_env: str | None, api_key_over_http: bool) -> str | None:
     """The key that goes to the server at ``url``: only one that was named for it, or OpenAI's own. None sends none.
 
     Raises:
-        KeyFault: the variable holds no key, or the key would go over plain http to another machine.
+        KeyFault: see `sinternal_verl.credentials.key_to`.
     """
-    parts = urlsplit(url)
-    name = api_key_env
-    if name is None and origin_of(url) == origin_of(OPENAI):
-        name = OPENAI_KEY
-    key, login = read_key(name), parts.username or parts.password
-    if key and login:
-        raise KeyFault(name, "the address holds a login, and a request can bring only one of the two", "give one")
-    if (key or login) and parts.scheme == "http" and not api_key_over_http and not is_here(url):
-        reason = f"its key would go to {parts.hostname} over plain http, which others on the way can read"
-        raise KeyFault(name, reason, "take an address of https, or set api_key_over_http=true beside it")
-    return key
-
-
-def is_here(url: str) -> bool:
-    """Whether a server stands on this machine.
-
-    >>> [is_here(url) for url in ("http://127.0.0.1:8000/v1", "http://[::1]/v1", "http://192.0.2.1/v1")]
-    [True, True, False]
-    """
-    try:
-        return is_loopback(urlsplit(url).hostname or "")
-    except OSError:  # an unknown host is told by the first request
-        return False
+    if api_key_env is None and origin_of(url) == origin_of(OPENAI):
+        api_key_env = OPENAI_KEY
+    return key_to(url, api_key_env, api_key_over_http)
 
 
 class WriterFailed(RuntimeError):
@@ -131,16 +130,26 @@ class WriterFailed(RuntimeError):
     Attributes:
         kind: a few words, by which failures are counted.
         what: the message without them.
-        read, written: tokens that it cost, where the server says so.
+        read, written: tokens that the last try cost, where the server says so.
         retry_after_s: when the server asks to come back; None where it does not say.
+        away: whether it may mean that the server is gone: a connection, a timeout or 5xx.
+        untold: whether it may have cost tokens that nobody has told.
     """
 
     def __init__(
-        self, kind: str, what: str, used: tuple[int, int] = (0, 0), retry_after_s: float | None = None
+        self,
+        kind: str,
+        what: str,
+        used: tuple[int, int] = (0, 0),
+        retry_after_s: float | None = None,
+        *,
+        away: bool = False,
+        untold: bool = False,
     ) -> None:
         super().__init__(f"{kind}: {what}")
         self.kind, self.what, self.retry_after_s = kind, what, retry_after_s
         self.read, self.written = used
+        self.away, self.untold = away, untold
 
 
 class WriterBusy(RuntimeError):
@@ -160,15 +169,27 @@ class WriterUnusable(RuntimeError):
     the engine died."""
 
 
+Cost = Callable[[int, int, bool], bool]
+"""Is called for each try that failed, and for a reply whose tokens nobody counted: tokens read and written that the
+server has told, and whether there may be others that nobody told. Returns whether the budget has room for another
+try."""
+
+
+def unbounded(read: int, written: int, untold: bool) -> bool:
+    """A `Cost` without a budget."""
+    return True
+
+
 class Writer(Protocol):
     """Answers conversations; many calls may run at once."""
 
-    async def write(self, messages: Messages, seed: int | None) -> Reply:
+    async def write(self, messages: Messages, seed: int | None, cost: Cost = unbounded) -> Reply:
         """Answer one conversation. A request that can never get an answer gets a reply that says so: its ``finish``
         is ``refused``, ``too_long`` or ``rejected``.
 
         Args:
             seed: the seed of the sampling; None sends none.
+            cost: see `Cost`. The tokens of a reply that the server counted are in the reply alone.
 
         Raises:
             WriterBusy: the server asks to wait.

@@ -218,6 +218,18 @@ def test_a_key_that_is_not_set_is_found_whatever_is_waited_for(asked, monkeypatc
     assert isinstance(problem, Problem) and problem.value == "NO_SUCH_KEY" and "not set" in problem.reason
 
 
+@pytest.mark.parametrize("waits", [0, 300])
+def test_a_key_that_would_go_over_plain_http_is_found_before_it_goes(asked, monkeypatch, waits):
+    monkeypatch.setenv("GUARD_KEY", "sk-1234")
+    words = ["sinternal.guard.api_key_env=GUARD_KEY", f"sinternal.guard.start_timeout_s={waits}"]
+    away = "sinternal.guard.url=http://192.0.2.1:8000/v1"
+    (problem,) = asked(200, LINES, away, *words)
+
+    assert isinstance(problem, Problem) and "over plain http" in problem.reason
+    assert "api_key_over_http=true" in problem.next_step and "sk-1234" not in str(problem)
+    assert asked(200, LINES, *words) == []
+
+
 def test_without_the_guards_tokenizer_only_the_models_are_asked_for(asked):
     note, *others = asked(500, "", model="Qwen/Qwen3Guard-Gen-of-no-size")
 

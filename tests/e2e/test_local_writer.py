@@ -39,6 +39,15 @@ def test_a_prompt_that_is_too_long_is_stored_with_its_reason_and_the_others_are_
     assert replies[5].finish == "too_long" and "engine.max_model_len=64" in replies[5].text
 
 
+def test_an_answer_that_is_late_counts_in_the_budget_as_its_whole_context(settings, tmp_path):
+    hasty = replace(settings, timeout_s=1e-4, budget_tokens=10_000)
+    wanted = [Request(key_of(n), [{"role": "user", "content": f"May I? {n}"}], seed=1) for n in range(3)]
+    with Store(tmp_path / "store.sqlite") as store:
+        filled = fill(wanted, len(wanted), store, hasty.limits, lambda: open_writer(hasty), "answers")
+
+    assert filled.failures == {"timeout": 3} and (filled.lost, filled.presumed) == (3, 3 * ENGINE["max_model_len"])
+
+
 def test_what_vllm_rejects_is_an_answer(settings):
     """Token 99999999 is not in the vocabulary: vLLM looks when the request comes, not when the parameters are read."""
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from servers import serving
 
 from sinternal_verl.guard.backend import check_backend, connect
+from sinternal_verl.guard.endpoint import EndpointClient
 from sinternal_verl.guard.errors import EndpointFault
 from sinternal_verl.guard.probe import check_models
 from sinternal_verl.world.guard_model import make_guard_tokenizer
@@ -209,6 +210,96 @@ def test_a_key_in_the_place_of_its_variable_is_not_shown(folder):
         asyncio.run(check_models(guard))
 
     assert "sk-1234" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "goes"),
+    [
+        ("http://192.0.2.1:8000/v1", False),
+        ("http://0.0.0.0:8000/v1", False),
+        ("http://guard.invalid/v1", False),
+        ("https://192.0.2.1:8000/v1", True),
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://localhost:8000/v1", True),
+    ],
+)
+def test_a_key_goes_to_another_machine_over_plain_http_only_where_that_is_said(folder, monkeypatch, url, goes):
+    """The rule of `verify`'s models; the key is that of the client that a run makes."""
+    monkeypatch.setenv("GUARD_KEY", SECRET)
+    guard = {"backend": "openai_endpoint", "url": url, "engine": {"model": str(folder), "max_model_len": 1024}}
+    guard |= {"api_key_env": "GUARD_KEY", "mode": "decode"}
+    if goes:
+        assert EndpointClient.from_config(guard)._api_key == SECRET
+        return
+    for ask in (EndpointClient.from_config, lambda guard: asyncio.run(check_models(guard))):
+        with pytest.raises(EndpointFault, match=r"over plain http.*set api_key_over_http=true") as caught:
+            ask(guard)
+        assert caught.value.key == "sinternal.guard.api_key_env" and not caught.value.later
+        assert SECRET not in str(caught.value) and "ray start" not in str(caught.value)
+    assert EndpointClient.from_config(guard | {"api_key_over_http": True})._api_key == SECRET
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_redirect_takes_neither_key_nor_conversation_along(probe, folder, monkeypatch, status, method):
+    monkeypatch.setenv("GUARD_KEY", SECRET)
+    asked = []
+
+    async def other(request):
+        asked.append(request.path)
+        return await answers(folder)(request)
+
+    with serving(other) as url:
+
+        async def points(request):
+            if request.method != method:
+                return await answers(folder)(request)
+            return web.Response(status=status, headers={"Location": url})
+
+        fault = probe(points, api_key_env="GUARD_KEY")
+
+    assert fault.key == "sinternal.guard.url" and not fault.later and not asked
+    assert f"HTTP {status}: 'it points to {url}'" in fault.reason and "give the address itself" in fault.next_step
+
+
+def test_a_login_in_the_address_is_a_key_and_is_not_shown(folder):
+    guard = {"url": "http://me:sesame@192.0.2.1/v1", "engine": {"model": str(folder)}}
+    with pytest.raises(EndpointFault, match="its login would go to") as caught:
+        asyncio.run(check_models(guard))
+
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda f: refuses(401),
+        lambda f: refuses(404),
+        lambda f: refuses(500),
+        lambda f: refuses(307),
+        lambda f: refuses(400, "POST", f),
+        lambda f: answers(f, models=["a"]),
+        lambda f: answers(f, text="Hm."),
+        lambda f: answers(f, text=None),
+    ],
+)
+def test_no_message_shows_a_login_in_the_address(folder, make):
+    with serving(make(folder)) as url:
+        guard = {"url": url.replace("//", "//me:sesame@"), "engine": {"model": str(folder), "max_model_len": 1024}}
+        guard |= {"backend": "openai_endpoint", "mode": "decode", "request_timeout_s": 1}
+        fault = asyncio.run(found_at(guard))
+
+    assert "sesame" not in f"{fault!s}{fault!r}{fault.__cause__!r}" and "127.0.0.1" in str(fault)
+
+
+async def found_at(guard) -> EndpointFault:
+    backend = connect(guard)
+    try:
+        with pytest.raises(EndpointFault) as caught:
+            await check_backend(backend, guard)
+    finally:
+        await backend.close()
+    return caught.value
 
 
 def test_a_fault_travels_between_processes():

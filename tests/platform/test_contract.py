@@ -202,6 +202,11 @@ def source(module: str) -> str:
         ("vllm.engine.arg_utils", '"--max-num-batched-tokens"', "serving.py keeps prompts whole on a CPU with it"),
         ("vllm.config.model", 'if src == "vllm"', "--generation-config vllm leaves a model's own sampling out"),
         (
+            "vllm.entrypoints.openai.chat_completion.protocol",
+            "chat_template_kwargs: dict[str, Any] | None",
+            "verify/endpoint_writer.py sends a template's values under this name",
+        ),
+        (
             "verl.trainer.ppo.v1.trainer_base",
             "self._init_resource_pool_mgr()\n        self.resource_pool_manager.create_resource_pool()",
             "trainer.py puts pools that reserve themselves in between",

@@ -108,7 +108,7 @@ def test_a_process_counts_up_while_it_asks(file, monkeypatch):
     monkeypatch.setattr(claims, "BEAT_S", 0.02)
 
     class Slow:
-        async def write(self, messages, seed):
+        async def write(self, messages, seed, cost):
             await asyncio.sleep(0.3)
             beats.append(store._run("SELECT beat FROM processes").fetchone()[0])
             return Reply("x")
@@ -127,7 +127,7 @@ class Scripted:
     def __init__(self, fails: bool = False) -> None:
         self.asked, self.fails = [], fails
 
-    async def write(self, messages, seed):
+    async def write(self, messages, seed, cost):
         self.asked.append(messages)
         await asyncio.sleep(0.01)
         if self.fails:

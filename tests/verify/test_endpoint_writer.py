@@ -122,6 +122,23 @@ def test_a_login_in_the_address_is_not_shown(store):
     assert filled.failures == {"ClientConnectorError": 1} and "sesame" not in filled.last_failure
 
 
+def test_a_server_gets_the_values_of_a_template_under_its_own_name(store):
+    values = {"enable_thinking": False, "reasoning_effort": None}
+    with playing(Script(lambda body: "Hm.")) as script:
+        run(requests(1), store, settings(script.url, apply_chat_template_kwargs=values))
+        run(requests(2), store, settings(script.url, apply_chat_template_kwargs={"enable_thinking": None}))
+
+    assert script.bodies[0]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert "chat_template_kwargs" not in script.bodies[1] and "apply_chat_template_kwargs" not in str(script.bodies)
+
+
+def test_a_server_that_takes_no_such_values_ends_the_run_and_the_setting_is_named(store):
+    said = {"message": "Unknown parameter: 'chat_template_kwargs'.", "param": "chat_template_kwargs"}
+    script = Script(lambda body: refusing(400, code="unknown_parameter", **said))
+    with playing(script), pytest.raises(WriterUnusable, match="leave apply_chat_template_kwargs out"):
+        run(requests(20), store, settings(script.url, apply_chat_template_kwargs={"enable_thinking": False}))
+
+
 def test_an_address_keeps_its_query(store):
     """As Azure's ``api-version``."""
     seen = []

@@ -55,6 +55,44 @@ def test_what_is_in_the_store_is_not_asked_for_and_what_cannot_be_judged_is_not_
     assert critiques.written == 4 * 40 and critiques.most_written == 11 * 2048
 
 
+def test_equal_answers_are_asked_about_once(store):
+    """Of a prompt's 8 answers 3 differ."""
+    now = settings()
+    build = Build(now, store)
+    for number, request in enumerate(build.answer_requests(PROMPTS)):
+        store.add(request.key, Reply(f"Hm.</think>Answer {number % 3}"))
+
+    assert requests(foresee(now, PROMPTS, store, BUILD)) == {"answers": (0, 0), "critiques": (4, 6)}
+    found = requests(foresee(now, PROMPTS, store, EVALUATE))
+    assert found == {"answers": (0, 0), "critiques": (6, 6), "verdicts": (6, 6)}
+
+
+def test_fallbacks_that_are_in_the_store_are_not_asked_for(store):
+    """Of the benign prompt's 8 answers 5 have a critique without a verdict, the first of the order not among them."""
+    now = settings()
+    build = Build(now, store)
+    for number, request in enumerate(build.answer_requests(PROMPTS[1:])):
+        store.add(request.key, Reply(f"Hm.</think>Answer {number}"))
+    (first,) = build.critique_requests(PROMPTS[1:], every=False)
+    later = first.fallback
+    for _ in range(5):
+        store.add(later.key, Reply("It lends."))
+        later = later.fallback
+
+    assert requests(foresee(now, PROMPTS[1:], store, ("critique",))) == {"critiques": (1, 3)}
+    store.add(later.key, Reply("It lends.\nVerdict: safe"))
+    assert requests(foresee(now, PROMPTS[1:], store, ("critique",))) == {"critiques": (1, 1)}
+
+
+def test_what_another_stage_would_ask_for_is_not_foreseen(store):
+    """`verify critique` asks about the answers that are there."""
+    now = settings()
+    for request in list(Build(now, store).answer_requests(PROMPTS))[:3]:
+        store.add(request.key, Reply("Hm.</think>Answer"))
+
+    assert requests(foresee(now, PROMPTS, store, ("critique",))) == {"critiques": (1, 1)}
+
+
 def test_tokens_are_reckoned_from_lengths(store):
     now = settings()
     _, critiques = foresee(now, PROMPTS, store, BUILD)

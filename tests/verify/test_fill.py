@@ -1,12 +1,14 @@
 """Many requests against a real server: none twice, retries where they help, bounds where they are set."""
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from asking import requests, run, settings
-from experts import Script, chat, playing
+from experts import Script, chat, playing, refusing
 
 from sinternal_verl.hashing import key_of
 from sinternal_verl.verify.budget import TEMPLATE_TOKENS, Limits, Spend
@@ -261,6 +263,103 @@ def test_what_a_failed_request_cost_is_counted_where_the_server_says_so(store):
     assert filled.failures.total() == 2 and (filled.read, filled.written) == (100 + 2 * 2 * 70, 10 + 2 * 2 * 7)
 
 
+PER_TRY = len("Question 0") + TEMPLATE_TOKENS + 5
+"""What is set aside for a request of these tests."""
+
+
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_a_try_that_timed_out_counts_as_what_was_set_aside_for_it(store, at_once):
+    """The server may have written all of them, and the budget is kept all the same."""
+    budget = 10 * PER_TRY
+    with playing(Script(lambda body: "Hm.", delay_s=30)) as script:
+        who = settings(script.url, timeout_s=0.2, retries=2, concurrency=at_once, budget_tokens=budget)
+        filled = run(requests(100), store, who)
+
+    tries = sum(script.asked.values())
+    assert (filled.lost, filled.tokens) == (tries, 0) and filled.presumed <= budget < filled.presumed + PER_TRY + 20
+    assert filled.stopped.startswith(f"budget_tokens={budget:,} has no room")
+    said = f"{tries} tries whose tokens nobody counted, for which the budget counts {filled.presumed:,}"
+    assert said in filled.stopped
+
+
+def test_a_try_that_timed_out_counts_although_the_next_one_is_answered(store):
+    with playing(Script(lambda body: "Hm.", delay_s=lambda body: 30 * (sum(script.asked.values()) == 1))) as script:
+        filled = run(requests(1), store, settings(script.url, timeout_s=0.3, budget_tokens=10_000))
+
+    assert filled.complete and (filled.lost, filled.presumed, filled.tokens) == (1, PER_TRY, 110)
+    assert store.get(key_of(0)).read == 100
+
+
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_repeated_tries_that_cost_what_the_server_tells_do_not_go_beyond_the_budget(store, at_once):
+    usage = {"prompt_tokens": 100, "completion_tokens": 50}
+    budget, pauses = 12 * PER_TRY, {"MIN_PAUSE_S": 0.01, "MAX_PAUSE_S": 0.01}
+    with playing(Script(lambda body: {"choices": [], "usage": usage})) as script, pytest.MonkeyPatch.context() as patch:
+        for name, value in pauses.items():
+            patch.setattr(f"sinternal_verl.verify.endpoint_writer.{name}", value)
+        filled = run(requests(30), store, settings(script.url, concurrency=at_once, budget_tokens=budget, retries=20))
+
+    assert filled.tokens == 150 * sum(script.asked.values()) <= budget < filled.tokens + PER_TRY + 20
+    assert filled.stopped.startswith("budget_tokens")
+
+
+def test_a_reply_is_stored_with_its_own_tokens_and_not_with_those_of_earlier_tries(store):
+    usage = {"prompt_tokens": 100, "completion_tokens": 50}
+    first = {"choices": [], "usage": usage}
+    with playing(Script(lambda body: first if sum(script.asked.values()) == 1 else chat("Hm."))) as script:
+        filled = run(requests(1), store, settings(script.url))
+
+    assert (store.get(key_of(0)).read, store.get(key_of(0)).written) == (100, 10)
+    assert (filled.read, filled.written) == (200, 60)
+
+
+def aborted(body) -> web.StreamResponse:
+    """An answer that is cut off, so that the connection is broken."""
+    return web.Response(body=b"{", headers={"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize(
+    ("reply", "lost"),
+    [
+        (lambda body: 500, 0),
+        (lambda body: 503, 0),
+        (lambda body: 504, 2),
+        (lambda body: 524, 2),
+        (lambda body: {"choices": []}, 2),
+        (lambda body: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}}, 0),
+        (lambda body: web.Response(text='{"choices": [{"mess'), 2),
+        (lambda body: aborted(body), 2),
+        (lambda body: refusing(200, message="upstream"), 0),
+        (lambda body: refusing(400, message="no"), 0),
+    ],
+)
+def test_which_tries_may_have_cost_what_nobody_told(store, reply, lost):
+    with playing(Script(reply)) as script:
+        filled = run(requests(1), store, settings(script.url, retries=1, budget_tokens=10_000))
+
+    assert (filled.lost, filled.presumed) == (lost, lost * PER_TRY)
+
+
+def test_without_a_connection_nothing_was_sent_and_nothing_is_counted(store):
+    filled = run(requests(1), store, settings("http://127.0.0.1:1/v1", retries=1, budget_tokens=10_000))
+
+    assert filled.failures and filled.lost == 0
+
+
+def test_a_server_that_counts_no_tokens_does_not_go_beyond_the_budget(store):
+    with playing(Script(lambda body: chat("Hm.") | {"usage": None})) as script:
+        filled = run(requests(100), store, settings(script.url, budget_tokens=10 * PER_TRY + 20))
+
+    assert filled.stopped.startswith("budget_tokens") and filled.sent == len(store) == 10
+
+
+def test_without_a_budget_such_tries_are_told(store):
+    with playing(Script(lambda body: chat("Hm.") | {"usage": None})) as script:
+        filled = run(requests(3), store, settings(script.url))
+
+    assert filled.complete and (filled.lost, filled.presumed) == (3, 0)
+
+
 def test_what_the_model_writes_is_stored_although_the_key_is_in_it(store, monkeypatch):
     for key, text in (("content", "content"), ("EMPTY", "if (EMPTY) then"), ("sk-12345678", "my sk-12345678")):
         monkeypatch.setenv("MY_KEY", key)
@@ -294,6 +393,20 @@ def test_a_server_that_says_no_sound_number_counts_nothing(store, usage):
         filled = run(requests(1), store, settings(script.url))
 
     assert filled.complete and filled.tokens == 0
+
+
+def test_an_answer_may_begin_with_a_byte_order_mark(store):
+    text = b"\xef\xbb\xbf" + json.dumps(chat("Hm.")).encode()
+    with playing(Script(lambda body: web.Response(body=text, content_type="application/json"))) as script:
+        assert run(requests(1), store, settings(script.url)).complete
+
+
+def test_a_reply_that_no_store_takes_ends_the_run_and_nobody_waits_for_it(store, monkeypatch):
+    """Such as a number beyond those of SQLite, which is no error of SQLite's."""
+    monkeypatch.setattr("sinternal_verl.verify.outcome.MAX_COUNT", 10**40)
+    usage = {"prompt_tokens": 10**30, "completion_tokens": 1}
+    with playing(Script(lambda body: chat("Hm.") | {"usage": usage})) as script, pytest.raises(OverflowError):
+        run(requests(10), store, settings(script.url))
 
 
 @pytest.mark.parametrize(("unreadable", "ends"), [(MAX_UNREADABLE - 1, False), (MAX_UNREADABLE, True)])

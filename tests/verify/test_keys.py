@@ -62,7 +62,9 @@ SERVED = ("policy.model=p", "policy.url=http://p/v1", "expert.model=e", "expert.
         (["policy.revision=2"], POLICY),
         (["policy.request.temperature=0.7"], {"answer"}),  # the verifier has a temperature of its own
         (["policy.request.top_p=0.9"], POLICY),
-        (["+policy.request.chat_template_kwargs.enable_thinking=false"], POLICY),
+        (["+policy.apply_chat_template_kwargs.enable_thinking=false"], POLICY),
+        (["+verifier.apply_chat_template_kwargs.enable_thinking=false"], {"verify"}),
+        (["+expert.apply_chat_template_kwargs.enable_thinking=false"], {"critique"}),
         (["answers=other", "other.model=q"], {"answer"}),
         (["verifier.model=q"], {"verify"}),
         (["verifier.revision=2"], {"verify"}),
@@ -79,6 +81,8 @@ SERVED = ("policy.model=p", "policy.url=http://p/v1", "expert.model=e", "expert.
         (["expert.request.temperature=0.0"], set()),
         (["+policy.request.seed=null"], set()),
         (["+policy.request.min_p=null"], set()),
+        (["policy.apply_chat_template_kwargs={}", "expert.apply_chat_template_kwargs={}"], set()),
+        (["+policy.apply_chat_template_kwargs.enable_thinking=null"], set()),
         (["target=judgment", "fraction=0.5"], set()),
         (["policy.url=https://other/v1", "expert.url=https://other/v1"], set()),
         (["policy.api_key_env=MINE", "expert.api_key_env=null"], set()),
@@ -97,12 +101,27 @@ def test_changing_a_value_changes_exactly_these_keys(tmp_path, words, those):
     assert changed(keys(tmp_path, *SERVED), keys(tmp_path, *SERVED, *words)) == those
 
 
+def test_replies_under_the_servers_own_name_for_a_templates_values_are_found(tmp_path):
+    """Before the setting there was, a server could be given them by ``request``."""
+    before = keys(tmp_path, *SERVED, "+policy.request.chat_template_kwargs.enable_thinking=false")
+
+    assert keys(tmp_path, *SERVED, "+policy.apply_chat_template_kwargs.enable_thinking=false") == before
+
+
+def test_without_values_of_a_template_an_origin_is_as_it_was_before_there_were_any():
+    settings = build_settings(compose_build(["prompts=p", "out=o", *SERVED]))
+
+    assert settings.writer.origin()["request"] == {"temperature": 0.6, "top_p": 0.95, "max_tokens": 8192}
+
+
 @pytest.mark.parametrize(
     ("words", "those"),
     [
         (["policy.engine.max_model_len=100"], POLICY),
         (["expert.engine.max_model_len=100"], {"critique"}),
         (["policy.engine.dtype=float32"], POLICY),
+        (["+policy.apply_chat_template_kwargs.enable_thinking=false"], POLICY),
+        (["+policy.apply_chat_template_kwargs.enable_thinking=null"], set()),
         (["+policy.engine.quantization=fp8"], POLICY),
         (["+policy.engine.hf_overrides={rope_theta:1}"], POLICY),
         (["+policy.engine.tokenizer={other}"], POLICY),

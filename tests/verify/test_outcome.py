@@ -1,13 +1,14 @@
 """What a server's answer means, in the words of the servers there are."""
 
 import json
+import re
 import time
 from email.utils import formatdate
 
 import pytest
 from experts import chat
 
-from sinternal_verl.verify.outcome import MAX_SHOWN, Response, read_response, retry_after
+from sinternal_verl.verify.outcome import MAX_BEGINNING, MAX_SHOWN, Response, read_response, retry_after
 from sinternal_verl.verify.writer import WriterBusy, WriterFailed, WriterUnusable
 
 SETTINGS = {"model", "seed", "temperature", "max_tokens"}
@@ -150,7 +151,7 @@ def test_a_server_that_asks_to_wait(status, body):
     assert caught.value.retry_after_s == 7
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 500, 502, 503, 504, 520, 529])
+@pytest.mark.parametrize("status", [408, 409, 421, 423, 424, 425, 498, 499, 500, 502, 503, 504, 520, 529])
 def test_a_failure_that_another_try_may_mend(status):
     with pytest.raises(WriterFailed, match=f"HTTP {status}: down"):
         outcome(status, {"error": {"message": "down"}})
@@ -209,6 +210,8 @@ def test_a_message_without_an_end_is_no_answer():
         ([], "no choices"),
         ("<html>Log in</html>", "no choices"),
         ('{"choices": [{"message": {"content": "ha', "no choices"),
+        ("[" * 200_000, "no choices"),
+        ("data: {}", "no choices"),
         (chat([{"type": "text"}]), "no text"),
         ({"error": "busy"}, "HTTP 200 with an error of 500"),
         ({"error": {"code": 502, "message": "upstream"}}, "HTTP 200 with an error of 502"),
@@ -221,7 +224,25 @@ def test_an_answer_of_another_form_is_a_failure(body, kind):
     assert caught.value.kind == kind
 
 
-@pytest.mark.parametrize("usage", [None, "n/a", {"prompt_tokens": None}, {"prompt_tokens": "many"}])
+def test_of_a_content_that_is_no_text_nothing_is_said():
+    with pytest.raises(WriterFailed, match="no text but a list") as caught:
+        outcome(200, chat([{"type": "text", "text": "what a model wrote"}]))
+    assert "what a model wrote" not in str(caught.value)
+
+
+def test_of_an_answer_that_is_none_the_beginning_is_said_and_no_more():
+    for text in ("<html>Log in</html>", "data: {}", "[" * 200_000, ""):
+        with pytest.raises(WriterFailed, match=re.escape(f"without choices[0].message: {text[:MAX_BEGINNING]!r}")):
+            outcome(200, text)
+    with pytest.raises(WriterFailed) as caught:
+        outcome(200, json.dumps({"id": "1" * MAX_BEGINNING, "choices": [{"text": "what a model wrote"}]}))
+    assert "what a model wrote" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [None, "n/a", *({"prompt_tokens": count} for count in (None, "many", True, -1, 0.5, 10**30, 2**63))],
+)
 def test_tokens_that_the_server_does_not_count_are_none(usage):
     reply = outcome(200, chat("Hm.") | {"usage": usage})
 

@@ -1,7 +1,5 @@
 """Requests that can never succeed are stored with their reason; settings under which none can are found early."""
 
-import time
-
 import pytest
 from asking import requests, run, settings
 from experts import Script, chat, playing, refusing
@@ -157,15 +155,6 @@ def test_an_answer_that_did_not_end_is_asked_for_again(store, reason):
         filled = run(requests(1), store, settings(script.url))
 
     assert filled.complete and store.get(key_of(0)).text == "whole" and sum(script.asked.values()) == 3
-
-
-@pytest.mark.parametrize("made", [lambda: chat("half", "error"), lambda: {}, lambda: refusing(200)])
-def test_answers_that_are_none_are_failures_and_64_in_a_row_end_the_run(store, made):
-    with playing(Script(lambda body: made())) as script:
-        started = time.monotonic()
-        filled = run(requests(1000), store, settings(script.url, retries=0, concurrency=1))
-
-    assert "failures in a row" in filled.stopped and not len(store) and time.monotonic() - started < 10
 
 
 def test_a_page_that_is_missing_for_a_while_is_asked_for_again_and_from_the_start_it_is_a_wrong_address(store):

@@ -1,10 +1,15 @@
 """What is wrong with a build's settings is found before anything starts, all of it at once."""
 
+import inspect
+import resource
 from functools import cache
 
 import pytest
+from transformers import PreTrainedTokenizerBase
 
+from sinternal_verl.commands.verify import verify
 from sinternal_verl.verify.budget import Prices
+from sinternal_verl.verify.parameters import RENDERING
 from sinternal_verl.verify.problems import find_problems
 from sinternal_verl.verify.settings import (
     BUILD,
@@ -403,6 +408,60 @@ def test_what_is_wrong_is_said_with_what_to_do(override, words):
     assert words in problem
 
 
+TEMPLATE = "apply_chat_template_kwargs"
+
+
+def test_what_a_template_takes_goes_to_policy_verifier_and_expert():
+    given = ["policy.url=http://p/v1", f"+policy.{TEMPLATE}.enable_thinking=false", "policy.thought=none"]
+    settings = build_settings(compose_build([*GOOD, *given, f"+expert.{TEMPLATE}.thinking=true"]))
+
+    assert settings.writer.template_values == settings.verifier.template_values == {"enable_thinking": False}
+    assert settings.writer.parameters == settings.writer.request | {"chat_template_kwargs": {"enable_thinking": False}}
+    assert settings.expert.template_values == {"thinking": True}
+    given.append(f"+verifier.{TEMPLATE}.enable_thinking=true")
+    found = build_settings(compose_build([*GOOD, *given]))
+    assert found.verifier.template_values == {"enable_thinking": True} and "chat" not in str(found.expert.parameters)
+    assert problems(*given, stages=EVALUATE) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "said"),
+    [
+        ([f"+policy.{TEMPLATE}.tokenize=true"], f"policy.{TEMPLATE}.tokenize", "says how a prompt is rendered"),
+        ([f"+expert.{TEMPLATE}.chat_template=x"], f"expert.{TEMPLATE}.chat_template", "leave it out"),
+        ([f"+policy.{TEMPLATE}.enable_thinking=false"], "policy.thought", "policy.thought=none"),
+        (["+expert.request.chat_template_kwargs.a=1"], "expert.request.chat_template_kwargs", f"+policy.{TEMPLATE}"),
+        ([f"policy.{TEMPLATE}=false"], f"policy.{TEMPLATE}", f"e.g. +policy.{TEMPLATE}.enable_thinking=false"),
+        ([f"expert.{TEMPLATE}=null"], f"expert.{TEMPLATE}", f"leave expert.{TEMPLATE} out"),
+    ],
+)
+def test_values_of_a_template_that_are_none_are_named(words, key, said):
+    found = problems(*words)
+
+    assert found.keys() == {key} and said in found[key]
+
+
+def test_a_model_that_does_not_think_may_be_told_so():
+    assert problems(f"+policy.{TEMPLATE}.enable_thinking=false", "policy.thought=none") == {}
+    assert problems(f"+policy.{TEMPLATE}.enable_thinking=true", f"+expert.{TEMPLATE}.enable_thinking=false") == {}
+
+
+def test_all_that_transformers_takes_besides_a_templates_values_is_known():
+    taken = inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters
+
+    assert taken.keys() - {"self", "kwargs"} <= RENDERING
+
+
+def test_more_connections_than_files_are_refused(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    found = problems("expert.concurrency=961")
+
+    assert found.keys() == {"expert.concurrency"} and "`ulimit -n 1025`" in found["expert.concurrency"]
+    assert problems("expert.concurrency=960") == problems("policy.concurrency=5000") == {}
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert problems("expert.concurrency=100000") == {}
+
+
 def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
 
@@ -430,6 +489,16 @@ def test_prices_and_budgets_come_to_the_models_that_have_them():
 
 
 @pytest.mark.parametrize("name", ["other", "verifier"])
+def test_another_model_takes_parameters_that_the_policy_does_not_have(name):
+    words = ["request.top_k=5", "engine.quantization=fp8", f"{TEMPLATE}.enable_thinking=true"]
+    config = compose_build([*GOOD, *(f"+{name}.{word}" for word in words)])
+
+    assert config[name].request.top_k == 5 and config[name].request.top_p == config.policy.request.top_p
+    assert config[name].engine.quantization == "fp8" and config[name][TEMPLATE].enable_thinking is True
+    assert "top_k" not in config.policy.request and config.policy[TEMPLATE] == {}
+
+
+@pytest.mark.parametrize("name", ["other", "verifier"])
 def test_a_revision_is_never_the_one_of_another_model(name):
     def revision(*words):
         return compose_build([*GOOD, "policy.revision=1", *words])[name].revision
@@ -450,3 +519,13 @@ def test_a_hub_id_of_which_nobody_knows_a_commit_is_a_problem(tmp_path, monkeypa
 
     assert "policy.model" in problems(*words) and "policy.model" not in problems(*words, "policy.url=http://x/v1")
     assert "policy.model" not in problems(*words, f"policy.revision={'a' * 40}")
+
+
+def test_a_key_that_is_taken_from_the_policy_is_given_with_a_plus(capsys):
+    assert verify("build", [*GOOD, "verifier.thought=none", "other.retries=1", "policy.thougt=none"]) == 2
+
+    said = capsys.readouterr().err
+    for key in ("verifier.thought", "other.retries"):
+        assert f"{key}: the recipe's file does not hold it; write it with a plus, +{key}=..." in said
+    assert "policy.thougt: there is no such key; did you mean policy.thought?" in said
+    assert compose_build([*GOOD, "+verifier.thought=none"]).verifier.thought == "none"

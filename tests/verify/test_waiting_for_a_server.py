@@ -75,7 +75,7 @@ def test_a_reply_that_was_under_way_when_a_pause_began_leaves_the_growth_to_thos
     monkeypatch.setattr(patience, "MIN_PAUSE_S", 0.1)
 
     class Scripted:
-        async def write(self, messages, seed):
+        async def write(self, messages, seed, cost):
             if messages == "busy" and not self.refused:
                 self.refused = True
                 raise WriterBusy("HTTP 429")
