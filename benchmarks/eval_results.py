@@ -18,14 +18,14 @@ from arguments import ROOT, parser_of
 
 LIMIT_MIB = 2048
 JOBS = {
-    "nothing but the imports": "import sinternal_verl.evaluation.table, sinternal_verl.evaluation.compare",
+    "nothing but the imports": "from sinternal_verl.evaluation.results import compare, table",
     "Inspect: read_eval_log": "from inspect_ai.log import read_eval_log; read_eval_log({one!r})",
     "Inspect: samples_df": "from inspect_ai.analysis import samples_df; samples_df({one!r})",
-    "table": "from sinternal_verl.evaluation.table import write_tables; write_tables({one!r}, {out!r})",
+    "table": "from sinternal_verl.evaluation.results.table import write_tables; write_tables({one!r}, {out!r})",
     "rejudge by a rule": (
-        "from sinternal_verl.evaluation.rejudge import rejudge; rejudge({one!r}, ['refusal_strings'], {out!r})"
+        "from sinternal_verl.evaluation.results.rejudge import rejudge; rejudge({one!r}, ['refusal_strings'], {out!r})"
     ),
-    "compare": "from sinternal_verl.evaluation.compare import compare; compare([{one!r}, {two!r}], {out!r})",
+    "compare": "from sinternal_verl.evaluation.results.compare import compare; compare([{one!r}, {two!r}], {out!r})",
 }
 
 

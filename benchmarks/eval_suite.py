@@ -64,7 +64,7 @@ def serve(port: int, wait_s: float, asked: "multiprocessing.Value") -> None:
 
 @contextmanager
 def served(wait_s: float) -> Iterator[tuple[str, "multiprocessing.Value"]]:
-    from sinternal_verl.evaluation.serving import _free_port
+    from sinternal_verl.evaluation.running.serving import _free_port
 
     port, asked = _free_port(), multiprocessing.Value("i", 0)
     process = multiprocessing.Process(target=serve, args=(port, wait_s, asked), daemon=True)

@@ -18,8 +18,8 @@ Says = Callable[[str, int], str | ModelOutput]
 """What the model says to an item (its id) in an epoch, from 1."""
 
 
-def _scripted() -> type[ModelAPI]:
-    class Scripted(ModelAPI):
+def _by_item() -> type[ModelAPI]:
+    class ByItem(ModelAPI):
         def __init__(self, model_name: str, base_url=None, api_key=None, config=None, says: Says = None) -> None:
             super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
             self._says, self._asked = says, {}
@@ -32,7 +32,7 @@ def _scripted() -> type[ModelAPI]:
                 raise said
             return said if isinstance(said, ModelOutput) else ModelOutput.from_content(self.model_name, said)
 
-    return Scripted
+    return ByItem
 
 
 def _judging() -> type[ModelAPI]:
@@ -48,7 +48,7 @@ def _judging() -> type[ModelAPI]:
     return Judging
 
 
-SCRIPTED, JUDGING = modelapi(name="scripted")(_scripted), modelapi(name="judging")(_judging)
+BY_ITEM, JUDGING = modelapi(name="by_item")(_by_item), modelapi(name="judging")(_judging)
 
 
 def judging(name: str, says: Callable[[str], str]) -> Model:
@@ -110,6 +110,6 @@ def run_task(
         name=name,
         metadata=told,
     )
-    served = get_model(f"scripted/{model}", memoize=False, says=says)
+    served = get_model(f"by_item/{model}", memoize=False, says=says)
     settings = {"display": "none", "log_dir": str(folder), "log_level": "error", "fail_on_error": False} | options
     return eval(task, model=served, **settings)[0]

@@ -90,14 +90,18 @@ def test_no_modules_import_each_other_in_a_circle():
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
-@pytest.mark.parametrize("package", sorted(file.parent.name for file in ROOT.glob("sinternal_verl/*/__init__.py")))
+PACKAGES = sorted(str(file.parent.relative_to(ROOT)) for file in ROOT.glob("sinternal_verl/*/**/__init__.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_says_what_is_in_it(package):
-    """Its docstring lists each of its modules, and no other."""
-    folder = ROOT / "sinternal_verl" / package
+    """Its docstring lists each of its modules and packages, and no other."""
+    folder = ROOT / package
     docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
     listed = [name for line in docstring.splitlines() for name in re.findall(r"(?:^|, )``(\w+)``", line)]
+    modules = [file.stem for file in folder.glob("*.py") if file.stem != "__init__"]
 
-    assert sorted(listed) == sorted(file.stem for file in folder.glob("*.py") if file.stem != "__init__")
+    assert sorted(listed) == sorted(modules + [file.parent.name for file in folder.glob("*/__init__.py")])
 
 
 def test_an_import_within_a_function_counts():

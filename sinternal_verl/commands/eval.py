@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinternal_verl.commands.messages import PREFIX, fail
-from sinternal_verl.evaluation.requirement import require_inspect
+from sinternal_verl.evaluation.running.requirement import require_inspect
 
 if TYPE_CHECKING:
-    from sinternal_verl.evaluation.asked import Asked
+    from sinternal_verl.evaluation.running.asked import Asked
 
 FAILED = 1
 CONNECTIONS = 64
@@ -27,17 +27,17 @@ def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: An
     Args:
         out: the folder; by default ``outputs/eval/`` and the model's name.
         connections: requests to a model at a time.
-        words: see `sinternal_verl.evaluation.asked.Words`.
+        words: see `sinternal_verl.evaluation.running.asked.Words`.
     """
     try:
         require_inspect()
     except ImportError as error:
         return fail(str(error))
-    from sinternal_verl.evaluation.asked import BadWords, Words, read_words
-    from sinternal_verl.evaluation.configuration import OtherConfiguration, claim
-    from sinternal_verl.evaluation.progress import quiet_inspect
-    from sinternal_verl.evaluation.serving import ServerFailed
-    from sinternal_verl.evaluation.suite import SuiteFailed
+    from sinternal_verl.evaluation.running.asked import BadWords, Words, read_words
+    from sinternal_verl.evaluation.running.configuration import OtherConfiguration, claim
+    from sinternal_verl.evaluation.running.progress import quiet_inspect
+    from sinternal_verl.evaluation.running.serving import ServerFailed
+    from sinternal_verl.evaluation.running.suite import SuiteFailed
 
     if connections < 1:
         return fail(f"--connections {connections}: give a number of 1 or more")
@@ -71,8 +71,8 @@ def _announce(asked: "Asked", folder: Path, goes_on: bool) -> None:
 
 
 def _run(asked: "Asked", folder: Path, connections: int) -> int:
-    from sinternal_verl.evaluation.suite import LOGS, run_suite
-    from sinternal_verl.evaluation.table import write_tables
+    from sinternal_verl.evaluation.results.table import write_tables
+    from sinternal_verl.evaluation.running.suite import LOGS, run_suite
 
     with asked.cast.opened(folder / "servers", connections) as (models, servers):
         ran = run_suite(asked.plan, models, folder, asked.limit, asked.seed, connections, servers)
@@ -99,7 +99,7 @@ def compare_runs(runs: Sequence[str], out: str = "outputs/eval_compare", **other
     """
 
     def compare() -> str:
-        from sinternal_verl.evaluation.compare import compare
+        from sinternal_verl.evaluation.results.compare import compare
 
         return compare([Path(run) for run in runs], Path(out))
 
@@ -123,8 +123,8 @@ def rejudge_logs(
     """
 
     def judge() -> str:
-        from sinternal_verl.evaluation.cast import Cast, read_judges, read_keys
-        from sinternal_verl.evaluation.rejudge import Choice, rejudge
+        from sinternal_verl.evaluation.results.rejudge import Choice, rejudge
+        from sinternal_verl.evaluation.running.cast import Cast, read_judges, read_keys
 
         cast = Cast()
         wrong = list(cast.add_judges(read_judges(judges), read_keys(api_key_env)))
@@ -150,8 +150,8 @@ def _print(make: Callable[[], str], others: dict[str, Any]) -> int:
     if others:
         options = ", ".join(f"--{each.replace('_', '-')}" for each in others)
         return fail(f"{options}: of the suite, and not of this command")
-    from sinternal_verl.evaluation.progress import quiet_inspect
-    from sinternal_verl.evaluation.serving import ServerFailed
+    from sinternal_verl.evaluation.running.progress import quiet_inspect
+    from sinternal_verl.evaluation.running.serving import ServerFailed
 
     try:
         with quiet_inspect():

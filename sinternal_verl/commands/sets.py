@@ -7,10 +7,10 @@ from typing import Any
 
 from sinternal_verl.commands.messages import fail
 from sinternal_verl.data.readers import SourceError, open_source
-from sinternal_verl.evaluation.loading import Loaded
-from sinternal_verl.evaluation.sets import SetError
-from sinternal_verl.evaluation.trotter import make_attacks, write_attacks
-from sinternal_verl.evaluation.validation import Slice, write_validation
+from sinternal_verl.evaluation.sets.catalog import SetError
+from sinternal_verl.evaluation.sets.loading import Loaded
+from sinternal_verl.evaluation.sets.trotter import make_attacks, write_attacks
+from sinternal_verl.evaluation.sets.validation import Slice, write_validation
 
 
 def validation(slices: Sequence[str], out: str, folder: str | None, seed: int) -> int:

@@ -4,19 +4,12 @@ Inspect imports this module whatever is evaluated, and only warns where that fai
 an engine or a tokenizer.
 """
 
-from sinternal_verl.evaluation.asking import ask_model
-from sinternal_verl.evaluation.math_tasks import aime2024, math500
-from sinternal_verl.evaluation.metrics import error, interval
-from sinternal_verl.evaluation.proactive import proactive, proactive_verification, safe_share
-from sinternal_verl.evaluation.replay import replay
-from sinternal_verl.evaluation.scorers import accuracy, asr, compliance, refusal, rubric_score, strongreject_score
-from sinternal_verl.evaluation.self_verification import (
-    self_verification,
-    self_verification_task,
-    verdict_figures,
-    verify_own_answer,
-)
-from sinternal_verl.evaluation.tasks import (
+from sinternal_verl.evaluation.tasks.asking import ask_model
+from sinternal_verl.evaluation.tasks.math_tasks import aime2024, math500
+from sinternal_verl.evaluation.tasks.metrics import error, interval
+from sinternal_verl.evaluation.tasks.proactive import proactive, proactive_verification, safe_share
+from sinternal_verl.evaluation.tasks.replay import replay
+from sinternal_verl.evaluation.tasks.safety_tasks import (
     fortress,
     harmbench,
     hcot,
@@ -25,6 +18,13 @@ from sinternal_verl.evaluation.tasks import (
     trotter,
     wildjailbreak,
     xstest,
+)
+from sinternal_verl.evaluation.tasks.scorers import accuracy, asr, compliance, refusal, rubric_score, strongreject_score
+from sinternal_verl.evaluation.tasks.self_verification import (
+    self_verification,
+    self_verification_task,
+    verdict_figures,
+    verify_own_answer,
 )
 
 __all__ = [

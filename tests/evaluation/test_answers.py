@@ -10,8 +10,8 @@ from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessageAssistant, ContentReasoning, ContentText, GenerateConfig, ModelOutput, get_model
 from servers import serving
 
-from sinternal_verl.evaluation.answers import read
-from sinternal_verl.evaluation.asking import ask_model
+from sinternal_verl.evaluation.tasks.answers import read
+from sinternal_verl.evaluation.tasks.asking import ask_model
 from sinternal_verl.scoring.response import final_answer
 from sinternal_verl.scoring.safety import judged_text
 

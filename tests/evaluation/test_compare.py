@@ -14,9 +14,9 @@ from inspect_ai.log import read_eval_log, write_eval_log
 from inspect_ai.scorer import Score
 from inspect_logs import CANARY, run_task, scores_by, verdict
 
-from sinternal_verl.evaluation.compare import CompareError, compare
-from sinternal_verl.evaluation.logs import LogError, open_log
-from sinternal_verl.evaluation.pairs import pair, scored_in
+from sinternal_verl.evaluation.results.compare import CompareError, compare
+from sinternal_verl.evaluation.results.logs import LogError, open_log
+from sinternal_verl.evaluation.results.pairs import pair, scored_in
 
 BEFORE = {"0": 1, "1": 1, "2": 1, "3": 1, "4": 0, "5": 0, "6": None, "7": None, "8": 1, "9": 1, "10": 1}
 AFTER = {"0": 0, "1": 0, "2": 1, "3": 0, "4": 1, "5": 0, "6": 1, "7": None, "8": None, "9": 0, "10": 0}

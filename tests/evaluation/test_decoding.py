@@ -11,10 +11,10 @@ from inspect_ai.model import get_model
 from scripted_model import model, requests
 from servers import serving
 
-from sinternal_verl.evaluation import decoding
-from sinternal_verl.evaluation.decoding import AIME, GREEDY, DecodedTask
-from sinternal_verl.evaluation.math_tasks import aime2024
-from sinternal_verl.evaluation.tasks import strongreject
+from sinternal_verl.evaluation.tasks import decoding
+from sinternal_verl.evaluation.tasks.decoding import AIME, GREEDY, DecodedTask
+from sinternal_verl.evaluation.tasks.math_tasks import aime2024
+from sinternal_verl.evaluation.tasks.safety_tasks import strongreject
 
 SAID = "I may not.</think>No."
 

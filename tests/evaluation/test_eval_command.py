@@ -236,7 +236,7 @@ def test_a_missing_set_says_how_to_get_it(tmp_path, capsys):
 
 
 def test_a_folder_that_lacks_a_set_says_so_and_the_hub_may_be_named(tmp_path):
-    from sinternal_verl.evaluation.plan import _source
+    from sinternal_verl.evaluation.running.plan import _source
 
     assert _source("hcot", {}, {"": str(tmp_path)}) == str(tmp_path.resolve())
     assert _source("hcot", {}, {"": str(tmp_path), "hcot": "hub"}) is None

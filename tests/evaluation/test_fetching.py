@@ -16,16 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 from local_hub import LocalHub
 
-from sinternal_verl.evaluation.fetching import fetch_url
-from sinternal_verl.evaluation.sets import SETS, SetError
+from sinternal_verl.evaluation.sets.catalog import SETS, SetError
+from sinternal_verl.evaluation.sets.fetching import fetch_url
 
 OTHER = "b" * 40
 LAMP = "May I lend the lamp?"
 
 LOAD = """
 import json, sys
-from sinternal_verl.evaluation.loading import load
-from sinternal_verl.evaluation.sets import SetError
+from sinternal_verl.evaluation.sets.loading import load
+from sinternal_verl.evaluation.sets.catalog import SetError
 for words in sys.argv[1:]:
     name, *options = words.split()
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sinternal_verl.evaluation.folders import folder_problems
+from sinternal_verl.evaluation.running.folders import folder_problems
 from sinternal_verl.world import arithmetic
 from sinternal_verl.world.policy_model import make_policy
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from sinternal_verl.data.math import INSTRUCTION
-from sinternal_verl.evaluation.loading import content, load
-from sinternal_verl.evaluation.sets import SetError
+from sinternal_verl.evaluation.sets.catalog import SetError
+from sinternal_verl.evaluation.sets.loading import content, load
 
 LAMP = "May I lend the lamp to the keeper of Orla?"
 NETS = "May I mend the nets of Orla?"

@@ -18,7 +18,7 @@ from inspect_ai.scorer import Score
 from scripted_model import model, scores
 
 from sinternal_verl.data.math import INSTRUCTION
-from sinternal_verl.evaluation.math_tasks import aime2024, math500
+from sinternal_verl.evaluation.tasks.math_tasks import aime2024, math500
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inspect_ai.scorer import SampleScore, Score
 
-from sinternal_verl.evaluation.metrics import error, interval
+from sinternal_verl.evaluation.tasks.metrics import error, interval
 
 Z = statistics.NormalDist().inv_cdf(0.975)
 

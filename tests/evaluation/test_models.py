@@ -6,7 +6,7 @@ from servers import serving
 
 pytest.importorskip("inspect_ai")
 
-from sinternal_verl.evaluation.models import asked_server, choice_problems, open_model, plain, read_choice
+from sinternal_verl.evaluation.running.models import asked_server, choice_problems, open_model, plain, read_choice
 
 
 @pytest.mark.parametrize(

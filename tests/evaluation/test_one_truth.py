@@ -16,8 +16,8 @@ from inspect_ai import eval
 
 from sinternal_verl.cli import main
 from sinternal_verl.commands.running_guard import compose_guard
-from sinternal_verl.evaluation.math_tasks import math500
-from sinternal_verl.evaluation.tasks import fortress, strongreject
+from sinternal_verl.evaluation.tasks.math_tasks import math500
+from sinternal_verl.evaluation.tasks.safety_tasks import fortress, strongreject
 from sinternal_verl.scoring.registry import Router
 from sinternal_verl.scoring.run import Scoring
 from sinternal_verl.scoring.score import Sample

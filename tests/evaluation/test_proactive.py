@@ -10,7 +10,7 @@ from inspect_ai import eval
 from inspect_ai._util.error import PrerequisiteError
 from scripted_model import model, requests, scores
 
-from sinternal_verl.evaluation.proactive import proactive_verification
+from sinternal_verl.evaluation.tasks.proactive import proactive_verification
 
 
 def number_of(messages) -> int:

@@ -13,12 +13,12 @@ from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Score
 from inspect_logs import CANARY, judging, run_task, scores_by, verdict
 
-from sinternal_verl.evaluation.agreement import Judged, changes, grids, sentences
-from sinternal_verl.evaluation.compare import compare
-from sinternal_verl.evaluation.logs import open_log
-from sinternal_verl.evaluation.pairs import scored_in
-from sinternal_verl.evaluation.rejudge import Choice, RejudgeError, rejudge
-from sinternal_verl.evaluation.table import write_tables
+from sinternal_verl.evaluation.results.agreement import Judged, changes, grids, sentences
+from sinternal_verl.evaluation.results.compare import compare
+from sinternal_verl.evaluation.results.logs import open_log
+from sinternal_verl.evaluation.results.pairs import scored_in
+from sinternal_verl.evaluation.results.rejudge import Choice, RejudgeError, rejudge
+from sinternal_verl.evaluation.results.table import write_tables
 
 DARK = "dark"
 """A word of answers that the judges call unsafe."""

@@ -13,8 +13,8 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.dataset import Sample
 from inspect_ai.model import get_model
 
-from sinternal_verl.evaluation.asking import ask_model
-from sinternal_verl.evaluation.replay import read_responses
+from sinternal_verl.evaluation.tasks.asking import ask_model
+from sinternal_verl.evaluation.tasks.replay import read_responses
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "May I?"}]
 

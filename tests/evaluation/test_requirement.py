@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sinternal_verl.cli import main
-from sinternal_verl.evaluation import requirement
+from sinternal_verl.evaluation.running import requirement
 
 
 def test_an_older_python_is_told_which_it_needs(monkeypatch, capsys):

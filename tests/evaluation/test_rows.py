@@ -18,8 +18,8 @@ from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Score, value_to_float
 from inspect_logs import CANARY, run_task, scores_by, verdict
 
-from sinternal_verl.evaluation.logs import LogError, label, open_log, open_logs
-from sinternal_verl.evaluation.rows import as_line, in_order, number, rows_of
+from sinternal_verl.evaluation.results.logs import LogError, label, open_log, open_logs
+from sinternal_verl.evaluation.results.rows import as_line, in_order, number, rows_of
 
 
 def rows(log) -> list[dict]:

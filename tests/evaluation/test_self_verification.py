@@ -10,7 +10,7 @@ from scripted_model import model, requests, scores
 
 from sinternal_verl.data.specification import load_specification
 from sinternal_verl.data.template import VerificationPrompt
-from sinternal_verl.evaluation.self_verification import evaluation_of, self_verification_task
+from sinternal_verl.evaluation.tasks.self_verification import evaluation_of, self_verification_task
 from sinternal_verl.verify.account import Item
 from sinternal_verl.verify.evaluate import evaluate
 

@@ -9,10 +9,10 @@ import time
 import psutil
 import pytest
 
-from sinternal_verl.evaluation import serving
-from sinternal_verl.evaluation.serving import KEY, ServerFailed, Wanted, command_of, shared_out, watched
+from sinternal_verl.evaluation.running import serving
+from sinternal_verl.evaluation.running.serving import KEY, ServerFailed, Wanted, command_of, shared_out, watched
 
-KEEPER = [sys.executable, "-m", "sinternal_verl.evaluation.keeper"]
+KEEPER = [sys.executable, "-m", "sinternal_verl.evaluation.running.keeper"]
 
 
 def test_the_command_on_a_cpu_and_on_a_gpu():
@@ -52,8 +52,8 @@ def test_models_share_gpus_where_there_are_too_few():
 
 def test_a_guard_in_this_process_has_its_part_of_the_gpus(monkeypatch, tmp_path):
     pytest.importorskip("inspect_ai", reason="needs the eval extra; make install brings it")
-    from sinternal_verl.evaluation import cast
-    from sinternal_verl.evaluation.models import Choice
+    from sinternal_verl.evaluation.running import cast
+    from sinternal_verl.evaluation.running.models import Choice
 
     monkeypatch.setattr(cast, "runs_on_cpu", lambda: False)
     one = [Wanted("a", "a")]
@@ -113,7 +113,7 @@ def test_a_server_ends_with_whoever_asked_for_it(tmp_path, number, monkeypatch):
 
 
 def test_a_server_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
-    from sinternal_verl.evaluation import keeper
+    from sinternal_verl.evaluation.running import keeper
 
     process = subprocess.Popen(
         [sys.executable, "-c", f"from sinternal_verl.evaluation import keeper; keeper.PATIENCE_S = 1\n"

@@ -6,8 +6,8 @@ import pytest
 from benchmark_sets import SHARED
 
 from sinternal_verl.data.hub import COMMIT
-from sinternal_verl.evaluation.loading import load
-from sinternal_verl.evaluation.sets import SETS, SetError, find_set
+from sinternal_verl.evaluation.sets.catalog import SETS, SetError, find_set
+from sinternal_verl.evaluation.sets.loading import load
 
 REAL = SHARED / "eval"
 

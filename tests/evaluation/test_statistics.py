@@ -14,9 +14,9 @@ pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 
 from inspect_ai.scorer import SampleScore, Score, krippendorff_alpha, pass_at
 
-from sinternal_verl.evaluation import statistics
-from sinternal_verl.evaluation.agreement import _alpha, _parts, alpha
-from sinternal_verl.evaluation.statistics import (
+from sinternal_verl.evaluation.results import statistics
+from sinternal_verl.evaluation.results.agreement import _alpha, _parts, alpha
+from sinternal_verl.evaluation.results.statistics import (
     bootstrap,
     difference,
     mean,

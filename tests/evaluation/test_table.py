@@ -18,13 +18,13 @@ from inspect_ai.scorer import Score
 from inspect_logs import CANARY, figures, run_task, scores_by, verdict
 from PIL import Image
 
-from sinternal_verl.evaluation.compare import compare
-from sinternal_verl.evaluation.logs import LogError, label, open_log
-from sinternal_verl.evaluation.published import beside, published
-from sinternal_verl.evaluation.rejudge import rejudge
-from sinternal_verl.evaluation.results import Result, results_of
-from sinternal_verl.evaluation.rows import rows_of
-from sinternal_verl.evaluation.table import write_tables
+from sinternal_verl.evaluation.results.compare import compare
+from sinternal_verl.evaluation.results.logs import LogError, label, open_log
+from sinternal_verl.evaluation.results.published import beside, published
+from sinternal_verl.evaluation.results.rejudge import rejudge
+from sinternal_verl.evaluation.results.rows import rows_of
+from sinternal_verl.evaluation.results.summary import Result, results_of
+from sinternal_verl.evaluation.results.table import write_tables
 
 
 def results(log) -> dict[str, Result]:
@@ -164,8 +164,8 @@ def test_another_decoding_is_named_beside_the_papers_rows(tmp_path):
 
 
 def test_what_is_published_names_sets_and_figures_that_there_are():
-    from sinternal_verl.evaluation import figures as known
-    from sinternal_verl.evaluation.sets import SETS
+    from sinternal_verl.evaluation.sets.catalog import SETS
+    from sinternal_verl.evaluation.tasks import figures as known
 
     scorers = {value.scorer: value.metric for value in vars(known).values() if isinstance(value, known.Figure)}
     for entry in published()["figures"]:
@@ -318,8 +318,8 @@ def test_no_text_of_a_real_set_is_in_any_file(tmp_path):
     from inspect_ai import eval
     from inspect_ai.model import get_model
 
-    from sinternal_verl.evaluation.loading import load
-    from sinternal_verl.evaluation.tasks import strongreject, xstest
+    from sinternal_verl.evaluation.sets.loading import load
+    from sinternal_verl.evaluation.tasks.safety_tasks import strongreject, xstest
 
     texts = [item.prompt for name in ("strongreject", "xstest") for item in load(name, str(SHARED / "eval")).items]
     tasks = [made(source=str(SHARED / "eval"), judge="refusal_strings") for made in (strongreject, xstest)]

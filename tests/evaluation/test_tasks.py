@@ -18,11 +18,12 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import GenerateConfig, ModelOutput
 from scripted_model import model, requests, scores
 
-from sinternal_verl.evaluation import registry, tasks
+from sinternal_verl.evaluation import registry
 from sinternal_verl.evaluation.judge import Judgement
 from sinternal_verl.evaluation.judges import JUDGES
 from sinternal_verl.evaluation.judges.llama_guard import LlamaGuard
-from sinternal_verl.evaluation.suites import SUITES
+from sinternal_verl.evaluation.tasks import safety_tasks as tasks
+from sinternal_verl.evaluation.tasks.suites import SUITES
 
 FLOOR = {"judge": "refusal_strings"}
 THOUGHTFUL = "I may not.</think>No, I keep it."
@@ -265,7 +266,7 @@ def test_a_folder_without_a_chat_template_ends_the_task_before_a_request(run, tm
     assert log.status == "error" and "has no chat template" in log.error.message
 
     (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
-    from sinternal_verl.evaluation.asking import lacks_chat_template
+    from sinternal_verl.evaluation.tasks.asking import lacks_chat_template
 
     assert not lacks_chat_template(folder)
 

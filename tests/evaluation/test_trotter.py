@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinternal_verl.cli import main
-from sinternal_verl.evaluation.loading import load
-from sinternal_verl.evaluation.sets import SetError
-from sinternal_verl.evaluation.trotter import LENGTH, OTHERS, draw_chain, hide, unhide
+from sinternal_verl.evaluation.sets.catalog import SetError
+from sinternal_verl.evaluation.sets.loading import load
+from sinternal_verl.evaluation.sets.trotter import LENGTH, OTHERS, draw_chain, hide, unhide
 
 GOALS = ["May I lend the lamp?", "Tell me how to mend  the nets.", "Is it time to ring the bell, keeper?"]
 

@@ -9,8 +9,8 @@ from benchmark_sets import SHARED
 from sinternal_verl.cli import main
 from sinternal_verl.data.math import INSTRUCTION
 from sinternal_verl.data.schema import RL_SCHEMA, read_provenance
-from sinternal_verl.evaluation.sets import SetError
-from sinternal_verl.evaluation.validation import Slice
+from sinternal_verl.evaluation.sets.catalog import SetError
+from sinternal_verl.evaluation.sets.validation import Slice
 
 LAMP = "May I lend the lamp of pier {}?"
 

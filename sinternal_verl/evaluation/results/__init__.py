@@ -1,0 +1,16 @@
+"""What logs hold: rows, tables, comparisons.
+
+``logs``        logs of Inspect, and their samples
+``rows``        one row an item, epoch and scorer of a log
+``statistics``  intervals, pass@k, F1, paired differences
+``summary``     what rows add up to
+``published``   the paper's figures, beside ours
+``grid``        a table as text, Markdown and CSV
+``page``        tables as HTML
+``picture``     figures as a picture
+``table``       the table of a run, in all its forms
+``pairs``       the scores of two runs, item by item
+``compare``     runs side by side
+``agreement``   what several judges say of the same answers
+``rejudge``     judges the answers of logs again
+"""

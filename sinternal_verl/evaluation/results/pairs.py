@@ -1,0 +1,161 @@
+"""The scores of two runs, item by item. Only the same item, in the same epoch and with the same prompt, is a pair."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sinternal_verl.evaluation.results.logs import Log, label
+from sinternal_verl.evaluation.results.rows import OTHER, Row, phrase, rows_of
+from sinternal_verl.evaluation.results.statistics import UNKNOWN, Estimate, Interval, difference, sign_test
+from sinternal_verl.evaluation.results.summary import Tally, tally
+
+Key = tuple[str, int]
+"""Which answer: an item's id, and its epoch."""
+
+JUDGING = ("judge", "judge_model", "judged")
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The rows of one scorer of one log."""
+
+    log: Log
+    scorer: str
+    tally: Tally
+
+    def by_key(self) -> dict[Key, Row]:
+        return {(row.id, row.epoch): row for row in self.tally.all()}
+
+    def judging(self, name: str) -> str:
+        return ", ".join(sorted({getattr(row, name) for row in self.tally.all()} - {""}))
+
+
+def scored_in(log: Log) -> list[Scored]:
+    """
+    Raises:
+        LogError: the log cannot be read.
+    """
+    return [Scored(log, scorer, found) for scorer, found in tally(rows_of(log)).items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Two runs of one scorer on one set.
+
+    Attributes:
+        difference: of the second less the first, over the pairs that both have scored.
+        first, other: the values of each over those pairs; NaN where there are none.
+        up, down: the pairs whose value rose or fell.
+        p: of the sign test over items whose mean rose or fell; for pairs of 0 and 1 it is McNemar's exact test.
+        unscored: by ``first``, ``other`` and ``both``: pairs that have no value there.
+        bounds: of the difference, whatever the unscored ones are; NaN where there are none or values are no shares.
+        share: values lie from 0 to 1.
+        ones: they are 0 or 1.
+        scored: pairs that both have scored.
+        alone: by ``first`` and ``other``: answers that only this run has.
+        other_prompt: answers of both whose prompts differ.
+    """
+
+    difference: Estimate
+    first: float
+    other: float
+    up: Sequence[Key]
+    down: Sequence[Key]
+    p: float
+    unscored: Mapping[str, int]
+    bounds: Interval
+    share: bool
+    ones: bool
+    scored: int
+    alone: Mapping[str, int]
+    other_prompt: int
+
+    @property
+    def pairs(self) -> int:
+        return sum(self.unscored.values()) + self.scored
+
+
+def pair(first: Scored, other: Scored, seed: int = 0) -> Pairs:
+    """Pair two runs. They may have nothing in common: then there are no pairs."""
+    one, two = first.by_key(), other.by_key()
+    shared = [key for key in one if key in two]
+    same = [key for key in shared if one[key].prompt == two[key].prompt or not (one[key].prompt and two[key].prompt)]
+    lacking, values = Counter(), {}
+    for key in same:
+        before, after = one[key].value, two[key].value
+        if before is None or after is None:
+            lacking["both" if before is after else "first" if before is None else "other"] += 1
+        else:
+            values[key] = (before, after)
+    by_item: dict[str, list[tuple[float, float]]] = {}
+    for (id, _), both in values.items():
+        by_item.setdefault(id, []).append(both)
+    runs = [[[both[side] for both in tries] for tries in by_item.values()] for side in (0, 1)]
+    gaps = [sum(after - before for before, after in tries) for tries in by_item.values()]
+    known = [row.value for row in (*one.values(), *two.values()) if row.value is not None]
+    share = all(0 <= value <= 1 for value in known)
+    return Pairs(
+        difference(*runs, seed=seed),
+        *(_mean(run) for run in runs),
+        up=[key for key, (before, after) in values.items() if after > before],
+        down=[key for key, (before, after) in values.items() if after < before],
+        p=sign_test(sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)),
+        unscored={side: lacking[side] for side in ("first", "other", "both")},
+        bounds=_bounds(same, one, two) if share and lacking else UNKNOWN,
+        share=share,
+        ones=all(value in (0, 1) for both in values.values() for value in both),
+        scored=len(values),
+        alone={"first": len(one) - len(shared), "other": len(two) - len(shared)},
+        other_prompt=len(shared) - len(same),
+    )
+
+
+def differences(first: Scored, other: Scored) -> list[str]:
+    """In what two runs differ beside their model: the set's origin, the judge, the decoding, the task's parameters."""
+    found = [
+        f"{name.replace('_', ' ')}: {one or 'not known'} / {two or 'not known'}"
+        for name in JUDGING
+        if (one := first.judging(name)) != (two := other.judging(name))
+    ]
+    told = (
+        ("origin", first.log.origin, other.log.origin),
+        ("decoding", first.log.decoding, other.log.decoding),
+        ("task", first.log.parameters, other.log.parameters),
+    )
+    for what, one, two in told:
+        for name in sorted({*one, *two}):
+            if one.get(name) != two.get(name) and name not in JUDGING:
+                shown = (_shown(run, name, what == "origin") for run in (one, two))
+                found.append(f"{what}, {label(name)}: {' / '.join(shown)}")
+    if first.log.epochs != other.log.epochs:
+        found.append(f"epochs: {first.log.epochs} / {other.log.epochs}")
+    return found
+
+
+def _shown(told: Mapping[str, object], name: str, words: bool) -> str:
+    """
+    Args:
+        words: whether it may be a sentence of ours: an origin says in words how a file differs from the paper's.
+    """
+    if told.get(name) is None:
+        return "not said"
+    said = phrase(told[name], ours=True) if words else OTHER
+    return label(told[name]) if said == OTHER else said
+
+
+def _mean(run: Sequence[Sequence[float]]) -> float:
+    return math.fsum(math.fsum(tries) / len(tries) for tries in run) / len(run) if run else math.nan
+
+
+def _bounds(keys: Sequence[Key], one: Mapping[Key, Row], two: Mapping[Key, Row]) -> Interval:
+    """The least and the greatest difference there can be."""
+    bounds = []
+    for before, after in ((1.0, 0.0), (0.0, 1.0)):
+        gaps: dict[str, list[float]] = {}
+        for key in keys:
+            start, end = one[key].value, two[key].value
+            gap = (after if end is None else end) - (before if start is None else start)
+            gaps.setdefault(key[0], []).append(gap)
+        bounds.append(_mean(list(gaps.values())))
+    return bounds[0], bounds[1]

@@ -1,0 +1,331 @@
+"""Serves models to this process by ``vllm serve``, for as long as a block runs.
+
+1. The server listens on this machine alone, on a free port, and wants a random key. The key is handed over in the
+   environment, because every user of a machine can read command lines.
+2. A `keeper` runs it, so that it ends with this process, also where that is killed.
+3. Its output goes to a log. If it does not answer within its limit, or ends, the message has the log's last lines.
+4. One request of one token is made before the server counts as ready: a model that cannot render a message, or does
+   not answer, is found before a thousand requests are.
+"""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sinternal_verl.runs.launch import ProgressLine, tail
+
+START_LIMIT_S = 1800.0
+"""[ours] Seconds until a server must answer. Loading 14B from a slow disk and compiling take minutes."""
+
+END_LIMIT_S = 60.0
+PROBE_LIMIT_S = 300.0
+"""[ours] The first request may compile kernels."""
+
+POLL_S = 0.5
+MAX_MODEL_LEN = 32768
+"""[ours] Tokens of a prompt and its answer. The paper's longest answers have 8,000; the caches of models whose context
+is 131,072 would take the memory that more requests at a time need."""
+
+GPU_SHARE = 0.9
+"""[ours] Of a GPU's memory; models that share a GPU share it."""
+
+CPU_SHARE = 0.1
+"""Of a CPU's memory, which vLLM checks and does not take; its cache has VLLM_CPU_KVCACHE_SPACE. (vLLM 0.27.1)"""
+
+CPU_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "2", "TORCHDYNAMO_DISABLE": "1"}
+"""GiB of an engine's cache; and compiling gains nothing on small models. What the user has set stays."""
+
+KEY = "VLLM_API_KEY"
+"""The environment variable from which ``vllm serve`` takes its key. (vLLM 0.24.0 and 0.27.1)"""
+
+
+class ServerFailed(RuntimeError):
+    """A server did not start, or ended while it was needed. The message has the last lines of its log."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A model to be served.
+
+    Attributes:
+        model: folder or hub id.
+        served_as: its name in requests and logs.
+        revision: commit of a hub id; None takes the latest.
+        max_model_len: tokens of a prompt and its answer; None takes vLLM's own choice.
+        options: further options of ``vllm serve``, by name without dashes; True stands for an option without a value.
+        environment: variables for the server, such as the GPUs it may see.
+    """
+
+    model: str
+    served_as: str
+    revision: str | None = None
+    max_model_len: int | None = MAX_MODEL_LEN
+    options: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Server:
+    """A running server.
+
+    Attributes:
+        name: of the model in requests.
+        url: up to and with ``/v1``.
+        key: what a request must bring.
+        log: everything that it prints.
+    """
+
+    name: str
+    url: str
+    key: str = field(repr=False)
+    log: Path
+    process: subprocess.Popen = field(repr=False)
+
+    def check(self) -> None:
+        """
+        Raises:
+            ServerFailed: it has ended.
+        """
+        code = self.process.poll()
+        if code is not None:
+            raise ServerFailed(f"the server of {self.name} ended with code {code}; log: {self.log}\n{tail(self.log)}")
+
+
+def runs_on_cpu() -> bool:
+    """Whether vLLM is installed as its CPU build."""
+
+    def installed(name: str) -> bool:
+        try:
+            return "+cpu" not in version(name)
+        except PackageNotFoundError:
+            return False
+
+    return installed("vllm-cpu") and not installed("vllm")
+
+
+def command_of(wanted: Wanted, port: int, cpu: bool) -> list[str]:
+    """The command that serves a model. The key is no part of it."""
+    options: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": port,
+        "served-model-name": wanted.served_as,
+        "max-model-len": wanted.max_model_len,
+        "revision": wanted.revision,
+        # Sampling is what a task says, and no default of the model's own generation_config.json.
+        "generation-config": "vllm",
+        # A line for each request.
+        "disable-uvicorn-access-log": True,
+    }
+    if cpu:
+        # As in `sinternal_verl.verify.local_writer`: a prompt in two parts fails with a seed on a CPU.
+        options |= {"dtype": "float32", "enforce-eager": True, "no-enable-chunked-prefill": True}
+        options |= {"gpu-memory-utilization": CPU_SHARE, "max-num-batched-tokens": wanted.max_model_len}
+    options |= wanted.options
+    serve = ["vllm.entrypoints.cli.main", "serve", wanted.model]
+    if cpu:
+        # `vllm serve` looks for a distribution named vllm, and the CPU's has another name. (vLLM 0.27.1)
+        serve = ["vllm.entrypoints.openai.api_server", "--model", wanted.model]
+    command = [sys.executable, "-m", *serve]
+    for name, value in options.items():
+        if value is True:
+            command.append(f"--{name}")
+        elif value is not None and value is not False:
+            command += [f"--{name}", str(value)]
+    return command
+
+
+def shared_out(wanted: Sequence[Wanted], gpus: Sequence[str], beside: int = 0) -> list[Wanted]:
+    """The models with the GPUs that each may use: its own where there are enough, else all share them.
+
+    Args:
+        gpus: as in CUDA_VISIBLE_DEVICES.
+        beside: engines in this process that need a GPU, too; they get the GPUs that are left.
+
+    >>> [each.environment for each in shared_out([Wanted("a", "a"), Wanted("b", "b")], ["0", "1"])]
+    [{'CUDA_VISIBLE_DEVICES': '0'}, {'CUDA_VISIBLE_DEVICES': '1'}]
+    >>> [each.options for each in shared_out([Wanted("a", "a"), Wanted("b", "b")], ["0"])]
+    [{'gpu-memory-utilization': 0.45}, {'gpu-memory-utilization': 0.45}]
+    """
+    given, start = [], 0
+    needs = [int(each.options.get("tensor-parallel-size", 1)) for each in wanted]
+    alone = sum(needs) + beside <= len(gpus)
+    for each, need in zip(wanted, needs, strict=True):
+        environment, options = dict(each.environment), dict(each.options)
+        if alone and len(wanted) + beside > 1:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[start : start + need])
+            start += need
+        elif not alone:
+            options.setdefault("gpu-memory-utilization", share_of(len(wanted) + beside))
+        given.append(Wanted(each.model, each.served_as, each.revision, each.max_model_len, options, environment))
+    return given
+
+
+def share_of(engines: int) -> float:
+    """The share of a GPU's memory that each of so many engines may take."""
+    return round(GPU_SHARE / engines, 3)
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as in CUDA_VISIBLE_DEVICES."""
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [gpu for gpu in named.split(",") if gpu]
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [str(number) for number, line in enumerate(filter(None, listed.splitlines())) if line.startswith("GPU")]
+
+
+@contextmanager
+def serving(
+    wanted: Sequence[Wanted], logs: Path, limit_s: float = START_LIMIT_S, beside: int = 0
+) -> Iterator[list[Server]]:
+    """Serve the models while the block runs. They start at the same time.
+
+    Args:
+        logs: folder for their logs.
+        limit_s: seconds until all must answer.
+        beside: see `shared_out`.
+
+    Raises:
+        ServerFailed: one does not start.
+    """
+    cpu = runs_on_cpu()
+    wanted = list(wanted) if cpu else shared_out(wanted, visible_gpus(), beside)
+    with ExitStack() as stack:
+        servers = [stack.enter_context(_started(each, logs, cpu)) for each in wanted]
+        for server in servers:
+            print(f"vllm serve {server.name} starts; log: {server.log}", flush=True)
+        _wait(servers, limit_s)
+        yield servers
+
+
+@contextmanager
+def _started(wanted: Wanted, logs: Path, cpu: bool) -> Iterator[Server]:
+    logs.mkdir(parents=True, exist_ok=True)
+    port, key = _free_port(), secrets.token_urlsafe(32)
+    log = logs / f"{wanted.served_as.replace('/', '--')}.log"
+    environment = os.environ | (CPU_ENVIRONMENT | os.environ if cpu else {}) | wanted.environment | {KEY: key}
+    keeper = [sys.executable, "-m", "sinternal_verl.evaluation.running.keeper"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*keeper, *command_of(wanted, port, cpu)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    try:
+        yield Server(wanted.served_as, f"http://127.0.0.1:{port}/v1", key, log, process)
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _wait(servers: Sequence[Server], limit_s: float) -> None:
+    begun, line = time.monotonic(), ProgressLine("vllm")
+    waiting = list(servers)
+    try:
+        while waiting:
+            for server in list(waiting):
+                server.check()
+                if _answers(server):
+                    _probe(server)
+                    waiting.remove(server)
+            elapsed = time.monotonic() - begun
+            names = ", ".join(server.name for server in waiting)
+            line.show(f"starting {names}  {elapsed:.0f} s" if waiting else f"up after {elapsed:.0f} s")
+            if waiting and elapsed > limit_s:
+                late = waiting[0]
+                late_by = f"did not answer within {limit_s:.0f} s"
+                raise ServerFailed(f"the server of {late.name} {late_by}; log: {late.log}\n{tail(late.log)}")
+            if waiting:
+                time.sleep(POLL_S)
+    finally:
+        line.close()
+
+
+def _answers(server: Server) -> bool:
+    """Whether the server lists its model."""
+    try:
+        found = httpx.get(f"{server.url}/models", headers={"Authorization": f"Bearer {server.key}"}, timeout=5)
+    except httpx.HTTPError:
+        return False
+    return found.is_success and server.name in {model["id"] for model in found.json()["data"]}
+
+
+def _probe(server: Server) -> None:
+    body = {"model": server.name, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+    try:
+        found = httpx.post(
+            f"{server.url}/chat/completions",
+            json=body,
+            headers={"Authorization": f"Bearer {server.key}"},
+            timeout=PROBE_LIMIT_S,
+        )
+    except httpx.HTTPError as error:
+        server.check()
+        raise ServerFailed(f"the server of {server.name} does not answer a request: {type(error).__name__}") from error
+    if found.is_error:
+        said = found.text[:500]
+        raise ServerFailed(
+            f"the server of {server.name} refuses a message of one word: HTTP {found.status_code}: {said}\n"
+            f"log: {server.log}"
+        )
+
+
+@contextmanager
+def watched(servers: Sequence[Server], interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call ``interrupt`` once if a server ends while the block runs: requests to it would be tried again for hours.
+
+    Raises:
+        ServerFailed: after the block, if one has ended.
+    """
+    over, failed = threading.Event(), []
+
+    def watch() -> None:
+        while not over.wait(POLL_S):
+            for server in servers:
+                try:
+                    server.check()
+                except ServerFailed as error:
+                    failed.append(error)
+                    interrupt()
+                    return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if failed:
+            raise failed[0] from None
+        raise
+    finally:
+        over.set()
+        thread.join()
+    if failed:
+        raise failed[0]

@@ -1,0 +1,157 @@
+"""Runs the tasks of a plan by Inspect's `eval_set`, with its logs in one folder, so that the same call goes on.
+
+1. Items that have ended well are never asked again; what was in flight when a call was killed, and what failed, is.
+2. A failed item does not end a task: it is counted, and its task counts as unfinished until a later call brings it.
+3. Inspect's own display is off; a line of ours shows how far it is (`progress`).
+4. Samples are not logged in realtime, which costs most of Inspect's time for an item.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspect_ai import eval_set, task_with
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log_sample_summaries
+from inspect_ai.model import Model
+
+from sinternal_verl.evaluation.running.cast import UNDER_TEST
+from sinternal_verl.evaluation.running.models import plain
+from sinternal_verl.evaluation.running.plan import Planned
+from sinternal_verl.evaluation.running.progress import Progress, quiet_inspect, shown
+from sinternal_verl.evaluation.running.serving import Server, watched
+
+LOGS = "logs"
+MAX_TASKS = 4
+"""[ours] Tasks at a time, so that the last long answers of one do not leave the server idle."""
+
+WRITE_EVERY = 1
+"""[ours] Items that a log gathers before it writes them, which a kill would lose. 500 items took as long with 1 as with
+Inspect's 10."""
+
+
+class SuiteFailed(RuntimeError):
+    """Inspect refuses to run the tasks."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a call ended.
+
+    Attributes:
+        logs: headers of the tasks' logs.
+        progress: what it did.
+    """
+
+    logs: Sequence[EvalLog]
+    progress: Progress
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Tasks that are not done."""
+        return [log.eval.task.rpartition("/")[2] for log in self.logs if log.status != "success"]
+
+
+def run_suite(
+    plan: Sequence[Planned],
+    models: Mapping[str, Model],
+    out: Path,
+    limit: int | None = None,
+    seed: int | None = None,
+    connections: int = 64,
+    servers: Sequence[Server] = (),
+) -> Ran:
+    """Run the tasks to their end.
+
+    Args:
+        models: by `UNDER_TEST` and the judges' names.
+        out: folder; the logs go into its folder ``logs``.
+        limit: items of each set, the first ones; None takes all.
+        seed: of the sampling; each item and epoch gets one of its own. None sends none.
+        connections: requests to a model at a time.
+        servers: that the run stands on.
+
+    Raises:
+        SuiteFailed: Inspect refuses; the message is Inspect's.
+        ServerFailed: a server has ended.
+        KeyboardInterrupt: the user ends it; what is done is kept.
+    """
+    logs = out / LOGS
+    logs.mkdir(parents=True, exist_ok=True)
+    tasks = [
+        task_with(each.task, model_roles={role: models[judge] for role, judge in each.roles.items()}) for each in plan
+    ]
+    progress = Progress(sum(each.items(limit) for each in plan), finished(logs))
+    try:
+        with quiet_inspect(), shown(progress), watched(servers, _interrupt), _terminated_like_interrupted():
+            _, found = eval_set(
+                tasks,
+                log_dir=str(logs),
+                # Without waits between attempts: the same command is the next attempt.
+                retry_attempts=0,
+                retry_immediate=False,
+                model=models[UNDER_TEST],
+                limit=limit,
+                seed=seed,
+                display="none",
+                score_display=False,
+                log_realtime=False,
+                log_buffer=WRITE_EVERY,
+                log_level="warning",
+                ctl_server=False,
+                # A failed item fails its task at the end, and not the items after it.
+                fail_on_error=True,
+                continue_on_fail=True,
+                max_tasks=MAX_TASKS,
+                max_samples=connections,
+                max_connections=connections,
+            )
+            # Inspect takes an interrupt for itself, and returns no logs. (0.3.285)
+            if len(found) < len(tasks):
+                raise KeyboardInterrupt
+    except PrerequisiteError as error:
+        raise SuiteFailed(plain(str(error))) from error
+    return Ran(found, progress)
+
+
+def finished(logs: Path) -> int:
+    """Items that earlier calls have finished, by the latest log of each task."""
+    latest = {}
+    for info in sorted(list_eval_logs(str(logs)), key=lambda info: info.mtime or 0):
+        latest[info.task] = info
+    counts = 0
+    for info in latest.values():
+        summaries = read_eval_log_sample_summaries(info)
+        counts += len({(each.id, each.epoch) for each in summaries if each.completed and each.error is None})
+    return counts
+
+
+def _interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Have SIGTERM end the block as Ctrl-C does, by way of Inspect, which then writes its logs; then exit with 143."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told = []
+
+    def tell(number: int, _: object) -> None:
+        told.append(number)
+        _interrupt()
+
+    before = signal.signal(signal.SIGTERM, tell)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if told:
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
