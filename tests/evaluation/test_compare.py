@@ -70,7 +70,7 @@ def test_the_text_names_items_by_set_and_id(compared):
     assert text.endswith("lamps ASR, A to B: became safe: 0, 1, 3, 9, 10")
     assert re.search(r"lamps +ASR ↓ +A to B +8 of 11 +75\.0 +25\.0 +-50\.0 ", text)
     assert "only A 1, only B 1, both 1" in text
-    assert text.startswith("A: scripted/before (")
+    assert text.startswith("A: by_item/before (")
 
 
 def test_every_flip_is_in_a_file(compared):

@@ -48,7 +48,7 @@ def test_a_row_says_all_but_the_text(ours):
     assert len(found) == 6
     bad, cut = found["bad", 2], found["cut", 1]
     assert bad | {"prompt": ""} == {
-        **{"set": "lamps", "task": "lamps", "model": "scripted/policy", "id": "bad", "epoch": 2, "scorer": "asr"},
+        **{"set": "lamps", "task": "lamps", "model": "by_item/policy", "id": "bad", "epoch": 2, "scorer": "asr"},
         **{"value": 1.0, "reason": "", "outcome": "scored", "truncated": False, "empty": False},
         **{"thought_closed": True, "judge": "llama_guard", "judge_model": "stub/Llama-Guard-3-8B", "judged": "answer"},
         **{"prompt": "", "details": {}},

@@ -289,7 +289,7 @@ def test_two_models_have_a_row_each(tmp_path):
         run_task(tmp_path, scores_by(safe), ids=range(5), model=model)
     text = write_tables(tmp_path, tmp_path / "out")
 
-    assert "scripted/first" in text and "scripted/second" in text
+    assert "by_item/first" in text and "by_item/second" in text
     assert text.count("lamps") == 2
 
 
