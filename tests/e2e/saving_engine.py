@@ -50,7 +50,8 @@ class SavingEngine(FSDPEngineWithLMHead):
         # verl's engine moves FSDP1's weights to the device "cpu:cpu" before, and there is none.
         save = super() if self.engine_config.strategy == "fsdp2" else self.checkpoint_manager
         save.save_checkpoint(local_path, hdfs_path, global_step, max_ckpt_to_keep)
-        whole = get_fsdp_full_state_dict(self.module)
+        # Offloading to the CPU would free what is there already.
+        whole = get_fsdp_full_state_dict(self.module, offload_to_cpu=False)
         if self.rank == 0:
             torch.save(whole, Path(local_path).parent / WHOLE)
         torch.distributed.barrier()
