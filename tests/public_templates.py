@@ -32,6 +32,10 @@ GEMMA = """{{ bos_token }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"""
 
+YARN = {"rope_type": "yarn", "rope_theta": 100.0, "factor": 2.0, "original_max_position_embeddings": 512}
+YARN |= {"beta_fast": 32.0, "beta_slow": 1.0, "truncate": False}
+"""vLLM reads all of these of a gpt-oss."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -108,7 +112,7 @@ class Family:
             head_dim=32,
             max_position_embeddings=1024,
             initializer_range=0.06,
-            rope_parameters={"rope_type": "default", "rope_theta": 100.0},
+            rope_parameters=YARN if self.architecture == "gpt_oss" else {"rope_type": "default", "rope_theta": 100.0},
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
