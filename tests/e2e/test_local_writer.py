@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+import vllm
+from packaging.version import Version
 from public_templates import FAMILIES
 from teaching import teach
 from transformers import AutoTokenizer
@@ -68,6 +70,10 @@ CALL = " to=functions.bell<|channel|>commentary json<|message|>{}<|call|>"
 
 
 @pytest.mark.long
+@pytest.mark.skipif(
+    Version(vllm.__version__) < Version("0.27"),
+    reason="vLLM 0.24 loads no gpt-oss whose experts are not quantized",
+)
 def test_the_channels_of_gpt_oss_are_thought_and_answer(tmp_path):
     """A model of its architecture, which has learned an answer and a call by heart. vLLM ends at <|return|> and
     <|call|>, as the generation config has them."""
