@@ -1,11 +1,13 @@
-"""Templates of public models, and a small tokenizer for each; ``templates/README.md`` says where they are from."""
+"""Templates of public models, and a small tokenizer and model for each; ``templates/README.md`` says where they are
+from."""
 
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 _FOLDER = Path(__file__).parent / "templates"
 
@@ -30,6 +32,10 @@ GEMMA = """{{ bos_token }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"""
 
+YARN = {"rope_type": "yarn", "rope_theta": 100.0, "factor": 2.0, "original_max_position_embeddings": 512}
+YARN |= {"beta_fast": 32.0, "beta_slow": 1.0, "truncate": False}
+"""vLLM reads all of these of a gpt-oss."""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -40,6 +46,8 @@ class Family:
         end: the token with which it ends a turn.
         ends: all tokens at which vLLM ends its responses.
         opening: what the template writes of an assistant's turn.
+        architecture: transformers' ``model_type``.
+        attention: an ``attn_implementation`` that the architecture takes on a CPU.
     """
 
     template: str
@@ -52,6 +60,8 @@ class Family:
     pad: str | None = None
     plain: tuple[str, ...] = ("<think>", "</think>")
     kwargs: dict = field(default_factory=dict)
+    architecture: str = "qwen2"
+    attention: str = "sdpa"
 
     def tokenizer(self, folder: Path, merges_all: bool = False) -> PreTrainedTokenizerFast:
         """A byte-level BPE tokenizer of this family, in a folder with its generation config.
@@ -86,6 +96,33 @@ class Family:
         (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
         return PreTrainedTokenizerFast.from_pretrained(folder)
 
+    def model(self, folder: Path) -> Path:
+        """A folder with the tokenizer and a model of random weights, which takes 1,024 tokens."""
+        tokenizer = self.tokenizer(folder)
+        ends = (folder / "generation_config.json").read_text()
+        config = AutoConfig.for_model(
+            self.architecture,
+            vocab_size=len(tokenizer),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            # The smallest that vLLM takes on a CPU.
+            head_dim=32,
+            max_position_embeddings=1024,
+            initializer_range=0.06,
+            rope_parameters=YARN if self.architecture == "gpt_oss" else {"rope_type": "default", "rope_theta": 100.0},
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            **({"num_local_experts": 4, "num_experts_per_tok": 2} if self.architecture == "gpt_oss" else {}),
+        )
+        torch.manual_seed(1)
+        AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
+        (folder / "generation_config.json").write_text(ends)
+        return folder
+
 
 _R1 = ("<｜User｜>", "<｜Assistant｜>")  # noqa: RUF001
 _R1_BOS, _R1_END = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"  # noqa: RUF001
@@ -100,6 +137,7 @@ _QWEN3 = Family(
     ends=("<|im_end|>", "<|endoftext|>"),
     pad="<|endoftext|>",
     opening="<|im_start|>assistant\n",
+    architecture="qwen3",
 )
 
 FAMILIES = {
@@ -134,6 +172,7 @@ FAMILIES = {
         end="<|eot_id|>",
         ends=_LLAMA_ENDS,
         opening="<|start_header_id|>assistant<|end_header_id|>\n\n",
+        architecture="llama",
     ),
     # Its tokenizer's end token is not the one that ends its turns.
     "gemma": Family(
@@ -146,6 +185,7 @@ FAMILIES = {
         end="<end_of_turn>",
         ends=("<eos>", "<end_of_turn>"),
         opening="<start_of_turn>model\n",
+        architecture="gemma2",
     ),
     "gpt_oss": Family(
         template=(_FOLDER / "gpt_oss.jinja").read_text(),
@@ -155,6 +195,8 @@ FAMILIES = {
         ends=("<|return|>", "<|endoftext|>", "<|call|>"),
         pad="<|endoftext|>",
         opening="<|start|>assistant",
+        architecture="gpt_oss",
+        attention="eager",
     ),
 }
 """Family by name; Qwen3 with its two settings."""

@@ -77,6 +77,23 @@ class Header:
         if names != self._names(self.rest) and not calls:
             raise RowError(f"its completion ends without an answer: its last part must begin with {self.rest}")
 
+    def read(self, text: str) -> tuple[str, str]:
+        """The thought and the answer of what a model has written after the opening. The answer is the text of the last
+        part, where this is one; the other parts are the thought.
+
+        >>> controls = ("<|channel|>", "<|message|>")
+        >>> final = "<|channel|>final<|message|>"
+        >>> header = Header("<|start|>assistant", "<|start|>", final, controls, "<|end|>")
+        >>> header.read(f"<|channel|>analysis<|message|>It lends the lamp.<|end|><|start|>assistant{final}No.")
+        ('It lends the lamp.', 'No.')
+        >>> header.read("<|channel|>analysis<|message|>It lends")
+        ('It lends', '')
+        """
+        *parts, last = (self._pieces(part) for part in text.split(self.end + self.opening))
+        answers = last[2:-1:2] == self._names(self.rest)
+        parts += [] if answers else [last]
+        return "\n".join(pieces[-1] for pieces in parts), last[-1] if answers else ""
+
     def _split(self, part: str, joint: str) -> tuple[list[str], str]:
         """What stands between the control tokens of a part's header, and its text."""
         pieces = self._pieces(part)

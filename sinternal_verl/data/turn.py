@@ -32,6 +32,9 @@ class TurnEncoder:
         tokenizer: a fast tokenizer with a chat template. The model's other end tokens are read from its folder.
         template_kwargs: what the template takes besides messages, as at inference.
 
+    Attributes:
+        header: of a turn that the template leaves open; None where it leaves none.
+
     Raises:
         ValueError: the tokenizer has no chat template, or no end token.
     """
@@ -50,7 +53,7 @@ class TurnEncoder:
         self._ends = stops | ({last} - {None})
         closing = "|".join(re.escape(self._word(id)) for id in self._ends | ({earlier} - {None}))
         self._closing = re.compile(rf"({closing})(?:\s|{closing})*\Z")
-        self._header = self._open_header("" if earlier is None else self._word(earlier))
+        self.header = self._open_header("" if earlier is None else self._word(earlier))
         self._left_out: dict[tuple[str, ...], int | None] = {}
 
     def encode(self, messages: Sequence[Mapping[str, Any]], completion: str) -> tuple[list[int], list[int]]:
@@ -73,10 +76,10 @@ class TurnEncoder:
         if not prompt:
             raise RowError("the chat template makes nothing of its prompt")
         written, end = self._split_end(completion)
-        written = rest_of_turn(opening, written, self._header, calls=end != self._end)
+        written = rest_of_turn(opening, written, self.header, calls=end != self._end)
         ids = self._tokenizer.encode(written, add_special_tokens=False)
         # Behind an open header one turn has several parts, each with the tokens that begin a turn.
-        self._check_controls(ids, [] if self._header else frame)
+        self._check_controls(ids, [] if self.header else frame)
         return prompt, [*ids, end]
 
     def _split_end(self, completion: str) -> tuple[str, int]:

@@ -20,6 +20,7 @@ run make the same checks.
 ``pretrained``    reads a model's own files, without the network
 ``hub``           does the hub have a model that is not here?
 ``flash_attn``    is flash-attn installed where it is asked for?
+``model_attention``  does the model take the attention that is asked for?
 ``agent_loop``    can the agent loop render this model's prompts?
 ``tokenizer``     does the tokenizer agree with its own ``tokenizer.json``?
 ``batches``       do the batch sizes divide?

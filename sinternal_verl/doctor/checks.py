@@ -16,6 +16,7 @@ from sinternal_verl.doctor.installation import check_installation
 from sinternal_verl.doctor.keys import check_dead_keys, check_missing, check_use_v1
 from sinternal_verl.doctor.lengths import check_row_lengths
 from sinternal_verl.doctor.model import check_model
+from sinternal_verl.doctor.model_attention import check_model_attention
 from sinternal_verl.doctor.placement import check_placement
 from sinternal_verl.doctor.problem import Finding, Problem, problems_of
 from sinternal_verl.doctor.resources import check_resources
@@ -39,6 +40,7 @@ COMMON: tuple[Check, ...] = (
     check_values,
     check_model,
     check_attention,
+    check_model_attention,
     check_tokenizer,
     check_data,
     check_verification,

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 import torch
 from omegaconf import DictConfig
 
-from sinternal_verl.config import get, is_ppo
+from sinternal_verl.config import get, is_ppo, model_key, strategy_key
 from sinternal_verl.doctor.machine import has_gpu
 from sinternal_verl.doctor.problem import Problem
 
@@ -36,6 +36,7 @@ def check_installation(config: DictConfig) -> Iterator[Problem]:
             name, None, f"it does not fit the installed verl, and the run would go on without it: {why}", step
         )
     yield from _device(config)
+    yield from _engine(config)
 
 
 def _entry_point(group: str, name: str, variable: str, everything: str | None) -> Iterator[Problem]:
@@ -73,3 +74,12 @@ def _device(config: DictConfig) -> Iterator[Problem]:
             "install a torch that finds it" if has_gpu() else "use a recipe that ends in _cpu, or a machine with a GPU"
         )
         yield Problem("trainer.device", wanted, f"verl found no such device here, but {found}", step)
+
+
+def _engine(config: DictConfig) -> Iterator[Problem]:
+    """verl gives FSDP1 ``sync_module_states``, by which torch refuses modules on a CPU. (verl 0.9.1, torch 2.11 and
+    2.13) A library of the user's may bring another engine."""
+    key, on_cpu = strategy_key(config), get(config, "trainer.device") == "cpu"
+    if on_cpu and get(config, key, "fsdp") == "fsdp" and not get(config, f"{model_key(config)}.external_lib"):
+        reason = "FSDP1 of verl takes no model on a CPU: the run would end when the model is made"
+        yield Problem(key, "fsdp", reason, f"{key}=fsdp2")

@@ -4,6 +4,7 @@ import asyncio
 from itertools import count
 from typing import Any
 
+from sinternal_verl.data.turn import TurnEncoder
 from sinternal_verl.platform.compat import vllm_request_errors
 from sinternal_verl.tokens import TextEncoder, whole_text
 from sinternal_verl.verify.outcome import finish_of, shortened
@@ -15,7 +16,7 @@ class LocalWriter:
     """A model that vLLM runs in this process; it is loaded when this is made.
 
     Raises:
-        WriterUnusable: vLLM does not know a parameter, or does not start the model.
+        WriterUnusable: vLLM does not know a parameter or does not start the model, or this has no chat template.
     """
 
     def __init__(self, settings: WriterSettings) -> None:
@@ -47,7 +48,13 @@ class LocalWriter:
         # Whatever keeps it from starting: no such model, too little memory, a parameter of another version.
         except (RuntimeError, ValueError, OSError, *self._request_errors) as error:
             raise WriterUnusable(f"vLLM did not start {settings.model}: {shortened(str(error))}") from error
-        self._encoder = TextEncoder(self._engine.get_tokenizer(), **settings.template_values)
+        tokenizer = self._engine.get_tokenizer()
+        try:
+            self._header = TurnEncoder(tokenizer, **settings.template_values).header
+        except ValueError as error:
+            self._engine.shutdown()
+            raise WriterUnusable(str(error)) from error
+        self._encoder = TextEncoder(tokenizer, **settings.template_values)
 
     async def write(self, messages: Messages, seed: int | None, cost: Cost = unbounded) -> Reply:
         from vllm.v1.engine.exceptions import EngineDeadError
@@ -80,5 +87,9 @@ class LocalWriter:
         async for output in self._engine.generate({"prompt_token_ids": ids}, params, str(next(self._numbers))):
             last = output
         written = last.outputs[0]
+        thought, text = "", whole_text(written.text)
+        if self._header is not None:
+            # gpt-oss writes its thought into a channel of its own; a server takes it out of the text as well.
+            thought, text = self._header.read(text)
         used = len(ids), len(written.token_ids)
-        return Reply(whole_text(written.text), "", finish_of(written.finish_reason, used), *used)
+        return Reply(text, thought, finish_of(written.finish_reason, used), *used)

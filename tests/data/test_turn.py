@@ -118,6 +118,29 @@ def test_a_call_is_a_turn_that_needs_no_answer(encode, call):
     assert encode("gpt_oss", f"{call}<|call|>")[1] == f"{call}<|call|>"
 
 
+FINAL = "<|channel|>final<|message|>"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (CHANNELS, (THOUGHT, "No.")),
+        (f"{FINAL}No.", ("", "No.")),
+        (CHANNELS.partition("<|end|>")[0], (THOUGHT, "")),
+        (f"{CHANNELS.partition('final')[0]}commentary<|message|>I ask.<|end|><|start|>assistant{FINAL}No.", None),
+        (f"{CHANNELS.partition('<|start|>')[0]}<|start|>assistant{CALL}", (f"{THOUGHT}\n{{}}", "")),
+        ("No.", ("No.", "")),
+        ("", ("", "")),
+    ],
+)
+def test_thought_and_answer_are_read_from_the_channels(encoders, written, read):
+    assert encoders["gpt_oss"].header.read(written) == (read or (f"{THOUGHT}\nI ask.", "No."))
+
+
+def test_only_gpt_oss_leaves_a_header_open(encoders):
+    assert [name for name in FAMILIES if encoders[name].header] == ["gpt_oss"]
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["stops", "does not stop"])
 def test_the_end_of_a_turn_is_learned_only_where_the_model_stops_at_it(tmp_path, known):
     """Gemma's tokenizer says <eos>; its generation config adds the token that ends its turns."""

