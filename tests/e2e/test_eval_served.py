@@ -58,7 +58,9 @@ def test_a_folder_is_served_and_judged_by_a_guard(world, tmp_path):
 
     assert done.returncode == 0, said + wrong
     rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
-    assert len(rows) == 6 and {row["value"] for row in rows} <= {0.0, 1.0}
+    assert len(rows) == 6 and {row["judge"] for row in rows} == {"qwen3guard"}
+    # A guard of random weights has no verdict to give: an answer is unscored then, with the reason.
+    assert all(row["value"] in (0.0, 1.0) or row["reason"] in ("judge_unparsable", "empty") for row in rows)
     assert "strongreject" in said and "ASR" in said
     assert not psutil.Process().children(recursive=True)
 

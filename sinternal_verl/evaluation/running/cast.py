@@ -149,6 +149,9 @@ class Cast:
         with ExitStack() as stack:
             different = list({each.served_as: each for each in wanted.values()}.values())
             beside = len(self._engines())
+            if beside:
+                # vLLM in this process would write dozens of lines to the terminal.
+                os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
             servers = stack.enter_context(serving(different, logs, beside=beside)) if different else []
             if self.gpus:
                 # Torch reads it when the guard is loaded; the servers were told their own.
