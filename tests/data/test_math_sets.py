@@ -192,10 +192,10 @@ def test_a_field_of_a_solution_above_pythons_limit_is_read(tmp_path):
 def test_a_field_beyond_ours_says_so(tmp_path, monkeypatch):
     import csv
 
-    from sinternal_verl.data import readers
+    from sinternal_verl.data import csv_rows
 
     before = csv.field_size_limit(10)
-    monkeypatch.setattr(readers, "FIELD_LIMIT", 10)
+    monkeypatch.setattr(csv_rows, "FIELD_LIMIT", 10)
     (tmp_path / "a.csv").write_text(f"problem,answer\n1+1?,{'2' * 20}\n")
     try:
         with pytest.raises(SourceError, match=r"a\.csv.*field larger than field limit \(10\)"):

@@ -62,7 +62,7 @@ def outputs_of(url: str, tmp_path, thought: str, apart: bool = False, **options)
     samples = [Sample(id=number, input=text) for number, text in enumerate(RAW.values())]
     config = GenerateConfig(extra_body={"apart": True} if apart else None)
     task = Task(samples, solver=ask_model(thought), config=config)
-    model = get_model("vllm/m", base_url=url, api_key="none", memoize=False)
+    model = get_model("vllm/answers", base_url=url, api_key="none", memoize=False)
     [log] = eval(task, model=model, display="none", log_dir=str(tmp_path), **options)
     assert log.status == "success", log.error
     return [sample.output for sample in sorted(log.samples, key=lambda sample: sample.id)]

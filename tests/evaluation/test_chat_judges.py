@@ -197,9 +197,10 @@ def test_llama_guard_gets_the_conversation_and_no_text_takes_another_turn(judge_
     assert "continue_final_message" not in body  # other servers may not know it
 
 
-@pytest.mark.parametrize("provider", ["vllm/m", "sglang/m"])
+@pytest.mark.parametrize("provider", ["vllm/judge", "sglang/judge"])
 def test_llama_guard_judges_an_answer_and_does_not_continue_it(judge_with, provider):
-    """These providers of Inspect have the server continue an assistant's message, unless told not to."""
+    """These providers of Inspect have the server continue an assistant's message, unless told not to. The name is this
+    test's own: Inspect keeps one address for each name of `vllm/`."""
     _, (body,) = judge_with(lambda *_: reply("safe"), "llama_guard", provider=provider)
 
     assert (body["add_generation_prompt"], body["continue_final_message"]) == (True, False)
