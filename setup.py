@@ -95,8 +95,14 @@ EXTRAS = {
     "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "mutmut>=3.8", "ruff", *EVAL],
 }
 
+# Metadata of the source tree would stand before those of the installation for whatever runs in this folder by
+# `python -m`, and Inspect takes its tasks for files of no package then.
+METADATA = ROOT / "build"
+METADATA.mkdir(exist_ok=True)
+
 setup(
     name="sinternal_verl",
+    options={"egg_info": {"egg_base": METADATA.name}},
     version=VERSION,
     description="SInternal (ICML 2026) for veRL: verification SFT and safety GRPO for reasoning models",
     long_description=(ROOT / "README.md").read_text(),

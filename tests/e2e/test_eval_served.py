@@ -52,6 +52,7 @@ def until(done, seconds: float) -> bool:
 
 
 def test_a_folder_is_served_and_judged_by_a_guard(world, tmp_path):
+    before = psutil.Process().children(recursive=True)
     words = ["--judge", f"qwen3guard={world['guard']}", "-J", "qwen3guard.mode=first_token"]
     done = start(world, tmp_path / "out", *words, "-T", "max_tokens=16", "--limit", "6")
     said, wrong = done.communicate(timeout=500)
@@ -62,7 +63,7 @@ def test_a_folder_is_served_and_judged_by_a_guard(world, tmp_path):
     # A guard of random weights has no verdict to give: an answer is unscored then, with the reason.
     assert all(row["value"] in (0.0, 1.0) or row["reason"] in ("judge_unparsable", "empty") for row in rows)
     assert "strongreject" in said and "ASR" in said
-    assert not psutil.Process().children(recursive=True)
+    assert not set(psutil.Process().children(recursive=True)) - set(before)
 
 
 @pytest.mark.parametrize("victim", ["command", "server"])
