@@ -26,6 +26,7 @@ from sinternal_verl.evaluation.tasks.self_verification import (
     verdict_figures,
     verify_own_answer,
 )
+from sinternal_verl.evaluation.tasks.server import server
 
 __all__ = [
     "accuracy",
@@ -48,6 +49,7 @@ __all__ = [
     "safe_share",
     "self_verification",
     "self_verification_task",
+    "server",
     "strongreject",
     "strongreject_score",
     "trotter",

@@ -11,6 +11,11 @@ pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 SYMBOLS = [
     ("inspect_ai._util.error", "PrerequisiteError", "what is printed as a message, without a traceback"),
     ("inspect_ai.model._generate_config", "active_generate_config", "decoding.py sees --temperature and --extra-body"),
+    (
+        "inspect_ai.model._providers.openai_compatible",
+        "OpenAICompatibleAPI.handle_bad_request",
+        "server.py reads a server's refusal there",
+    ),
     ("inspect_ai.log._transcript", "Transcript.attachments", "answers.py finds a long response in it"),
     ("inspect_ai.log._transcript", "Transcript.history", "answers.py finds the call's record in it"),
     ("inspect_ai.log._transcript", "TranscriptHistory.recent_events", "answers.py finds the call's record in it"),

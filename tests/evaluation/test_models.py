@@ -105,7 +105,7 @@ def test_a_key_is_in_no_record(monkeypatch):
 
     model = open_model(choice, 4)
 
-    assert model.api.api_key == "abcdefghij" and str(model) == "openai-api/server/a"
+    assert model.api.api_key == "abcdefghij" and str(model) == "sinternal_server/a"
     assert "abcdefghij" not in repr(choice) + str(choice.origin())
     assert "api_key" not in str(choice.origin())
 

@@ -28,13 +28,14 @@ from sinternal_verl.credentials import KeyFault, headers_of, hide
 from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.evaluation.running.folders import folder_problems
 from sinternal_verl.evaluation.running.serving import MAX_MODEL_LEN, Server, Wanted
+from sinternal_verl.evaluation.tasks.server import PROVIDER
 from sinternal_verl.verify.origin import weights_of
 from sinternal_verl.verify.writer import key_for
 
 Kind = Literal["folder", "hub", "server", "inspect"]
 
 NO_KEY = "none"
-HUB, SERVICE = "hub:", "server"
+HUB = "hub:"
 """A prefix of ours, and the name under which Inspect knows OpenAI-compatible servers in logs."""
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
@@ -276,4 +277,4 @@ def open_model(choice: Choice, connections: int, server: Server | None = None) -
         # Inspect wants a key for every server, also for those that want none.
         name, url = choice.name, choice.url
         key = key_for(url, choice.api_key_env, api_key_over_http=False) or NO_KEY
-    return get_model(f"openai-api/{SERVICE}/{name}", config=config, base_url=url, api_key=key, memoize=False)
+    return get_model(f"{PROVIDER}/{name}", config=config, base_url=url, api_key=key, memoize=False)

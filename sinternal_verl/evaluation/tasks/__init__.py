@@ -9,6 +9,7 @@
 ``decoding``           how answers are decoded, and what is refused
 ``asking``             asks the model under test
 ``answers``            thought and answer, whichever provider gave them
+``server``           a model behind an OpenAI-compatible server
 ``replay``             a model that gives stored responses
 ``opened``             the judges that a running task asks
 ``figures``            what each figure is called, and which way is better

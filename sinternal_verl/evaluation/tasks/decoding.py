@@ -27,7 +27,7 @@ from inspect_ai.model._generate_config import active_generate_config
 
 from sinternal_verl.did_you_mean import did_you_mean
 
-PASSES_BODY = ("vllm", "sglang", "openai-api", "openrouter", "together", "fireworks")
+PASSES_BODY = ("vllm", "sglang", "sinternal_server", "openai-api", "openrouter", "together", "fireworks")
 """Providers that send ``extra_body`` to a server which may know ``repetition_penalty``."""
 
 ANSWERS_STORED = ("sinternal_replay",)

@@ -1,0 +1,39 @@
+"""A model behind an OpenAI-compatible server, with the refusals of such servers read as stage 1 reads them.
+
+Inspect's own provider ``openai-api`` knows how OpenAI says that a prompt is too long. vLLM, TGI and others say it in
+other words, so that such an item would fail, and fail again each time the run goes on.
+"""
+
+from typing import Any
+
+from inspect_ai.model import ModelAPI, ModelOutput, StopReason, modelapi
+
+from sinternal_verl.verify.outcome import Response, read_response
+from sinternal_verl.verify.writer import WriterFailed, WriterUnusable
+
+PROVIDER = "sinternal_server"
+STOPS: dict[str, StopReason] = {"too_long": "model_length", "refused": "content_filter"}
+"""How Inspect calls a request that gets no answer, however often it is sent."""
+
+
+@modelapi(name=PROVIDER)
+def server() -> type[ModelAPI]:
+    """The class. Inspect's provider is imported here, because it loads OpenAI's client."""
+    # No public name. `handle_bad_request` is meant to be overridden.
+    from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
+
+    class ServerModel(OpenAICompatibleAPI):
+        def __init__(self, model_name: str, **arguments: Any) -> None:
+            super().__init__(model_name, service="server", **arguments)
+
+        def handle_bad_request(self, ex: Any) -> ModelOutput | Exception:
+            refusal = Response(ex.status_code, ex.response.headers, ex.response.text)
+            try:
+                stop = STOPS.get(read_response(refusal, (), answered=True).finish)
+            except (WriterFailed, WriterUnusable):  # it says nothing of the request
+                stop = None
+            return (
+                super().handle_bad_request(ex) if stop is None else ModelOutput.from_content(self.model_name, "", stop)
+            )
+
+    return ServerModel
