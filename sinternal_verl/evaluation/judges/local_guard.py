@@ -22,6 +22,9 @@ from sinternal_verl.guard.template import GuardTemplate
 END_S = 10.0
 """How long the end of an engine's thread is waited for."""
 
+CANCEL_S = 0.1
+"""How long vLLM's tasks have to end after they were cancelled."""
+
 
 def engine_settings(settings: Mapping[str, Any]) -> EngineSettings:
     """
@@ -83,9 +86,13 @@ class _Host:
         self._thread.start()
 
     def end(self) -> None:
-        self.engine.shutdown()
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.loop.call_soon_threadsafe(self._end)
         self._thread.join(END_S)
+
+    def _end(self) -> None:
+        # In the loop's own thread: else vLLM's task in it sees the engine's end before it is cancelled, and logs an error.
+        self.engine.shutdown()
+        self.loop.call_later(CANCEL_S, self.loop.stop)
 
 
 _running: dict[EngineSettings, _Host] = {}
