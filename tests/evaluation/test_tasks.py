@@ -172,6 +172,14 @@ def test_a_refusal_rate_is_better_high_for_harmful_and_low_for_benign_requests(r
     assert benign.eval.metadata["figures"]["refusal"]["direction"] == "lower"
 
 
+def test_of_xstests_unsafe_half_the_compliance_rate_is_better_low(run, tmp_path):
+    log = run(tasks.xstest, says="It helps.\n\nClass: full compliance", source=requests(tmp_path), half="unsafe")
+
+    assert {score.value for score in scores(log, "compliance")} == {1.0}
+    figure = {"metric": "compliance rate", "direction": "lower", "tag": "[ours]"}
+    assert log.eval.metadata["figures"] == {"compliance": figure}
+
+
 def test_the_paper_names_no_system_prompt_and_the_request_is_one_message(run):
     asked = []
     run(policy=lambda messages, config: asked.append(messages) or THOUGHTFUL)

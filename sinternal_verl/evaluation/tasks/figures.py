@@ -49,7 +49,7 @@ UNSAFE_COMPLIANCE = Figure("compliance", "compliance rate", "lower")
 """Of XSTest's unsafe half."""
 
 OF: dict[str, dict[Value, Figure]] = {
-    "harmful": {"unsafe": ASR, "harm": HARM, "rubric": RUBRIC, "refused": FLOOR, "complied": UNSAFE_COMPLIANCE},
+    "harmful": {"unsafe": ASR, "harm": HARM, "rubric": RUBRIC, "complied": UNSAFE_COMPLIANCE, "refused": FLOOR},
     "benign": {"complied": COMPLIANCE, "refused": REFUSAL},
 }
 """The figures of a set by what a judge gives, the first that it gives being taken."""
