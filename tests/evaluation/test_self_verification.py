@@ -128,6 +128,9 @@ def test_where_the_judge_says_nothing_there_is_no_figure(tmp_path):
         ({"specification": "long"}, "there is no long.yaml"),
         ({"temperature": 0.6, "epochs": 2}, "one answer to each prompt"),
         ({"thoughts": "none"}, "did you mean thought"),
+        ({"prompt": 5, "specification": ["brief"]}, "specification=.*must be a text\n.*prompt=5: it must be a text"),
+        ({"judge_settings": [1]}, "judge_settings=.*it must be JSON"),
+        ({"judge_settings": {"specification": "brief"}}, "read the same; give -T specification"),
     ],
 )
 def test_bad_parameters_are_refused(tmp_path, given, words):

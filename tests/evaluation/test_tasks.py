@@ -198,6 +198,10 @@ def test_the_paper_names_no_system_prompt_and_the_request_is_one_message(run):
         ({"judged": "thought", "thought": "none"}, ["no thought to judge"]),
         ({"source": "/no/such/file.jsonl"}, ["/no/such/file.jsonl", "does not exist"]),
         ({"max_tokens": 0.5, "top_p": 0, "epochs": "two"}, ["max_tokens=0.5", "top_p=0", "epochs=two"]),
+        ({"max_tokens": math.inf, "temperature": math.nan}, ["max_tokens=inf", "temperature=nan"]),
+        ({"max_tokens": 1e30, "temperature": math.inf}, ["max_tokens=1e+30", "temperature=inf"]),
+        ({"source": 5, "judge": ["llama_guard"]}, ["source=5: it must be a text", "judge=['llama_guard']"]),
+        ({"judge_settings": "raw", "judged": ["answer"]}, ["judge_settings=raw: it must be JSON", "judged=['answer']"]),
     ],
 )
 def test_bad_parameters_are_named_before_anything_is_loaded(tmp_path, parameters, words):
@@ -205,6 +209,12 @@ def test_bad_parameters_are_named_before_anything_is_loaded(tmp_path, parameters
         tasks.strongreject(**{"source": requests(tmp_path)} | parameters)
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("benign", ["maybe", "no", 1])
+def test_a_word_that_is_neither_true_nor_false_chooses_no_half(tmp_path, benign):
+    with pytest.raises(PrerequisiteError, match=f"benign={benign}: it must be true or false"):
+        tasks.fortress(source=requests(tmp_path), benign=benign)
 
 
 def test_a_judge_that_gives_no_figure_of_the_set_is_refused_and_those_that_do_are_named(tmp_path):

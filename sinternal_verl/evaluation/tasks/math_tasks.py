@@ -73,7 +73,7 @@ def _with_k(given: Mapping[str, Any], k: int) -> Decoding:
 def _math_task(
     name: str, source: str | None, mode: Mode, thought: Thought, instruction: str | None, decoding: Decoding, k: int
 ) -> Task:
-    choose(name, mode=mode, thought=thought)
+    choose(name, source=source, mode=mode, thought=thought)
     if mode == "symbolic":
         from sinternal_verl.scoring.symbolic import require_math_verify
 

@@ -64,7 +64,7 @@ def safety_task(
         PrerequisiteError: a parameter is wrong, or the set cannot be loaded; the message says what to do.
     """
     how = GREEDY.changed(name, decoding)
-    choose(name, judged=judged, thought=thought)
+    choose(name, source=source, judge=judge, judged=judged, thought=thought, judge_settings=judge_settings, **options)
     figure = check(figure_of, judge, label)
     loaded = read_set(name, source, options)
     if figure is RUBRIC and not any(item.rubric for item in loaded.items):
@@ -251,7 +251,12 @@ def harmbench(
 
 
 def _half(benign: bool, name: str) -> tuple[str, Label, str, str]:
-    """Name of the set, its label, the figure's tag and the usual judge."""
+    """Name of the set, its label, the figure's tag and the usual judge.
+
+    Raises:
+        PrerequisiteError: ``benign`` is neither true nor false.
+    """
+    choose(name, benign=benign)
     if benign:
         return f"{name}_benign", "benign", "[ours]", REFUSAL_JUDGE
     return name, "harmful", "[paper]", ASR_JUDGE

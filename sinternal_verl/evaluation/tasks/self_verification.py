@@ -158,12 +158,17 @@ def self_verification_task(
     how = GREEDY.changed(name, decoding)
     if how.epochs > 1:
         raise PrerequisiteError(f"{name}: epochs={how.epochs}: its figures are of one answer to each prompt; give 1")
-    choose(name, thought=thought)
+    own = {"specification": specification, "prompt": prompt}
+    choose(name, source=source, judge=judge, thought=thought, judge_settings=judge_settings, **own)
     if check(figure_of, judge, "harmful").scorer != "asr":
         raise PrerequisiteError(f"{name}: judge={judge}: it does not say what is unsafe; choose expert or llama_guard")
     settings = dict(judge_settings or {})
     if judge == "expert":
-        settings |= {"specification": specification, "prompt": prompt}
+        if both := [setting for setting in own if setting in settings]:
+            raise PrerequisiteError(
+                f"{name}: judge_settings: {' and '.join(both)}: expert and model read the same; give -T {both[0]} instead"
+            )
+        settings |= own
     loaded = read_safety_set(name, set, source)
     return make_task(
         loaded,
