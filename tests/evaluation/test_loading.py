@@ -273,8 +273,9 @@ class TestBadInput:
     def test_two_rows_with_one_id(self, tmp_path):
         file = table(tmp_path / "a.csv", [HARMBENCH, HARMBENCH | {"Behavior": NETS}])
 
-        with pytest.raises(SetError, match=r"have the id 'lend_lamp': .*row 0 \(from 0\) and .*row 1 \(from 0\)"):
+        with pytest.raises(SetError, match=r"have one id: .*row 0 \(from 0\) and .*row 1 \(from 0\)") as error:
             load("harmbench", file)
+        assert "lend_lamp" not in str(error.value)
 
     def test_a_rubric_without_questions(self, tmp_path):
         with pytest.raises(SetError, match="rubric is no list of questions"):
