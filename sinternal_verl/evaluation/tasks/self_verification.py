@@ -166,7 +166,7 @@ def self_verification_task(
     if judge == "expert":
         if both := [setting for setting in own if setting in settings]:
             raise PrerequisiteError(
-                f"{name}: judge_settings: {' and '.join(both)}: expert and model read the same; give -T {both[0]} instead"
+                f"{name}: judge_settings: {', '.join(both)}: expert and model read the same; give -T {both[0]} instead"
             )
         settings |= own
     loaded = read_safety_set(name, set, source)
