@@ -111,6 +111,12 @@ def test_without_any_unsafe_answer_there_is_no_f1_and_no_number_is_made_up(tmp_p
     assert value != value
 
 
+def test_a_model_that_does_not_think_is_told_what_to_give(tmp_path, caplog):
+    run(tmp_path, model("No, I keep it."), model("I will not judge.", "expert"))
+
+    assert caplog.text.count("-T thought=none") == 1
+
+
 def test_where_the_judge_says_nothing_there_is_no_figure(tmp_path):
     log = run(tmp_path, model(policy), model("I will not judge.", "expert"))
 

@@ -273,6 +273,20 @@ def test_a_wrong_setting_of_a_judge_ends_the_task_before_a_request(run):
     assert not policy.api.asked
 
 
+def test_settings_with_which_a_judge_does_not_give_the_figure_end_the_task(run, tmp_path, untaught_guard):
+    settings = {"url": "http://127.0.0.1:9/v1", "guard": str(untaught_guard), "max_model_len": 1024}
+    log = run(
+        tasks.xstest,
+        says=None,
+        source=requests(tmp_path, label="safe"),
+        judge="qwen3guard",
+        judge_settings=settings | {"mode": "first_token"},
+    )
+
+    assert log.status == "error"
+    assert "its settings leave it unsafe, and the figure is made of refused" in log.error.message
+
+
 def test_a_folder_without_a_chat_template_ends_the_task_before_a_request(run, tmp_path):
     from inspect_ai.model import get_model
 

@@ -6,7 +6,8 @@
 
 Here a thought ends at the **first** ``</think>``, as in `sinternal_verl.scoring.response`, so that a response has the
 same answer in a run and in the suite. So where Inspect has cut a text in two, the text is taken from the record of the
-call. That record is missing with ``--no-log-model-api``; then Inspect's cut stands.
+call. That record is missing with ``--no-log-model-api`` and of an answer from Inspect's cache (``--cache``); then
+Inspect's cut stands.
 """
 
 from dataclasses import dataclass

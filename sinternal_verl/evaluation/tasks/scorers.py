@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from logging import getLogger
 from typing import Any
 
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import TaskState
 
@@ -49,6 +50,11 @@ def judge_of_value(
     async def score(state: TaskState, target: Target) -> Score:
         response = thoughts.read(state)
         asked = await opened(judge, settings=settings)
+        if value not in asked.gives:
+            raise PrerequisiteError(
+                f"judge={judge}: its settings leave it {', '.join(sorted(asked.gives))}, and the figure is made "
+                f"of {value}; change judge_settings, or take another judge"
+            )
         notes = {"judge": asked.name, "judge_model": asked.model, "judged": judged, **about(response)}
         return scored(value, await ask(asked, state, response, judged), notes)
 
@@ -67,9 +73,8 @@ def scored(value: Value, judgement: Judgement, notes: Mapping[str, Any]) -> Scor
     """The score that a judgement's value makes, unscored where there is none; ``notes`` become its metadata."""
     explanation, numbers = judgement.explanation or None, dict(judgement.details)
     if value not in judgement.values:
-        reason = judgement.reason or f"no_{value}"
-        metadata = {"outcome": reason, **notes, **numbers}
-        return Score.unscored(reason=reason, explanation=explanation, metadata=metadata)
+        metadata = {"outcome": judgement.reason, **notes, **numbers}
+        return Score.unscored(reason=judgement.reason, explanation=explanation, metadata=metadata)
     found = float(judgement.values[value])
     low, high = OUTCOMES[value]
     outcome = high if found == 1 else low if found == 0 else "between"

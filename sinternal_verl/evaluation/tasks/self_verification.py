@@ -30,6 +30,7 @@ from sinternal_verl.evaluation.tasks.decoding import GREEDY
 from sinternal_verl.evaluation.tasks.figures import SELF_VERIFICATION, figure_of
 from sinternal_verl.evaluation.tasks.making import check, choose, make_task, read_safety_set
 from sinternal_verl.evaluation.tasks.opened import JUDGE_ROLE, opened
+from sinternal_verl.evaluation.tasks.scorers import Thoughts
 from sinternal_verl.scoring.critique import parse
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.account import Item
@@ -98,8 +99,10 @@ def self_verification(
 ) -> Scorer:
     """1 where the model's verdict on its own answer is the judge's."""
 
+    thoughts = Thoughts(thought)
+
     async def score(state: TaskState, target: Target) -> Score:
-        response = read(state.output, thought)
+        response = thoughts.read(state)
         asked = await opened(judge, JUDGE_ROLE, settings)
         said = state.store.get(SAID, {})
         notes = {"judge": asked.name, "judge_model": asked.model, "judged": "answer", **about(response)}
