@@ -316,7 +316,10 @@ INSPECT = [
     ("inspect_ai._util.registry", "registry_find", "evaluation/running/models.py lists Inspect's providers by it"),
     ("inspect_ai._util.registry", "registry_info", "evaluation/running/plan.py tells tasks by it"),
     ("inspect_ai._util.registry", "is_registry_object", "evaluation/running/plan.py tells tasks by it"),
-    ("inspect_ai.model._generate_config", "active_generate_config", "evaluation/tasks/asking.py finds the seed in it"),
+    ("inspect_ai.model._generate_config", "active_generate_config", "tasks/ sees --temperature, --extra-body, --seed"),
+    ("inspect_ai.log._transcript", "Transcript.attachments", "tasks/answers.py finds a long response in it"),
+    ("inspect_ai.log._transcript", "Transcript.history", "tasks/answers.py finds the call's record in it"),
+    ("inspect_ai.log._transcript", "TranscriptHistory.recent_events", "tasks/answers.py finds the call's record in it"),
     ("inspect_ai.hooks", "Hooks.on_sample_end", "evaluation/running/progress.py counts items in it"),
     ("inspect_ai.hooks", "Hooks.on_task_start", "evaluation/running/progress.py shows the line in it"),
 ]
@@ -326,6 +329,14 @@ INSPECT = [
 def test_inspects_symbol_is_still_there(module, symbol, why):
     pytest.importorskip("inspect_ai", reason="needs the eval extra; make install brings it")
     test_symbol_is_still_there(module, symbol, why)
+
+
+def test_inspect_sets_the_epochs_of_a_task_for_its_own_option():
+    """`DecodedTask` refuses them there."""
+    pytest.importorskip("inspect_ai", reason="needs the eval extra; make install brings it")
+    from inspect_ai._eval import run
+
+    assert "task.epochs = task_eval_config.epochs" in inspect.getsource(run)
 
 
 def test_inspect_takes_what_the_suite_gives_it():
