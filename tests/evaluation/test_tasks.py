@@ -201,6 +201,10 @@ def test_the_paper_names_no_system_prompt_and_the_request_is_one_message(run):
         ({"max_tokens": math.inf, "temperature": math.nan}, ["max_tokens=inf", "temperature=nan"]),
         ({"max_tokens": 1e30, "temperature": math.inf}, ["max_tokens=1e+30", "temperature=inf"]),
         ({"source": 5, "judge": ["llama_guard"]}, ["source=5: it must be a text", "judge=['llama_guard']"]),
+        (
+            {"judge": "lama_guard", "judged": "answers", "juged": 1, "max_tokens": 0},
+            ["did you mean llama_guard?", "judged=answers", "did you mean judged?", "max_tokens=0"],
+        ),
         ({"judge_settings": "raw", "judged": ["answer"]}, ["judge_settings=raw: it must be JSON", "judged=['answer']"]),
     ],
 )

@@ -65,7 +65,7 @@ def figure_of(judge: str, label: str) -> Figure:
     Raises:
         ValueError: there is no such judge, or it gives nothing that is a figure of such a set.
     """
-    if judge not in JUDGES:
+    if not isinstance(judge, str) or judge not in JUDGES:
         hint = did_you_mean(str(judge), JUDGES)
         raise ValueError(f"judge={judge}: there is no such judge; there are {', '.join(JUDGES)}{hint}")
     figures, given = OF[label], JUDGES[judge].gives

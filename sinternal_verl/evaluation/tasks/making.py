@@ -24,7 +24,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {"judged": get_args(Judged), "thought":
 """The values of parameters that have a few."""
 
 TYPES: Mapping[str, tuple[type, str]] = {
-    **dict.fromkeys(("source", "goals", "save", "judge", "rater", "specification", "prompt"), (str, "a text")),
+    **dict.fromkeys(("source", "goals", "save", "rater", "specification", "prompt"), (str, "a text")),
     **dict.fromkeys(("judge_settings", "rater_settings"), (Mapping, "JSON of names and values")),
     "benign": (bool, "true or false"),
 }
@@ -48,6 +48,23 @@ def check(make: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return make(*args, **kwargs)
     except ValueError as error:
         raise PrerequisiteError(str(error)) from error
+
+
+def together(*checks: Callable[[], Any]) -> list[Any]:
+    """What each of the checks returns.
+
+    Raises:
+        PrerequisiteError: some of them refuse; one message has all of theirs.
+    """
+    found, wrong = [], []
+    for each in checks:
+        try:
+            found.append(each())
+        except PrerequisiteError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise PrerequisiteError("\n".join(dict.fromkeys(wrong)))
+    return found
 
 
 def choose(task: str, **given: Any) -> None:

@@ -18,7 +18,7 @@ from sinternal_verl.evaluation.tasks.answers import about, read
 from sinternal_verl.evaluation.tasks.asking import ask_model
 from sinternal_verl.evaluation.tasks.decoding import GREEDY
 from sinternal_verl.evaluation.tasks.figures import PROACTIVE, figure_of
-from sinternal_verl.evaluation.tasks.making import check, choose, make_task, read_safety_set
+from sinternal_verl.evaluation.tasks.making import check, choose, make_task, read_safety_set, together
 from sinternal_verl.evaluation.tasks.metrics import interval
 from sinternal_verl.evaluation.tasks.opened import JUDGE_ROLE, RATER_ROLE, opened
 from sinternal_verl.evaluation.tasks.scorers import ask, scored
@@ -89,12 +89,15 @@ def proactive_verification(
         rater: a judge that gives ``checks_safety``; its model plays the role ``rater``.
     """
     name = "proactive_verification"
-    how = GREEDY.changed(name, decoding)
+    given = {"source": source, "rater": rater, "judge_settings": judge_settings, "rater_settings": rater_settings}
+    how, figure, _ = together(
+        lambda: GREEDY.changed(name, decoding),
+        lambda: check(figure_of, judge, "harmful"),
+        lambda: choose(name, **given),
+    )
     if how.epochs > 1:
         raise PrerequisiteError(f"{name}: epochs={how.epochs}: its figures are of one answer to each prompt; give 1")
-    settings = {"judge_settings": judge_settings, "rater_settings": rater_settings}
-    choose(name, source=source, judge=judge, rater=rater, **settings)
-    if check(figure_of, judge, "harmful").scorer != "asr":
+    if figure.scorer != "asr":
         raise PrerequisiteError(f"{name}: judge={judge}: it does not say what is unsafe; choose llama_guard")
     if rater not in JUDGES or "checks_safety" not in JUDGES[rater].gives:
         fitting = [known for known, info in JUDGES.items() if "checks_safety" in info.gives]

@@ -28,7 +28,7 @@ from sinternal_verl.evaluation.tasks.answers import about, read
 from sinternal_verl.evaluation.tasks.asking import ask_model
 from sinternal_verl.evaluation.tasks.decoding import GREEDY
 from sinternal_verl.evaluation.tasks.figures import SELF_VERIFICATION, figure_of
-from sinternal_verl.evaluation.tasks.making import check, choose, make_task, read_safety_set
+from sinternal_verl.evaluation.tasks.making import check, choose, make_task, read_safety_set, together
 from sinternal_verl.evaluation.tasks.opened import JUDGE_ROLE, opened
 from sinternal_verl.evaluation.tasks.scorers import Thoughts
 from sinternal_verl.scoring.critique import parse
@@ -158,12 +158,16 @@ def self_verification_task(
         specification, prompt: as in ``recipes/verify/build.yaml``; the expert reads the same.
     """
     name = "self_verification"
-    how = GREEDY.changed(name, decoding)
+    own = {"specification": specification, "prompt": prompt}
+    given = {"source": source, "thought": thought, "judge_settings": judge_settings, **own}
+    how, figure, _ = together(
+        lambda: GREEDY.changed(name, decoding),
+        lambda: check(figure_of, judge, "harmful"),
+        lambda: choose(name, **given),
+    )
     if how.epochs > 1:
         raise PrerequisiteError(f"{name}: epochs={how.epochs}: its figures are of one answer to each prompt; give 1")
-    own = {"specification": specification, "prompt": prompt}
-    choose(name, source=source, judge=judge, thought=thought, judge_settings=judge_settings, **own)
-    if check(figure_of, judge, "harmful").scorer != "asr":
+    if figure.scorer != "asr":
         raise PrerequisiteError(f"{name}: judge={judge}: it does not say what is unsafe; choose expert or llama_guard")
     settings = dict(judge_settings or {})
     if judge == "expert":
