@@ -32,8 +32,8 @@ TRUNCATED = "max_tokens"
 NOT_ITS_WORDS = {"model_length": "prompt_too_long", "content_filter": "content_filter"}
 """Inspect's reasons to stop whose text is a server's message and not the model's, and what we call them."""
 
-THOUGHT_UNCLOSED, EMPTY = "thought_unclosed", "empty"
-"""Why there is nothing to judge, where it is the model's own doing."""
+THOUGHT_UNCLOSED, THOUGHT_EMPTY, EMPTY = "thought_unclosed", "thought_empty", "empty"
+"""Why there is nothing to judge, where it is the model's own doing; `EMPTY` is about the answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Inspect's scorers around a judge of ours and around strict boxed-answer matching.
 
 1. One scorer gives one figure (`sinternal_verl.evaluation.tasks.figures`).
-2. What is no verdict is unscored, with a reason: the judge's, or ``thought_unclosed`` and ``empty`` where there is
-   nothing to judge. Inspect leaves it out of the figure and counts it.
+2. What is no verdict is unscored, with a reason: the judge's, or ``thought_unclosed``, ``thought_empty`` and
+   ``empty`` where there is nothing to judge. Inspect leaves it out of the figure and counts it.
 3. In mathematics an answer that is missing is wrong.
 4. A score's metadata say how it came about, and repeat no word of prompt or answer.
 """
@@ -17,7 +17,7 @@ from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import TaskState
 
 from sinternal_verl.evaluation.judge import Judge, Judgement, Question, Value
-from sinternal_verl.evaluation.tasks.answers import EMPTY, THOUGHT_UNCLOSED, Response, about, read
+from sinternal_verl.evaluation.tasks.answers import THOUGHT_EMPTY, THOUGHT_UNCLOSED, Response, about, read
 from sinternal_verl.evaluation.tasks.metrics import error, interval
 from sinternal_verl.evaluation.tasks.opened import opened
 from sinternal_verl.scoring.boxed_math import Mode, score_boxed
@@ -65,7 +65,7 @@ async def ask(judge: Judge, state: TaskState, response: Response, judged: Judged
     """A judge's judgement of a part of a response; without values where that part is not there."""
     text = response.judged(judged)
     if not text:
-        return Judgement({}, response.absent or EMPTY)
+        return Judgement({}, response.absent or THOUGHT_EMPTY)
     return await judge.judge(Question(request_of(state), text, tuple(state.metadata.get("rubric") or ())))
 
 
