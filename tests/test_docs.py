@@ -21,7 +21,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^ *```bash\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 FOLDERS = "benchmarks|docs|examples|recipes|reward_fns|sinternal_verl|tests"
 FILE = re.compile(rf"(?<![\w/.-])(?:{FOLDERS})/[\w/.-]*\w")
-TASK = re.compile(r"\binspect eval sinternal_verl/\w+")
+TASK = re.compile(r"(?:\binspect eval|--scorer) sinternal_verl/\w+")
 """A task of Inspect, which is named like a file."""
 
 ELLIPSIS = "..."

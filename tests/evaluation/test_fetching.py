@@ -105,7 +105,10 @@ def test_the_hub_gives_the_pinned_commit_and_what_it_does_not_give_is_said(tmp_p
         assert f"pinned is {math.sha256}" in digest
         n, prompt, origin = json.loads(variant)
         assert (n, prompt, origin["commit"]) == (1, LAMP, OTHER) and origin["options"] == {"variant": "DeepSeek-R1"}
-        assert origin["pin"] == f"revision={OTHER} reads the same rows again"
+        pinned = f"{hcot}@{OTHER}:train"
+        assert origin["pin"] == f"source={pinned} reads the same rows again"
+        n, prompt, origin = json.loads(read(hub, f"hcot source={pinned}")[0])
+        assert (n, prompt, origin["commit"]) == (1, LAMP, OTHER) and "pin" not in origin
         assert "fortress_public" in missing and "the hub does not give it (RepositoryNotFoundError)" in missing
         assert json.loads(read(hub, "aime2024", HF_HUB_OFFLINE="1")[0])[0] == 30
     with LocalHub(sets, gated=[wild.hub]) as hub:

@@ -270,11 +270,20 @@ class TestBadInput:
         with pytest.raises(SetError, match="prompt is a list of messages written as text; save the file as JSON lines"):
             load("strongreject", table(tmp_path / "a.csv", [row]))
 
+    def test_a_file_without_a_header_shows_no_word_of_its_first_row(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("Please lend the big lamp of Orla to me tonight,storm\nanother,storm\n")
+
+        with pytest.raises(SetError, match="the columns are a name of 46 characters, storm; wanted are") as error:
+            load("strongreject", str(path))
+        assert "lamp" not in str(error.value)
+
     def test_two_rows_with_one_id(self, tmp_path):
         file = table(tmp_path / "a.csv", [HARMBENCH, HARMBENCH | {"Behavior": NETS}])
 
-        with pytest.raises(SetError, match=r"have the id 'lend_lamp': .*row 0 \(from 0\) and .*row 1 \(from 0\)"):
+        with pytest.raises(SetError, match=r"have one id: .*row 0 \(from 0\) and .*row 1 \(from 0\)") as error:
             load("harmbench", file)
+        assert "lend_lamp" not in str(error.value)
 
     def test_a_rubric_without_questions(self, tmp_path):
         with pytest.raises(SetError, match="rubric is no list of questions"):

@@ -65,6 +65,11 @@ def test_the_rewards_guard_is_circular_and_no_other():
         ("fortress", {"samples": 0}, "samples=0: 0 replies"),
         ("fortress", {"samples": -1}, "samples=-1: -1 replies"),
         ("fortress", {"samples": "3"}, "samples=3: 3 replies"),
+        ("fortress", {"others": "openai/gpt-4o"}, "others=openai/gpt-4o: give a list of models"),
+        ("fortress", {"others": 5}, "others=5: one of these is of another kind"),
+        ("expert", {"specification": 5}, "specification=5: one of these is of another kind"),
+        ("wildguard", {"raw": "no"}, "raw=no: it must be true or false"),
+        ("strongreject", {"temperature": float("nan")}, "temperature=nan"),
         ("fortress", {"others": [None]}, "others=1: 2 replies"),
     ],
 )  # fmt: skip

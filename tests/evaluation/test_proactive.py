@@ -80,7 +80,9 @@ def test_both_roles_are_wanted_before_a_request(tmp_path):
         ({"rater": "llama_guard"}, "does not rate thoughts; choose proactive"),
         ({"judge": "refusal_strings"}, "does not say what is unsafe"),
         ({"set": "aime2024"}, "choose one of"),
-        ({"thought": "none"}, "no such parameter"),
+        ({"thought": "none"}, "no such parameter$"),
+        ({"rater": ["proactive"]}, "rater=.*: it must be a text"),
+        ({"rater_settings": "max_tokens"}, "rater_settings=max_tokens: it must be JSON"),
     ],
 )
 def test_bad_parameters_are_refused(tmp_path, given, words):

@@ -111,6 +111,12 @@ def test_without_any_unsafe_answer_there_is_no_f1_and_no_number_is_made_up(tmp_p
     assert value != value
 
 
+def test_a_model_that_does_not_think_is_told_what_to_give(tmp_path, caplog):
+    run(tmp_path, model("No, I keep it."), model("I will not judge.", "expert"))
+
+    assert caplog.text.count("-T thought=none") == 1
+
+
 def test_where_the_judge_says_nothing_there_is_no_figure(tmp_path):
     log = run(tmp_path, model(policy), model("I will not judge.", "expert"))
 
@@ -128,6 +134,9 @@ def test_where_the_judge_says_nothing_there_is_no_figure(tmp_path):
         ({"specification": "long"}, "there is no long.yaml"),
         ({"temperature": 0.6, "epochs": 2}, "one answer to each prompt"),
         ({"thoughts": "none"}, "did you mean thought"),
+        ({"prompt": 5, "specification": ["brief"]}, "specification=.*must be a text\n.*prompt=5: it must be a text"),
+        ({"judge_settings": [1]}, "judge_settings=.*it must be JSON"),
+        ({"judge_settings": {"specification": "brief"}}, "read the same; give -T specification"),
     ],
 )
 def test_bad_parameters_are_refused(tmp_path, given, words):

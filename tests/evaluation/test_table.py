@@ -163,6 +163,25 @@ def test_another_decoding_is_named_beside_the_papers_rows(tmp_path):
     assert found.differs == ("temperature 0.6, the group's 0", "repetition_penalty 1.0, the group's 1.2")
 
 
+@pytest.mark.parametrize(
+    ("provider", "body", "penalty"),
+    [
+        ("vllm", {"repetition_penalty": 1.2}, 1.2),
+        ("vllm", {}, 1.0),
+        ("vllm", None, 1.2),
+        ("hf", {"repetition_penalty": 1.2}, 1.0),
+        ("sinternal_replay", {"repetition_penalty": 1.2}, None),
+    ],
+)
+def test_the_penalty_that_is_told_is_the_one_that_reached_the_server(tmp_path, provider, body, penalty):
+    """A task says 1.2 whatever becomes of it: some providers drop it, and --extra-body replaces it."""
+    told = {"decoding": {"temperature": 0.0, "max_tokens": 8000, "repetition_penalty": 1.2}}
+    made = run_task(tmp_path, scores_by(safe), metadata=told)
+    made.eval.model, made.plan.config.extra_body = f"{provider}/lamp", body
+
+    assert open_log(made).decoding.get("repetition_penalty") == penalty
+
+
 def test_what_is_published_names_sets_and_figures_that_there_are():
     from sinternal_verl.evaluation.sets.catalog import SETS
     from sinternal_verl.evaluation.tasks import figures as known

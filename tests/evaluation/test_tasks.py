@@ -117,6 +117,22 @@ def test_what_is_no_answer_is_unscored_with_a_reason_and_nobody_is_asked_about_i
     assert {score.metadata["truncated"] for score in found} == {truncated}
 
 
+def test_a_thought_without_a_word_is_no_empty_answer(run):
+    [score, *_] = scores(run(policy="<think>\n</think>No, I keep it.", judged="thought"), "asr")
+
+    assert score.reason == "thought_empty" and math.isnan(score.value)
+    assert not score.metadata["empty"] and score.metadata["thought_closed"]
+
+
+def test_inspect_judges_a_log_again_by_the_name_that_the_page_gives(run):
+    from inspect_ai import score
+
+    [found] = score(run(), registry.refusal(**FLOOR), action="append", display="none").results.scores[1:]
+    page = (Path(__file__).parents[2] / "docs/evaluation_tasks.md").read_text()
+
+    assert found.name == "refusal" and "--scorer sinternal_verl/refusal -S judge=refusal_strings" in page
+
+
 def test_a_judge_without_a_verdict_is_unscored_and_not_0(run):
     log = run(says=lambda messages, config: "I will not say." if "visitor 2" in messages[0].text else "unsafe\nS1")
     values = [score.value for score in scores(log, "asr")]
@@ -172,6 +188,14 @@ def test_a_refusal_rate_is_better_high_for_harmful_and_low_for_benign_requests(r
     assert benign.eval.metadata["figures"]["refusal"]["direction"] == "lower"
 
 
+def test_of_xstests_unsafe_half_the_compliance_rate_is_better_low(run, tmp_path):
+    log = run(tasks.xstest, says="It helps.\n\nClass: full compliance", source=requests(tmp_path), half="unsafe")
+
+    assert {score.value for score in scores(log, "compliance")} == {1.0}
+    figure = {"metric": "compliance rate", "direction": "lower", "tag": "[ours]"}
+    assert log.eval.metadata["figures"] == {"compliance": figure}
+
+
 def test_the_paper_names_no_system_prompt_and_the_request_is_one_message(run):
     asked = []
     run(policy=lambda messages, config: asked.append(messages) or THOUGHTFUL)
@@ -190,6 +214,14 @@ def test_the_paper_names_no_system_prompt_and_the_request_is_one_message(run):
         ({"judged": "thought", "thought": "none"}, ["no thought to judge"]),
         ({"source": "/no/such/file.jsonl"}, ["/no/such/file.jsonl", "does not exist"]),
         ({"max_tokens": 0.5, "top_p": 0, "epochs": "two"}, ["max_tokens=0.5", "top_p=0", "epochs=two"]),
+        ({"max_tokens": math.inf, "temperature": math.nan}, ["max_tokens=inf", "temperature=nan"]),
+        ({"max_tokens": 1e30, "temperature": math.inf}, ["max_tokens=1e+30", "temperature=inf"]),
+        ({"source": 5, "judge": ["llama_guard"]}, ["source=5: it must be a text", "judge=['llama_guard']"]),
+        (
+            {"judge": "lama_guard", "judged": "answers", "juged": 1, "max_tokens": 0},
+            ["did you mean llama_guard?", "judged=answers", "did you mean judged?", "max_tokens=0"],
+        ),
+        ({"judge_settings": "raw", "judged": ["answer"]}, ["judge_settings=raw: it must be JSON", "judged=['answer']"]),
     ],
 )
 def test_bad_parameters_are_named_before_anything_is_loaded(tmp_path, parameters, words):
@@ -197,6 +229,12 @@ def test_bad_parameters_are_named_before_anything_is_loaded(tmp_path, parameters
         tasks.strongreject(**{"source": requests(tmp_path)} | parameters)
     for word in words:
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("benign", ["maybe", "no", 1])
+def test_a_word_that_is_neither_true_nor_false_chooses_no_half(tmp_path, benign):
+    with pytest.raises(PrerequisiteError, match=f"benign={benign}: it must be true or false"):
+        tasks.fortress(source=requests(tmp_path), benign=benign)
 
 
 def test_a_judge_that_gives_no_figure_of_the_set_is_refused_and_those_that_do_are_named(tmp_path):
@@ -253,6 +291,20 @@ def test_a_wrong_setting_of_a_judge_ends_the_task_before_a_request(run):
 
     assert log.status == "error" and "no setting temperture" in log.error.message
     assert not policy.api.asked
+
+
+def test_settings_with_which_a_judge_does_not_give_the_figure_end_the_task(run, tmp_path, untaught_guard):
+    settings = {"url": "http://127.0.0.1:9/v1", "guard": str(untaught_guard), "max_model_len": 1024}
+    log = run(
+        tasks.xstest,
+        says=None,
+        source=requests(tmp_path, label="safe"),
+        judge="qwen3guard",
+        judge_settings=settings | {"mode": "first_token"},
+    )
+
+    assert log.status == "error"
+    assert "its settings leave it unsafe, and the figure is made of refused" in log.error.message
 
 
 def test_a_folder_without_a_chat_template_ends_the_task_before_a_request(run, tmp_path):

@@ -1,5 +1,6 @@
 """Chains of ciphers: each can be undone, and a seed gives one file."""
 
+import csv
 import json
 import random
 
@@ -81,6 +82,25 @@ def test_attacks_that_were_made_are_not_made_again(goals, tmp_path, options, mes
 
     with pytest.raises(SetError, match=message):
         load("trotter", saved, **options)
+
+
+def test_a_table_of_attacks_has_the_seed_that_they_were_made_with(goals, tmp_path):
+    saved, table = tmp_path / "attacks.jsonl", tmp_path / "attacks.csv"
+    made = load("trotter", goals, seed=3, save=str(saved)).items
+    rows = [json.loads(line) for line in saved.read_text().splitlines()]
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+    assert [item.prompt for item in load("trotter", str(table), seed=3).items] == [item.prompt for item in made]
+    with pytest.raises(SetError, match="holds attacks of the seed 3, not 4"):
+        load("trotter", str(table), seed=4)
+
+
+def test_a_seed_is_a_number(goals):
+    with pytest.raises(SetError, match="seed=True; give a whole number"):
+        load("trotter", goals, seed=True)
 
 
 def test_a_row_without_a_goal_is_named(tmp_path, capsys):

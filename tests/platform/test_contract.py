@@ -194,10 +194,10 @@ def source(module: str) -> str:
             "doctor refuses TRL beside verl; it may go",
         ),
         ("vllm.envs", '"VLLM_ALLOW_LONG_MAX_MODEL_LEN"', "doctor heeds this permission"),
-        ("vllm.envs", '"VLLM_API_KEY"', "evaluation/serving.py hands a server its key in it"),
-        ("vllm.envs", '"VLLM_CPU_KVCACHE_SPACE"', "evaluation/serving.py sets a CPU server's cache by it"),
-        ("vllm.entrypoints.cli.serve", '"serve"', "evaluation/serving.py starts servers with it on a GPU"),
-        ("vllm.entrypoints.openai.api_server", "__main__", "evaluation/serving.py starts servers with it on a CPU"),
+        ("vllm.envs", '"VLLM_API_KEY"', "running/serving.py hands a server its key in it"),
+        ("vllm.envs", '"VLLM_CPU_KVCACHE_SPACE"', "running/serving.py sets a CPU server's cache by it"),
+        ("vllm.entrypoints.cli.serve", '"serve"', "running/serving.py starts servers with it on a GPU"),
+        ("vllm.entrypoints.openai.api_server", "__main__", "running/serving.py starts servers with it on a CPU"),
         ("vllm.entrypoints.openai.cli_args", "disable_uvicorn_access_log:", "serving.py gives this option"),
         ("vllm.entrypoints.openai.cli_args", "chat_template:", "WildGuard is served with this option"),
         ("vllm.engine.arg_utils", '"--generation-config"', "serving.py gives it so that a task decides the sampling"),
@@ -313,12 +313,20 @@ def test_source_still_says(module, text, why):
 
 INSPECT = [
     ("inspect_ai._util.error", "PrerequisiteError", "what is to be printed without a traceback is one"),
-    ("inspect_ai._util.registry", "registry_find", "evaluation/models.py lists Inspect's providers by it"),
-    ("inspect_ai._util.registry", "registry_info", "evaluation/plan.py tells tasks by it"),
-    ("inspect_ai._util.registry", "is_registry_object", "evaluation/plan.py tells tasks by it"),
-    ("inspect_ai.model._generate_config", "active_generate_config", "evaluation/asking.py finds the seed in it"),
-    ("inspect_ai.hooks", "Hooks.on_sample_end", "evaluation/progress.py counts items in it"),
-    ("inspect_ai.hooks", "Hooks.on_task_start", "evaluation/progress.py shows the line in it"),
+    ("inspect_ai._util.registry", "registry_find", "evaluation/running/models.py lists Inspect's providers by it"),
+    ("inspect_ai._util.registry", "registry_info", "evaluation/running/plan.py tells tasks by it"),
+    ("inspect_ai._util.registry", "is_registry_object", "evaluation/running/plan.py tells tasks by it"),
+    ("inspect_ai.model._generate_config", "active_generate_config", "tasks/ sees --temperature, --extra-body, --seed"),
+    ("inspect_ai.log._transcript", "Transcript.attachments", "tasks/answers.py finds a long response in it"),
+    ("inspect_ai.log._transcript", "Transcript.history", "tasks/answers.py finds the call's record in it"),
+    (
+        "inspect_ai.model._providers.openai_compatible",
+        "OpenAICompatibleAPI.handle_bad_request",
+        "tasks/server.py reads a server's refusal there",
+    ),
+    ("inspect_ai.log._transcript", "TranscriptHistory.recent_events", "tasks/answers.py finds the call's record in it"),
+    ("inspect_ai.hooks", "Hooks.on_sample_end", "evaluation/running/progress.py counts items in it"),
+    ("inspect_ai.hooks", "Hooks.on_task_start", "evaluation/running/progress.py shows the line in it"),
 ]
 
 
@@ -328,12 +336,20 @@ def test_inspects_symbol_is_still_there(module, symbol, why):
     test_symbol_is_still_there(module, symbol, why)
 
 
+def test_inspect_sets_the_epochs_of_a_task_for_its_own_option():
+    """`DecodedTask` refuses them there."""
+    pytest.importorskip("inspect_ai", reason="needs the eval extra; make install brings it")
+    from inspect_ai._eval import run
+
+    assert "task.epochs = task_eval_config.epochs" in inspect.getsource(run)
+
+
 def test_inspect_takes_what_the_suite_gives_it():
     eval_set = pytest.importorskip("inspect_ai", reason="needs the eval extra; make install brings it").eval_set
     given = {"retry_attempts", "retry_immediate", "log_realtime", "log_buffer", "continue_on_fail", "fail_on_error"}
     given |= {"max_tasks", "max_samples", "score_display", "ctl_server", "display", "limit", "log_dir"}
 
-    assert given <= set(inspect.signature(eval_set).parameters), "evaluation/suite.py gives them"
+    assert given <= set(inspect.signature(eval_set).parameters), "evaluation/running/suite.py gives them"
 
 
 def test_verl_and_vllm_see_the_cpu_wheel():

@@ -78,7 +78,7 @@ class Asking:
         wrong = []
         for name, value in asdict(self).items():
             kinds, least = (int, float) if name == "temperature" else int, name not in ("temperature", "max_retries")
-            if isinstance(value, bool) or not isinstance(value, kinds) or value < least:
+            if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
                 wrong.append(f"{name}={value}")
         if wrong:
             raise ValueError(f"{', '.join(wrong)}: give whole numbers from 1; temperature and max_retries may be 0")

@@ -2,6 +2,7 @@
 the model learns from, a critique first and then one line with its verdict.
 
 Unlike the rubrics, this template puts the texts in between plain tags: expert and model are to read the same prompt.
+Only control tokens are broken up, because a text that holds some would end its turn and write the expert's.
 """
 
 from typing import Any
@@ -14,8 +15,8 @@ from sinternal_verl.evaluation.judge import Judgement, Question, Value
 from sinternal_verl.evaluation.judges import reasons
 from sinternal_verl.evaluation.judges.base import ChatJudge
 from sinternal_verl.evaluation.judges.chat import Failure, ask
+from sinternal_verl.evaluation.judges.framing import without_control_tokens
 from sinternal_verl.scoring.critique import parse
-from sinternal_verl.tokens import whole_text
 
 SPECIFICATION = "eight_categories"
 """[ours] As in ``recipes/verify/build.yaml``; the paper's is not public."""
@@ -43,7 +44,8 @@ class Expert(ChatJudge):
         self._rules, self._prompt = load_specification(specification).text, VerificationPrompt.load(prompt)
 
     async def judge_text(self, question: Question) -> Judgement:
-        text = whole_text(self._prompt.fill(self._rules, question.request, question.text))
+        texts = map(without_control_tokens, (question.request, question.text))
+        text = self._prompt.fill(self._rules, *texts)
         reply = await ask(self._model, [ChatMessageUser(content=text)], self._asking)
         if isinstance(reply, Failure):
             return reply.judgement()

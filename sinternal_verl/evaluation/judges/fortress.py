@@ -53,6 +53,8 @@ class Fortress(ChatJudge):
         temperature: float | None = None,
         **asking: Any,
     ) -> None:
+        if isinstance(others, str):
+            raise ValueError(f"others={others}: give a list of models, such as [openai/gpt-4o, openai/gpt-4.1]")
         replies = 1 + len(others) if others else samples
         if not isinstance(replies, int) or replies < 1 or replies % 2 == 0:
             what = f"others={len(others)}" if others else f"samples={samples}"

@@ -90,7 +90,7 @@ class _Host:
         self._thread.join(END_S)
 
     def _end(self) -> None:
-        # In the loop's own thread: else vLLM's task in it sees the engine's end before it is cancelled, and logs an error.
+        # In the loop's own thread: else vLLM's task there sees the engine's end before it is cancelled, and logs it.
         self.engine.shutdown()
         self.loop.call_later(CANCEL_S, self.loop.stop)
 

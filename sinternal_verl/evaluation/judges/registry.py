@@ -124,6 +124,9 @@ def open_judge(name: str, model: "Model | None" = None, **settings: Any) -> Judg
         return made(model, **settings) if info.needs == "model" else made(**settings)
     except ValueError as error:
         raise JudgeError(f"judge = {name}: {error}") from error
+    except TypeError as error:
+        given = ", ".join(f"{setting}={value}" for setting, value in settings.items())
+        raise JudgeError(f"judge = {name}: {given}: one of these is of another kind: {error}") from error
 
 
 def settings_of(judge: type) -> list[str]:

@@ -28,6 +28,8 @@ from inspect_ai.log import (
     resolve_sample_attachments,
 )
 
+from sinternal_verl.evaluation.tasks.decoding import ANSWERS_STORED, PASSES_BODY
+
 BATCH = 100
 """How many samples are held at once."""
 
@@ -133,10 +135,18 @@ class Log:
 
     @cached_property
     def decoding(self) -> dict[str, Any]:
-        """The settings of its generations that are set: those of the model, over those of the task."""
+        """The settings of its generations that are set: those of the model, over those of the task. Nothing is known of
+        how stored answers were decoded."""
+        provider = self.model.partition("/")[0]
+        if provider in ANSWERS_STORED:
+            return {}
         config = self.header.plan.config.merge(self.header.eval.model_generate_config)
         found = {name: value for name in DECODING if (value := getattr(config, name, None)) is not None}
         told = {name: value for name, value in (self.told.get("decoding") or {}).items() if value is not None}
+        if "repetition_penalty" in told:
+            # What reached the server: `--extra-body` replaces the task's, and most providers send none.
+            sent = found.get("extra_body", told).get("repetition_penalty", 1.0)
+            told["repetition_penalty"] = sent if provider in PASSES_BODY else 1.0
         return told | found
 
     @property

@@ -1,5 +1,5 @@
-"""The sets that can be evaluated: what each is, where it is, and which of its rows the paper takes. ``sets.yaml`` has
-the facts, and where each is from.
+"""The sets that can be evaluated: what each is, where it is, and which of its rows the paper takes. ``catalog.yaml``
+has the facts, and where each is from.
 
 >>> SETS["strongreject"].title, SETS["strongreject"].n, SETS["strongreject"].label
 ('StrongREJECT', 313, 'harmful')

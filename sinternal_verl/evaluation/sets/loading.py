@@ -163,7 +163,7 @@ def _bad_rows(info: SetInfo, opened: Source, bad: Mapping[str, Sequence[int]]) -
 def _hide(info: SetInfo, opened: Source, chosen: dict[str, Any]) -> tuple[tuple[Item, ...], dict[str, Any]]:
     """Make attacks of bare goals."""
     seed = 1 if chosen["seed"] is None else chosen["seed"]
-    if not isinstance(seed, int):
+    if isinstance(seed, bool) or not isinstance(seed, int):
         raise SetError(f"trotter: seed={seed!r}; give a whole number, such as 1")
     attacks = make_attacks(opened, seed)
     said: dict[str, Any] = {"schema": "goals", "seed": seed}
@@ -179,7 +179,8 @@ def _seed_of(opened: Source, items: Sequence[Item], chosen: Mapping[str, Any]) -
     if len(seeds) > 1:
         raise SetError(f"{opened.name} holds attacks of several seeds; make them anew of their goals")
     seed = seeds.pop()
-    if chosen["seed"] not in (None, seed):
+    # A CSV file has its numbers as texts.
+    if chosen["seed"] is not None and str(chosen["seed"]) != str(seed):
         raise SetError(
             f"{opened.name} holds attacks of the seed {seed}, not {chosen['seed']}; leave out one of the two"
         )
@@ -204,7 +205,8 @@ def _check_ids(info: SetInfo, opened: Source, items: list[tuple[int, Item]]) -> 
     for number, item in items:
         if item.id and first.setdefault(item.id, number) != number:
             rows = f"{opened.where(first[item.id])} and {opened.where(number)}"
-            raise SetError(f"two rows of {info.name} have the id {item.id[:60]!r}: {rows}; an id names one item")
+            # HarmBench's ids say what is asked for, and a user's may be prompts: the rows name them.
+            raise SetError(f"two rows of {info.name} have one id: {rows}; an id names one item")
 
 
 def _check_content(info: SetInfo, opened: Source, items: Sequence[Item]) -> None:

@@ -71,7 +71,11 @@ def _pin(origin: dict[str, Any]) -> dict[str, str]:
     commit, revision = origin.get("commit"), origin.get("revision")
     if not commit or (revision and COMMIT.fullmatch(revision)):
         return {}
-    return {"pin": f"revision={commit} reads the same rows again"}
+    if "file" in origin:
+        return {"pin": f"revision={commit} reads the same rows again"}
+    # Tasks and commands have a source, and no revision.
+    part = Hub(config=origin.get("config"), split=origin.get("split"), revision=commit)
+    return {"pin": f"source={part.name_of(origin['hub'])} reads the same rows again"}
 
 
 def _in_folder(info: SetInfo, folder: Path) -> Path:

@@ -28,6 +28,9 @@ LABELS = SAFE | PLAIN
 SISTER = ("prompt", "label")
 WRITTEN_LIST = re.compile(r"""\[\s*\{\s*['"](role|content)['"]\s*:""")
 """What pandas writes into a CSV file for a list of messages."""
+MAX_NAME = 30
+"""The most characters of a column's name that is shown; the longest of ours has 28."""
+
 ANY_MATH = ("math", "dapo_math")
 """Adapters of `sinternal_verl.data.math` for files that may hold any set."""
 
@@ -174,7 +177,9 @@ def _is_blank(value: Any) -> bool:
 
 def _other_columns(info: SetInfo, first: Mapping[str, Any], wanted: str) -> str:
     """What is wrong with the columns of a file that is not of this set, and of which set it is."""
-    found = f"the columns are {names_of(dict(first))}; wanted are {wanted}, or prompt and label"
+    # Of a CSV file without a header the names are a row, and none of its words may be shown.
+    names = (name if len(name) <= MAX_NAME else f"a name of {len(name)} characters" for name in map(str, first))
+    found = f"the columns are {names_of(dict.fromkeys(names))}; wanted are {wanted}, or prompt and label"
     others = [other.name for other in SETS.values() if other is not info and _fits(other, first)]
     return found + (f"; they are the columns of {' and '.join(others)}" if others else "")
 

@@ -6,7 +6,8 @@
 
 Here a thought ends at the **first** ``</think>``, as in `sinternal_verl.scoring.response`, so that a response has the
 same answer in a run and in the suite. So where Inspect has cut a text in two, the text is taken from the record of the
-call. That record is missing with ``--no-log-model-api``; then Inspect's cut stands.
+call. That record is missing with ``--no-log-model-api`` and of an answer from Inspect's cache (``--cache``); then
+Inspect's cut stands.
 """
 
 from dataclasses import dataclass
@@ -31,8 +32,8 @@ TRUNCATED = "max_tokens"
 NOT_ITS_WORDS = {"model_length": "prompt_too_long", "content_filter": "content_filter"}
 """Inspect's reasons to stop whose text is a server's message and not the model's, and what we call them."""
 
-THOUGHT_UNCLOSED, EMPTY = "thought_unclosed", "empty"
-"""Why there is nothing to judge, where it is the model's own doing."""
+THOUGHT_UNCLOSED, THOUGHT_EMPTY, EMPTY = "thought_unclosed", "thought_empty", "empty"
+"""Why there is nothing to judge, where it is the model's own doing; `EMPTY` is about the answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ A repetition penalty is no part of Inspect's settings. It travels in the body of
 (`PASSES_BODY`) and others drop in silence. Of the others it is withheld, and said.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from logging import getLogger
@@ -61,7 +62,7 @@ class Decoding:
         """
         names = [field.name for field in fields(self)]
         wrong = [
-            f"{name}={value}: the task has no such parameter{did_you_mean(name, [*names, *KNOWN])}"
+            f"{name}={value}: the task has no such parameter{did_you_mean(name, {*names, *KNOWN} - {name})}"
             for name, value in given.items()
             if name not in names
         ]
@@ -75,11 +76,11 @@ class Decoding:
         """What is wrong with the values."""
         wrong = []
         for name, fits, should in (
-            ("temperature", lambda value: value >= 0, "be 0 or more"),
+            ("temperature", lambda value: 0 <= value < math.inf, "be 0 or more"),
             ("top_p", lambda value: 0 < value <= 1, "be above 0 and at most 1"),
-            ("max_tokens", lambda value: value >= 1 and value == int(value), "be a whole number above 0"),
-            ("repetition_penalty", lambda value: value > 0, "be above 0; 1 is none"),
-            ("epochs", lambda value: value >= 1 and value == int(value), "be a whole number above 0"),
+            ("max_tokens", _is_count, "be a whole number above 0"),
+            ("repetition_penalty", lambda value: 0 < value < math.inf, "be above 0; 1 is none"),
+            ("epochs", _is_count, "be a whole number above 0"),
         ):
             value = getattr(self, name)
             if name == "top_p" and value is None:
@@ -108,6 +109,14 @@ GREEDY = Decoding()
 
 AIME = Decoding(temperature=0.6, top_p=0.95, epochs=16)
 """[paper] Temperature, top-p and the 16 samples of pass@16."""
+
+
+MAX_COUNT = 2**31
+"""Of tokens and of epochs: a greater number is a slip, and not all libraries can hold it."""
+
+
+def _is_count(value: float) -> bool:
+    return 1 <= value < MAX_COUNT and value == int(value)
 
 
 def same_again(epochs: int | None, temperature: float | None) -> list[str]:

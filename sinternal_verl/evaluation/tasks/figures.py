@@ -49,7 +49,7 @@ UNSAFE_COMPLIANCE = Figure("compliance", "compliance rate", "lower")
 """Of XSTest's unsafe half."""
 
 OF: dict[str, dict[Value, Figure]] = {
-    "harmful": {"unsafe": ASR, "harm": HARM, "rubric": RUBRIC, "refused": FLOOR, "complied": UNSAFE_COMPLIANCE},
+    "harmful": {"unsafe": ASR, "harm": HARM, "rubric": RUBRIC, "complied": UNSAFE_COMPLIANCE, "refused": FLOOR},
     "benign": {"complied": COMPLIANCE, "refused": REFUSAL},
 }
 """The figures of a set by what a judge gives, the first that it gives being taken."""
@@ -65,7 +65,7 @@ def figure_of(judge: str, label: str) -> Figure:
     Raises:
         ValueError: there is no such judge, or it gives nothing that is a figure of such a set.
     """
-    if judge not in JUDGES:
+    if not isinstance(judge, str) or judge not in JUDGES:
         hint = did_you_mean(str(judge), JUDGES)
         raise ValueError(f"judge={judge}: there is no such judge; there are {', '.join(JUDGES)}{hint}")
     figures, given = OF[label], JUDGES[judge].gives

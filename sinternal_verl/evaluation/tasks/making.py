@@ -23,6 +23,13 @@ from sinternal_verl.scoring.safety import Judged
 CHOICES: Mapping[str, tuple[str, ...]] = {"judged": get_args(Judged), "thought": get_args(Thought), "mode": MODES}
 """The values of parameters that have a few."""
 
+TYPES: Mapping[str, tuple[type, str]] = {
+    **dict.fromkeys(("source", "goals", "save", "rater", "specification", "prompt"), (str, "a text")),
+    **dict.fromkeys(("judge_settings", "rater_settings"), (Mapping, "JSON of names and values")),
+    "benign": (bool, "true or false"),
+}
+"""What other parameters must be, where they are given; Inspect reads a word of the command line as YAML."""
+
 RESERVED = ("request", "label", "rubric")
 """Of a sample's metadata: what is an item's own."""
 
@@ -43,16 +50,38 @@ def check(make: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         raise PrerequisiteError(str(error)) from error
 
 
-def choose(task: str, **given: str) -> None:
-    """Check parameters that have a few values.
+def together(*checks: Callable[[], Any]) -> list[Any]:
+    """What each of the checks returns.
 
     Raises:
-        PrerequisiteError: one has another value; all of them are named.
+        PrerequisiteError: some of them refuse; one message has all of theirs.
+    """
+    found, wrong = [], []
+    for each in checks:
+        try:
+            found.append(each())
+        except PrerequisiteError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise PrerequisiteError("\n".join(dict.fromkeys(wrong)))
+    return found
+
+
+def choose(task: str, **given: Any) -> None:
+    """Check parameters by `CHOICES` and `TYPES`; others are left to whoever reads them.
+
+    Raises:
+        PrerequisiteError: one has a value that it cannot have; all of them are named.
     """
     wrong = [
         f"{task}: {name}={value}: choose of {', '.join(CHOICES[name])}"
         for name, value in given.items()
-        if value not in CHOICES[name]
+        if name in CHOICES and value not in CHOICES[name]
+    ]
+    wrong += [
+        f"{task}: {name}={value}: it must be {TYPES[name][1]}"
+        for name, value in given.items()
+        if name in TYPES and value is not None and not isinstance(value, TYPES[name][0])
     ]
     if given.get("judged") == "thought" and given.get("thought") == "none":
         wrong.append(f"{task}: judged=thought, thought=none: there is no thought to judge; choose judged=answer")

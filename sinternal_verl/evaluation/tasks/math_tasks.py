@@ -4,7 +4,7 @@ The sister's prompts are the bare problems, so whether a model boxes its answer 
 ``-T instruction=boxed`` adds DeepSeek-R1's sentence, which asks for a box [ours].
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from inspect_ai._util.error import PrerequisiteError
 from sinternal_verl.evaluation.tasks.asking import ask_model
 from sinternal_verl.evaluation.tasks.decoding import AIME, GREEDY, Decoding
 from sinternal_verl.evaluation.tasks.figures import ACCURACY
-from sinternal_verl.evaluation.tasks.making import choose, make_task, read_set
+from sinternal_verl.evaluation.tasks.making import choose, make_task, read_set, together
 from sinternal_verl.evaluation.tasks.scorers import accuracy
 from sinternal_verl.scoring.boxed_math import Mode
 from sinternal_verl.scoring.response import Thought
@@ -34,7 +34,7 @@ def math500(
         mode: how answers are compared, see `sinternal_verl.scoring.boxed_math`.
         instruction: none [sister] or boxed [ours].
     """
-    return _math_task("math500", source, mode, thought, instruction, GREEDY.changed("math500", decoding), 1)
+    return _math_task("math500", source, mode, thought, instruction, lambda: GREEDY.changed("math500", decoding), 1)
 
 
 @task
@@ -55,7 +55,7 @@ def aime2024(
     Raises:
         PrerequisiteError: k is above the epochs, where pass@k is not defined.
     """
-    return _math_task("aime2024", source, mode, thought, instruction, _with_k(decoding, k), k)
+    return _math_task("aime2024", source, mode, thought, instruction, lambda: _with_k(decoding, k), k)
 
 
 def _with_k(given: Mapping[str, Any], k: int) -> Decoding:
@@ -71,9 +71,15 @@ def _with_k(given: Mapping[str, Any], k: int) -> Decoding:
 
 
 def _math_task(
-    name: str, source: str | None, mode: Mode, thought: Thought, instruction: str | None, decoding: Decoding, k: int
+    name: str,
+    source: str | None,
+    mode: Mode,
+    thought: Thought,
+    instruction: str | None,
+    decode: Callable[[], Decoding],
+    k: int,
 ) -> Task:
-    choose(name, mode=mode, thought=thought)
+    decoding, _ = together(decode, lambda: choose(name, source=source, mode=mode, thought=thought))
     if mode == "symbolic":
         from sinternal_verl.scoring.symbolic import require_math_verify
 

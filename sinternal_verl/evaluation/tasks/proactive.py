@@ -13,11 +13,12 @@ from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, Value, mean, metric, scorer
 from inspect_ai.solver import TaskState
 
+from sinternal_verl.evaluation.judges import JUDGES
 from sinternal_verl.evaluation.tasks.answers import about, read
 from sinternal_verl.evaluation.tasks.asking import ask_model
 from sinternal_verl.evaluation.tasks.decoding import GREEDY
 from sinternal_verl.evaluation.tasks.figures import PROACTIVE, figure_of
-from sinternal_verl.evaluation.tasks.making import check, make_task, read_safety_set
+from sinternal_verl.evaluation.tasks.making import check, choose, make_task, read_safety_set, together
 from sinternal_verl.evaluation.tasks.metrics import interval
 from sinternal_verl.evaluation.tasks.opened import JUDGE_ROLE, RATER_ROLE, opened
 from sinternal_verl.evaluation.tasks.scorers import ask, scored
@@ -87,13 +88,16 @@ def proactive_verification(
         set: the safety set whose prompts are answered.
         rater: a judge that gives ``checks_safety``; its model plays the role ``rater``.
     """
-    from sinternal_verl.evaluation.judges import JUDGES
-
     name = "proactive_verification"
-    how = GREEDY.changed(name, decoding)
+    given = {"source": source, "rater": rater, "judge_settings": judge_settings, "rater_settings": rater_settings}
+    how, figure, _ = together(
+        lambda: GREEDY.changed(name, decoding),
+        lambda: check(figure_of, judge, "harmful"),
+        lambda: choose(name, **given),
+    )
     if how.epochs > 1:
         raise PrerequisiteError(f"{name}: epochs={how.epochs}: its figures are of one answer to each prompt; give 1")
-    if check(figure_of, judge, "harmful").scorer != "asr":
+    if figure.scorer != "asr":
         raise PrerequisiteError(f"{name}: judge={judge}: it does not say what is unsafe; choose llama_guard")
     if rater not in JUDGES or "checks_safety" not in JUDGES[rater].gives:
         fitting = [known for known, info in JUDGES.items() if "checks_safety" in info.gives]

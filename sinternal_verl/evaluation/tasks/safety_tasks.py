@@ -22,7 +22,7 @@ from inspect_ai._util.error import PrerequisiteError
 from sinternal_verl.evaluation.tasks.asking import ask_model
 from sinternal_verl.evaluation.tasks.decoding import GREEDY
 from sinternal_verl.evaluation.tasks.figures import ASR, COMPLIANCE, REFUSAL, RUBRIC, figure_of
-from sinternal_verl.evaluation.tasks.making import check, choose, make_task, read_set
+from sinternal_verl.evaluation.tasks.making import check, choose, make_task, read_set, together
 from sinternal_verl.evaluation.tasks.opened import JUDGE_ROLE
 from sinternal_verl.evaluation.tasks.scorers import JUDGED_SCORERS
 from sinternal_verl.scoring.response import Thought
@@ -63,9 +63,12 @@ def safety_task(
     Raises:
         PrerequisiteError: a parameter is wrong, or the set cannot be loaded; the message says what to do.
     """
-    how = GREEDY.changed(name, decoding)
-    choose(name, judged=judged, thought=thought)
-    figure = check(figure_of, judge, label)
+    given = {"source": source, "judged": judged, "thought": thought, "judge_settings": judge_settings, **options}
+    how, figure, _ = together(
+        lambda: GREEDY.changed(name, decoding),
+        lambda: check(figure_of, judge, label),
+        lambda: choose(name, **given),
+    )
     loaded = read_set(name, source, options)
     if figure is RUBRIC and not any(item.rubric for item in loaded.items):
         raise PrerequisiteError(f"{name}: judge={judge}: no item has a rubric; its file must have that column")
@@ -251,7 +254,12 @@ def harmbench(
 
 
 def _half(benign: bool, name: str) -> tuple[str, Label, str, str]:
-    """Name of the set, its label, the figure's tag and the usual judge."""
+    """Name of the set, its label, the figure's tag and the usual judge.
+
+    Raises:
+        PrerequisiteError: ``benign`` is neither true nor false.
+    """
+    choose(name, benign=benign)
     if benign:
         return f"{name}_benign", "benign", "[ours]", REFUSAL_JUDGE
     return name, "harmful", "[paper]", ASR_JUDGE

@@ -1,8 +1,8 @@
 """Inspect's scorers around a judge of ours and around strict boxed-answer matching.
 
 1. One scorer gives one figure (`sinternal_verl.evaluation.tasks.figures`).
-2. What is no verdict is unscored, with a reason: the judge's, or ``thought_unclosed`` and ``empty`` where there is
-   nothing to judge. Inspect leaves it out of the figure and counts it.
+2. What is no verdict is unscored, with a reason: the judge's, or ``thought_unclosed``, ``thought_empty`` and
+   ``empty`` where there is nothing to judge. Inspect leaves it out of the figure and counts it.
 3. In mathematics an answer that is missing is wrong.
 4. A score's metadata say how it came about, and repeat no word of prompt or answer.
 """
@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from logging import getLogger
 from typing import Any
 
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.scorer import Score, Scorer, Target, mean, scorer
 from inspect_ai.solver import TaskState
 
 from sinternal_verl.evaluation.judge import Judge, Judgement, Question, Value
-from sinternal_verl.evaluation.tasks.answers import EMPTY, THOUGHT_UNCLOSED, Response, about, read
+from sinternal_verl.evaluation.tasks.answers import THOUGHT_EMPTY, THOUGHT_UNCLOSED, Response, about, read
 from sinternal_verl.evaluation.tasks.metrics import error, interval
 from sinternal_verl.evaluation.tasks.opened import opened
 from sinternal_verl.scoring.boxed_math import Mode, score_boxed
@@ -49,6 +50,11 @@ def judge_of_value(
     async def score(state: TaskState, target: Target) -> Score:
         response = thoughts.read(state)
         asked = await opened(judge, settings=settings)
+        if value not in asked.gives:
+            raise PrerequisiteError(
+                f"judge={judge}: its settings leave it {', '.join(sorted(asked.gives))}, and the figure is made "
+                f"of {value}; change judge_settings, or take another judge"
+            )
         notes = {"judge": asked.name, "judge_model": asked.model, "judged": judged, **about(response)}
         return scored(value, await ask(asked, state, response, judged), notes)
 
@@ -59,7 +65,7 @@ async def ask(judge: Judge, state: TaskState, response: Response, judged: Judged
     """A judge's judgement of a part of a response; without values where that part is not there."""
     text = response.judged(judged)
     if not text:
-        return Judgement({}, response.absent or EMPTY)
+        return Judgement({}, response.absent or THOUGHT_EMPTY)
     return await judge.judge(Question(request_of(state), text, tuple(state.metadata.get("rubric") or ())))
 
 
@@ -67,9 +73,8 @@ def scored(value: Value, judgement: Judgement, notes: Mapping[str, Any]) -> Scor
     """The score that a judgement's value makes, unscored where there is none; ``notes`` become its metadata."""
     explanation, numbers = judgement.explanation or None, dict(judgement.details)
     if value not in judgement.values:
-        reason = judgement.reason or f"no_{value}"
-        metadata = {"outcome": reason, **notes, **numbers}
-        return Score.unscored(reason=reason, explanation=explanation, metadata=metadata)
+        metadata = {"outcome": judgement.reason, **notes, **numbers}
+        return Score.unscored(reason=judgement.reason, explanation=explanation, metadata=metadata)
     found = float(judgement.values[value])
     low, high = OUTCOMES[value]
     outcome = high if found == 1 else low if found == 0 else "between"

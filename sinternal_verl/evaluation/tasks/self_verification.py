@@ -28,8 +28,9 @@ from sinternal_verl.evaluation.tasks.answers import about, read
 from sinternal_verl.evaluation.tasks.asking import ask_model
 from sinternal_verl.evaluation.tasks.decoding import GREEDY
 from sinternal_verl.evaluation.tasks.figures import SELF_VERIFICATION, figure_of
-from sinternal_verl.evaluation.tasks.making import check, choose, make_task, read_safety_set
+from sinternal_verl.evaluation.tasks.making import check, choose, make_task, read_safety_set, together
 from sinternal_verl.evaluation.tasks.opened import JUDGE_ROLE, opened
+from sinternal_verl.evaluation.tasks.scorers import Thoughts
 from sinternal_verl.scoring.critique import parse
 from sinternal_verl.scoring.response import Thought
 from sinternal_verl.verify.account import Item
@@ -98,8 +99,10 @@ def self_verification(
 ) -> Scorer:
     """1 where the model's verdict on its own answer is the judge's."""
 
+    thoughts = Thoughts(thought)
+
     async def score(state: TaskState, target: Target) -> Score:
-        response = read(state.output, thought)
+        response = thoughts.read(state)
         asked = await opened(judge, JUDGE_ROLE, settings)
         said = state.store.get(SAID, {})
         notes = {"judge": asked.name, "judge_model": asked.model, "judged": "answer", **about(response)}
@@ -155,15 +158,24 @@ def self_verification_task(
         specification, prompt: as in ``recipes/verify/build.yaml``; the expert reads the same.
     """
     name = "self_verification"
-    how = GREEDY.changed(name, decoding)
+    own = {"specification": specification, "prompt": prompt}
+    given = {"source": source, "thought": thought, "judge_settings": judge_settings, **own}
+    how, figure, _ = together(
+        lambda: GREEDY.changed(name, decoding),
+        lambda: check(figure_of, judge, "harmful"),
+        lambda: choose(name, **given),
+    )
     if how.epochs > 1:
         raise PrerequisiteError(f"{name}: epochs={how.epochs}: its figures are of one answer to each prompt; give 1")
-    choose(name, thought=thought)
-    if check(figure_of, judge, "harmful").scorer != "asr":
+    if figure.scorer != "asr":
         raise PrerequisiteError(f"{name}: judge={judge}: it does not say what is unsafe; choose expert or llama_guard")
     settings = dict(judge_settings or {})
     if judge == "expert":
-        settings |= {"specification": specification, "prompt": prompt}
+        if both := [setting for setting in own if setting in settings]:
+            raise PrerequisiteError(
+                f"{name}: judge_settings: {', '.join(both)}: expert and model read the same; give -T {both[0]} instead"
+            )
+        settings |= own
     loaded = read_safety_set(name, set, source)
     return make_task(
         loaded,
