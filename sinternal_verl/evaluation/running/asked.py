@@ -31,6 +31,7 @@ class Words:
     parameters: Sequence[str] = ()
     judge_settings: Sequence[str] = ()
     serve: Sequence[str] = ()
+    connections: int = 64
 
 
 class BadWords(ValueError):
@@ -98,6 +99,8 @@ def read_words(words: Words) -> Asked:
     wrong += cast.add_settings(_values(words.judge_settings, "-J", wrong))
     if words.limit is not None and words.limit < 1:
         wrong.append(f"--limit {words.limit}: give a number of 1 or more")
+    if words.connections < 1:
+        wrong.append(f"--connections {words.connections}: give a number of 1 or more")
     tasks = [name.strip() for name in (words.tasks or "").split(",") if name.strip()]
     if words.tasks is not None and not tasks:
         wrong.append("--tasks names none; write --tasks strongreject,math500")
