@@ -117,6 +117,7 @@ def rejudge_logs(
     judges: Sequence[str],
     out: str = "outputs/eval_rejudge",
     api_key_env: Sequence[str] = (),
+    judge_settings: Sequence[str] = (),
     connections: int = CONNECTIONS,
     **others: Any,
 ) -> int:
@@ -126,14 +127,20 @@ def rejudge_logs(
         logs: folders of `eval`, or logs of any run of Inspect.
         judges: each ``name=model``, or ``name`` where it needs no model.
         out: folder for the tables and the new logs.
+        api_key_env, judge_settings, connections: see `sinternal_verl.evaluation.running.asked.Words`.
     """
 
     def judge() -> str:
         from sinternal_verl.evaluation.results.rejudge import Choice, rejudge
+        from sinternal_verl.evaluation.running.asked import read_values
         from sinternal_verl.evaluation.running.cast import Cast, read_judges, read_keys
 
-        cast = Cast()
-        wrong = list(cast.add_judges(read_judges(judges), read_keys(api_key_env)))
+        cast, wrong = Cast(), []
+        settings = read_values(judge_settings, "-J", wrong)
+        wrong += cast.add_judges(read_judges(judges), read_keys(api_key_env))
+        wrong += cast.add_settings(settings)
+        if connections < 1:
+            wrong.append(f"--connections {connections}: give a number of 1 or more")
         if wrong:
             raise ValueError("\n".join(wrong))
         with cast.opened(Path(out) / "servers", connections) as (models, _):

@@ -375,3 +375,26 @@ def test_runs_are_compared_and_judged_again(sets, tmp_path, capsys):
 
     assert main(["eval", "rejudge", out["one"], "--judge", "refusal_strings", "--out", out["judged"]]) == 0
     assert "refusal_strings" in capsys.readouterr().out and os.listdir(out["judged"])
+
+
+def test_a_judge_of_logs_has_its_key_and_settings(sets, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GUARD_KEY", KEY)
+    sent = []
+
+    async def guard(request: web.Request) -> web.Response:
+        sent.append(request.headers.get("Authorization"))
+        return await Model("safe")(request)
+
+    with serving(Model(), ["m"]) as url, serving(guard, ["g"]) as guard_url:
+        run = ["--tasks", "strongreject", *sets, "--model", url, "--judge", "refusal_strings"]
+        assert evaluate(*run, "--out", str(tmp_path / "out")) == 0
+        words = ["rejudge", str(tmp_path / "out"), "--judge", f"llama_guard={guard_url}", "--out", str(tmp_path / "j")]
+        code = evaluate(*words, "--api-key-env", "llama_guard=GUARD_KEY", "-J", "llama_guard.max_retries=0")
+        capsys.readouterr()
+        refused = evaluate(*words, "-J", "llama_gard.x=1", "-J", "y", "--connections", "0")
+
+    assert code == 0 and sent == [f"Bearer {KEY}"] * 5
+    said = capsys.readouterr().err
+    assert refused == 2 and all(each in said for each in ("-J llama_gard.x", "-J y", "--connections 0"))
+    for file in filter(Path.is_file, tmp_path.rglob("*")):
+        assert KEY.encode() not in file.read_bytes(), file
