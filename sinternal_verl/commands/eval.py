@@ -88,11 +88,9 @@ def _run(asked: "Asked", folder: Path, connections: int) -> int:
         print(f"{PREFIX}{told.unjudged} answers {why}; {step}", file=sys.stderr)
     if ran.unfinished:
         kinds = ", ".join(f"{name} {count}x" for name, count in told.errors.most_common())
-        print(
-            f"{PREFIX}{told.failed} items failed ({kinds or 'see the logs'}), in {', '.join(ran.unfinished)}; "
-            "the same command asks them again",
-            file=sys.stderr,
-        )
+        what = f"{told.failed} items failed{f' ({kinds})' if kinds else ''}, in {', '.join(ran.unfinished)}"
+        step = f"`inspect view --log-dir {folder / LOGS}` shows why, and the same command asks them again"
+        print(f"{PREFIX}{what}; {step}", file=sys.stderr)
     return FAILED if told.unjudged or ran.unfinished else 0
 
 

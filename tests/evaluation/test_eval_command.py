@@ -178,6 +178,7 @@ def test_a_failed_item_is_counted_and_asked_again(sets, tmp_path, capfd):
         again = evaluate(*words)
 
     assert failed == 1 and "1 items failed (BadRequestError 400 1x), in math500" in said.err
+    assert f"`inspect view --log-dir {tmp_path / 'out' / 'logs'}`" in said.err
     assert "1 failed" in said.out and problem(2) not in said.out + said.err
     assert again == 0 and len(model.asked) == 13 and model.prompts.count(problem(2)) == 2
 
