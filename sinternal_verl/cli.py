@@ -365,25 +365,12 @@ def _add_eval(commands: Any) -> None:
         help="parameter of tasks, such as max_tokens=4000, aime2024.epochs=4 or xstest.judge=refusal_strings",
     )
     suite.add_argument(
-        "-J",
-        dest="judge_settings",
-        action="append",
-        metavar="JUDGE.NAME=VALUE",
-        help="setting of a judge, such as qwen3guard.mode=first_token",
-    )
-    suite.add_argument(
         "--serve",
         action="append",
         metavar="OPTION=VALUE",
         help="option of vllm serve for a folder or hub id, such as tensor-parallel-size=2",
     )
-    suite.add_argument(
-        "--api-key-env",
-        action="append",
-        metavar="[JUDGE=]NAME",
-        help="environment variable with the key of the model's server, or of a judge's",
-    )
-    suite.add_argument("--connections", type=int, metavar="N", help="requests to a model at a time; default: 64")
+    _add_asking(suite)
     below = suite.add_subparsers(metavar="compare|rejudge", title="on logs that are there")
     compare = add_command(
         below,
@@ -406,6 +393,26 @@ def _add_eval(commands: Any) -> None:
         "--judge", dest="judges", action="append", required=True, metavar="NAME[=MODEL]", help="once for each judge"
     )
     rejudge.add_argument("--out", default=argparse.SUPPRESS, help="folder for tables; default: outputs/eval_rejudge")
+    rejudge.argument_default = argparse.SUPPRESS
+    _add_asking(rejudge)
+
+
+def _add_asking(command: argparse.ArgumentParser) -> None:
+    """Options on how models are asked."""
+    command.add_argument(
+        "-J",
+        dest="judge_settings",
+        action="append",
+        metavar="JUDGE.NAME=VALUE",
+        help="setting of a judge, such as qwen3guard.mode=first_token",
+    )
+    command.add_argument(
+        "--api-key-env",
+        action="append",
+        metavar="[JUDGE=]NAME",
+        help="environment variable with the key of the model's server, or of a judge's",
+    )
+    command.add_argument("--connections", type=int, metavar="N", help="requests to a model at a time; default: 64")
 
 
 def _add_export(commands: Any) -> None:

@@ -34,16 +34,14 @@ def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: An
     except ImportError as error:
         return fail(str(error))
     from sinternal_verl.evaluation.running.asked import BadWords, Words, read_words
-    from sinternal_verl.evaluation.running.configuration import OtherConfiguration, claim
+    from sinternal_verl.evaluation.running.configuration import FolderError, OtherConfiguration, alone_in, claim
     from sinternal_verl.evaluation.running.progress import quiet_inspect
     from sinternal_verl.evaluation.running.serving import ServerFailed
     from sinternal_verl.evaluation.running.suite import SuiteFailed
 
-    if connections < 1:
-        return fail(f"--connections {connections}: give a number of 1 or more")
     try:
         with quiet_inspect():
-            asked = read_words(Words(**words))
+            asked = read_words(Words(connections=connections, **words))
         folder = Path(out or f"outputs/eval/{asked.called.replace('/', '--')}")
         goes_on = claim(folder, asked.configuration())
         if not goes_on:
@@ -51,13 +49,17 @@ def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: An
     except BadWords as error:
         lines = str(error).splitlines()
         return fail("\n  ".join(["nothing was started:", *lines]) if len(lines) > 1 else lines[0])
-    except (OtherConfiguration, OSError) as error:
+    except OtherConfiguration as error:
         return fail(str(error))
-    _announce(asked, folder, goes_on)
+    except OSError as error:
+        return fail(f"--out {folder}: {error.strerror}")
     try:
-        with quiet_inspect():
+        with alone_in(folder), quiet_inspect():
+            _announce(asked, folder, goes_on)
             return _run(asked, folder, connections)
-    except (ServerFailed, SuiteFailed, ValueError) as error:
+    except FolderError as error:
+        return fail(str(error))
+    except (ServerFailed, SuiteFailed, ValueError, OSError) as error:
         print(f"{PREFIX}{error}\nThe answers so far are kept, and the same command goes on.", file=sys.stderr)
         return FAILED
 
@@ -79,15 +81,17 @@ def _run(asked: "Asked", folder: Path, connections: int) -> int:
     print()
     print(write_tables(folder / LOGS, folder))
     print(f"\nthe table as text, Markdown, CSV, HTML and PNG, and a row for each item: {folder}")
-    if not ran.unfinished:
-        return 0
-    kinds = ", ".join(f"{name} {count}x" for name, count in ran.progress.errors.most_common())
-    print(
-        f"{PREFIX}{ran.progress.failed} items failed ({kinds or 'see the logs'}), in {', '.join(ran.unfinished)}; "
-        "the same command asks them again",
-        file=sys.stderr,
-    )
-    return FAILED
+    told = ran.progress
+    if told.unjudged:
+        why = "have no verdict, because their judge was not reached"
+        step = f"`sinternal-verl eval rejudge {folder} --judge ...` judges the answers again"
+        print(f"{PREFIX}{told.unjudged} answers {why}; {step}", file=sys.stderr)
+    if ran.unfinished:
+        kinds = ", ".join(f"{name} {count}x" for name, count in told.errors.most_common())
+        what = f"{told.failed} items failed{f' ({kinds})' if kinds else ''}, in {', '.join(ran.unfinished)}"
+        step = f"`inspect view --log-dir {folder / LOGS}` shows why, and the same command asks them again"
+        print(f"{PREFIX}{what}; {step}", file=sys.stderr)
+    return FAILED if told.unjudged or ran.unfinished else 0
 
 
 def compare_runs(runs: Sequence[str], out: str = "outputs/eval_compare", **others: Any) -> int:
@@ -111,6 +115,7 @@ def rejudge_logs(
     judges: Sequence[str],
     out: str = "outputs/eval_rejudge",
     api_key_env: Sequence[str] = (),
+    judge_settings: Sequence[str] = (),
     connections: int = CONNECTIONS,
     **others: Any,
 ) -> int:
@@ -120,14 +125,20 @@ def rejudge_logs(
         logs: folders of `eval`, or logs of any run of Inspect.
         judges: each ``name=model``, or ``name`` where it needs no model.
         out: folder for the tables and the new logs.
+        api_key_env, judge_settings, connections: see `sinternal_verl.evaluation.running.asked.Words`.
     """
 
     def judge() -> str:
         from sinternal_verl.evaluation.results.rejudge import Choice, rejudge
+        from sinternal_verl.evaluation.running.asked import read_values
         from sinternal_verl.evaluation.running.cast import Cast, read_judges, read_keys
 
-        cast = Cast()
-        wrong = list(cast.add_judges(read_judges(judges), read_keys(api_key_env)))
+        cast, wrong = Cast(), []
+        settings = read_values(judge_settings, "-J", wrong)
+        wrong += cast.add_judges(read_judges(judges), read_keys(api_key_env))
+        wrong += cast.add_settings(settings)
+        if connections < 1:
+            wrong.append(f"--connections {connections}: give a number of 1 or more")
         if wrong:
             raise ValueError("\n".join(wrong))
         with cast.opened(Path(out) / "servers", connections) as (models, _):

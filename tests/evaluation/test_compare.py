@@ -101,6 +101,13 @@ def test_each_run_is_set_against_the_first(runs, tmp_path):
     assert "A to B" in text and "A to C" in text and "B to C" not in text
 
 
+def test_a_run_that_is_there_twice_is_told(runs, compared, tmp_path):
+    text = compare([*runs, runs[0]], tmp_path)
+
+    assert "A and C share logs, 1 of them" in text and "A and B share" not in text
+    assert "share logs" not in compared[0]
+
+
 def test_logs_of_someone_else_are_compared(tmp_path):
     for name, wrong in (("first", "3"), ("second", "5")):
         scorer = scores_by(lambda id, epoch, answer, wrong=wrong: Score(value="I" if id == wrong else "C"), "match")

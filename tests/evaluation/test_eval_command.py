@@ -24,8 +24,10 @@ KEY = "a-secret-of-the-tests"
 class Model:
     """Answers chats like a model that thinks; counts what it is asked."""
 
-    def __init__(self, answer="<think>a thought</think>A lamp, \\boxed{3}.", wait_s=0.0, fails=()):
+    def __init__(self, answer="<think>a thought</think>A lamp, \\boxed{3}.", wait_s=0.0, fails=(), serves=None):
         self.answer, self.wait_s, self.fails, self.asked = answer, wait_s, set(fails), []
+        self.serves = serves
+        """How many requests get an answer; None for all."""
 
     async def __call__(self, request: web.Request) -> web.Response:
         import asyncio
@@ -33,7 +35,10 @@ class Model:
         body = await request.json()
         prompt = body["messages"][-1]["content"]
         self.asked.append(body)
+        number = len(self.asked)
         await asyncio.sleep(self.wait_s)
+        if self.serves is not None and number > self.serves:
+            return web.json_response({"error": {"message": f"no memory for {prompt}"}}, status=500)
         if prompt in self.fails:
             return web.json_response({"error": {"message": f"cannot answer {prompt}"}}, status=400)
         message = {"role": "assistant", "content": self.answer}
@@ -173,8 +178,46 @@ def test_a_failed_item_is_counted_and_asked_again(sets, tmp_path, capfd):
         again = evaluate(*words)
 
     assert failed == 1 and "1 items failed (BadRequestError 400 1x), in math500" in said.err
+    assert f"`inspect view --log-dir {tmp_path / 'out' / 'logs'}`" in said.err
     assert "1 failed" in said.out and problem(2) not in said.out + said.err
     assert again == 0 and len(model.asked) == 13 and model.prompts.count(problem(2)) == 2
+
+
+@pytest.fixture
+def few_tries(monkeypatch):
+    """A server that is gone fails an item in seconds instead of minutes."""
+    from sinternal_verl.evaluation.running import models
+
+    monkeypatch.setattr(models, "MAX_RETRIES", 1)
+
+
+def test_a_server_that_is_gone_ends_the_suite(sets, tmp_path, capfd, few_tries):
+    model, out = Model(serves=10), tmp_path / "out"
+    with serving(model, ["m"]) as url:
+        words = ["--tasks", "aime2024", "--model", url, *sets, "--connections", "4", "--out", str(out)]
+        code = evaluate(*words)
+        said = capfd.readouterr().err
+        before, model.serves = len(model.asked), None
+        again = evaluate(*words)
+
+    assert code == 1 and "a server no longer serves: 8 items in a row failed (InternalServerError)" in said, said
+    assert "the same command goes on" in said and problem(1) not in said
+    assert before < 12 * 16 / 2, "most were not tried"
+    assert again == 0 and len(model.asked) == before + 12 * 16 - 10
+
+
+def test_a_judge_that_is_not_reached_is_told(sets, tmp_path, capfd):
+    out = str(tmp_path / "out")
+    with serving(Model(), ["m"]) as url, serving(Model("safe", serves=3), ["g"]) as guard:
+        words = ["--tasks", "strongreject", "--model", url, *sets, "--judge", f"llama_guard={guard}"]
+        code = evaluate(*words, "-J", "llama_guard.max_retries=1", "--out", out)
+
+    said = capfd.readouterr()
+    assert code == 1 and "2 unscored" in said.out
+    assert (
+        f"2 answers have no verdict, because their judge was not reached; `sinternal-verl eval rejudge {out}"
+        in said.err
+    )
 
 
 def test_each_answer_has_a_seed_of_its_own_and_the_same_one_next_time(sets, tmp_path):
@@ -202,7 +245,7 @@ def test_each_answer_has_a_seed_of_its_own_and_the_same_one_next_time(sets, tmp_
         (["--tasks", "math500", "-J", "xstest.a=1"], ["-J xstest.a", "for a judge of this call"]),
         (["--tasks", "aime2024", "-T", "k=32"], ["k=32", "epochs"]),
         (["--suite", "papr"], ["suite papr", "did you mean paper?"]),
-        (["--tasks", "math500", "--limit", "0"], ["--limit 0"]),
+        (["--tasks", "math500", "--limit", "0", "--connections", "0"], ["--limit 0", "--connections 0"]),
         (["--tasks", "math500", "--source", "math5=x"], ["set math5", "did you mean math500?"]),
         (["--tasks", "math500", "--api-key-env", "judge=X"], ["--api-key-env judge"]),
         (["--tasks", "proactive_verification", "--judge", "refusal_strings"], ["proactive_verification needs a judge"]),
@@ -251,6 +294,70 @@ def test_answers_longer_than_the_models_context_are_refused(sets, world, tmp_pat
     assert code == 2 and "its context is 512 tokens, and math500 ask for answers of 8000" in said
 
 
+def test_our_warnings_are_seen_and_hold_no_text(sets, tmp_path, capfd, monkeypatch):
+    """Inspect, whose display is off, would print none of them."""
+    from sinternal_verl.evaluation.tasks import decoding, opened
+
+    for module in (decoding, opened):
+        monkeypatch.setattr(module, "_said", set())
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving(Model("A thought without an end."), ["m"]) as url, serving(Model("safe"), ["Qwen3Guard"]) as guard:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        words = ["--model", "openai/gpt-4o", *sets, "--judge", f"llama_guard={guard}"]
+        assert evaluate("--tasks", "strongreject,math500", *words, "--out", str(tmp_path / "out")) == 0
+
+    said = capfd.readouterr().err
+    for warning in ("is not the paper's set", "takes no repetition penalty", "learned to please it"):
+        assert "sinternal_verl: warning: " in said and said.count(warning) >= 1, said
+    assert KEY not in said and problem(1) not in said
+
+
+def test_where_no_thought_ends_it_is_said(sets, tmp_path, capfd):
+    with serving(Model("A thought without an end."), ["m"]) as url:
+        words = ["--tasks", "math500", "--model", url, *sets, "--out", str(tmp_path / "out")]
+        assert evaluate(*words) == 0
+
+    said = capfd.readouterr().err
+    assert "sinternal_verl: warning: 8 of the first 8 responses never end their thought" in said
+    assert "without an end." not in said
+
+
+@pytest.mark.slow
+def test_two_commands_in_one_folder_are_one_too_many(sets, tmp_path):
+    model = Model(wait_s=0.5)
+    with serving(model, ["m"]) as url:
+        words = ["--tasks", "math500", "--model", url, *sets, "--connections", "1", "--out", str(tmp_path / "out")]
+        first = start(words)
+        until_asked(model, 1)
+        second = start(words)
+        _, refused = second.communicate(timeout=60)
+        _, said = first.communicate(timeout=120)
+
+    assert second.returncode == 2 and "another command works in" in refused, refused
+    assert first.returncode == 0 and len(model.asked) == 12, said
+
+
+def test_a_folder_that_cannot_be_written_is_refused(sets, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with serving(Model(), ["m"]) as url:
+        code = evaluate("--tasks", "math500", "--model", url, *sets, "--out", str(tmp_path / "file"))
+
+    assert code == 2 and f"--out {tmp_path / 'file'}: File exists" in capsys.readouterr().err
+
+
+def test_a_table_that_cannot_be_written_is_told_in_a_line(sets, tmp_path, capfd):
+    out = tmp_path / "out"
+    with serving(Model(), ["m"]) as url:
+        words = ["--tasks", "math500", "--model", url, *sets, "--out", str(out)]
+        assert evaluate(*words) == 0
+        (out / "table.png").unlink()
+        (out / "table.png").mkdir()
+        code = evaluate(*words)
+
+    said = capfd.readouterr().err
+    assert code == 1 and "table.png" in said and "the same command goes on" in said and "Traceback" not in said
+
+
 def test_an_option_of_the_suite_is_none_of_compare(capsys):
     assert main(["eval", "--limit", "3", "compare", "a", "b"]) == 2
     assert "--limit: of the suite" in capsys.readouterr().err
@@ -269,3 +376,26 @@ def test_runs_are_compared_and_judged_again(sets, tmp_path, capsys):
 
     assert main(["eval", "rejudge", out["one"], "--judge", "refusal_strings", "--out", out["judged"]]) == 0
     assert "refusal_strings" in capsys.readouterr().out and os.listdir(out["judged"])
+
+
+def test_a_judge_of_logs_has_its_key_and_settings(sets, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GUARD_KEY", KEY)
+    sent = []
+
+    async def guard(request: web.Request) -> web.Response:
+        sent.append(request.headers.get("Authorization"))
+        return await Model("safe")(request)
+
+    with serving(Model(), ["m"]) as url, serving(guard, ["g"]) as guard_url:
+        run = ["--tasks", "strongreject", *sets, "--model", url, "--judge", "refusal_strings"]
+        assert evaluate(*run, "--out", str(tmp_path / "out")) == 0
+        words = ["rejudge", str(tmp_path / "out"), "--judge", f"llama_guard={guard_url}", "--out", str(tmp_path / "j")]
+        code = evaluate(*words, "--api-key-env", "llama_guard=GUARD_KEY", "-J", "llama_guard.max_retries=0")
+        capsys.readouterr()
+        refused = evaluate(*words, "-J", "llama_gard.x=1", "-J", "y", "--connections", "0")
+
+    assert code == 0 and sent == [f"Bearer {KEY}"] * 5
+    said = capsys.readouterr().err
+    assert refused == 2 and all(each in said for each in ("-J llama_gard.x", "-J y", "--connections 0"))
+    for file in filter(Path.is_file, tmp_path.rglob("*")):
+        assert KEY.encode() not in file.read_bytes(), file

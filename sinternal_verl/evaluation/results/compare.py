@@ -6,8 +6,9 @@ it is counted apart, and the bounds say what all such items could change.
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 from sinternal_verl.data.schema import whole_file, write_whole
@@ -89,6 +90,7 @@ def compare(runs: Sequence[Source | Iterable[Source]], out: Path) -> str:
     opened = {letter(place): open_logs(run) for place, run in enumerate(runs)}
     names = [f"{called}: {_about(run, logs)}" for run, (called, (logs, _)) in zip(runs, opened.items(), strict=True)]
     notes = [f"{called}: {note}" for called, (_, said) in opened.items() for note in said]
+    notes += _shared({called: logs for called, (logs, _) in opened.items()})
     scored = {called: _scored(called, logs, notes) for called, (logs, _) in opened.items()}
     lines = list(_lines(scored, notes))
     if not lines:
@@ -112,6 +114,14 @@ def compare(runs: Sequence[Source | Iterable[Source]], out: Path) -> str:
 def _about(run: Source | Iterable[Source], logs: Sequence[Log]) -> str:
     models = ", ".join(sorted({log.model for log in logs}))
     return f"{models} ({run})" if isinstance(run, str | Path) else models
+
+
+def _shared(runs: Mapping[str, Sequence[Log]]) -> Iterator[str]:
+    """Runs that are in part the same run."""
+    files = {called: {Path(log.path).resolve() for log in logs if log.path} for called, logs in runs.items()}
+    for one, two in combinations(files, 2):
+        if same := files[one] & files[two]:
+            yield f"{one} and {two} share logs, {len(same)} of them: there a run is compared with itself"
 
 
 def _scored(called: str, logs: Sequence[Log], notes: list[str]) -> dict[tuple[str, str], Scored]:

@@ -31,6 +31,7 @@ class Words:
     parameters: Sequence[str] = ()
     judge_settings: Sequence[str] = ()
     serve: Sequence[str] = ()
+    connections: int = 64
 
 
 class BadWords(ValueError):
@@ -85,8 +86,8 @@ def read_words(words: Words) -> Asked:
     except ValueError as error:
         judges = {}
         wrong.append(str(error))
-    parameters = _values(words.parameters, "-T", wrong)
-    serve = dict(_values(words.serve, "--serve", wrong))
+    parameters = read_values(words.parameters, "-T", wrong)
+    serve = dict(read_values(words.serve, "--serve", wrong))
     if not isinstance(serve.get(PARALLEL, 1), int):
         wrong.append(f"--serve {PARALLEL}={serve.pop(PARALLEL)}: give a number of GPUs")
     if words.model is None:
@@ -95,9 +96,11 @@ def read_words(words: Words) -> Asked:
         wrong += cast.choose(UNDER_TEST, words.model, keys.get(UNDER_TEST), serve)
     wrong += cast.add_judges(judges, keys)
     cast.share_gpus()
-    wrong += cast.add_settings(_values(words.judge_settings, "-J", wrong))
+    wrong += cast.add_settings(read_values(words.judge_settings, "-J", wrong))
     if words.limit is not None and words.limit < 1:
         wrong.append(f"--limit {words.limit}: give a number of 1 or more")
+    if words.connections < 1:
+        wrong.append(f"--connections {words.connections}: give a number of 1 or more")
     tasks = [name.strip() for name in (words.tasks or "").split(",") if name.strip()]
     if words.tasks is not None and not tasks:
         wrong.append("--tasks names none; write --tasks strongreject,math500")
@@ -133,7 +136,8 @@ def _sources(given: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield (name, file) if equals and "/" not in name else ("", word)
 
 
-def _values(given: Sequence[str], option: str, wrong: list[str]) -> Mapping[str, Any]:
+def read_values(given: Sequence[str], option: str, wrong: list[str]) -> Mapping[str, Any]:
+    """The values of an option's words, each ``NAME=VALUE``; what cannot be read is added to ``wrong``."""
     found = {}
     for word in given:
         name, equals, value = word.partition("=")

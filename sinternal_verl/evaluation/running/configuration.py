@@ -1,8 +1,11 @@
 """What decides the figures of a suite's folder. It is written there when the suite begins; a later call goes on with
-the same configuration, and another one is refused, each difference by name."""
+the same configuration, and another one is refused, each difference by name. One command at a time works in a folder."""
 
+import errno
+import fcntl
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,17 @@ from sinternal_verl.data.schema import write_whole
 
 FILE = "configuration.json"
 ABSENT = "none"
+TAKEN = (errno.EAGAIN, errno.EACCES)
+"""What a lock says that another process has."""
 
 
 class OtherConfiguration(ValueError):
     """The folder holds a suite with another configuration; the message names each difference."""
+
+
+class FolderError(RuntimeError):
+    """The folder cannot be worked in: it cannot be written, or another command is there, whose logs Inspect would take
+    for those of a call that has ended."""
 
 
 def claim(out: Path, configuration: Mapping[str, Any]) -> bool:
@@ -42,6 +52,28 @@ def claim(out: Path, configuration: Mapping[str, Any]) -> bool:
             )
         )
     return True
+
+
+@contextmanager
+def alone_in(out: Path) -> Iterator[None]:
+    """Keep other commands out of a claimed folder while the block runs. The system ends the lock with the process. A
+    file system without locks keeps nobody out.
+
+    Raises:
+        FolderError: another command is there, or the folder cannot be written.
+    """
+    try:
+        file = (out / FILE).open("r+")
+    except OSError as error:
+        raise FolderError(f"--out {out}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in TAKEN:
+                step = "wait for its end, or give another --out"
+                raise FolderError(f"another command works in {out}; {step}") from error
+        yield
 
 
 def differences(before: Any, now: Any, name: str = "") -> Iterator[tuple[str, str, str]]:

@@ -4,11 +4,13 @@ Inspect tells its hooks of each item. On a terminal the line is rewritten in pla
 while. It never holds a text of an item.
 """
 
+import logging
 import math
 import re
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,7 +18,10 @@ import rich
 from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
 from inspect_ai.log import EvalSample
 
+from sinternal_verl.evaluation.judges.reasons import TIMEOUT, UNREACHABLE
 from sinternal_verl.runs.launch import ProgressLine
+
+PACKAGE, OURS = __name__.split(".")[:2]
 
 QUIET_S = 60.0
 """Seconds between two lines where the output is no terminal."""
@@ -24,11 +29,19 @@ QUIET_S = 60.0
 RECENT_S = 120.0
 """The rate is of so many seconds: the first items wait for a server that warms up."""
 
+NOT_ASKED = (UNREACHABLE, TIMEOUT)
+"""Reasons of a score that is missing because of the judge's server, and not of what the judge said."""
+
+INTERRUPTED = "CancelledError"
+"""What an item ends with that was in flight when the user ended the suite."""
 
 _EXCEPTION = re.compile(
     r"^(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception|Exceeded|Timeout))(?:\('Error code: (\d{3})|[(:]|$)", re.MULTILINE
 )
 """The beginning of a line that names an exception."""
+
+_GAVE_UP = re.compile(r"^(?:[a-z_]\w*\.)*RetryError\W.*<Future at \w+ state=finished raised (\w+)>", re.MULTILINE)
+"""What Inspect raises after the last try of a request, and the exception of that try."""
 
 
 @dataclass
@@ -39,6 +52,10 @@ class Progress:
         total: items of all tasks, times their epochs.
         earlier: those that an earlier call has finished.
         done, unscored, failed: of this call. A failed item is asked again by the same command.
+        unjudged: of the unscored ones, those whose judge could not be asked.
+        patience: how many items in a row may lack their answer or verdict because a server does not serve.
+        end: called once they are so many.
+        in_a_row: how many they are now.
         errors: type of an exception -> how many items it failed.
     """
 
@@ -46,8 +63,12 @@ class Progress:
     earlier: int = 0
     done: int = 0
     unscored: int = 0
+    unjudged: int = 0
     failed: int = 0
     errors: Counter = field(default_factory=Counter)
+    patience: int = sys.maxsize
+    end: Callable[[], None] | None = None
+    in_a_row: int = 0
 
     def __post_init__(self) -> None:
         self._line = ProgressLine("eval")
@@ -57,11 +78,21 @@ class Progress:
     def note(self, sample: EvalSample) -> None:
         """Count an item that has come to its end."""
         if sample.error is not None:
+            name = error_name(sample.error.traceback)
+            if name == INTERRUPTED:
+                return
             self.failed += 1
-            self.errors[error_name(sample.error.traceback)] += 1
+            self.errors[name] += 1
+            self.in_a_row += _GAVE_UP.search(sample.error.traceback) is not None
         else:
+            scores = [score for score in (sample.scores or {}).values() if is_unscored(score.value)]
+            unjudged = any(score.reason in NOT_ASKED for score in scores)
             self.done += 1
-            self.unscored += any(is_unscored(score.value) for score in (sample.scores or {}).values())
+            self.unscored += bool(scores)
+            self.unjudged += unjudged
+            self.in_a_row = self.in_a_row + 1 if unjudged else 0
+        if self.end and self.in_a_row == self.patience:
+            self.end()
         self.show()
 
     def show(self) -> None:
@@ -98,9 +129,11 @@ def error_name(traceback: str) -> str:
 
     >>> error_name("Traceback (most recent call last):\\n  ...\\nBadRequestError('Error code: 400 - ...')")
     'BadRequestError 400'
-    >>> error_name("openai.APIConnectionError: no route")
+    >>> error_name("tenacity.RetryError: RetryError[<Future at 0x7f state=finished raised APIConnectionError>]")
     'APIConnectionError'
     """
+    if gave_up := _GAVE_UP.search(traceback):
+        return gave_up[1]
     found = list(_EXCEPTION.finditer(traceback))
     if not found:
         return "error"
@@ -117,15 +150,31 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+class _Warnings(logging.Handler):
+    """Prints the warnings of the evaluation. None of them holds a text of an item, as others of this package may."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # On a terminal a progress line may stand where it is printed.
+        clear = "\r\033[K" if sys.stderr.isatty() else ""
+        print(f"{clear}{PACKAGE}: warning: {record.getMessage()}", file=sys.stderr, flush=True)
+
+
+_warnings = _Warnings(logging.WARNING)
+
+
 @contextmanager
 def quiet_inspect() -> Iterator[None]:
-    """Have Inspect print nothing but warnings while the block runs."""
-    console = rich.get_console()
+    """Have Inspect print nothing while the block runs, and the evaluation its warnings, which Inspect swallows, too."""
+    console, ours = rich.get_console(), logging.getLogger(f"{PACKAGE}.{OURS}")
     before, console.quiet = console.quiet, True
+    added = _warnings not in ours.handlers
+    ours.addHandler(_warnings)
     try:
         yield
     finally:
         console.quiet = before
+        if added:
+            ours.removeHandler(_warnings)
 
 
 _shown: Progress | None = None

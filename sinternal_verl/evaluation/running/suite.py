@@ -3,7 +3,9 @@
 1. Items that have ended well are never asked again; what was in flight when a call was killed, and what failed, is.
 2. A failed item does not end a task: it is counted, and its task counts as unfinished until a later call brings it.
 3. Inspect's own display is off; a line of ours shows how far it is (`progress`).
-4. Samples are not logged in realtime, which costs most of Inspect's time for an item.
+4. Where as many items in a row as there are requests at a time have no answer or verdict after their last try, a
+   server is gone, and the suite ends, instead of trying the others for minutes each.
+5. Samples are not logged in realtime, which costs most of Inspect's time for an item.
 """
 
 import os
@@ -29,13 +31,16 @@ LOGS = "logs"
 MAX_TASKS = 4
 """[ours] Tasks at a time, so that the last long answers of one do not leave the server idle."""
 
+MIN_PATIENCE = 8
+"""[ours] Items in a row without an answer or verdict that do not end a suite with few connections."""
+
 WRITE_EVERY = 1
 """[ours] Items that a log gathers before it writes them, which a kill would lose. 500 items took as long with 1 as with
 Inspect's 10."""
 
 
 class SuiteFailed(RuntimeError):
-    """Inspect refuses to run the tasks."""
+    """Inspect refuses to run the tasks, or a server that is not ours no longer serves."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def run_suite(
         servers: that the run stands on.
 
     Raises:
-        SuiteFailed: Inspect refuses; the message is Inspect's.
+        SuiteFailed: Inspect refuses, and the message is Inspect's; or a server no longer serves.
         ServerFailed: a server has ended.
         KeyboardInterrupt: the user ends it; what is done is kept.
     """
@@ -85,7 +90,10 @@ def run_suite(
     tasks = [
         task_with(each.task, model_roles={role: models[judge] for role, judge in each.roles.items()}) for each in plan
     ]
-    progress = Progress(sum(each.items(limit) for each in plan), finished(logs))
+    total = sum(each.items(limit) for each in plan)
+    patience = max(connections, MIN_PATIENCE)
+    progress = Progress(total, finished(logs), patience=patience, end=_interrupt)
+
     try:
         with quiet_inspect(), shown(progress), watched(servers, _interrupt), _terminated_like_interrupted():
             _, found = eval_set(
@@ -115,6 +123,11 @@ def run_suite(
                 raise KeyboardInterrupt
     except PrerequisiteError as error:
         raise SuiteFailed(plain(str(error))) from error
+    except KeyboardInterrupt:
+        if progress.in_a_row < patience:
+            raise
+        what = ", ".join([*progress.errors, *(["judge not reached"] if progress.unjudged else [])])
+        raise SuiteFailed(f"a server no longer serves: {patience} items in a row failed ({what})") from None
     return Ran(found, progress)
 
 
