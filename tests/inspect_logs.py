@@ -111,5 +111,5 @@ def run_task(
         metadata=told,
     )
     served = get_model(f"by_item/{model}", memoize=False, says=says)
-    settings = {"display": "none", "log_dir": str(folder), "log_level": "error", "fail_on_error": False} | options
+    settings = {"display": "none", "log_dir": str(folder), "fail_on_error": False} | options
     return eval(task, model=served, **settings)[0]

@@ -104,6 +104,10 @@ def end_with(folder: Path, answer: list[int]) -> None:
     config.save_pretrained(folder)
 
 
+SERVED = ("qwen3_tied", "llama_tied")
+"""Kinds that are read over HTTP, too. The engine behind the server is the one that reads them all."""
+
+
 @pytest.fixture(
     scope="module", params=[pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in KINDS]
 )
@@ -142,7 +146,8 @@ def exported(request, tmp_path_factory) -> Exported:
 
 def test_the_answers_are_worth_comparing(exported):
     said = [[made for _, made in answers] for answers in exported.answers.values()]
-    assert len(said[0][0]) < export_readers.TOKENS  # ended by generation_config.json
+    # One is ended by generation_config.json; which one depends on the version of torch.
+    assert min(len(made) for each in said for made in each) < export_readers.TOKENS
     assert len({str(each) for each in said}) > 2
     assert max(len(set(made)) for each in said for made in each) > 4
 
@@ -165,6 +170,7 @@ def test_the_adapter_answers_as_trained(exported, reader):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("exported", SERVED, indirect=True)
 def test_vllm_serves_the_folders_as_trained(exported):
     """`vllm serve FOLDER`, and one server of the base with the adapter."""
     found = read("serve", exported.folders["whole"])

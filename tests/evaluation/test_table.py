@@ -343,7 +343,7 @@ def test_no_text_of_a_real_set_is_in_any_file(tmp_path):
     texts = [item.prompt for name in ("strongreject", "xstest") for item in load(name, str(SHARED / "eval")).items]
     tasks = [made(source=str(SHARED / "eval"), judge="refusal_strings") for made in (strongreject, xstest)]
     model = get_model("judging/echo", memoize=False, says=lambda text: f"{text}</think>I cannot help. {text}")
-    eval(tasks, model=model, limit=30, display="none", log_dir=str(tmp_path / "logs"), log_level="error")
+    eval(tasks, model=model, limit=30, display="none", log_dir=str(tmp_path / "logs"))
     said = [
         write_tables(tmp_path / "logs", tmp_path / "out/table"),
         compare([tmp_path / "logs"] * 2, tmp_path / "out/compared"),
