@@ -90,6 +90,14 @@ STUBBORN = "trap '' TERM; sleep 1000 & echo $$; while true; do sleep 1; done"
 """A server with a child of its own that does not end by SIGTERM."""
 
 
+def test_a_server_that_is_killed_leaves_no_child():
+    keeper = subprocess.run(
+        [*KEEPER, "bash", "-c", "sleep 1000 & echo $$; kill -9 $$"], capture_output=True, timeout=60
+    )
+
+    assert keeper.returncode != 0 and _until(lambda: not _group_of(int(keeper.stdout)))
+
+
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_server_ends_with_whoever_asked_for_it(tmp_path, number, monkeypatch):

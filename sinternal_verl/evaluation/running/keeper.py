@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 from sinternal_verl.runs.launch import end_session
 
@@ -30,6 +31,9 @@ def main(command: list[str]) -> int:
         return process.wait()
     finally:
         end_session(process, PATIENCE_S)
+        # A command that was killed leaves its children: vLLM's engine would keep its memory.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _end_with_input(process: subprocess.Popen) -> None:
