@@ -215,5 +215,5 @@ def test_a_server_that_ends_interrupts_the_run_that_stands_on_it(tmp_path, monke
         serving.serving([Wanted("a", "m")], tmp_path, 30) as servers,
         watched(servers, lambda: interrupted.append(True)),
     ):
-        servers[0].process.kill()
+        servers[0].process.terminate()
         assert _until(lambda: interrupted)
