@@ -38,8 +38,11 @@ def start(world, out: Path, *words: str) -> subprocess.Popen:
 
 
 def servers_of(process: subprocess.Popen) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "--served-model-name" in child.cmdline()]
+    """Without the keeper, whose words hold the server's."""
+    words = [(child, child.cmdline()) for child in psutil.Process(process.pid).children(recursive=True)]
+    return [
+        child for child, each in words if "--served-model-name" in each and not any("keeper" in one for one in each)
+    ]
 
 
 def with_their_children(servers: list[psutil.Process]) -> list[psutil.Process]:
