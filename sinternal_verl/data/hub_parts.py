@@ -58,7 +58,7 @@ def fetch(name: str, dataset: str, hub: Hub) -> tuple[Any, str]:
     chosen(known)
     try:
         builder.download_and_prepare()
-    except Exception:
+    except (datasets.exceptions.DatasetGenerationError, ValueError):  # a row that it cannot take
         if chosen(list(files)) not in files:
             raise
         return _downloaded(files[chosen(list(files))], dataset, hub, builder.hash)

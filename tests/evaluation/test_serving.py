@@ -90,12 +90,15 @@ STUBBORN = "trap '' TERM; sleep 1000 & echo $$; while true; do sleep 1; done"
 """A server with a child of its own that does not end by SIGTERM."""
 
 
+@pytest.mark.timeout(60)
 def test_a_server_that_is_killed_leaves_no_child():
-    keeper = subprocess.run(
-        [*KEEPER, "bash", "-c", "sleep 1000 & echo $$; kill -9 $$"], capture_output=True, timeout=60
-    )
+    words = [*KEEPER, "bash", "-c", "sleep 1000 & echo $$; kill -9 $$"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as keeper:
+        server = int(keeper.stdout.readline())
+        # Its input is open, so it ends because the server has.
+        assert keeper.wait(30) != 0
 
-    assert keeper.returncode != 0 and _until(lambda: not _group_of(int(keeper.stdout)))
+    assert _until(lambda: not _group_of(server))
 
 
 @pytest.mark.timeout(90)

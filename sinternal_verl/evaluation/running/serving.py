@@ -24,6 +24,7 @@ from typing import Any
 
 import httpx
 
+from sinternal_verl.credentials import headers_of
 from sinternal_verl.runs.launch import ProgressLine, tail
 
 START_LIMIT_S = 1800.0
@@ -271,7 +272,7 @@ def _wait(servers: Sequence[Server], limit_s: float) -> None:
 def _answers(server: Server) -> bool:
     """Whether the server lists its model."""
     try:
-        found = httpx.get(f"{server.url}/models", headers={"Authorization": f"Bearer {server.key}"}, timeout=5)
+        found = httpx.get(f"{server.url}/models", headers=headers_of(server.key), timeout=5)
     except httpx.HTTPError:
         return False
     return found.is_success and server.name in {model["id"] for model in found.json()["data"]}
@@ -283,7 +284,7 @@ def _probe(server: Server) -> None:
         found = httpx.post(
             f"{server.url}/chat/completions",
             json=body,
-            headers={"Authorization": f"Bearer {server.key}"},
+            headers=headers_of(server.key),
             timeout=PROBE_LIMIT_S,
         )
     except httpx.HTTPError as error:
