@@ -17,8 +17,8 @@ LINES = (
     ("demo",),
     # Serves the demo and the tests.
     ("world",),
-    # The paper's evaluation suite, on Inspect.
-    ("evaluation",),
+    # The paper's evaluation suite, on Inspect; a run as a page; a run reckoned before it starts.
+    ("evaluation", "report", "plan"),
     # Stage 1.
     ("verify",),
     # Every check of a configuration, rows and memory included.
