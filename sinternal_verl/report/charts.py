@@ -28,9 +28,12 @@ SECTIONS = (
 )
 """Headings, in the order of the page."""
 
-ALL_ROWS = {"reward/mean": "critic/score/mean", "response_length/mean": "response_length/mean"}
-ALL_ROWS["truncated"] = "report/truncated"
-"""A source's figure -> the same of all rows of a step."""
+ALL_ROWS = {
+    "reward/mean": ("critic/score/mean", "val-core/score/mean"),
+    "response_length/mean": ("response_length/mean",),
+    "truncated": ("report/truncated",),
+}
+"""A source's figure -> the same of all rows, in training and where it is there in validations."""
 
 _AGGREGATE = re.compile(r"(/(best|worst|maj|mean|std)@\d+)?(/(mean|max|min|std|sum|median|p\d+))?$")
 """Ends of the names that are the same figure, such as verl's ``reward/best@4/mean``."""
@@ -92,7 +95,7 @@ def _below(facts: Facts, prefix: str) -> list[str]:
 def _sources_together(facts: Facts) -> Iterator[Chart]:
     for known in OF_A_SOURCE:
         lines = [line for source in facts.sources if (line := _line(facts, source, source, known.name))]
-        lines = [*_lines(facts, [("all rows", ALL_ROWS.get(known.name, ""))]), *lines]
+        lines = [*_lines(facts, [("all rows", *ALL_ROWS.get(known.name, ("",)))]), *lines]
         yield Chart(chart_id(known.kind), known.section, known.title, known.unit, tuple(lines), {}, note=known.note)
 
 

@@ -14,7 +14,6 @@ from omegaconf.errors import OmegaConfBaseException
 from sinternal_verl.config import MAINS, compose_config
 from sinternal_verl.report.run import Run
 from sinternal_verl.report.view import Difference, Setting
-from sinternal_verl.runs.secrets import masked, secrets_of
 
 NOT_THERE = "(not there)"
 """Shown for a key that a configuration does not have."""
@@ -37,7 +36,7 @@ _REFERENCE = re.compile(r"\$\{(?:oc\.select:)?([\w.]+)(?:,[^${}]*)?\}")
 
 def make_setting(run: Run) -> Setting:
     """What the page shows of a run's setting; nothing where the run left no configuration and no record."""
-    config = without_secrets(run.config or {})
+    config = run.config or {}
     flat = flatten(config)
     base, words = _recipe(run)
     facts = {
@@ -51,12 +50,6 @@ def make_setting(run: Run) -> Setting:
     differences = tuple(_from_recipe(base, flat)) if base is not None and config else ()
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True) if config else ""
     return Setting({heading: rows for heading, rows in facts.items() if rows}, differences, text)
-
-
-def without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the values of secrets masked. Ours writes none; verl's and Hydra's files hold them."""
-    secrets = secrets_of(config)
-    return {key: masked(key, value, secrets) for key, value in config.items()}
 
 
 def flatten(node: Any, prefix: str = "") -> dict[str, Any]:

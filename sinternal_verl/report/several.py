@@ -10,7 +10,7 @@ import mpmath
 import numpy as np
 
 from sinternal_verl.report.run import Run
-from sinternal_verl.report.setting import NOT_THERE, SEED, flatten, shown, without_secrets
+from sinternal_verl.report.setting import NOT_THERE, SEED, flatten, shown
 from sinternal_verl.report.view import Difference, Summary, Tile, View
 from sinternal_verl.runs.identity import FREE
 
@@ -22,7 +22,7 @@ _SEED_IN_PATH = re.compile(r"(seed[_-]?)\d+", re.IGNORECASE)
 def differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
     """The keys in which the runs' configurations differ, each with a value for each run. Keys that differ in the same
     way, such as a seed and what takes its value from it, share a row."""
-    flats = [flatten(without_secrets(run.config or {})) for run in runs]
+    flats = [flatten(run.config or {}) for run in runs]
     keys = list(dict.fromkeys(key for flat in flats for key in flat))
     alike: dict[tuple[str, ...], list[str]] = {}
     for key in keys:

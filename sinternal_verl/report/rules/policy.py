@@ -49,27 +49,10 @@ def _entropy(facts: Facts, rule: Rule, now) -> Iterator[Found]:
 def _no_number(facts: Facts, rule: Rule, now) -> Iterator[Found]:
     facts.need(*(name for name, _ in EVERY_STEP))
     for name, kind in EVERY_STEP:
-        if not facts.has(name):
-            continue
-        values, trained = facts.values[name], _trained(facts)
-        steps = [int(step) for step in facts.numbers[trained & ~np.isfinite(values)]]
-        if steps and len(steps) < trained.sum():
-            text = (
-                f"{name} is no finite number in {steps_in_words(steps)}. Such an update can spoil all weights: compare "
-            )
+        if steps := list(facts.run.steps.not_finite.get(name, ())):
+            text = f"{name} is no finite number in {steps_in_words(steps)}. Such an update can spoil all weights: compare "
             text += "the reward before and after."
             yield Found("bad", text, (kind,), steps[0])
-
-
-def _trained(facts: Facts) -> np.ndarray:
-    """The steps that logged a learning rate, or another number of an update."""
-    names = [
-        name for name in facts.values if name in ("actor/lr", "train/lr", "training/global_step", "train/global_tokens")
-    ]
-    logged = np.zeros(len(facts.numbers), dtype=bool)
-    for name in names or [name for name, _ in EVERY_STEP if name in facts.values]:
-        logged |= np.isfinite(facts.values[name])
-    return logged & (facts.numbers > 0)
 
 
 def _gradient_spikes(facts: Facts, rule: Rule, now) -> Iterator[Found]:
