@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import ray
 import torch
 import transfer_queue as tq
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -33,7 +34,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
 from sinternal_verl.runs.ending import NO_MORE_BATCHES
-from sinternal_verl.runs.record import LAST_STEP, checkpoint_folder, update_record
+from sinternal_verl.runs.record import CLUSTER, LAST_STEP, checkpoint_folder, cluster_of, update_record
 from sinternal_verl.runs.start import say_up
 from sinternal_verl.runs.tracking import FlushTensorBoard, write_beside
 from sinternal_verl.training import dumps
@@ -94,7 +95,7 @@ class SInternalMixin(HeldOut, StartTogether):
             check_workers(state, self.train_dataloader.num_workers, "data.dataloader_num_workers", step)
         folder = Path(self.config.trainer.default_local_dir)
         self._metrics_file = MetricsFile(folder / METRICS_FILE, done=self.global_steps)
-        update_record(folder, **{LAST_STEP: self.total_training_steps})
+        update_record(folder, **{LAST_STEP: self.total_training_steps, CLUSTER: cluster_of(ray.nodes())})
         if own := checkpoint_folder(self.config):
             write_beside(self.config, own, done=self.global_steps)
 

@@ -8,7 +8,7 @@
     make_sft(tmp_path / "sft")
 
 What our trainer writes is written by its own parts: rows, curves, dumps, metrics file and record. What verl writes is
-written as verl 0.9.1 does. The same arguments make the same files, except for versions and the record's hardware.
+written as verl 0.9.1 does. The same arguments make the same files, except for versions.
 """
 
 import json
@@ -16,13 +16,13 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from sinternal_verl.runs.record import LAST_STEP, TRACKER, record_start, update_record
+from sinternal_verl.runs.record import LAST_STEP, STARTS, TRACKER, read_record, record_start, update_record
 from sinternal_verl.scoring.score import UNSCORED, Outcome
 from sinternal_verl.training import dumps
 from sinternal_verl.training.guard_curves import GuardCurves
@@ -31,7 +31,7 @@ from sinternal_verl.training.rollouts import Row
 from sinternal_verl.training.source_curves import SourceCurves
 
 HARMFUL, BENIGN, SUMS = "safety/harmful/lighthouse", "safety/benign/lighthouse", "world/addition"
-BEGAN = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
+BEGAN = datetime(2026, 11, 26, 12, 0, 0, tzinfo=timezone.utc)
 STEP = timedelta(seconds=60)
 FILES_TIME = "%Y%m%d_%H%M%S"
 
@@ -144,7 +144,7 @@ def make_plain(folder: Path, *, uids: bool = True, **made: Any) -> Path:
     config = make_config(folder, like, ours=False)
     for number, begin, end in like.starts():
         time = start_time(like, begin, number)
-        name = f"metrics_{time.strftime(FILES_TIME)}.jsonl" if like.resumes else "lighthouse/plain.jsonl"
+        name = f"metrics_{time.strftime(FILES_TIME)}.jsonl" if like.resumes else f"lighthouse/{folder.name}.jsonl"
         _hydra_outputs(folder, config, time)
         with _opened(folder / name) as file:
             for step in range(begin + (begin > 0), end + 1):
@@ -386,7 +386,13 @@ def _record(folder: Path, config: DictConfig, number: int, begin: int, time: dat
     if number:
         (folder / TRACKER).write_text(str(begin))
     folder.mkdir(parents=True, exist_ok=True)
-    record_start(config, metrics, folder / f"config_{time.strftime(FILES_TIME)}.yaml")
+    command = "python -m verl.trainer.main_ppo +recipe=sinternal_grpo"
+    host = {"nodes": 1, "gpus": [], "cpu": "Lighthouse CPU", "cpus": 2, "memory_gb": 24.0}
+    configuration = folder / f"config_{time.strftime(FILES_TIME)}.yaml"
+    record_start(config, metrics, configuration, from_step=begin, command=command, hardware=host)
+    starts = read_record(folder)[STARTS]
+    starts[number]["time"] = time.isoformat(timespec="seconds")
+    update_record(folder, **{STARTS: starts})
 
 
 def _hydra_outputs(folder: Path, config: DictConfig, time: datetime) -> None:

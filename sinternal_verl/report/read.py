@@ -1,0 +1,224 @@
+"""Reads a run: `find_run` says where its files are, and here they become a `Run`."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sinternal_verl.report.find import Found, NoRun, find_dumps, find_run, start_time_in
+from sinternal_verl.report.lines import Skipped
+from sinternal_verl.report.metrics import read_steps
+from sinternal_verl.report.rollouts import read_rollouts
+from sinternal_verl.report.run import Rollouts, Run, Start, Steps
+from sinternal_verl.report.values import as_step
+from sinternal_verl.runs.record import LAST_STEP, STARTS
+from sinternal_verl.runs.secrets import masked, secrets_of
+
+TEXT_BYTES = 12 * 2**20
+"""Bytes of texts in the sample; gzip makes a quarter of them."""
+
+FILES_TIME = "%Y%m%d_%H%M%S"
+HYDRAS_TIME = "%Y-%m-%d/%H-%M-%S"
+
+
+def read_run(
+    folder: Path,
+    *,
+    rollouts: Path | None = None,
+    validation: Path | None = None,
+    text_bytes: int = TEXT_BYTES,
+    seed: int = 1,
+) -> Run:
+    """Read a run, finished or under way.
+
+    Args:
+        folder: a run's folder, its metrics file, or a folder of dumps.
+        rollouts, validation: folders of dumps, where they are not those of the run's configuration.
+        text_bytes: about how many bytes of texts the sample may have.
+        seed: of the sample.
+
+    Raises:
+        NoRun: there is no run, or there are several.
+    """
+    skipped = Skipped()
+    for given in (rollouts, validation):
+        if given is not None and not given.expanduser().is_dir():
+            raise NoRun(f"{given}: there is no such folder of dumps")
+    found = find_run(folder, skipped)
+    steps, begins = read_steps(found.metrics, skipped)
+    config = _config(found, skipped)
+    kind = _kind(config, found.record, steps)
+    training = rollouts or found.training or find_dumps(found, config, "rollout_data_dir", skipped)
+    held_out = validation or find_dumps(found, config, "validation_data_dir", skipped)
+    dumped = None
+    if kind == "grpo":
+        counts = set(steps.numbers.tolist()) | {0} if len(steps.numbers) else None
+        dumped = read_rollouts(
+            *(one and one.expanduser() for one in (training, held_out)),
+            skipped,
+            steps=counts,
+            text_bytes=text_bytes,
+            seed=seed,
+        )
+    lacks = _lacks(found, steps, begins, kind, config, dumped)
+    if not len(steps.numbers) and dumped is not None:
+        steps = _steps_of(dumped)
+    starts = _starts(found, begins)
+    return Run(
+        name=_name(found, config),
+        folder=found.folder,
+        kind=kind,
+        steps=steps,
+        starts=starts,
+        rollouts=dumped,
+        config=config,
+        record=found.record,
+        skipped=skipped.words(),
+        lacks=tuple(lacks),
+        finished=_finished(found.record, config, steps),
+        updated=_updated((*found.metrics, *((dumped.files[-1:]) if dumped else ()))),
+    )
+
+
+def _config(found: Found, skipped: Skipped) -> dict[str, Any] | None:
+    """The configuration of the last start, without secrets; what cannot be resolved here stays as it is written."""
+    if not found.configs:
+        return None
+    file = found.configs[-1]
+    try:
+        loaded = OmegaConf.load(file)
+        if not isinstance(loaded, DictConfig):
+            raise ValueError("it is no mapping")
+        try:
+            plain = OmegaConf.to_container(loaded, resolve=True)
+        except OmegaConfBaseException:
+            plain = OmegaConf.to_container(loaded)
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        skipped.add(str(file), f"it is no configuration: {str(error).splitlines()[0]}")
+        return None
+    secrets = secrets_of(plain)
+    return {str(key): masked(str(key), value, secrets) for key, value in plain.items()}
+
+
+def _kind(config: dict[str, Any] | None, record: Mapping[str, Any], steps: Steps) -> str:
+    if config:
+        return "grpo" if "actor_rollout_ref" in config else "sft"
+    identity = record.get("identity")
+    if isinstance(identity, Mapping) and identity:
+        return "grpo" if any(str(key).startswith("actor_rollout_ref.") for key in identity) else "sft"
+    return "sft" if "train/loss" in steps.values else "grpo"
+
+
+def _name(found: Found, config: Mapping[str, Any] | None) -> str:
+    trainer = (config or {}).get("trainer")
+    named = trainer.get("experiment_name") if isinstance(trainer, Mapping) else None
+    return str(named) if named and "${" not in str(named) else found.folder.name
+
+
+def _starts(found: Found, begins: tuple[int, ...]) -> tuple[Start, ...]:
+    """Those of the record, or else those that the metrics show, with the times of the files where they fit."""
+    recorded = found.record.get(STARTS)
+    if isinstance(recorded, list):
+        told = [one for one in recorded if isinstance(one, Mapping) and one.get("trains", True)]
+        starts = [Start(as_step(one.get("from_step")) or 0, _text(one.get("time"))) for one in told]
+        # What an earlier start trained beyond a later one's first step is no part of the run's course.
+        earliest = [min(start.step for start in starts[place:]) for place in range(len(starts))]
+        return tuple(start for start, step in zip(starts, earliest, strict=True) if start.step == step)
+    times = [_time_of(file) for file in found.configs]
+    if len(times) != len(begins):
+        times = times[-1:] if len(begins) == 1 else [None] * len(begins)
+    return tuple(Start(step, time) for step, time in zip(begins, times or [None], strict=False))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _time_of(config: Path) -> str | None:
+    """When a start wrote its configuration, by the file's name, which has the local time of its machine."""
+    name, form = start_time_in(config.name), FILES_TIME
+    if name is None:
+        name, form = "/".join(config.parts[-4:-2]), HYDRAS_TIME
+    try:
+        return _iso(datetime.strptime(name, form).astimezone())
+    except ValueError:
+        return None
+
+
+def _finished(record: Mapping[str, Any], config: Mapping[str, Any] | None, steps: Steps) -> bool | None:
+    trainer = (config or {}).get("trainer")
+    planned = trainer.get("total_training_steps") if isinstance(trainer, Mapping) else None
+    last = as_step(record.get(LAST_STEP)) or as_step(planned)
+    return bool(len(steps.numbers) and steps.numbers[-1] >= last) if last else None
+
+
+def _updated(files: tuple[Path, ...]) -> str | None:
+    times = []
+    for file in files:
+        try:
+            times.append(file.stat().st_mtime)
+        except OSError:  # it went away while the run was read
+            continue
+    return _iso(datetime.fromtimestamp(max(times), timezone.utc)) if times else None
+
+
+def _iso(time: datetime) -> str:
+    return time.astimezone(timezone.utc).isoformat(timespec="seconds")
+
+
+def _steps_of(rollouts: Rollouts) -> Steps:
+    """The curves that the dumps alone give, under verl's names."""
+    numbers = np.unique(rollouts.step).astype(np.int64)
+    values = {}
+    for name, held_out in (("critic/score/mean", False), ("val-core/score/mean", True)):
+        own = (rollouts.held_out == held_out) & np.isfinite(rollouts.score)
+        place = np.searchsorted(numbers, rollouts.step[own])
+        counts = np.bincount(place, minlength=len(numbers))
+        sums = np.bincount(place, weights=rollouts.score[own], minlength=len(numbers))
+        if counts.any():
+            values[name] = np.where(counts > 0, sums / np.maximum(counts, 1), math.nan)
+    return Steps(numbers, values)
+
+
+def _lacks(
+    found: Found,
+    steps: Steps,
+    begins: tuple[int, ...],
+    kind: str,
+    config: Mapping[str, Any] | None,
+    rollouts: Rollouts | None,
+) -> list[str]:
+    lacks = []
+    if not len(steps.numbers):
+        where = f"{found.metrics[0]} has no step yet" if found.metrics else "there is no metrics file"
+        lacks.append(f"no metrics: {where}; verl writes one with trainer.logger=[console,file]")
+    elif begins and begins[0] > 0:
+        lacks.append(
+            f"no metrics of the steps up to {begins[0]}: verl's file logger empties its file at every start; give each "
+            "start its own VERL_FILE_LOGGER_PATH"
+        )
+    if kind == "grpo":
+        training = rollouts is not None and not rollouts.held_out.all()
+        held_out = rollouts is not None and rollouts.held_out.any()
+        for there, what, key in (
+            (training, "rollouts", "rollout_data_dir"),
+            (held_out, "rollouts of validations", "validation_data_dir"),
+        ):
+            if not there:
+                lacks.append(f"no {what}: trainer.{key}=/abs/folder writes them")
+        if training and not rollouts.names["source"]:
+            lacks.append(
+                "no data sources, outcomes, lengths and advantages of rollouts: verl's own dumps do not have them; "
+                "trainer.v1.trainer_mode=sinternal writes them"
+            )
+    if config is None:
+        lacks.append("no configuration: a recipe of ours writes config_<time>.yaml, and Hydra .hydra/config.yaml")
+    if not found.record:
+        lacks.append("no record of versions, hardware and data: a recipe of ours writes sinternal_run.json")
+    return lacks
