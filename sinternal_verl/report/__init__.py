@@ -21,5 +21,11 @@
 ``setting``        configuration, differences from the recipe, versions, hardware, seeds, data
 ``several``        several runs: differences, and tables with intervals over seeds
 ``compose``        makes a page of runs
+``page``           a page as one HTML file
+``step_pages``     the texts of all rollouts, in files beside it
+``drawing``        the charts of one or several runs as drawings
+``payload``        numbers and texts, packed
+``template``       templates and their security policies
+``inert``          text that changes nothing around it
 ``words``          numbers in words
 """
