@@ -4,5 +4,5 @@
 ``keys``        the keys of a recipe, for a command's help
 ``data``        data files
 ``evaluation``  the evaluation suite
-``runs``        doctor, score, guard, verify, export, cluster, and the demos
+``runs``        doctor, report, score, guard, verify, export, cluster, and the demos
 """

@@ -21,5 +21,6 @@
 ``setting``        configuration, differences from the recipe, versions, hardware, seeds, data
 ``several``        several runs: differences, and tables with intervals over seeds
 ``compose``        makes a page of runs
+``summary``        the short of a page as text
 ``words``          numbers in words
 """

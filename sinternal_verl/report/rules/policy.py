@@ -50,7 +50,9 @@ def _no_number(facts: Facts, rule: Rule, now) -> Iterator[Found]:
     facts.need(*(name for name, _ in EVERY_STEP))
     for name, kind in EVERY_STEP:
         if steps := list(facts.run.steps.not_finite.get(name, ())):
-            text = f"{name} is no finite number in {steps_in_words(steps)}. Such an update can spoil all weights: compare "
+            text = (
+                f"{name} is no finite number in {steps_in_words(steps)}. Such an update can spoil all weights: compare "
+            )
             text += "the reward before and after."
             yield Found("bad", text, (kind,), steps[0])
 

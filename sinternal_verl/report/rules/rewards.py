@@ -59,6 +59,8 @@ def _held_out_falls(facts: Facts, rule: Rule, now) -> Iterator[Found]:
 
 def _validation_gap(facts: Facts, rule: Rule, now) -> Iterator[Found]:
     for source, train, points in _both(facts):
+        if not len(facts.of(source, "reward/mean")) and len(facts.sources) > 1:
+            raise Lacking("a reward in training for each source")
         gaps = [_around(train, step) - value for step, value in zip(points.steps, points.values, strict=True)]
         gaps = [gap for gap, step in zip(gaps, points.steps, strict=True) if step > 0]
         if len(gaps) < 2:
@@ -116,11 +118,13 @@ def _rewards(facts: Facts) -> Iterator[tuple[str, Curve, tuple[str, ...]]]:
 
 
 def _both(facts: Facts) -> list[tuple[str, Curve, Curve]]:
-    """The sources with a reward in training and at least two validations; verl alone logs one reward of all rows."""
+    """The sources with a reward in training and at least two validations."""
     found = []
+    of_sources = any(len(facts.of(source, "reward/mean")) for source in facts.sources)
     for source in facts.sources:
         train, points = facts.of(source, "reward/mean"), facts.held_out(source, "reward/mean")
-        train = train if len(train) or len(facts.sources) > 1 else facts.curve("critic/score/mean")
+        # verl alone logs one reward of all rows.
+        train = train if len(train) or of_sources else facts.curve("critic/score/mean")
         if len(train) and len(points) > 1:
             found.append((source, train, points))
     if not found:
