@@ -33,7 +33,16 @@ MARGIN_BYTES = 100_000
 WEB = Path(__file__).with_name("web")
 STYLES = ("vendor/uPlot.min.css", "page.css")
 SCRIPTS = (
-    *("vendor/uPlot.iife.min.js", "text.js", "payload.js", "format.js", "state.js", "theme.js", "marks.js", "series.js"),
+    *(
+        "vendor/uPlot.iife.min.js",
+        "text.js",
+        "payload.js",
+        "format.js",
+        "state.js",
+        "theme.js",
+        "marks.js",
+        "series.js",
+    ),
     *("chart.js", "charts.js", "rollouts.js", "table.js", "reader.js", "main.js"),
 )
 LICENCES = ("vendor/uPlot.LICENSE",)
@@ -177,14 +186,19 @@ def _policy() -> str:
 
 
 def _sections(drawn: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    return {name: [each for each in drawn if each["section"] == name] for name in dict.fromkeys(d["section"] for d in drawn)}
+    return {
+        name: [each for each in drawn if each["section"] == name] for name in dict.fromkeys(d["section"] for d in drawn)
+    }
 
 
 def _rows(view: View, drawn: list[dict[str, Any]], sparks: Iterator[int]) -> Iterator[dict[str, Any]]:
     """The tiles of each source."""
     tiles = [{"tile": tile, "spark": next(sparks), "chart": _chart(view, drawn, tile.chart)} for tile in view.tiles]
     for source in dict.fromkeys(tile.source for tile in view.tiles):
-        yield {"source": source, "tiles": [tile | {"sense": _sense(tile["tile"])} for tile in tiles if tile["tile"].source == source]}
+        yield {
+            "source": source,
+            "tiles": [tile | {"sense": _sense(tile["tile"])} for tile in tiles if tile["tile"].source == source],
+        }
 
 
 def _sense(tile: Tile) -> str:
@@ -248,7 +262,9 @@ def _holds(view: View, texts: list[TextBlock], steps: StepColumns) -> list[str]:
     if run.rollouts is None:
         return [*said, "The run left no rollouts."]
     held_out, all_of = int(run.rollouts.held_out.sum()), len(run.rollouts)
-    said += [f"The numbers of all {all_of:,} rollouts are here: {all_of - held_out:,} of training, {held_out:,} held out."]
+    said += [
+        f"The numbers of all {all_of:,} rollouts are here: {all_of - held_out:,} of training, {held_out:,} held out."
+    ]
     count, groups = sum(len(block.rollouts) for block in texts), sum(block.groups for block in texts)
     if count == all_of:
         return [*said, "So are their texts."]

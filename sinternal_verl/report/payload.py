@@ -63,7 +63,9 @@ def _narrowest(values: np.ndarray) -> np.ndarray:
         return values.astype(np.int8)
     if values.dtype.kind in "iu":
         low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
-        fitting = [kind for kind in (np.int8, np.int16, np.int32) if np.iinfo(kind).min <= low <= high <= np.iinfo(kind).max]
+        fitting = [
+            kind for kind in (np.int8, np.int16, np.int32) if np.iinfo(kind).min <= low <= high <= np.iinfo(kind).max
+        ]
         return values.astype(fitting[0] if fitting else np.float64)
     return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
 

@@ -11,7 +11,7 @@ from sinternal_verl.report.words import change, duration, figure
 
 def as_text(page: Page) -> str:
     """The text, without its last line end. What a run wrote is shown without control characters."""
-    blocks = ["\n".join(_of_run(view)) for view in page.views]
+    blocks = ["\n".join(_of_run(view, tiles=not page.summaries)) for view in page.views]
     if page.summaries:
         blocks.append("\n".join(_of_several(page)))
     return "\n\n".join(blocks)
@@ -26,13 +26,13 @@ def printable(text: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
-def _of_run(view: View) -> Iterator[str]:
+def _of_run(view: View, tiles: bool) -> Iterator[str]:
     yield printable(f"{view.run.name}: {', '.join(_state(view))}")
     sources: dict[str, list[Tile]] = {}
-    for tile in view.tiles:
+    for tile in view.tiles if tiles else ():
         sources.setdefault(tile.source, []).append(tile)
-    for source, tiles in sources.items():
-        figures = ", ".join(f"{tile.label} {_cell(tile)}" for tile in tiles)
+    for source, found in sources.items():
+        figures = ", ".join(f"{tile.label} {_cell(tile)}" for tile in found)
         yield printable(f"  {source or 'all rows'}: {figures}")
     for alert in view.alerts:
         since = "" if alert.step is None else f" (from step {alert.step})"

@@ -75,16 +75,18 @@ def _validation_gap(facts: Facts, rule: Rule, now) -> Iterator[Found]:
             yield Found("watch", text, ("reward", source), int(points.steps[-1]))
 
 
-def _unsolved(facts: Facts, rule: Rule, now) -> Iterator[Found]:
-    for kind, meaning in (
-        ("unsolved", "have no reward above 0: these prompts are too hard, or the scorer finds no answer"),
-        ("alike", "have the same reward throughout, so hardly anything is left to learn from"),
-    ):
-        for name in _of_groups(facts, kind):
-            curve, source = facts.curve(name), name.removeprefix(f"report/{kind}/")
-            if len(curve) and (level := rule.level(curve.now, kind, f"{kind}_bad")):
-                text = f"{source}: {figure(curve.now, 'share')} of the groups {meaning}."
-                yield Found(level, text, (kind,), curve.above(rule.limits[kind]))
+def _without_spread(facts: Facts, rule: Rule, now) -> Iterator[Found]:
+    for name in _of_groups(facts, "alike"):
+        source = name.removeprefix("report/alike/")
+        alike, unsolved = facts.curve(name), facts.curve(f"report/unsolved/{source}")
+        if level := rule.level(unsolved.now, "unsolved", "unsolved_bad"):
+            text = f"{source}: {figure(unsolved.now, 'share')} of the groups have no reward above 0: these prompts are too "
+            text += "hard, or the scorer finds no answer."
+            yield Found(level, text, ("unsolved",), unsolved.above(rule.limits["unsolved"]))
+        elif level := rule.level(alike.now, "alike"):
+            text = f"{source}: {figure(alike.now, 'share')} of the groups have the same reward throughout, so hardly "
+            text += "anything is left to learn from."
+            yield Found(level, text, ("alike",), alike.above(rule.limits["alike"]))
 
 
 def _length_hacked(facts: Facts, rule: Rule, now) -> Iterator[Found]:
@@ -194,7 +196,7 @@ RULES = (
         "groups_without_spread",
         "In the last {window} steps, at least {unsolved:.0%} of a source's groups have no reward above 0 (bad from "
         "{unsolved_bad:.0%}), or at least {alike:.0%} have the same reward throughout.",
-        _unsolved,
+        _without_spread,
         {"unsolved": 0.5, "unsolved_bad": 0.8, "alike": 0.95},
     ),
     Rule(
