@@ -80,8 +80,8 @@ def _without_spread(facts: Facts, rule: Rule, now) -> Iterator[Found]:
         source = name.removeprefix("report/alike/")
         alike, unsolved = facts.curve(name), facts.curve(f"report/unsolved/{source}")
         if level := rule.level(unsolved.now, "unsolved", "unsolved_bad"):
-            text = f"{source}: {figure(unsolved.now, 'share')} of the groups have no reward above 0: these prompts are too "
-            text += "hard, or the scorer finds no answer."
+            text = f"{source}: {figure(unsolved.now, 'share')} of the groups have no reward above 0: these prompts "
+            text += "are too hard, or the scorer finds no answer."
             yield Found(level, text, ("unsolved",), unsolved.above(rule.limits["unsolved"]))
         elif level := rule.level(alike.now, "alike"):
             text = f"{source}: {figure(alike.now, 'share')} of the groups have the same reward throughout, so hardly "
