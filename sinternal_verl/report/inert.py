@@ -1,4 +1,4 @@
-"""Text that a run or a model wrote, made harmless to show: no character of it changes how what stands around it is read."""
+"""Text that a run or a model wrote, made harmless: no character changes how others are read."""
 
 from typing import Any
 
@@ -13,16 +13,16 @@ def visible(text: str) -> str:
     r"""The text with each hidden character as its code point. It can be encoded as UTF-8, whatever it held.
 
     >>> visible("safe\u202eelif\x00"), visible("\ud800"), visible("one\n\ttwo é")
-    ('safe‹U+202E›elif‹U+0000›', '‹U+D800›', 'one\n\ttwo é')
+    ('safe[U+202E]elif[U+0000]', '[U+D800]', 'one\n\ttwo é')
     """
-    return HIDDEN.sub(lambda found: f"‹U+{ord(found[0]):04X}›", text)
+    return HIDDEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
 
 
 def visible_all(value: Any) -> Any:
     """The same of every string in lists, tuples and the values of dicts.
 
     >>> visible_all({"names": ["a\u200b", 1]})
-    {'names': ['a‹U+200B›', 1]}
+    {'names': ['a[U+200B]', 1]}
     """
     if isinstance(value, str):
         return visible(value)

@@ -2,25 +2,25 @@
 
 1. What is said of a run stands in the file as plain HTML: it is read without a script, too.
 2. Numbers and texts are packed blocks (`payload`), which the page's own script unpacks and draws.
-3. The file's content security policy allows that one script and that one style sheet by their digests, no request at all,
-   and no HTML that a script makes of text.
+3. The file's content security policy allows that one script and that one style sheet by their digests. It allows no
+   request, and no HTML that a script makes of text.
 """
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
-import jinja2
 from markupsafe import Markup
 
 from sinternal_verl.data.schema import write_whole
 from sinternal_verl.report.drawing import StepColumns, drawings
-from sinternal_verl.report.inert import visible, visible_all
+from sinternal_verl.report.inert import visible_all
 from sinternal_verl.report.payload import TextBlock, pack_json, pack_rollouts, pack_texts
+from sinternal_verl.report.step_pages import folder_of, write_step_pages
+from sinternal_verl.report.template import joined, policy, script, style, template
 from sinternal_verl.report.view import Page, Summary, Tile, View
 from sinternal_verl.report.words import change, figure
 
@@ -30,7 +30,9 @@ MAX_BYTES = 10_000_000
 MARGIN_BYTES = 100_000
 """Of these, for what is said of the texts once they are chosen."""
 
-WEB = Path(__file__).with_name("web")
+MAX_OPEN = 6
+"""Charts of a section that is open though nothing leads to it."""
+
 STYLES = ("vendor/uPlot.min.css", "page.css")
 SCRIPTS = (
     *(
@@ -43,7 +45,7 @@ SCRIPTS = (
         "marks.js",
         "series.js",
     ),
-    *("chart.js", "charts.js", "rollouts.js", "table.js", "reader.js", "main.js"),
+    *("chart.js", "charts.js", "rollouts.js", "columns.js", "table.js", "reader.js", "explorer.js", "main.js"),
 )
 LICENCES = ("vendor/uPlot.LICENSE",)
 
@@ -59,6 +61,7 @@ class Written:
         rollouts: whose numbers it holds.
         texts: rollouts whose texts it holds, too.
         groups: their whole groups.
+        files: files of texts that were written beside it.
     """
 
     path: Path
@@ -66,6 +69,7 @@ class Written:
     rollouts: int
     texts: int
     groups: int
+    files: int
 
 
 def write_page(
@@ -80,6 +84,7 @@ def write_page(
     Raises:
         OSError: it cannot be written; the message names the file.
     """
+    beside = [write_step_pages(view.run, n, out) for n, view in enumerate(page.views)] if texts == "all" else []
     steps = [StepColumns(view) for view in page.views]
     drawn = drawings(page, steps)
     heads, blocks = [], {}
@@ -88,7 +93,16 @@ def write_page(
         if view.run.rollouts is not None:
             rollouts, blocks[f"rollouts-{number}"] = pack_rollouts(view.run.rollouts)
         starts = [{"step": start.step, "time": start.time} for start in view.run.starts]
-        heads.append({"name": view.run.name, "steps": steps[number].steps, "starts": starts, "rollouts": rollouts})
+        folder = folder_of(out, number)
+        heads.append(
+            {
+                "name": view.run.name,
+                "steps": steps[number].steps,
+                "starts": starts,
+                "rollouts": rollouts,
+                "textFolder": quote(f"{folder.parent.name}/{folder.name}") if texts == "all" else None,
+            }
+        )
         blocks[f"steps-{number}"] = steps[number].packed()
     sparks = [_spark(tile) for view in page.views for tile in view.tiles]
     head = {"runs": heads, "drawings": drawn, "sparks": sparks, "reloadSeconds": reload_s}
@@ -104,12 +118,13 @@ def write_page(
         rollouts=sum(len(view.run.rollouts) for view in page.views if view.run.rollouts is not None),
         texts=sum(len(block.rollouts) for each in chosen for block in each),
         groups=sum(block.groups for each in chosen for block in each),
+        files=sum(beside),
     )
 
 
 def _texts(view: View, limit: int) -> list[TextBlock]:
     rollouts = view.run.rollouts
-    return [] if rollouts is None else list(pack_texts(rollouts.texts, rollouts.group, limit))
+    return [] if rollouts is None else list(pack_texts(rollouts, limit))
 
 
 def _render(
@@ -125,70 +140,40 @@ def _render(
     blocks = {"head": pack_json(visible_all(head | {"runs": runs}))} | numbers
     blocks |= {f"texts-{run}-{n}": block.packed for run, each in enumerate(texts) for n, block in enumerate(each)}
     sparks = iter(range(len(head["sparks"])))
-    return _template("page.html").render(
+    folders = [run["textFolder"] for run in head["runs"]]
+    return template("page.html").render(
         page=page,
         runs=[
             {"view": view, "rows": list(_rows(view, drawn, sparks)), "alerts": list(_alerts(view, drawn))}
             for view in page.views
         ],
-        sections=_sections(drawn),
+        sections=_sections(page, drawn),
         summaries=[_summary_row(page, summary) for summary in page.summaries],
         groups=list(dict.fromkeys(group for summary in page.summaries for group in summary.over)),
-        holds=[_holds(*each) for each in zip(page.views, texts, steps, strict=True)],
+        holds=[_holds(*each) for each in zip(page.views, texts, steps, folders, strict=True)],
         has_rollouts=any(view.run.rollouts is not None for view in page.views),
-        blocks=blocks,
-        style=_style(),
-        script=_script(),
-        policy=_policy(),
-        licences=[(WEB / name).read_text(encoding="utf-8") for name in LICENCES],
+        blocks={name: Markup(content) for name, content in blocks.items()},
+        figure=figure,
+        change=change,
+        interval=interval,
+        moment=moment,
+        style=style(STYLES),
+        script=script(SCRIPTS),
+        policy=policy(scripts=SCRIPTS, styles=STYLES),
+        licences=joined(LICENCES),
     )
 
 
-@cache
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(WEB),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-    )
-    environment.filters |= {"figure": figure, "change": change, "interval": interval}
-    return environment.get_template(name)
-
-
-@cache
-def _style() -> Markup:
-    return Markup(_joined(STYLES))
-
-
-@cache
-def _script() -> Markup:
-    # One closure: the page's scripts see one another, and nothing else sees them.
-    return Markup('(() => {\n"use strict";\n' + _joined(SCRIPTS) + "\n})();")
-
-
-def _joined(names: tuple[str, ...]) -> str:
-    return "\n".join((WEB / name).read_text(encoding="utf-8") for name in names)
-
-
-@cache
-def _policy() -> str:
-    script, style = (
-        "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
-        for text in (_script(), _style())
-    )
-    return (
-        f"default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'; "
-        "require-trusted-types-for 'script'; trusted-types 'none'"
-    )
-
-
-def _sections(drawn: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    return {
-        name: [each for each in drawn if each["section"] == name] for name in dict.fromkeys(d["section"] for d in drawn)
-    }
+def _sections(page: Page, drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The headings of the curves. One with many charts, none of which a tile or an alert leads to, is folded."""
+    led = {chart for view in page.views for chart in (each.chart for each in (*view.tiles, *view.alerts))}
+    sections: dict[str, list[dict[str, Any]]] = {}
+    for drawing in drawn:
+        sections.setdefault(drawing["section"], []).append(drawing)
+    return [
+        {"name": name, "drawings": each, "open": len(each) <= MAX_OPEN or any(one["id"] in led for one in each)}
+        for name, each in sections.items()
+    ]
 
 
 def _rows(view: View, drawn: list[dict[str, Any]], sparks: Iterator[int]) -> Iterator[dict[str, Any]]:
@@ -197,7 +182,11 @@ def _rows(view: View, drawn: list[dict[str, Any]], sparks: Iterator[int]) -> Ite
     for source in dict.fromkeys(tile.source for tile in view.tiles):
         yield {
             "source": source,
-            "tiles": [tile | {"sense": _sense(tile["tile"])} for tile in tiles if tile["tile"].source == source],
+            "tiles": [
+                tile | {"sense": _sense(tile["tile"]), "seen": _seen(tile["tile"])}
+                for tile in tiles
+                if tile["tile"].source == source
+            ],
         }
 
 
@@ -253,7 +242,7 @@ def interval(over: tuple[float, float | None, float | None] | None, unit: str) -
     return figure(mean, unit) + (f" ({figure(low, unit)} to {figure(high, unit)})" if low is not None else "")
 
 
-def _holds(view: View, texts: list[TextBlock], steps: StepColumns) -> list[str]:
+def _holds(view: View, texts: list[TextBlock], steps: StepColumns, folder: str | None) -> list[str]:
     """What the page holds of a run and what it leaves out."""
     run = view.run
     rest = len(run.steps.values) - len(steps.drawn)
@@ -268,8 +257,20 @@ def _holds(view: View, texts: list[TextBlock], steps: StepColumns) -> list[str]:
     count, groups = sum(len(block.rollouts) for block in texts), sum(block.groups for block in texts)
     if count == all_of:
         return [*said, "So are their texts."]
-    return [
-        *said,
-        f"The texts of {count:,} of them are here, in {groups:,} whole groups: groups with a failure first, the others drawn"
-        f" at random. The texts of {all_of - count:,} are not shown.",
-    ]
+    whole = f"The texts of {count:,} of them are here, in {groups:,} whole groups."
+    how = "Groups with a failure come first; the others are drawn by a seed."
+    beside = f"All texts stand in files in {folder}." if folder else f"The other {all_of - count:,} texts are not here."
+    return [*said, whole, how, beside]
+
+
+def moment(time: str) -> str:
+    """
+    >>> moment("2026-11-26T20:07:05+00:00"), moment("soon")
+    ('2026-11-26 20:07 UTC', 'soon')
+    """
+    try:
+        return (
+            datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        )
+    except ValueError:
+        return time

@@ -89,14 +89,17 @@ class TextBlock:
     packed: str
 
 
-def pack_texts(texts: dict[int, Texts], group: np.ndarray, limit: int) -> Iterator[TextBlock]:
-    """Texts in blocks of whole groups, in the order in which the groups were chosen, as far as ``limit`` bytes of base64
-    hold them. A block that is too long is left out, and smaller ones after it are tried."""
+def pack_texts(rollouts: Rollouts, limit: int) -> Iterator[TextBlock]:
+    """The texts of a sample in blocks of whole groups, as far as ``limit`` bytes of base64 hold them: groups with a
+    failure come first, and the order is drawn. A block that is too long is left out, and those after it are tried."""
     groups: dict[int, list[int]] = {}
-    for number in texts:
-        groups.setdefault(int(group[number]), []).append(number)
-    for block, count in _blocks(list(groups.values()), texts):
-        made = TextBlock(tuple(block), count, pack_json({str(number): _fields(texts[number]) for number in block}))
+    for number in rollouts.texts:
+        groups.setdefault(int(rollouts.group[number]), []).append(number)
+    drawn = [list(groups.values())[place] for place in np.random.default_rng(1).permutation(len(groups))]
+    drawn.sort(key=lambda numbers: not (rollouts.scored[numbers] == 0).any())
+    for block, count in _blocks(drawn, rollouts.texts):
+        fields = {str(number): _fields(rollouts.texts[number]) for number in block}
+        made = TextBlock(tuple(block), count, pack_json(fields))
         if len(made.packed) <= limit:
             limit -= len(made.packed)
             yield made

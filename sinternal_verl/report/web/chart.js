@@ -29,8 +29,9 @@ function seriesOf(drawing, curve) {
     return { ...common, paths: () => null, points: { show: true, size: 8, width: 2, stroke, fill: css("--paper") } };
   }
   if (curve.kind === "faint") return { ...common, width: 1, alpha: 0.3, points: { show: false } };
-  const fill = drawing.stacked ? mixed(stroke) : undefined;
-  return { ...common, width: drawing.stacked ? 1 : 2, dash: dash(curve.line.colour, curve.line.dash), fill };
+  const dashes = dash(curve.line.colour, curve.line.dash);
+  if (drawing.stacked) return { ...common, width: 1, fill: mixed(stroke), points: { show: false } };
+  return { ...common, width: 2, dash: dashes };
 }
 
 function mixed(stroke) {
@@ -47,13 +48,13 @@ function optionsOf(drawing, curves, runs, width, hooks) {
     scales: { x: { time: false, range: xRange }, y: { range: yRange(drawing) } },
     axes: [
       { ...axis, font, size: 30, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 50000, 100000, 1e6] },
-      { ...axis, font, size: yAxisSize, values: (_, ticks) => ticks.map((tick) => figure(tick, drawing.unit)) },
+      { ...axis, font, size: yAxisSize, values: (_, ticks) => ticks.map((tick) => axisFigure(tick, drawing.unit)) },
     ],
     series: [{}, ...curves.map((curve) => seriesOf(drawing, curve))],
     bands: drawing.stacked ? curves.slice(1).map((_, i) => ({ series: [i + 2, i + 1], fill: mixed(colour(curves[i + 1].line.colour)) })) : [],
     cursor: {
       drag: { x: true, y: false, setScale: false },
-      points: { size: 7 },
+      points: { size: 7, width: 0, fill: (_, series) => colour(curves[series - 1].line.colour) },
       dataIdx: nearest,
       bind: { dblclick: () => () => hooks.zoom(null) },
       sync: { key: "steps", setSeries: false, filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },

@@ -80,7 +80,7 @@ class Explorer {
     const named = Object.fromEntries(Object.entries(filter).map(([name, place]) => [name, run.rollouts.names[name][place] ?? "no such"]));
     const held = HELD_OUT[Number(curve.kind === "points")];
     State.set({ ...cleared, ...named, step: String(step), held, run: this.runs.length > 1 ? run.name : null }, true);
-    document.getElementById("rollouts").scrollIntoView({ behavior: "smooth" });
+    document.getElementById("rollouts").scrollIntoView();
     this.table.element.focus({ preventScroll: true });
   }
 }

@@ -14,6 +14,11 @@ function figure(value, unit) {
   return significant(value, 3);
 }
 
+// The same at an axis, where many stand close together.
+function axisFigure(value, unit) {
+  return unit === "share" ? `${significant(100 * value, 3)}%` : figure(value, unit);
+}
+
 function count(number, noun) {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 }

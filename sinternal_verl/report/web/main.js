@@ -40,8 +40,9 @@ function startLinks(charts) {
 
 function goTo(place) {
   if (!place) return;
-  place.scrollIntoView({ behavior: "smooth", block: place.tagName === "FIGURE" ? "center" : "start" });
-  (place.querySelector(".plot") ?? place).focus?.({ preventScroll: true });
+  for (let fold = place.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  place.scrollIntoView({ block: place.tagName === "FIGURE" ? "center" : "start" });
+  (place.matches("figure") ? place.querySelector(".plot") : place.querySelector("summary"))?.focus({ preventScroll: true });
   place.classList.remove("pointed");
   requestAnimationFrame(() => place.classList.add("pointed"));
 }

@@ -1,6 +1,8 @@
 // One rollout to read: its figures, its texts, which are folded, and the other responses to its prompt beside it.
 
 const WHY_FOLDED = "Texts are folded, because a prompt or a response may be harmful to read.";
+const UNFOLDED = "A prompt or a response may be harmful to read.";
+const IN_TITLE = new Set(["step", "held_out", "source", "hasText"]);
 
 class Reader {
   constructor(dialog, table) {
@@ -80,7 +82,7 @@ class Reader {
       this.show(all, number);
     });
     return [
-      el("p", { class: "why" }, WHY_FOLDED, " ", fold),
+      el("p", { class: "why" }, this.unfolded ? UNFOLDED : WHY_FOLDED, " ", fold),
       this.text("Prompt", prompt),
       this.text("Thought", thought, "The model did not think."),
       this.text("Answer", answer, answer === null ? "The thought was never closed, so there is no answer." : "The answer is empty."),
@@ -125,10 +127,10 @@ class Reader {
   }
 }
 
-// Everything that the table says of a rollout, and what it says of the group.
+// What the table says of a rollout.
 function figures(all, number) {
   const rows = columnsOf(all)
-    .filter((each) => each.text(number) !== "")
+    .filter((each) => !IN_TITLE.has(each.key) && each.text(number) !== "")
     .map((each) => el("div", {}, el("dt", {}, each.label), el("dd", {}, each.text(number))));
   return el("dl", { class: "figures" }, ...rows);
 }

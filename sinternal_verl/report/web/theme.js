@@ -1,6 +1,6 @@
 // Colours stand in page.css, once for light and once for dark.
 
-const COLOURS = 8;
+const COLOURS = 12;
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
 
 function css(name) {
@@ -11,7 +11,7 @@ function colour(number) {
   return css(`--line-${number % COLOURS}`);
 }
 
-// The ninth line has the first one's colour and another dash.
+// The thirteenth line has the first one's colour and another dash.
 function dash(number, of) {
   return DASHES[(of + Math.floor(number / COLOURS)) % DASHES.length];
 }
