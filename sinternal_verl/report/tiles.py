@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sinternal_verl.report.charts import chart_id
-from sinternal_verl.report.curve import Curve
+from sinternal_verl.report.curve import SIGMAS, Curve
 from sinternal_verl.report.facts import HELD_OUT, TRAIN, Facts, metric
 from sinternal_verl.report.view import Tile
 
@@ -66,7 +66,9 @@ def _of_source(facts: Facts, source: str) -> Iterator[Tile]:
 
 
 def _tile(source: str, label: str, curve: Curve, unit: str, direction: str, chart: str) -> Tile:
-    return Tile(source, label, curve.now, curve.trend, unit, direction, chart, _spark(curve))
+    # A change within the noise is neither better nor worse.
+    moved = curve.trend is not None and abs(curve.trend) > SIGMAS * curve.noise
+    return Tile(source, label, curve.now, curve.trend, unit, direction if moved else "", chart, _spark(curve))
 
 
 def _of_validations(source: str, label: str, curve: Curve, unit: str, direction: str, chart: str) -> Tile:

@@ -240,7 +240,7 @@ def test_rules_for_sft():
 def test_rules_say_what_they_lack(tmp_path):
     runs = [make_plain(tmp_path / "verl", steps=8, dumped=False), make_sft(tmp_path / "sft", steps=8)]
 
-    plain, sft = (make_page([read_run(run)]).views[0].alerts[-1].text for run in runs)
+    plain, sft = (make_page([read_run(run)]).views[0].alerts[-1].rule for run in runs)
 
     assert "refusal_rises (train/<source>/refused)" in plain
     assert "groups_without_spread (dumped rollouts)" in plain
