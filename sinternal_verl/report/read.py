@@ -99,6 +99,8 @@ def _config(found: Found, skipped: Skipped) -> dict[str, Any] | None:
             plain = OmegaConf.to_container(loaded, resolve=True)
         except OmegaConfBaseException:
             plain = OmegaConf.to_container(loaded)
+        if not isinstance(plain.get("trainer"), Mapping):
+            raise ValueError("it has no trainer")
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         skipped.add(str(file), f"it is no configuration: {str(error).splitlines()[0]}")
         return None
@@ -116,8 +118,7 @@ def _kind(config: dict[str, Any] | None, record: Mapping[str, Any], steps: Steps
 
 
 def _name(found: Found, config: Mapping[str, Any] | None) -> str:
-    trainer = (config or {}).get("trainer")
-    named = trainer.get("experiment_name") if isinstance(trainer, Mapping) else None
+    named = config and config["trainer"].get("experiment_name")
     return str(named) if named and "${" not in str(named) else found.folder.name
 
 
@@ -152,8 +153,7 @@ def _time_of(config: Path) -> str | None:
 
 
 def _finished(record: Mapping[str, Any], config: Mapping[str, Any] | None, steps: Steps) -> bool | None:
-    trainer = (config or {}).get("trainer")
-    planned = trainer.get("total_training_steps") if isinstance(trainer, Mapping) else None
+    planned = config and config["trainer"].get("total_training_steps")
     last = as_step(record.get(LAST_STEP)) or as_step(planned)
     return bool(len(steps.numbers) and steps.numbers[-1] >= last) if last else None
 
