@@ -7,6 +7,7 @@
 ``dumps``     the files of rollouts
 ``rollouts``  the dumps of a run as columns, with texts of a sample
 ``sample``    which groups of rollouts a page has the texts of
+``lacks``     what a run left nothing of, in words
 ``read``      reads a run
 ``run``       what was read of a run
 ``view``      what a page shows of a run, and in which words

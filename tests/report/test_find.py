@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 from made_runs import make_grpo, make_plain, make_sft
 
@@ -164,6 +165,33 @@ def test_what_is_no_run_says_what_was_looked_for_and_found(tmp_path, monkeypatch
     if kind in ("nothing", "other files", "broken metrics"):
         assert "sinternal_run.json" in said and "<step>.jsonl" in said and "trainer.default_local_dir" in said
     assert {"nothing": "It holds nothing", "other files": "'a.txt', 'b/', 'rows.jsonl'"}.get(kind, "") in said
+
+
+def test_dumps_of_steps_whose_metrics_are_lost_are_part_of_the_run(tmp_path):
+    """verl's file logger has emptied its file at the second start; a file of dumps was deleted."""
+    folder = make_plain(tmp_path / "run", steps=6)
+    metrics = folder / "lighthouse" / "run.jsonl"
+    means = read_run(folder).steps.values["critic/score/mean"]
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[4:]))
+    (folder / "rollouts" / "5.jsonl").unlink()
+    run = read_run(folder)
+
+    assert run.steps.numbers.tolist() == list(range(7)) and [start.step for start in run.starts] == [3]
+    np.testing.assert_allclose(run.steps.values["critic/score/mean"], means, rtol=1e-6)
+    assert np.isfinite(run.steps.values["actor/entropy"]).tolist() == [False] * 4 + [True] * 3
+    assert sorted(set(run.rollouts.step[~run.rollouts.held_out].tolist())) == [1, 2, 3, 4, 6]
+    assert run.lacks[0].startswith("no metrics of the steps up to 3: verl's file logger empties its file")
+    assert run.lacks[1] == "no rollouts of step 5: their files are not there, or empty"
+
+
+def test_a_step_that_was_saved_and_not_logged_is_told(tmp_path):
+    folder = make_grpo(tmp_path / "run", steps=6)
+    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_text("".join(lines[:4] + lines[5:]))
+
+    assert read_run(folder).lacks == (
+        "no metrics of step 4: verl saves a step before it logs it, and was ended in between",
+    )
 
 
 def test_a_run_that_has_just_begun_is_one(tmp_path):

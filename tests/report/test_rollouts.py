@@ -18,7 +18,7 @@ from sinternal_verl.report.run import UNKNOWN
 
 
 def read(folder, skipped=None, **options):
-    options = {"steps": None, "text_bytes": 10**7, "seed": 1} | options
+    options = {"last": None, "text_bytes": 10**7, "seed": 1} | options
     return read_rollouts(folder, None, skipped or Skipped(), **options)
 
 
