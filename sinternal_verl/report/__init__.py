@@ -7,6 +7,7 @@
 ``dumps``          the files of rollouts
 ``rollouts``       the dumps of a run as columns, with texts of a sample
 ``sample``         which groups of rollouts a page has the texts of
+``lacks``          what a run left nothing of, in words
 ``read``           reads a run
 ``run``            what was read of a run
 ``view``           what a page shows of a run, and in which words
@@ -22,5 +23,11 @@
 ``several``        several runs: differences, and tables with intervals over seeds
 ``compose``        makes a page of runs
 ``summary``        the short of a page as text
+``page``           a page as one HTML file
+``template``       the page's HTML, style and script
+``drawing``        charts as the page's script draws them
+``payload``        numbers and texts as the page carries them
+``inert``          text that nothing obeys
+``step_pages``     texts of all rollouts, in files beside the page
 ``words``          numbers in words
 """
