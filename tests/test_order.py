@@ -10,8 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LINES = (
-    # The parser, and nothing else.
+    # From words to a command's function, and nothing else.
     ("cli",),
+    ("parsers",),
     # One file a command, with all it prints.
     ("commands",),
     ("demo",),

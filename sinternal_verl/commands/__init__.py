@@ -1,10 +1,8 @@
 """The commands of `sinternal-verl`: what they print, and their exit codes.
 
 ``doctor``         checks a configuration
-``parsing``        what all commands have in common on the command line
 ``process``        how a command ends with its user, or with the reader of its output
 ``messages``       what a command says when it cannot begin
-``keys``           the keys of a recipe, for a command's help
 ``configuration``  prints one, with all its keys
 ``data``           makes, mixes and checks data files
 ``sets``           makes validation files and attacks of evaluation sets

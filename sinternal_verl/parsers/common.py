@@ -8,6 +8,7 @@ import textwrap
 from typing import Any, NoReturn
 
 COMMAND = "COMMAND"
+RUN = "what you would give verl's main"
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         text = super().format_help()
         if self.recipe is None:
             return text
-        from sinternal_verl.commands.keys import keys_of
+        from sinternal_verl.parsers.keys import keys_of
 
         return f"{text}\nkeys and their defaults:\n{textwrap.indent(keys_of(self.recipe), '  ')}\n"
 
