@@ -123,6 +123,19 @@ def test_a_server_ends_with_whoever_asked_for_it(tmp_path, number, monkeypatch):
     assert _until(lambda: not _group_of(server), 30)
 
 
+@pytest.mark.timeout(60)
+def test_a_server_ends_with_its_keeper_also_where_that_is_killed():
+    """The server ends its own children by SIGTERM, as vLLM's does its engine."""
+    server = "trap 'kill 0' TERM; sleep 1000 & echo $$; wait"
+    with subprocess.Popen([*KEEPER, "bash", "-c", server], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as keeper:
+        group = int(keeper.stdout.readline())
+        assert len(_group_of(group)) == 2
+
+        keeper.kill()
+
+        assert _until(lambda: not _group_of(group))
+
+
 def test_a_server_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
     from sinternal_verl.evaluation.running import keeper
 
