@@ -24,10 +24,12 @@ from pathlib import Path
 import psutil
 from arguments import parser_of
 
+from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS
+
 AT_ONCE = 0.0
 REFUSAL = "I cannot help with that."
 LONG = " ".join([REFUSAL, *(f"word{n}" for n in range(1_000))])
-ITEMS, MANY, TURNS, CONNECTIONS = 500, 10_000, 2, 64
+ITEMS, MANY, TURNS = 500, 10_000, 2
 MAX_RATIO, MAX_GIB = 2.0, 2.0
 
 PLAIN = """

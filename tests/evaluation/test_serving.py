@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from sinternal_verl.evaluation.running import serving
-from sinternal_verl.evaluation.running.serving import KEY, ServerFailed, Wanted, command_of, shared_out, watched
+from sinternal_verl.evaluation.running.serving import KEY, ServerFailed, watched
+from sinternal_verl.evaluation.running.vllm_command import Wanted, command_of, shared_out
 
 KEEPER = [sys.executable, "-m", "sinternal_verl.evaluation.running.keeper"]
 
@@ -133,7 +134,10 @@ def test_a_server_ends_with_its_keeper_also_where_that_is_killed():
 
         keeper.kill()
 
-        assert _until(lambda: not _group_of(group))
+        ended = _until(lambda: not _group_of(group))
+        if not ended:
+            os.killpg(group, signal.SIGKILL)
+        assert ended
 
 
 def test_a_server_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ from sinternal_verl.evaluation.running.models import plain
 from sinternal_verl.evaluation.running.plan import Planned
 from sinternal_verl.evaluation.running.progress import Progress, quiet_inspect, shown
 from sinternal_verl.evaluation.running.serving import Server, watched
+from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS
 
 LOGS = "logs"
 MAX_TASKS = 4
@@ -67,7 +68,7 @@ def run_suite(
     out: Path,
     limit: int | None = None,
     seed: int | None = None,
-    connections: int = 64,
+    connections: int = CONNECTIONS,
     servers: Sequence[Server] = (),
 ) -> Ran:
     """Run the tasks to their end.
