@@ -4,7 +4,7 @@
             scorer), in turns, over a server that answers at once
 ``memory``  the peak of the command and all its children with 10,000 items, whose answers have 8,000 characters
 ``killed``  how many answers are asked for again after kill -9, against the requests that were in flight, for a set of
-            300 items and one of 3,000
+            300 items and one of 1,000
 """
 
 import json
@@ -169,7 +169,7 @@ def memory(folder: Path) -> bool:
 
 
 def killed(folder: Path) -> bool:
-    return all([_killed(folder, 300, 8), _killed(folder, 3_000, CONNECTIONS)])
+    return all([_killed(folder, 300, 8), _killed(folder, 1_000, CONNECTIONS)])
 
 
 def _killed(folder: Path, items: int, connections: int) -> bool:
