@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sinternal_verl.commands.messages import PREFIX, fail
 from sinternal_verl.evaluation.running.requirement import require_inspect
+from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS
 
 if TYPE_CHECKING:
     from sinternal_verl.evaluation.running.asked import Asked
 
 FAILED = 1
-CONNECTIONS = 64
-"""[ours] Requests to a model at a time. vLLM batches up to 256, and the judges of a task wait for the same memory."""
-
 NOTE = "HOLDS_MODEL_OUTPUT.txt"
 HOLDS_OUTPUT = """logs/*.eval hold attacks, and what a model answered to them. `inspect view --log-dir logs` shows both.
 table.*, rows.jsonl and configuration.json hold neither.

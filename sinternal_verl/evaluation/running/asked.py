@@ -9,7 +9,7 @@ import yaml
 
 from sinternal_verl.evaluation.running.cast import UNDER_TEST, Cast, read_judges, read_keys
 from sinternal_verl.evaluation.running.plan import RATER, PlanError, Planned, Request, make_plan
-from sinternal_verl.evaluation.running.serving import Wanted
+from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS, Wanted
 
 PARALLEL = "tensor-parallel-size"
 """The option of ``vllm serve`` by which GPUs are counted."""
@@ -31,7 +31,7 @@ class Words:
     parameters: Sequence[str] = ()
     judge_settings: Sequence[str] = ()
     serve: Sequence[str] = ()
-    connections: int = 64
+    connections: int = CONNECTIONS
 
 
 class BadWords(ValueError):

@@ -13,13 +13,12 @@ from inspect_ai.model import Model
 from sinternal_verl.did_you_mean import did_you_mean
 from sinternal_verl.evaluation.judges import JUDGES
 from sinternal_verl.evaluation.running.models import Choice, asked_server, choice_problems, open_model, read_choice
-from sinternal_verl.evaluation.running.serving import (
+from sinternal_verl.evaluation.running.serving import Server, serving
+from sinternal_verl.evaluation.running.vllm_command import (
     CPU_SHARE,
     MAX_MODEL_LEN,
-    Server,
     Wanted,
     runs_on_cpu,
-    serving,
     share_of,
     visible_gpus,
 )

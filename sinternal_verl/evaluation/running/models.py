@@ -27,7 +27,8 @@ from inspect_ai.model import GenerateConfig, Model, get_model
 from sinternal_verl.credentials import KeyFault, headers_of, hide
 from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.evaluation.running.folders import folder_problems
-from sinternal_verl.evaluation.running.serving import MAX_MODEL_LEN, Server, Wanted
+from sinternal_verl.evaluation.running.serving import Server
+from sinternal_verl.evaluation.running.vllm_command import MAX_MODEL_LEN, Wanted
 from sinternal_verl.evaluation.tasks.server import PROVIDER
 from sinternal_verl.verify.origin import weights_of
 from sinternal_verl.verify.writer import key_for
