@@ -5,16 +5,17 @@ A model that was trained with this guard's reward was trained against this judge
 """
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 from sinternal_verl.credentials import read_key
 from sinternal_verl.evaluation.judge import Judgement, Question, Value
 from sinternal_verl.evaluation.judges import reasons
 from sinternal_verl.evaluation.judges.base import TextJudge
 from sinternal_verl.evaluation.judges.local_guard import LocalGuard, engine_settings
+from sinternal_verl.evaluation.judges.settings import Address, Count, Seconds
 from sinternal_verl.guard.backend import Backend, Connection, connect
 from sinternal_verl.guard.errors import GuardUnavailable, Refused
-from sinternal_verl.guard.judge import MODES, Mode
+from sinternal_verl.guard.judge import Mode
 from sinternal_verl.guard.verdict import Safety, Strictness
 
 MODEL = "Qwen/Qwen3Guard-Gen-8B"
@@ -28,8 +29,6 @@ CONNECT_TIMEOUT_S = 90.0
 
 START_TIMEOUT_S = 900.0
 """[ours] Seconds within which a guard in this process must be there."""
-
-STRICTNESSES = get_args(Strictness)
 
 CATEGORIES = frozenset(
     {
@@ -65,7 +64,7 @@ class Qwen3Guard(TextJudge):
         timeout_s: seconds that one judgement may take, retries included.
 
     Raises:
-        ValueError: a setting is missing or unknown.
+        ValueError: a setting is missing, or one of the engine's is wrong.
     """
 
     name = "qwen3guard"
@@ -73,19 +72,16 @@ class Qwen3Guard(TextJudge):
     def __init__(
         self,
         *,
-        url: str | None = None,
+        url: Address | None = None,
         engine: Mapping[str, Any] | None = None,
         guard: str = MODEL,
         served_as: str | None = None,
         api_key_env: str | None = None,
         strictness: Strictness = "strict",
         mode: Mode = "decode",
-        max_model_len: int = 32768,
-        timeout_s: float = TIMEOUT_S,
+        max_model_len: Count = 32768,
+        timeout_s: Seconds = TIMEOUT_S,
     ) -> None:
-        if strictness not in STRICTNESSES or mode not in MODES:
-            given = f"strictness={strictness}, mode={mode}"
-            raise ValueError(f"{given}: choose of {', '.join(STRICTNESSES)} and of {', '.join(MODES)}")
         if (url is None) == (engine is None):
             given = "neither url nor engine is" if url is None else "url and engine are both"
             raise ValueError(f"{given} given: give the address of a server, or engine={{}} for a guard in this process")
