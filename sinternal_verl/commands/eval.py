@@ -129,16 +129,26 @@ def rejudge_logs(
     """
 
     def judge() -> str:
+        from sinternal_verl.evaluation.results.logs import LogError, open_logs
         from sinternal_verl.evaluation.results.rejudge import Choice, rejudge
         from sinternal_verl.evaluation.running.asked import read_values
         from sinternal_verl.evaluation.running.cast import Cast, read_judges, read_keys
+        from sinternal_verl.evaluation.running.probe import server_problems
 
         cast, wrong = Cast(), []
         settings = read_values(judge_settings, "-J", wrong)
         wrong += cast.add_judges(read_judges(judges), read_keys(api_key_env))
         wrong += cast.add_settings(settings)
+        wrong += cast.setting_problems()
         if connections < 1:
             wrong.append(f"--connections {connections}: give a number of 1 or more")
+        for log in logs:
+            try:
+                open_logs(Path(log))
+            except LogError as error:
+                wrong.append(str(error))
+        if not wrong:
+            wrong += server_problems(cast.choices, cast.settings)
         if wrong:
             raise ValueError("\n".join(wrong))
         with cast.opened(Path(out) / "servers", connections) as (models, _):

@@ -16,6 +16,7 @@ from sinternal_verl.evaluation.judges.settings import Address, Count, Seconds
 from sinternal_verl.guard.backend import Backend, Connection, connect
 from sinternal_verl.guard.errors import GuardUnavailable, Refused
 from sinternal_verl.guard.judge import Mode
+from sinternal_verl.guard.probe import check_endpoint
 from sinternal_verl.guard.verdict import Safety, Strictness
 
 MODEL = "Qwen/Qwen3Guard-Gen-8B"
@@ -91,10 +92,10 @@ class Qwen3Guard(TextJudge):
         self.gives: frozenset[Value] = frozenset({"unsafe", "refused"} if self._asks_refusal else {"unsafe"})
         if engine is not None:
             settings = engine_settings({"model": guard, "max_model_len": max_model_len, **engine})
-            self._connection = Connection(lambda: LocalGuard(settings, mode, timeout_s))
+            self._connection, self._server = Connection(lambda: LocalGuard(settings, mode, timeout_s)), None
             self._connect_s = START_TIMEOUT_S
             return
-        node = {
+        self._server = {
             "backend": "openai_endpoint",
             "url": url,
             "served_as": served_as,
@@ -103,7 +104,17 @@ class Qwen3Guard(TextJudge):
             "request_timeout_s": timeout_s,
             "engine": {"model": guard, "max_model_len": max_model_len},
         }
-        self._connection, self._connect_s = Connection(lambda: connect(node)), CONNECT_TIMEOUT_S
+        self._connection, self._connect_s = Connection(lambda: connect(self._server)), CONNECT_TIMEOUT_S
+
+    async def check_server(self) -> None:
+        """Check that the guard's tokenizer is one, and that the server judges by it. A guard in this process is not
+        asked.
+
+        Raises:
+            GuardUnavailable: see there; an `EndpointFault` names the setting that is wrong.
+        """
+        if self._server is not None:
+            await check_endpoint(await self._connection.get(self._connect_s), self._server)
 
     async def judge_text(self, question: Question) -> Judgement:
         try:

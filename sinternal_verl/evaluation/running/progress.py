@@ -18,7 +18,7 @@ import rich
 from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
 from inspect_ai.log import EvalSample
 
-from sinternal_verl.evaluation.judges.reasons import TIMEOUT, UNREACHABLE
+from sinternal_verl.evaluation.tasks.opened import NOT_REACHED
 from sinternal_verl.runs.launch import ProgressLine
 
 PACKAGE, OURS = __name__.split(".")[:2]
@@ -29,8 +29,9 @@ QUIET_S = 60.0
 RECENT_S = 120.0
 """The rate is of so many seconds: the first items wait for a server that warms up."""
 
-NOT_ASKED = (UNREACHABLE, TIMEOUT)
-"""Reasons of a score that is missing because of the judge's server, and not of what the judge said."""
+REFUSED = "PrerequisiteError"
+"""What an item ends with where none can be asked for: the message is ours or Inspect's, and holds no text of an
+item."""
 
 INTERRUPTED = "CancelledError"
 """What an item ends with that was in flight when the user ended the suite."""
@@ -57,6 +58,7 @@ class Progress:
         end: called once they are so many.
         in_a_row: how many they are now.
         errors: type of an exception -> how many items it failed.
+        refused: why no item can be asked for; the first that says so ends the suite.
     """
 
     total: int
@@ -69,6 +71,7 @@ class Progress:
     patience: int = sys.maxsize
     end: Callable[[], None] | None = None
     in_a_row: int = 0
+    refused: str = ""
 
     def __post_init__(self) -> None:
         self._line = ProgressLine("eval")
@@ -81,12 +84,16 @@ class Progress:
             name = error_name(sample.error.traceback)
             if name == INTERRUPTED:
                 return
+            if name == REFUSED and not self.refused:
+                self.refused = sample.error.message
+                if self.end:
+                    self.end()
             self.failed += 1
             self.errors[name] += 1
             self.in_a_row += _GAVE_UP.search(sample.error.traceback) is not None
         else:
             scores = [score for score in (sample.scores or {}).values() if is_unscored(score.value)]
-            unjudged = any(score.reason in NOT_ASKED for score in scores)
+            unjudged = any(score.reason in NOT_REACHED for score in scores)
             self.done += 1
             self.unscored += bool(scores)
             self.unjudged += unjudged

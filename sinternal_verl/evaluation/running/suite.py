@@ -5,7 +5,8 @@
 3. Inspect's own display is off; a line of ours shows how far it is (`progress`).
 4. Where as many items in a row as there are requests at a time have no answer or verdict after their last try, a
    server is gone, and the suite ends, instead of trying the others for minutes each.
-5. Samples are not logged in realtime, which costs most of Inspect's time for an item.
+5. Where no item can be asked for, because a judge cannot be reached, say, the first one ends the suite.
+6. Samples are not logged in realtime, which costs most of Inspect's time for an item.
 """
 
 import os
@@ -124,6 +125,8 @@ def run_suite(
     except PrerequisiteError as error:
         raise SuiteFailed(plain(str(error))) from error
     except KeyboardInterrupt:
+        if progress.refused:
+            raise SuiteFailed(plain(progress.refused)) from None
         if progress.in_a_row < patience:
             raise
         what = ", ".join([*progress.errors, *(["judge not reached"] if progress.unjudged else [])])
