@@ -156,9 +156,7 @@ def test_a_guard_that_takes_no_answer_to_judge_is_told(evaluate):
     with serving(users_alone, ["m"]) as url:
         code, said = evaluate("--model", url, "--judge", f"llama_guard={url}")
 
-    assert (
-        code == 2 and "judge llama_guard by sinternal_server/m cannot be asked (judge_unreachable: HTTP 400)" in said
-    )
+    assert code == 2 and "judge llama_guard by sinternal_server/m cannot be asked (judge_unreachable: HTTP 400)" in said
 
 
 def test_a_judge_without_a_verdict_is_a_warning(evaluate):
