@@ -52,7 +52,7 @@ def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: An
     except OtherConfiguration as error:
         return fail(str(error))
     except OSError as error:
-        return fail(f"--out {folder}: {error.strerror}")
+        return fail(f"--out {folder}: {error.strerror or error}")
     try:
         with alone_in(folder), quiet_inspect():
             _announce(asked, folder, goes_on)
@@ -79,6 +79,8 @@ def _run(asked: "Asked", folder: Path, connections: int) -> int:
     with asked.cast.opened(folder / "servers", connections) as (models, servers):
         ran = run_suite(asked.plan, models, folder, asked.limit, asked.seed, connections, servers)
     print()
+    for task, why in ran.broken.items():
+        print(f"{PREFIX}{task} has ended early ({why}); the same command goes on with it", file=sys.stderr)
     print(write_tables(folder / LOGS, folder))
     print(f"\nthe table as text, Markdown, CSV, HTML and PNG, and a row for each item: {folder}")
     told = ran.progress
@@ -86,9 +88,10 @@ def _run(asked: "Asked", folder: Path, connections: int) -> int:
         why = "have no verdict, because their judge was not reached"
         step = f"`sinternal-verl eval rejudge {folder} --judge ...` judges the answers again"
         print(f"{PREFIX}{told.unjudged} answers {why}; {step}", file=sys.stderr)
-    if ran.unfinished:
+    if told.failed:
         kinds = ", ".join(f"{name} {count}x" for name, count in told.errors.most_common())
-        what = f"{told.failed} items failed{f' ({kinds})' if kinds else ''}, in {', '.join(ran.unfinished)}"
+        tasks = ", ".join(task for task in ran.unfinished if task not in ran.broken)
+        what = f"{told.failed} items failed ({kinds}){f', in {tasks}' if tasks else ''}"
         step = f"`inspect view --log-dir {folder / LOGS}` shows why, and the same command asks them again"
         print(f"{PREFIX}{what}; {step}", file=sys.stderr)
     return FAILED if told.unjudged or ran.unfinished else 0

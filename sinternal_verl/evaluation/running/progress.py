@@ -41,6 +41,9 @@ _EXCEPTION = re.compile(
 )
 """The beginning of a line that names an exception."""
 
+_SYSTEM_SAYS = re.compile(r"^\w+(?:Error|Exception): \[Errno \d+\] ([^:'\n]+)", re.MULTILINE)
+"""The system's own words, such as those of a full disk."""
+
 _GAVE_UP = re.compile(r"^(?:[a-z_]\w*\.)*RetryError\W.*<Future at \w+ state=finished raised (\w+)>", re.MULTILINE)
 """What Inspect raises after the last try of a request, and the exception of that try."""
 
@@ -132,19 +135,23 @@ def is_unscored(value: object) -> bool:
 
 
 def error_name(traceback: str) -> str:
-    """The type of the exception that failed an item, and its HTTP status. What it says may hold a prompt.
+    """The type of the exception that failed an item or a task, and its HTTP status or the system's words. What it says
+    beside may hold a prompt.
 
     >>> error_name("Traceback (most recent call last):\\n  ...\\nBadRequestError('Error code: 400 - ...')")
     'BadRequestError 400'
     >>> error_name("tenacity.RetryError: RetryError[<Future at 0x7f state=finished raised APIConnectionError>]")
     'APIConnectionError'
+    >>> error_name("Traceback (most recent call last):\\n  ...\\nOSError: [Errno 28] No space left on device: 'a.eval'")
+    'OSError: No space left on device'
     """
     if gave_up := _GAVE_UP.search(traceback):
         return gave_up[1]
     found = list(_EXCEPTION.finditer(traceback))
     if not found:
         return "error"
-    return " ".join(filter(None, found[-1].groups()))
+    said = list(_SYSTEM_SAYS.finditer(traceback))
+    return ": ".join([" ".join(filter(None, found[-1].groups())), *(each[1] for each in said[-1:])])
 
 
 def duration(seconds: float) -> str:

@@ -25,7 +25,7 @@ from inspect_ai.model import Model
 from sinternal_verl.evaluation.running.cast import UNDER_TEST
 from sinternal_verl.evaluation.running.models import plain
 from sinternal_verl.evaluation.running.plan import Planned
-from sinternal_verl.evaluation.running.progress import Progress, quiet_inspect, shown
+from sinternal_verl.evaluation.running.progress import Progress, error_name, quiet_inspect, shown
 from sinternal_verl.evaluation.running.serving import Server, watched
 
 LOGS = "logs"
@@ -59,7 +59,12 @@ class Ran:
     @property
     def unfinished(self) -> list[str]:
         """Tasks that are not done."""
-        return [log.eval.task.rpartition("/")[2] for log in self.logs if log.status != "success"]
+        return [_task_of(log) for log in self.logs if log.status != "success"]
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """Tasks that something else than an item ended, such as a log that cannot be written, and what it was."""
+        return {_task_of(log): error_name(log.error.traceback) for log in self.logs if log.error is not None}
 
 
 def run_suite(
@@ -132,6 +137,10 @@ def run_suite(
         what = ", ".join([*progress.errors, *(["judge not reached"] if progress.unjudged else [])])
         raise SuiteFailed(f"a server no longer serves: {patience} items in a row failed ({what})") from None
     return Ran(found, progress)
+
+
+def _task_of(log: EvalLog) -> str:
+    return log.eval.task.rpartition("/")[2]
 
 
 def finished(logs: Path) -> int:
