@@ -19,6 +19,7 @@ from sinternal_verl.evaluation.results.logs import open_log
 from sinternal_verl.evaluation.results.pairs import scored_in
 from sinternal_verl.evaluation.results.rejudge import Choice, RejudgeError, rejudge
 from sinternal_verl.evaluation.results.table import write_tables
+from sinternal_verl.evaluation.tasks.opened import FIRST
 
 DARK = "dark"
 """A word of answers that the judges call unsafe."""
@@ -49,6 +50,8 @@ def guard(name: str = "guard", wrong: tuple[str, ...] = ()):
     asked = []
 
     def says(text: str) -> str:
+        if FIRST.text in text:  # before the first answer
+            return "safe"
         asked.append(text)
         dark = f"{CANARY} {DARK}" in text
         return "unsafe\nS1" if dark != any(f"#{id} " in f"{text} ".replace("\n", " ") for id in wrong) else "safe"

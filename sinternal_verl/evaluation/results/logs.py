@@ -277,7 +277,8 @@ def open_logs(sources: Source | Iterable[Source]) -> tuple[list[Log], list[str]]
     for log in sorted(logs, key=_progress):
         by_try[log.header.eval.task_id or log.name] = log
     if earlier := len(logs) - len(by_try):
-        notes.append(f"{earlier} earlier tries of the same tasks are left out")
+        tries = "try of the same task is" if earlier == 1 else "tries of the same tasks are"
+        notes.append(f"{earlier} earlier {tries} left out")
     return sorted(by_try.values(), key=lambda log: (log.model, log.task, log.header.eval.created, log.name)), notes
 
 

@@ -5,7 +5,8 @@
 3. Inspect's own display is off; a line of ours shows how far it is (`progress`).
 4. Where as many items in a row as there are requests at a time have no answer or verdict after their last try, a
    server is gone, and the suite ends, instead of trying the others for minutes each.
-5. Samples are not logged in realtime, which costs most of Inspect's time for an item.
+5. Where no item can be asked for, because a judge cannot be reached, say, the first one ends the suite.
+6. Samples are not logged in realtime, which costs most of Inspect's time for an item.
 """
 
 import os
@@ -24,7 +25,7 @@ from inspect_ai.model import Model
 from sinternal_verl.evaluation.running.cast import UNDER_TEST
 from sinternal_verl.evaluation.running.models import plain
 from sinternal_verl.evaluation.running.plan import Planned
-from sinternal_verl.evaluation.running.progress import Progress, quiet_inspect, shown
+from sinternal_verl.evaluation.running.progress import Progress, error_name, quiet_inspect, shown
 from sinternal_verl.evaluation.running.serving import Server, watched
 from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS
 
@@ -59,7 +60,12 @@ class Ran:
     @property
     def unfinished(self) -> list[str]:
         """Tasks that are not done."""
-        return [log.eval.task.rpartition("/")[2] for log in self.logs if log.status != "success"]
+        return [_task_of(log) for log in self.logs if log.status != "success"]
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """Tasks that something else than an item ended, such as a log that cannot be written, and what it was."""
+        return {_task_of(log): error_name(log.error.traceback) for log in self.logs if log.error is not None}
 
 
 def run_suite(
@@ -125,6 +131,8 @@ def run_suite(
     except PrerequisiteError as error:
         raise SuiteFailed(plain(str(error))) from error
     except KeyboardInterrupt:
+        if progress.refused:
+            raise SuiteFailed(plain(progress.refused)) from None
         if progress.in_a_row < patience:
             raise
         what = ", ".join([*progress.errors, *(["judge not reached"] if progress.unjudged else [])])
@@ -140,6 +148,10 @@ def write_every(items: int, connections: int) -> int:
     (1, 10, 64)
     """
     return max(1, min(items // WRITES, connections))
+
+
+def _task_of(log: EvalLog) -> str:
+    return log.eval.task.rpartition("/")[2]
 
 
 def finished(logs: Path) -> int:
