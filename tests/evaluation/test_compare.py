@@ -10,13 +10,17 @@ import pytest
 
 pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 
+from hypothesis import given
+from hypothesis import strategies as st
 from inspect_ai.log import read_eval_log, write_eval_log
 from inspect_ai.scorer import Score
 from inspect_logs import CANARY, run_task, scores_by, verdict
 
 from sinternal_verl.evaluation.results.compare import CompareError, compare
 from sinternal_verl.evaluation.results.logs import LogError, open_log
-from sinternal_verl.evaluation.results.pairs import pair, scored_in
+from sinternal_verl.evaluation.results.pairs import Scored, pair, scored_in
+from sinternal_verl.evaluation.results.rows import Row
+from sinternal_verl.evaluation.results.summary import Tally
 
 BEFORE = {"0": 1, "1": 1, "2": 1, "3": 1, "4": 0, "5": 0, "6": None, "7": None, "8": 1, "9": 1, "10": 1}
 AFTER = {"0": 0, "1": 0, "2": 1, "3": 0, "4": 1, "5": 0, "6": 1, "7": None, "8": None, "9": 0, "10": 0}
@@ -153,6 +157,60 @@ def test_the_same_ids_with_other_prompts_are_no_pairs(runs, tmp_path):
 
     with pytest.raises(CompareError, match="11 have the same id and another prompt"):
         compare([runs[0], tmp_path / "other"], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "name", [lambda id: f"test/{id}", lambda id: str((int(id) + 4) % 11)], ids=["other", "shifted"]
+)
+def test_the_same_prompts_with_other_ids_are_pairs_that_the_first_run_names(runs, tmp_path, name):
+    log = read_eval_log(str(next(runs[1].glob("*.eval"))))
+    for sample in log.samples:
+        sample.id = name(sample.id)
+        sample.input = f" {sample.input}\n"
+    log.eval.dataset.sample_ids = [name(id) for id in log.eval.dataset.sample_ids]
+    for part in (log.reductions or [])[:1]:
+        part.samples.clear()
+    write_eval_log(log, str(tmp_path / "2026-01-01T00-00-00_lamps_other.eval"))
+    same, found = pair(only(runs[0]), only(runs[1])), pair(only(runs[0]), only(tmp_path))
+
+    assert found.pairs == 11 and found.alone == {"first": 0, "other": 0} and not found.other_prompt
+    assert (set(found.up), set(found.down)) == (set(same.up), set(same.down))
+    assert (found.unscored, found.p, found.bounds) == (same.unscored, same.p, pytest.approx(same.bounds))
+    assert found.difference.value == pytest.approx(same.difference.value)
+
+
+def made_rows(answers):
+    found = Tally()
+    for (id, prompt, epoch), value in answers.items():
+        found.add(Row("lamps", "lamps", "model", id, epoch, "asr", value, prompt=prompt))
+    return Scored(None, "asr", found)
+
+
+@given(
+    first=st.dictionaries(st.integers(0, 9), st.sampled_from([0.0, 1.0, None]), min_size=1),
+    other=st.dictionaries(st.integers(0, 9), st.sampled_from([0.0, 1.0, None]), min_size=1),
+    order=st.permutations(range(10)),
+)
+def test_whatever_the_ids_are_the_same_prompts_are_pairs(first, other, order):
+    """Prompts are told apart, so the ids of the other run mean nothing."""
+    one = made_rows({(str(n), f"prompt {n}", 1): value for n, value in first.items()})
+    by_id = made_rows({(str(n), f"prompt {n}", 1): value for n, value in other.items()})
+    by_prompt = made_rows({(str(order[n]), f"prompt {n}", 1): value for n, value in other.items()})
+    wanted, found = pair(one, by_id), pair(one, by_prompt)
+
+    assert wanted.pairs == found.pairs == len(first.keys() & other.keys())
+    assert (set(wanted.up), set(wanted.down), wanted.p) == (set(found.up), set(found.down), found.p)
+    assert wanted.unscored == found.unscored
+    assert found.alone["first"] + found.other_prompt == len(first.keys() - other.keys())
+    assert found.alone["other"] + found.other_prompt == len(other.keys() - first.keys())
+
+
+def test_a_prompt_that_a_run_has_twice_is_a_pair_by_its_id_alone():
+    twice = made_rows({("0", "May I?", 1): 1.0, ("1", "May I?", 1): 0.0})
+    renamed = made_rows({("a", "May I?", 1): 0.0, ("b", "May I?", 1): 0.0})
+
+    assert pair(twice, twice).scored == 2
+    assert pair(twice, renamed).pairs == 0 and pair(twice, renamed).alone == {"first": 2, "other": 2}
 
 
 def test_sets_that_only_one_run_has_are_named(runs, tmp_path):
