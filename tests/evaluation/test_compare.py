@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from inspect_ai.log import read_eval_log, write_eval_log
 from inspect_ai.scorer import Score
 from inspect_logs import CANARY, run_task, scores_by, verdict
+from PIL import Image
 
+from sinternal_verl.evaluation.results import picture
 from sinternal_verl.evaluation.results.compare import CompareError, compare
 from sinternal_verl.evaluation.results.logs import LogError, open_log
 from sinternal_verl.evaluation.results.pairs import Scored, pair, scored_in
@@ -77,6 +79,28 @@ def test_the_text_names_items_by_set_and_id(compared):
     assert text.startswith("A: by_item/before (")
 
 
+def test_the_picture_shows_each_difference_with_its_interval(runs, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(picture, "draw", lambda points, path, axis, **told: drawn.append((points, told)))
+    compare(runs, tmp_path)
+    (((point,), told),) = drawn
+    found = pair(*map(only, runs))
+
+    assert (point.line, point.series, point.value) == ("lamps\nASR ↓", "A to B", pytest.approx(-50))
+    assert point.interval == pytest.approx((100 * found.difference.low, 100 * found.difference.high))
+    assert point.bounds == pytest.approx((-600 / 11, -200 / 11))
+    assert point.note == "n=8, 3 unscored, 1 up, 5 down"
+    assert told["limits"] == (-80, 80) and told["title"].startswith("A: by_item/before (")
+
+
+def test_the_picture_is_one_and_the_same_each_time(compared, runs, tmp_path):
+    compare(runs, tmp_path)
+    picture = Image.open(tmp_path / "compare.png")
+
+    assert picture.width > 800 and len(picture.convert("L").getcolors()) > 20
+    assert (tmp_path / "compare.png").read_bytes() == (compared[1] / "compare.png").read_bytes()
+
+
 def test_every_flip_is_in_a_file(compared):
     flips = [json.loads(line) for line in (compared[1] / "flips.jsonl").read_text().splitlines()]
 
@@ -91,10 +115,10 @@ def test_every_form_is_there_and_holds_no_text(compared):
     text, out = compared
 
     assert sorted(path.name for path in out.iterdir()) == [
-        *("compare.csv", "compare.html", "compare.md", "compare.txt", "flips.jsonl")
+        *("compare.csv", "compare.html", "compare.md", "compare.png", "compare.txt", "flips.jsonl")
     ]
     assert (out / "compare.txt").read_text() == text + "\n"
-    assert all(CANARY not in path.read_text() for path in out.iterdir())
+    assert all(CANARY.encode() not in path.read_bytes() for path in out.iterdir())
     (row,) = csv.DictReader((out / "compare.csv").open())
     assert (row["up"], row["down"], row["unscored_both"], row["interval"]) == ("1", "5", "1", "Newcombe")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sinternal_verl.evaluation.results.logs import Log, label
 from sinternal_verl.evaluation.results.rows import OTHER, Row, phrase, rows_of
-from sinternal_verl.evaluation.results.statistics import UNKNOWN, Estimate, Interval, difference, sign_test
+from sinternal_verl.evaluation.results.statistics import UNKNOWN, Estimate, Interval, difference, mean, sign_test
 from sinternal_verl.evaluation.results.summary import Tally, tally
 
 Key = tuple[str, int]
@@ -26,6 +26,19 @@ class Scored:
 
     def by_key(self) -> dict[Key, Row]:
         return {(row.id, row.epoch): row for row in self.tally.all()}
+
+    @property
+    def share(self) -> bool:
+        """Whether all values lie from 0 to 1."""
+        return all(0 <= value <= 1 for values in self.tally.values() for value in values)
+
+    @property
+    def unscored(self) -> int:
+        return sum(row.value is None for row in self.tally.all())
+
+    def estimate(self) -> Estimate:
+        """The mean of its values."""
+        return mean(self.tally.values())
 
     def judging(self, name: str) -> str:
         return ", ".join(sorted({getattr(row, name) for row in self.tally.all()} - {""}))

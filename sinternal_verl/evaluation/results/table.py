@@ -12,7 +12,7 @@ from sinternal_verl.data.schema import whole_file, write_whole
 from sinternal_verl.evaluation.results.grid import Grid, to_csv
 from sinternal_verl.evaluation.results.logs import Log, LogError, Source, open_logs
 from sinternal_verl.evaluation.results.page import Bar, write_page
-from sinternal_verl.evaluation.results.picture import draw
+from sinternal_verl.evaluation.results.picture import draw_table
 from sinternal_verl.evaluation.results.published import Published, beside, names, published
 from sinternal_verl.evaluation.results.rows import as_line, in_order, rows_of
 from sinternal_verl.evaluation.results.summary import Result, results_of
@@ -66,7 +66,7 @@ def write_tables(sources: Source | Iterable[Source], out: Path) -> str:
     write_whole(out / "table.csv", as_csv(figures, found))
     bars = {grids[0].title: ("95% interval", spans(figures))}
     write_page(out / "table.html", "Evaluation", NO_TEXT, grids, (HOW, *notes), bars)
-    draw(figures, found, out / "table.png")
+    draw_table(figures, found, out / "table.png")
     return text
 
 
