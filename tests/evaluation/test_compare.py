@@ -90,7 +90,7 @@ def test_the_picture_shows_each_difference_with_its_interval(runs, tmp_path, mon
     assert point.interval == pytest.approx((100 * found.difference.low, 100 * found.difference.high))
     assert point.bounds == pytest.approx((-600 / 11, -200 / 11))
     assert point.note == "n=8, 3 unscored, 1 up, 5 down"
-    assert told["limits"] == (-80, 80) and told["title"].startswith("A: by_item/before (")
+    assert told["limits"] == (-80, 80) and re.match(r"A: .*/before\)\nB: .*/after\)$", told["title"])
 
 
 def test_the_picture_is_one_and_the_same_each_time(compared, runs, tmp_path):

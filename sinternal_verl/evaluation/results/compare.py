@@ -93,7 +93,8 @@ def compare(runs: Sequence[Source | Iterable[Source]], out: Path) -> str:
     if len(runs) < 2:
         raise CompareError("there is nothing to compare: give two runs or more")
     opened = {letter(place): open_logs(run) for place, run in enumerate(runs)}
-    names = [f"{called}: {_about(run, logs)}" for run, (called, (logs, _)) in zip(runs, opened.items(), strict=True)]
+    about = {called: _about(run, logs) for run, (called, (logs, _)) in zip(runs, opened.items(), strict=True)}
+    names = [f"{called}: {run}" for called, run in about.items()]
     notes = [f"{called}: {note}" for called, (_, said) in opened.items() for note in said]
     notes += _shared({called: logs for called, (logs, _) in opened.items()})
     scored = {called: _scored(called, logs, notes) for called, (logs, _) in opened.items()}
@@ -112,7 +113,8 @@ def compare(runs: Sequence[Source | Iterable[Source]], out: Path) -> str:
     write_whole(out / "compare.txt", text + "\n")
     write_whole(out / "compare.md", f"# Comparison\n\n{grid.markdown()}\n\n{marked}\n")
     write_whole(out / "compare.csv", _as_csv(lines))
-    draw_differences(lines, names, out / "compare.png")
+    drawn = [(f"{line.set}\n{line.figure}", f"{line.first} to {line.other}", line.pairs) for line in lines]
+    draw_differences(drawn, about, out / "compare.png")
     write_page(out / "compare.html", "Comparison", NO_TEXT, [grid], (HOW, *notes, *flips))
     return text
 

@@ -1,18 +1,14 @@
 """The pictures of a table, of a comparison, and of judges: each share with its interval."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sinternal_verl.evaluation.results.forest import Point, draw, short
+from sinternal_verl.evaluation.results.pairs import Pairs, Scored
 from sinternal_verl.evaluation.results.published import Published, published
 from sinternal_verl.evaluation.results.statistics import Estimate, Interval
 from sinternal_verl.evaluation.results.summary import Result
-
-if TYPE_CHECKING:
-    from sinternal_verl.evaluation.results.agreement import Judged
-    from sinternal_verl.evaluation.results.compare import Line
 
 PAPER_MARKS = {"base": "o", "STAR-1 + GRPO": "s", "SInternal SFT": "D", "SInternal + GRPO": "^"}
 """The published rows that are drawn, and their marks; all seven would hide one another."""
@@ -39,21 +35,21 @@ def draw_table(figures: Sequence[Result], found: Sequence[Published | None], pat
     draw(points, path, f"percent; {BARS}", limits=(0, 100), title=title, marks=marks)
 
 
-def draw_differences(lines: Sequence["Line"], runs: Sequence[str], path: Path) -> None:
+def draw_differences(lines: Sequence[tuple[str, str, Pairs]], runs: Mapping[str, str], path: Path) -> None:
     """Draw how far each figure changed from the first run to another.
 
     Args:
-        runs: what each run is called.
+        lines: what each is about, and from which run to which.
+        runs: what each run is, by its letter.
     """
     points = []
-    for line in lines:
-        pairs, unscored = line.pairs, sum(line.pairs.unscored.values())
-        told = _value(pairs.difference, pairs.share, unscored)
+    for name, change, pairs in lines:
+        told = _value(pairs.difference, pairs.share, sum(pairs.unscored.values()))
         changed = f", {len(pairs.up):,} up, {len(pairs.down):,} down"
         points.append(
             Point(
-                line=f"{line.set}\n{line.figure}",
-                series=f"{line.first} to {line.other}",
+                line=name,
+                series=change,
                 bounds=_percent(pairs.bounds),
                 **told | {"note": f"{told['note']}{changed}"},
             )
@@ -62,19 +58,29 @@ def draw_differences(lines: Sequence["Line"], runs: Sequence[str], path: Path) -
     # In steps of 20 points, so that small differences can be seen.
     limit = min(100, 20 * max(1, math.ceil(far / 20)))
     axis = f"percentage points; {BARS}"
-    draw(points, path, axis, limits=(-limit, limit), title="\n".join(map(short, runs)))
+    draw(
+        points,
+        path,
+        axis,
+        limits=(-limit, limit),
+        title="\n".join(f"{called}: {short(run)}" for called, run in runs.items()),
+    )
 
 
-def draw_judges(judged: Sequence["Judged"], path: Path) -> None:
-    """Draw what each judge gives of the same answers."""
+def draw_judges(judged: Sequence[tuple[str, Mapping[str, Scored]]], path: Path) -> None:
+    """Draw what each judge gives of the same answers.
+
+    Args:
+        judged: what each is about, and what is scored by the judge's name.
+    """
     points = [
         Point(
-            line=f"{one.set}\n{one.scorer}, {one.run}",
+            line=line,
             series=name,
             **_value(scored.estimate(), scored.share, scored.unscored),
         )
-        for one in judged
-        for name, scored in one.judges.items()
+        for line, judges in judged
+        for name, scored in judges.items()
     ]
     draw(points, path, "percent; bars: intervals of 95%", limits=(0, 100))
 

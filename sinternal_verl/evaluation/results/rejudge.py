@@ -113,7 +113,8 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
     tables = [grid for same in judged.values() for one in same for grid in grids(one)]
     called = [f"{run}: {log.model}, {log.name}" for run, (several, _) in opened.items() for log in several]
     notes = [f"{run}: {note}" for run, (logs, said) in opened.items() for note in (*unfinished(logs), *said)]
-    draw_judges([one for same in judged.values() for one in same], out / "agreement.png")
+    drawn = [(f"{one.set}\n{one.scorer}, {one.run}", one.judges) for same in judged.values() for one in same]
+    draw_judges(drawn, out / "agreement.png")
     said = [sentence for same in judged.values() for one in same for sentence in sentences(one)]
     said += [sentence for same in judged.values() for sentence in changes(same)]
     return _write(out, tables, [*called, *said, *notes, f"{HOLDS_TEXT} Each can be given to `eval compare`."])
