@@ -7,7 +7,9 @@ from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.config import get, is_ppo
+from sinternal_verl.doctor.machine import hardware_here
 from sinternal_verl.doctor.problem import Finding, Note, Problem
+from sinternal_verl.runs.command import typed_command
 from sinternal_verl.runs.identity import (
     Change,
     Identity,
@@ -26,6 +28,7 @@ from sinternal_verl.runs.record import (
     record_start,
     version_of,
 )
+from sinternal_verl.runs.tracking import step_to_resume
 
 FOLDER, START = "trainer.default_local_dir", "trainer.resume_from_path"
 ACCEPT = "sinternal.accept_changes"
@@ -105,11 +108,12 @@ def _not_compared(key: str, folder: Path, before: Identity, unknown: list[Change
 
 def write_record(config: DictConfig, metrics: Path | None = None, configuration: Path | None = None) -> list[Problem]:
     """Call `record_start`, and return a problem where the record cannot be written."""
+    folder = checkpoint_folder(config)
     try:
-        record_start(config, metrics, configuration)
+        start = {"from_step": step_to_resume(config, folder), "command": typed_command()} if folder else {}
+        record_start(config, metrics, configuration, **start, hardware=hardware_here(config))
     except (OSError, ValueError) as error:
         step = f"give a folder this process may write to, or remove a broken {RECORD} from it"
-        folder = checkpoint_folder(config)
         return [Problem(FOLDER, folder, f"its {RECORD} cannot be written: {error}", step)]
     except OmegaConfBaseException as error:
         reason = f"it cannot be resolved, and verl resolves every value: {error}"

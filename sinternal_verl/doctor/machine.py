@@ -4,8 +4,14 @@ import ctypes
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from sinternal_verl.config import get, is_ppo
 
 SMI_TIMEOUT_S = 10
 GPU_FILES = ("/dev/nvidia0", "/proc/driver/nvidia/version")
@@ -53,3 +59,27 @@ def host_gb() -> float:
         if file.is_file() and (limit := file.read_text().strip()).isdigit():
             found.append(int(limit))
     return min(found) / 1e9
+
+
+def hardware_here(config: DictConfig) -> dict[str, Any]:
+    """What a run's record says of the machine of its driver, and of how many such nodes the run is to have. Memory is
+    in GB."""
+    world, local = (os.environ.get(name, "") for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    # The SFT main does not know its nodes; torchrun does, where each has the same number of processes.
+    told = int(world) // int(local) if world.isdigit() and local.isdigit() and int(local) else 1
+    return {
+        "nodes": get(config, "trainer.nnodes", 1) if is_ppo(config) else told,
+        "gpus": [{"name": name, "memory_gb": round(gb, 1)} for name, gb in cards_here()],
+        "cpu": _cpu_name(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory_gb": round(host_gb(), 1),
+    }
+
+
+def _cpu_name() -> str:
+    """As Linux calls it; empty where it does not say."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return ""

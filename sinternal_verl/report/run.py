@@ -17,11 +17,13 @@ class Steps:
 
     Attributes:
         numbers: the steps that were logged, ascending, each once; step 0 is the validation before training. (int64, n)
-        values: by metric, a value for each step; NaN where the step did not log it. (float64, n each)
+        values: by metric, a value for each step; NaN where the step logged no finite number. (float64, n each)
+        not_finite: by metric, the steps that logged NaN or an infinity, which verl and we write as null.
     """
 
     numbers: np.ndarray
     values: dict[str, np.ndarray]
+    not_finite: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Rollouts:
         extra: numbers that a scorer returned besides, by name. (float32)
         names: the names of each named column.
         texts: what was written, of a sample of whole groups.
-        files: the files that were read.
+        files: the files that were read, less those without a rollout: one for each ``held_out`` and ``step``, in their
+            order.
     """
 
     held_out: np.ndarray
@@ -95,8 +98,9 @@ class Texts:
     """The texts of one rollout; ``Rollouts.texts`` has them by the rollout's number.
 
     Attributes:
-        thought: what stands before the last ``</think>``; empty where the model does not think.
-        answer: what stands after it; None where a thought was never closed.
+        thought: what stands before the first ``</think>``; empty where the model does not think.
+        answer: what stands after it, which is what a user sees and a guard judges; None where a thought was never
+            closed.
         extra: text that a scorer returned besides, by name; the guard's own words among it.
     """
 

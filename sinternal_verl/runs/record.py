@@ -3,6 +3,9 @@
 import importlib.metadata as metadata
 import json
 import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +28,34 @@ METRICS, CONFIGURATION = "metrics", "configuration"
 CHANGES = "changes"
 """Key in the record: what was changed by a start and accepted, each with the step that it began from."""
 
+STARTS = "starts"
+"""Key in the record: every start, the first one first: ``time`` in ISO 8601 in UTC, ``from_step``, the typed
+``command``, and whether it ``trains`` or only validates."""
+
+HARDWARE, CLUSTER = "hardware", "cluster"
+"""Keys in the record: the machine of the last start's driver, and the nodes of its Ray cluster."""
+
 STACK = ("sinternal_verl", "verl", "ray", "vllm", "torch", "transformers")
 """Packages whose versions the record names."""
 
 
-def record_start(config: DictConfig, metrics: Path | None, configuration: Path | None) -> None:
+def record_start(
+    config: DictConfig,
+    metrics: Path | None,
+    configuration: Path | None,
+    *,
+    from_step: int = 0,
+    command: str = "",
+    hardware: Mapping[str, Any] | None = None,
+) -> None:
     """Write the record of a run that starts, and its resolved configuration.
 
     Args:
         metrics: where this start logs its steps.
         configuration: the file that gets the resolved configuration.
+        from_step: the step of the checkpoint that this start goes on from; 0 for a run from scratch.
+        command: as it was typed, without secrets.
+        hardware: of this machine.
 
     Raises:
         OSError: the folder cannot be written.
@@ -58,16 +79,38 @@ def record_start(config: DictConfig, metrics: Path | None, configuration: Path |
         "versions": versions,
     }
     # A start that only validates leaves a checkpoint what it was trained with.
-    leaves = step is not None and before is not None and get(config, "trainer.val_only", False)
+    validates = bool(get(config, "trainer.val_only", False))
+    leaves = step is not None and before is not None and validates
+    time = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    start = {"time": time, "from_step": from_step, "command": command, "trains": not validates}
     update_record(
         folder,
         **({} if leaves else trained_with),
+        **{STARTS: [*known.get(STARTS, []), start], HARDWARE: dict(hardware or {})},
         # Null until this start has counted its rows.
         **{LAST_STEP: None},
         **{key: name_in(folder.absolute(), file) for key, file in files.items()},
     )
     if configuration:
         write_configuration(configuration, config)
+
+
+def cluster_of(nodes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The kinds of nodes that a run's cluster has, and how many of each. Memory is in GB.
+
+    Args:
+        nodes: as ``ray.nodes()`` lists them. (Ray 2.56 to 2.60)
+    """
+    kinds: Counter[tuple[float, str, float, float]] = Counter()
+    for node in nodes:
+        if node.get("Alive"):
+            found = node.get("Resources", {})
+            # Ray names a kind of card by a resource of its own.
+            kind = ", ".join(sorted(key.partition(":")[2] for key in found if key.startswith("accelerator_type:")))
+            memory = (found.get("memory", 0) + found.get("object_store_memory", 0)) / 1e9
+            kinds[found.get("GPU", 0), kind, found.get("CPU", 0), round(memory)] += 1
+    names = ("gpus", "gpu", "cpus", "memory_gb")
+    return [{"nodes": count, **dict(zip(names, kind, strict=True))} for kind, count in kinds.items()]
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import ray
 import torch
 import transfer_queue as tq
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -36,7 +37,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
 from sinternal_verl.runs.ending import NO_MORE_BATCHES
-from sinternal_verl.runs.record import LAST_STEP, checkpoint_folder, update_record
+from sinternal_verl.runs.record import CLUSTER, LAST_STEP, checkpoint_folder, cluster_of, update_record
 from sinternal_verl.runs.start import say_up
 from sinternal_verl.runs.tracking import FlushTensorBoard, write_beside
 from sinternal_verl.training import dumps
@@ -98,7 +99,8 @@ class SInternalMixin(HeldOut, StartTogether):
             check_workers(state, self.train_dataloader.num_workers, "data.dataloader_num_workers", step)
         folder = Path(self.config.trainer.default_local_dir)
         self._metrics_file = MetricsFile(folder / METRICS_FILE, done=self.global_steps)
-        update_record(folder, **{LAST_STEP: self.total_training_steps})
+        cluster = cluster_of(ray.nodes()) if ray.is_initialized() else []
+        update_record(folder, **{LAST_STEP: self.total_training_steps, CLUSTER: cluster})
         if own := checkpoint_folder(self.config):
             write_beside(self.config, own, done=self.global_steps)
 
@@ -212,6 +214,7 @@ class SInternalMixin(HeldOut, StartTogether):
             "training/failures/unscored": sum(not row.scored for row in self._rows),
             "training/failures/set_aside": len(self._set_aside),
             "training/failures/so_far": self._failures.failed,
+            "training/failures/dumps": len(self._failed_dumps),
         }
         self._warn_of_open_thoughts("step", self._rows)
 
@@ -225,8 +228,9 @@ class SInternalMixin(HeldOut, StartTogether):
             learned = [key for key in keys if key not in dropped]
             advantages = read_advantages(learned, batch.partition_id)
             super()._dump_generations(
-                inputs=[self.tokenizer.decode(ids) for ids in data["prompts"].unbind()],
-                outputs=[self.tokenizer.decode(ids) for ids in data["responses"].unbind()],
+                # Decoded in verl's thread for dumps, while the next step begins.
+                inputs=data["prompts"].unbind(),
+                outputs=data["responses"].unbind(),
                 gts=[(truth or {}).get("ground_truth") for truth in list(data["reward_model"])],
                 scores=[row.reward for row in self._rows],
                 reward_extra_infos_dict=dumps.columns(self._rows, self._set_aside, advantages)

@@ -38,6 +38,7 @@ SYMBOLS = [
         "PPOTrainer._write_generations",
         "held_out.py writes strict JSON instead",
     ),
+    ("verl.utils.tracking", "FileLogger", "report/find.py knows where it writes"),
     (
         "verl.trainer.ppo.v1.replay_buffer",
         "ReplayBuffer._sync_metadata_from_transfer_queue",
