@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from sinternal_verl.attention import assuming
 from sinternal_verl.commands.messages import BAD_INPUT, PREFIX, fail, not_composed
 from sinternal_verl.config import RECIPE, compose_config, get, with_defaults
 from sinternal_verl.doctor.fits import CannotReckon
@@ -29,23 +30,27 @@ def plan(
     response_tokens: float | None = None,
     prompt_tokens: float | None = None,
     prompts: int | None = None,
+    flash_attn: str | None = None,
 ) -> int:
     """Print the plan; return 0, or 2 where the run does not fit its cards or cannot be planned."""
     words = with_defaults(overrides)
     if words != list(overrides):
         print(f"{PREFIX}no recipe is given, so {RECIPE} is used", file=sys.stderr)
     try:
-        asked = _asked(response_tokens, prompt_tokens, prompts)
-        config = compose_config(words)
-        chosen = _card(card, get(config, "trainer.device", "cuda"))
-        made = make_plan(words, compose_config, chosen, asked, nodes_of(nodes) if nodes else ())
+        # The recipes' values follow from it whenever they are read.
+        with assuming(None if flash_attn is None else flash_attn == "yes"):
+            asked = _asked(response_tokens, prompt_tokens, prompts)
+            config = compose_config(words)
+            chosen = _card(card, get(config, "trainer.device", "cuda"))
+            made = make_plan(words, compose_config, chosen, asked, nodes_of(nodes) if nodes else ())
+            text = render(made, form)
     except (UnknownCard, BadNodes, CannotSize) as error:
         return fail(str(error))
     except CannotReckon as error:
         return fail(f"the model's size cannot be reckoned: {error}")
     except (HydraException, OmegaConfBaseException) as error:
         return fail(not_composed(error, words, compose_config))
-    print(render(made, form), flush=True)
+    print(text, flush=True)
     return _verdict(made)
 
 

@@ -23,4 +23,5 @@ def add_plan(commands: Any) -> None:
     )
     plan.add_argument("--prompt-tokens", type=float, metavar="TOKENS", help="mean prompt; default: assumed")
     plan.add_argument("--prompts", type=int, metavar="ROWS", help="training rows; default: the file's, or the paper's")
+    plan.add_argument("--flash-attn", choices=("yes", "no"), help="is it installed there? default: as on this machine")
     add_overrides(plan, RUN, "sinternal_verl.config:compose_main")

@@ -5,17 +5,20 @@ from dataclasses import dataclass, field
 
 from omegaconf import DictConfig
 
-from sinternal_verl.config import get, is_ppo, model_key
+from sinternal_verl.config import get, is_ppo, model_key, trains_with_fsdp
+from sinternal_verl.doctor.flash_attn import VERL_TAKES, wanted_attention
 from sinternal_verl.doctor.problem import Finding
-from sinternal_verl.gpus import NODES
+from sinternal_verl.gpus import GUARD, NODES, REPLICAS, gpus_for
 from sinternal_verl.plan.cards import Card
+from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.figures import Figure, Line, figures_of
 from sinternal_verl.plan.fitting import change_that_fits, misfits
 from sinternal_verl.plan.growth import Size, growth
+from sinternal_verl.plan.grpo import answer_tokens, grpo_step, guard_of
 from sinternal_verl.plan.grpo_lines import grpo_lines
+from sinternal_verl.plan.guarding import guard_path
 from sinternal_verl.plan.setup import Setup, set_up
 from sinternal_verl.plan.sft import sft_lines
-from sinternal_verl.plan.sizes import CannotSize
 from sinternal_verl.plan.work import Asked
 
 MEMORY = "memory of a card"
@@ -57,7 +60,6 @@ def make_plan(words: Sequence[str], compose: Compose, card: Card, asked: Asked, 
         return set_up(compose([*words, *more]), card, asked)
 
     setup = set_up_with([])
-    _refuse_unless_positive(setup.config)
     lines_of = grpo_lines if is_ppo(setup.config) else sft_lines
     found = misfits(setup)
     return Plan(
@@ -68,15 +70,6 @@ def make_plan(words: Sequence[str], compose: Compose, card: Card, asked: Asked, 
         _notes(setup),
         growth([set_up_with([f"{NODES}={number}"]) for number in nodes]),
     )
-
-
-def _refuse_unless_positive(config: DictConfig) -> None:
-    keys = ["data.train_batch_size", NODES, "trainer.n_gpus_per_node"]
-    keys += ["actor_rollout_ref.rollout.n", "data.max_response_length"] if is_ppo(config) else ["data.max_length"]
-    for key in keys:
-        value = get(config, key)
-        if not isinstance(value, int) or value < 1:
-            raise CannotSize(f"{key} = {value}: a plan needs a whole number from 1 on")
 
 
 def _memory(setup: Setup) -> list[Figure]:
@@ -100,6 +93,8 @@ def _notes(setup: Setup) -> list[str]:
     notes = []
     if setup.needs is None:
         notes.append("memory is not reckoned: the run trains on a CPU, or with another engine than FSDP")
+    if trains_with_fsdp(config) and wanted_attention(config) != VERL_TAKES:
+        notes.append("the run has no flash-attn, as this machine; --flash-attn yes plans it with flash-attn")
     if setup.train.count is None and setup.asked.prompts is None:
         notes.append(f"{setup.train.source}: the number of rows is the paper's; --prompts gives another")
     if is_ppo(config):
@@ -107,6 +102,8 @@ def _notes(setup: Setup) -> list[str]:
             notes.append(f"{setup.held_out.source}: validation is not counted")
         if setup.train.safety is None and setup.asked.response_tokens is None:
             notes.append("half of the prompts are taken for safety prompts, as in the paper, if there is a guard")
+        if (idle := _idle_guard(setup)) is not None:
+            notes.append(idle)
         if get(config, "sinternal.guard.backend") == "openai_endpoint":
             notes.append("the guard runs elsewhere: its cards are not counted, and it is taken to keep up")
     elif get(config, "trainer.n_gpus_per_node", 1) == 1:
@@ -114,3 +111,23 @@ def _notes(setup: Setup) -> list[str]:
     if get(config, f"{model_key(config)}.lora_rank", 0) and is_ppo(config):
         notes.append("vLLM's own work for LoRA is not counted")
     return notes
+
+
+def _idle_guard(setup: Setup) -> str | None:
+    """A sentence where the guard holds more cards than it needs."""
+    config, factors = setup.config, Factors.at("slow")
+    held, path = int(get(config, GUARD, 0)), guard_path(config)
+    if held < 2 or not path or (guard := guard_of(setup, factors, path)) is None:
+        return None
+    step = grpo_step(setup, factors)
+    work = step.rollouts
+    answer = answer_tokens(factors, work)
+    needed = guard.replicas(work.safety, step.generated.seconds, work.prompt, answer)
+    cards = gpus_for(needed, guard.share)
+    if cards >= held:
+        return None
+    return (
+        f"the guard holds {held} cards, and {cards} would keep up, even with slow assumptions. "
+        f"{REPLICAS}={needed} frees the "
+        "others; they train where a step's rows divide by them (data.train_batch_size)"
+    )

@@ -30,7 +30,7 @@ def _head(plan: Plan) -> Iterator[str]:
     setup = plan.setup
     path = get(setup.config, f"{model_key(setup.config)}.path")
     yield (
-        f"sinternal_verl: a plan, nothing was measured. {setup.nodes} node(s), {setup.cards} cards, "
+        f"sinternal_verl: a plan, nothing was measured. Nodes: {setup.nodes}, cards: {setup.cards}, "
         f"{setup.processes} of them train; {setup.card.name}: {rounded(setup.card.flops / 1e12)} TFLOP/s, "
         f"{rounded(setup.card.bandwidth / 1e12)} TB/s, {setup.card.memory:.0f} GB"
     )
@@ -81,7 +81,7 @@ def _assumed(assumed: dict[str, int]) -> Iterator[str]:
 
 
 def _number(value: float) -> str:
-    return f"{value:g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.2g}"
+    return rounded(value) if abs(value) >= 1e4 else f"{value:g}"
 
 
 COLUMNS = ("nodes", "cards", "train", "step, s", "run, h", "GPU hours", "efficiency", "waits for", "of the step")

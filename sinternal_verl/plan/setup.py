@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from sinternal_verl.config import engine_key, get, is_ppo, model_key, sequence_parallel_size
 from sinternal_verl.doctor.fits import Needs, policy_size, reckon
+from sinternal_verl.doctor.flash_attn import VERL_TAKES, wanted_attention
 from sinternal_verl.doctor.memory import BYTES, HALF, ModelSize, Training
 from sinternal_verl.doctor.pretrained import read_config
 from sinternal_verl.gpus import GUARD, NODE, NODES, TRAINING, rollout_gpus
@@ -59,7 +60,8 @@ class Setup:
     def trainer(self, factors: Factors) -> Trainer:
         ulysses = get(self.config, "engine.ulysses_sequence_parallel_size", 1)
         together = sequence_parallel_size(self.config) if is_ppo(self.config) else ulysses
-        return Trainer(self.size, self.training, self.card, factors, self.processes, self.param, together)
+        dense = wanted_attention(self.config) != VERL_TAKES
+        return Trainer(self.size, self.training, self.card, factors, self.processes, self.param, together, dense)
 
     @property
     def engine_cards(self) -> int:
@@ -90,6 +92,7 @@ def set_up(config: DictConfig, card: Card, asked: Asked | None = None) -> Setup:
         CannotSize: the size of the model that learns is not known.
         CannotReckon: transformers cannot build it.
     """
+    _refuse_unless_positive(config)
     key = f"{model_key(config)}.path"
     path = get(config, key)
     size = needed(key, path, policy_size(config, size_of_model))
@@ -127,3 +130,12 @@ def refuse_experts(key: str, path: str | None) -> None:
         raise CannotSize(
             f"{key} = {path}: {experts} says that a token passes only some of its weights. A plan counts all"
         )
+
+
+def _refuse_unless_positive(config: DictConfig) -> None:
+    keys = ["data.train_batch_size", NODES, TRAINING]
+    keys += [f"{ROLLOUT}.n", "data.max_response_length"] if is_ppo(config) else ["data.max_length"]
+    for key in keys:
+        value = get(config, key)
+        if not isinstance(value, int) or value < 1:
+            raise CannotSize(f"{key} = {value}: a plan needs a whole number from 1 on")

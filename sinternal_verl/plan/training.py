@@ -59,6 +59,7 @@ class Trainer:
         training: how the weights are kept, from `sinternal_verl.doctor.memory`.
         param: bytes of a weight in forward and backward passes.
         together: cards that share one row (Ulysses).
+        dense: whether attention computes every pair of tokens of a micro-batch, as sdpa does with packed rows.
     """
 
     size: ModelSize
@@ -68,6 +69,7 @@ class Trainer:
     cards: int
     param: int = HALF
     together: int = 1
+    dense: bool = False
 
     def forward_flops(self, batch: Batch, updates: int = 1) -> float:
         """FLOP of the card that computes longest, of each update, times the number of cards.
@@ -75,7 +77,12 @@ class Trainer:
         Each token is multiplied by all weights, and by half the tokens of its row in attention. verl gives the cards
         rows of about equal work together, but an update takes a part of each card's rows, and a row is not divided.
         """
-        rows = 2 * self.size.multiplied * batch.lengths + 2 * self.size.queries * batch.lengths**2
+        rows = 2 * self.size.multiplied * batch.lengths
+        if self.dense:
+            beside = min(self.training.tokens, batch.tokens / max(self.cards, 1))
+            rows = rows + 4 * self.size.queries * batch.lengths * np.maximum(batch.lengths, beside)
+        else:
+            rows = rows + 2 * self.size.queries * batch.lengths**2
         groups = max(self.cards // self.together, 1)
         return groups * float(shares(rows, groups, updates).max(axis=1).sum())
 
