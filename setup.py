@@ -136,6 +136,7 @@ setup(
         "confusable-homoglyphs>=3.3",
         "datasets",
         "matplotlib",
+        "mpmath",
         "openai[aiohttp]",
         "orjson",
         "peft",

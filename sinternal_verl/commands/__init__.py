@@ -7,6 +7,7 @@
 ``configuration``  prints one, with all its keys
 ``data``           makes, mixes and checks data files
 ``sets``           makes validation files and attacks of evaluation sets
+``report``         shows runs as one page
 ``score``          scores the responses in a file
 ``results``        the file that `score` writes and continues
 ``guard``          serves the guard

@@ -5,5 +5,5 @@
 ``data``        data files
 ``evaluation``  the evaluation suite
 ``plan``        the plan of a run
-``runs``        doctor, score, guard, verify, export, cluster, and the demos
+``runs``        doctor, report, score, guard, verify, export, cluster, and the demos
 """

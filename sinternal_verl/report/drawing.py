@@ -1,0 +1,100 @@
+"""The charts of one or several runs as drawings: what the page's script draws, in which colour and over which runs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sinternal_verl.report.payload import Columns
+from sinternal_verl.report.run import Rollouts
+from sinternal_verl.report.view import Chart, Page, View
+
+NO_SUCH = -2
+"""In a filter: a name that no rollout has. `sinternal_verl.report.run.UNKNOWN` is what some have."""
+
+
+def drawings(page: Page, steps: "list[StepColumns]") -> list[dict[str, Any]]:
+    """The drawings of a page, section by section, in the order in which the charts come first.
+
+    Charts of several runs with the same id are drawn over one another: a colour for each run, a dash for each line.
+    Stacked ones stand side by side instead, since the parts of two wholes cannot be told apart in one picture.
+    """
+    found: dict[str, list[tuple[int, Chart]]] = {}
+    for number, view in enumerate(page.views):
+        for chart in view.charts:
+            found.setdefault(chart.id, []).append((number, chart))
+    sections = list(dict.fromkeys(of[0][1].section for of in found.values()))
+    drawn = [
+        drawing
+        for each in sections
+        for of in found.values()
+        if of[0][1].section == each
+        for drawing in _drawings(of, page.views, steps)
+    ]
+    return [drawing | {"number": number} for number, drawing in enumerate(drawn)]
+
+
+class StepColumns:
+    """The metrics of a run that are drawn, each packed once."""
+
+    def __init__(self, view: View) -> None:
+        self._values = view.run.steps.values
+        self._columns = Columns()
+        self._places: dict[str, list] = {}
+        self.steps = self._columns.add(view.run.steps.numbers)
+
+    def place(self, metric: str) -> list | None:
+        """Where a metric's values are; None where the run has none."""
+        if metric not in self._values:
+            return None
+        if metric not in self._places:
+            self._places[metric] = self._columns.add(self._values[metric])
+        return self._places[metric]
+
+    @property
+    def drawn(self) -> set[str]:
+        return set(self._places)
+
+    def packed(self) -> str:
+        return self._columns.packed()
+
+
+def _drawings(of: list[tuple[int, Chart]], views: tuple[View, ...], steps: list[StepColumns]) -> Iterator[dict]:
+    if of[0][1].stacked and len(of) > 1:
+        for number, chart in of:
+            yield _drawing([(number, chart)], views, steps, name=views[number].run.name)
+    else:
+        yield _drawing(of, views, steps)
+
+
+def _drawing(of: list[tuple[int, Chart]], views: tuple[View, ...], steps: list[StepColumns], name: str = "") -> dict:
+    first = of[0][1]
+    labels = list(dict.fromkeys(line.label for _, chart in of for line in chart.lines))
+    several = len(views) > 1 and not first.stacked
+    return {
+        "id": f"{first.id} {name}".strip(),
+        "section": first.section,
+        "title": f"{first.title}, {name}" if name else first.title,
+        "unit": first.unit,
+        "note": first.note,
+        "stacked": first.stacked,
+        "lines": [
+            {
+                "run": number,
+                "label": line.label,
+                "values": steps[number].place(line.metric),
+                "held_out": steps[number].place(line.held_out) if line.held_out else None,
+                "colour": number if several else labels.index(line.label),
+                "dash": labels.index(line.label) if several else 0,
+            }
+            for number, chart in of
+            for line in chart.lines
+        ],
+        "filters": {str(number): _filter(chart.filter, views[number].run.rollouts) for number, chart in of},
+    }
+
+
+def _filter(kept: dict[str, str] | None, rollouts: Rollouts | None) -> dict[str, int] | None:
+    """A filter with the names' numbers, `NO_SUCH` where the run has no such name."""
+    if kept is None or rollouts is None:
+        return None
+    names = {column: rollouts.names.get(column, []) for column in kept}
+    return {column: names[column].index(name) if name in names[column] else NO_SUCH for column, name in kept.items()}

@@ -1,0 +1,105 @@
+// The part of the page that shows rollouts: what is asked of them, the table, and the reader of one.
+
+class Explorer {
+  constructor(runs, body) {
+    this.runs = runs.filter((run) => run.rollouts);
+    this.loading = new Map();
+    this.table = new RolloutTable((number) => State.set({ rollout: addressOf(this.all, number) }, true));
+    this.reader = new Reader(document.getElementById("reader"), this.table);
+    this.filters = el("form", { class: "filters", submit: (event) => event.preventDefault() });
+    this.said = el("p", { class: "count", "aria-live": "polite" });
+    body.append(this.filters, this.said, this.table.element);
+    State.onChange((changed) => this.changed(changed));
+  }
+
+  get run() {
+    return this.runs.find((run) => run.name === State.get("run")) ?? this.runs[0];
+  }
+
+  load(run) {
+    if (!this.loading.has(run)) this.loading.set(run, loadRollouts(run));
+    return this.loading.get(run);
+  }
+
+  async start() {
+    this.all = await this.load(this.run);
+    this.columns = columnsOf(this.all);
+    this.fillFilters();
+    this.fill();
+    this.read();
+  }
+
+  async changed(changed) {
+    if (changed.has("run")) return this.start();
+    if ([...CHOICES, ...RANGES, { key: "sort" }].some(({ key }) => changed.has(key))) {
+      this.fillFilters();
+      this.fill();
+    }
+    if (changed.has("rollout")) this.read();
+  }
+
+  fill() {
+    const order = chosen(this.all);
+    const [key, downwards] = sortOf();
+    const by = this.columns.find((each) => each.key === key);
+    this.table.fill(this.columns, by ? sortBy(order, by.values, downwards) : order);
+    const all = count(this.all.size, "rollout");
+    this.said.textContent = order.length === this.all.size ? `${all}.` : `${order.length.toLocaleString("en")} of ${all}.`;
+    if (!order.length) this.said.textContent += " None fits; take a filter away.";
+  }
+
+  // The rollout that the address names.
+  read() {
+    const address = State.get("rollout");
+    const number = address === null ? -1 : rolloutAt(this.all, address);
+    if (number >= 0) this.reader.show(this.all, number);
+    else this.reader.close();
+  }
+
+  fillFilters() {
+    const focused = this.filters.querySelector(":focus")?.name;
+    const parts = this.runs.length > 1 ? [choice("run", "run", this.runs.map((run) => run.name), this.run.name)] : [];
+    for (const { key, label, options, column: of } of CHOICES) {
+      const values = of(this.all);
+      if (isSaid(values)) parts.push(choice(key, label, ["", ...options(this.all)], State.get(key) ?? ""));
+    }
+    for (const { key, label, column: of } of RANGES) if (isSaid(of(this.all))) parts.push(range(key, label, of(this.all)));
+    const keys = [...CHOICES, ...RANGES].map(({ key }) => key);
+    const clear = () => State.set(Object.fromEntries(keys.map((key) => [key, null])));
+    parts.push(el("button", { type: "button", click: clear, disabled: keys.every((key) => State.get(key) === null) }, "Show all"));
+    this.filters.replaceChildren(...parts);
+    if (focused) this.filters.querySelector(`[name="${focused}"]`)?.focus();
+  }
+
+  // What a point of a curve stands on.
+  pick(drawing, curve, step) {
+    const filter = drawing.filters[curve.line.run];
+    const run = this.runs.find((each) => each.number === curve.line.run);
+    if (!filter || !run) return;
+    const cleared = Object.fromEntries([...CHOICES, ...RANGES].map(({ key }) => [key, null]));
+    const named = Object.fromEntries(Object.entries(filter).map(([name, place]) => [name, run.rollouts.names[name][place] ?? "no such"]));
+    const held = HELD_OUT[Number(curve.kind === "points")];
+    State.set({ ...cleared, ...named, step: String(step), held, run: this.runs.length > 1 ? run.name : null }, true);
+    document.getElementById("rollouts").scrollIntoView();
+    this.table.element.focus({ preventScroll: true });
+  }
+}
+
+function choice(key, label, options, value) {
+  const made = options.map((option) => el("option", { value: option, selected: option === value }, option || "all"));
+  const select = el("select", { name: key, change: (event) => State.set({ [key]: event.target.value || null }) }, ...made);
+  return el("label", {}, el("span", {}, label), select);
+}
+
+function range(key, label, values) {
+  const [low, high] = rangeOf(key);
+  const input = (name, value, words) =>
+    el("input", { type: "number", name: `${key}-${name}`, value, placeholder: words, "aria-label": `${label}, ${words}`, change });
+  function change() {
+    const ends = [from.value, to.value];
+    State.set({ [key]: ends[0] === ends[1] ? ends[0] : ends.join("~") });
+  }
+  const from = input("from", low, "from");
+  const to = input("to", high, "to");
+  return el("fieldset", {}, el("legend", {}, label), from, " – ", to);
+}
