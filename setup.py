@@ -124,6 +124,7 @@ setup(
         "sinternal_verl.recipes": ["**/*.yaml"],
         "sinternal_verl.data": ["specifications/*.yaml"],
         "sinternal_verl.evaluation": ["**/*.yaml", "**/*.txt", "**/*.jinja", "**/*.html"],
+        "sinternal_verl.plan": ["*.yaml"],
         "sinternal_verl.world": ["*.yaml", "*.txt"],
     },
     install_requires=[

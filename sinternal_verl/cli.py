@@ -9,6 +9,7 @@ from typing import Any
 from sinternal_verl.parsers.common import COMMAND, Parser, Versions, add_group
 from sinternal_verl.parsers.data import add_data
 from sinternal_verl.parsers.evaluation import add_eval
+from sinternal_verl.parsers.plan import add_plan
 from sinternal_verl.parsers.runs import (
     add_cluster,
     add_demo,
@@ -108,6 +109,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=Versions, nargs=0, default=argparse.SUPPRESS, help=versions)
     commands = parser.add_subparsers(required=True, metavar=COMMAND)
     add_doctor(commands)
+    add_plan(commands)
     add_report(commands)
     add_data(add_group(commands, "data", "make and check data files"))
     add_score(commands)

@@ -1,6 +1,7 @@
 """The commands of `sinternal-verl`: what they print, and their exit codes.
 
 ``doctor``         checks a configuration
+``plan``           reckons what a run needs
 ``process``        how a command ends with its user, or with the reader of its output
 ``messages``       what a command says when it cannot begin
 ``configuration``  prints one, with all its keys

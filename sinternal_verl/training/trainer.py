@@ -13,6 +13,9 @@ The mixin's methods, in the order in which a step runs through them:
 A validation: `held_out`.
 
 Use: ``trainer.v1.trainer_mode=sinternal``; settings under ``sinternal``.
+
+The plugin imports this module as soon as verl's trainers are imported. So no module that is imported here at the top
+may import them: where it came first, it would be half loaded here.
 """
 
 from collections import Counter
@@ -47,7 +50,6 @@ from sinternal_verl.training.queue import read_advantages, read_rows, write_fiel
 from sinternal_verl.training.rollouts import Row
 from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.start_together import StartTogether
-from sinternal_verl.training.waiting import bound_the_wait
 
 ROLLOUT_N = "__rollout_n__"
 """verl's column of a prompt that asks for another number of responses than ``rollout.n``. (verl 0.9.1)"""
@@ -83,6 +85,8 @@ class SInternalMixin(HeldOut, StartTogether):
         self._dropped: list[str] = []
 
     def _build_replay_buffer(self):
+        from sinternal_verl.training.waiting import bound_the_wait
+
         wait = OmegaConf.select(self.config, "sinternal.rollout", default={})
         buffer = super()._build_replay_buffer()
         first = partial(say_up, "first rollout")
