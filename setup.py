@@ -124,7 +124,11 @@ setup(
         "sinternal_verl.recipes": ["**/*.yaml"],
         "sinternal_verl.data": ["specifications/*.yaml"],
         "sinternal_verl.evaluation": ["**/*.yaml", "**/*.txt", "**/*.jinja", "**/*.html"],
+<<<<<<< HEAD
         "sinternal_verl.report": ["web/*", "web/vendor/*"],
+=======
+        "sinternal_verl.plan": ["*.yaml"],
+>>>>>>> wt-r3
         "sinternal_verl.world": ["*.yaml", "*.txt"],
     },
     install_requires=[
@@ -137,6 +141,7 @@ setup(
         "confusable-homoglyphs>=3.3",
         "datasets",
         "matplotlib",
+        "mpmath",
         "openai[aiohttp]",
         "orjson",
         "peft",

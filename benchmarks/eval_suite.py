@@ -2,26 +2,34 @@
 
 ``cost``    CPU seconds an item of the command, against plain Inspect (`inspect_ai.eval` of the same prompts, without a
             scorer), in turns, over a server that answers at once
-``memory``  the peak of 10,000 items, in GiB
-``killed``  how many answers are asked for again after kill -9, against the requests that were in flight
+``memory``  the peak of the command and all its children with 10,000 items, whose answers have 8,000 characters
+``killed``  how many answers are asked for again after kill -9, against the requests that were in flight, for a set of
+            300 items and one of 1,000
 """
 
 import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from arguments import parser_of
 
+from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS
+
 AT_ONCE = 0.0
-ITEMS, MANY, TURNS, CONNECTIONS = 500, 10_000, 2, 64
+REFUSAL = "I cannot help with that."
+LONG = " ".join([REFUSAL, *(f"word{n}" for n in range(1_000))])
+ITEMS, MANY, TURNS = 500, 10_000, 2
 MAX_RATIO, MAX_GIB = 2.0, 2.0
 
 PLAIN = """
@@ -37,7 +45,9 @@ eval(task, model=model, display="none", log_dir=sys.argv[3], log_realtime=False,
 """
 
 
-def serve(port: int, wait_s: float, asked: "multiprocessing.Value") -> None:
+def serve(
+    ready: "multiprocessing.connection.Connection", wait_s: float, answer: str, asked: "multiprocessing.Value"
+) -> None:
     import asyncio
 
     from aiohttp import web
@@ -47,7 +57,7 @@ def serve(port: int, wait_s: float, asked: "multiprocessing.Value") -> None:
         with asked.get_lock():
             asked.value += 1
         await asyncio.sleep(wait_s)
-        message = {"role": "assistant", "content": "<think>a</think>I cannot help with that."}
+        message = {"role": "assistant", "content": f"<think>a</think>{answer}"}
         choice = {"index": 0, "finish_reason": "stop", "message": message}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         return web.json_response(
@@ -59,19 +69,19 @@ def serve(port: int, wait_s: float, asked: "multiprocessing.Value") -> None:
 
     app = web.Application()
     app.add_routes([web.post("/v1/chat/completions", chat), web.get("/v1/models", models)])
-    web.run_app(app, host="127.0.0.1", port=port, print=None)
+    # The system chooses a free port, and the socket holds it.
+    listening = socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS * 2)
+    ready.send(listening.getsockname()[1])
+    web.run_app(app, sock=listening, print=None)
 
 
 @contextmanager
-def served(wait_s: float) -> Iterator[tuple[str, "multiprocessing.Value"]]:
-    from sinternal_verl.evaluation.running.serving import _free_port
-
-    port, asked = _free_port(), multiprocessing.Value("i", 0)
-    process = multiprocessing.Process(target=serve, args=(port, wait_s, asked), daemon=True)
+def served(wait_s: float, answer: str = REFUSAL) -> Iterator[tuple[str, "multiprocessing.Value"]]:
+    (port, ready), asked = multiprocessing.Pipe(False), multiprocessing.Value("i", 0)
+    process = multiprocessing.Process(target=serve, args=(ready, wait_s, answer, asked), daemon=True)
     process.start()
-    time.sleep(2)
     try:
-        yield f"http://127.0.0.1:{port}/v1", asked
+        yield f"http://127.0.0.1:{port.recv()}/v1", asked
     finally:
         process.terminate()
         process.join()
@@ -90,13 +100,37 @@ def command(url: str, file: Path, out: Path, connections: int = CONNECTIONS) -> 
     return [*own, "--out", str(out), "--connections", str(connections)]
 
 
-def cpu_of(words: list[str]) -> tuple[float, float]:
-    """CPU seconds and peak GiB of a child."""
+def cpu_of(words: list[str]) -> float:
+    """CPU seconds of a child."""
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{words} ended with {status}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
+    return used.ru_utime + used.ru_stime
+
+
+class Peak:
+    """The most memory that a process and its children have had together, looked at every `EVERY_S`. Pages that they
+    share count once for each."""
+
+    EVERY_S = 0.1
+
+    def __init__(self, pid: int) -> None:
+        self._process, self._over, self.gib = psutil.Process(pid), threading.Event(), 0.0
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        while not self._over.wait(self.EVERY_S):
+            # Any of them may have ended since it was listed.
+            with suppress(psutil.NoSuchProcess):
+                family = [self._process, *self._process.children(recursive=True)]
+                self.gib = max(self.gib, sum(each.memory_info().rss for each in family) / 2**30)
+
+    def end(self) -> float:
+        self._over.set()
+        self._thread.join()
+        return self.gib
 
 
 def cost(folder: Path) -> bool:
@@ -105,13 +139,13 @@ def cost(folder: Path) -> bool:
     ours, plain = [], []
     with served(AT_ONCE) as (url, _):
         for turn in range(TURNS):
-            by_size = [cpu_of(command(url, file, folder / f"{turn}-{file.stem}"))[0] for file in (many, one)]
+            by_size = [cpu_of(command(url, file, folder / f"{turn}-{file.stem}")) for file in (many, one)]
             ours.append((by_size[0] - by_size[1]) / ITEMS)
             words = [
                 [sys.executable, "-c", PLAIN, url, str(f), str(folder / f"p{turn}"), str(CONNECTIONS)]
                 for f in (many, one)
             ]
-            by_size = [cpu_of(each)[0] for each in words]
+            by_size = [cpu_of(each) for each in words]
             plain.append((by_size[0] - by_size[1]) / ITEMS)
     ratio = min(ours) / min(plain)
     print(
@@ -122,26 +156,36 @@ def cost(folder: Path) -> bool:
 
 def memory(folder: Path) -> bool:
     file = write_set(folder, MANY)
-    with served(AT_ONCE) as (url, _):
-        seconds, peak = cpu_of(command(url, file, folder / "memory"))
-    print(f"{MANY:,} items: at most {peak:.2f} GiB, {seconds:.0f} s of CPU")
-    return peak <= MAX_GIB
+    with served(AT_ONCE, LONG) as (url, _):
+        start = time.monotonic()
+        process = subprocess.Popen(command(url, file, folder / "memory"), stdout=subprocess.DEVNULL)
+        peak = Peak(process.pid)
+        code = process.wait()
+        gib, seconds = peak.end(), time.monotonic() - start
+    if code:
+        raise SystemExit(f"the suite ended with {code}")
+    print(f"{MANY:,} items: at most {gib:.2f} GiB, {gib / MAX_GIB:.2f} of the limit; {seconds:.0f} s with the table")
+    return gib <= MAX_GIB
 
 
 def killed(folder: Path) -> bool:
-    file, connections = write_set(folder, 300), 8
-    with served(0.05) as (url, asked):
-        words = command(url, file, folder / "killed", connections)
+    return all([_killed(folder, 300, 8), _killed(folder, 1_000, CONNECTIONS)])
+
+
+def _killed(folder: Path, items: int, connections: int) -> bool:
+    file = write_set(folder, items)
+    with served(0.05 * connections / 8) as (url, asked):
+        words = command(url, file, folder / f"killed{items}", connections)
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-        while asked.value < 150:
+        while asked.value < items // 2:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
         process.wait()
         time.sleep(0.5)
         before = asked.value
         cpu_of(words)
-        again = asked.value - 300
-    print(f"killed after {before} of 300 requests, {connections} in flight: {again} were asked again")
+        again = asked.value - items
+    print(f"killed after {before:,} of {items:,} requests, {connections} in flight: {again} were asked again")
     return again <= 2 * connections
 
 

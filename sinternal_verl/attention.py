@@ -10,6 +10,9 @@ depend on whether it is installed; a user may set each:
 """
 
 import importlib.metadata as metadata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,9 +20,25 @@ ROWS = (("data.max_prompt_length", "data.max_response_length"), ("data.max_lengt
 """Keys whose values add up to the tokens of a run's longest row, for verl's GRPO main and for its SFT main."""
 
 
+_ASSUMED: ContextVar[bool | None] = ContextVar("flash-attn", default=None)
+
+
+@contextmanager
+def assuming(installed: bool | None) -> Iterator[None]:
+    """Take flash-attn for installed or not, whatever is the case here; None looks. A plan is made on another machine
+    than the run's."""
+    token = _ASSUMED.set(installed)
+    try:
+        yield
+    finally:
+        _ASSUMED.reset(token)
+
+
 def has_flash_attn() -> bool:
     """Whether flash-attn is installed. It is not imported, because that takes seconds. The distribution is looked up,
     because flash-attn-4 brings a package of the same name that transformers does not accept."""
+    if (assumed := _ASSUMED.get()) is not None:
+        return assumed
     try:
         metadata.version("flash-attn")
     except metadata.PackageNotFoundError:

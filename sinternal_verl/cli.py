@@ -9,7 +9,17 @@ from typing import Any
 from sinternal_verl.parsers.common import COMMAND, Parser, Versions, add_group
 from sinternal_verl.parsers.data import add_data
 from sinternal_verl.parsers.evaluation import add_eval
-from sinternal_verl.parsers.runs import add_cluster, add_demo, add_doctor, add_export, add_guard, add_score, add_verify
+from sinternal_verl.parsers.plan import add_plan
+from sinternal_verl.parsers.runs import (
+    add_cluster,
+    add_demo,
+    add_doctor,
+    add_export,
+    add_guard,
+    add_report,
+    add_score,
+    add_verify,
+)
 
 AFTER_INTERRUPT = {
     "data:convert_math": "nothing was written",
@@ -18,6 +28,7 @@ AFTER_INTERRUPT = {
     "data:mix_files": "nothing was written",
     "sets:validation": "nothing was written",
     "sets:trotter": "nothing was written",
+    "report:report": "the last page is whole",
     "score:score": "the results so far are kept, and the same command goes on",
     "eval:evaluate": "the answers so far are kept, and the same command goes on",
     "verify:verify": "the replies so far are stored, and the same command goes on",
@@ -98,6 +109,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=Versions, nargs=0, default=argparse.SUPPRESS, help=versions)
     commands = parser.add_subparsers(required=True, metavar=COMMAND)
     add_doctor(commands)
+    add_plan(commands)
+    add_report(commands)
     add_data(add_group(commands, "data", "make and check data files"))
     add_score(commands)
     add_guard(add_group(commands, "guard", "serve the guard to other programs"))

@@ -7,6 +7,8 @@ from pathlib import Path
 from inspect_ai.log import EvalLog
 from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelAPI, ModelOutput, get_model, modelapi
 
+from sinternal_verl.evaluation.tasks.opened import FIRST
+
 Answer = Callable[[list[ChatMessage], GenerateConfig], str | ModelOutput]
 
 
@@ -24,6 +26,8 @@ class Scripted(ModelAPI):
         self.asked: list[tuple[str, GenerateConfig]] = []
 
     async def generate(self, input, tools, tool_choice, config) -> ModelOutput:
+        if FIRST.text in input[-1].text:  # of a judge, before the first item
+            return ModelOutput.from_content(self.model_name, "safe")
         self.asked.append((input[-1].text, config))
         said = self._answer(input, config)
         return ModelOutput.from_content(self.model_name, said) if isinstance(said, str) else said

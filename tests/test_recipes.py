@@ -179,6 +179,19 @@ def test_every_value_of_a_published_recipe_says_where_it_comes_from(name):
             assert re.search(r"# \[(paper|sister|ours)\]", section), section
 
 
+@pytest.mark.parametrize("recipe", ["sinternal_grpo", "sinternal_grpo_cpu", "sinternal_grpo_lora"])
+@pytest.mark.parametrize(
+    ("folder", "rollouts"),
+    [("/a/run", "/a/run/rollouts"), ("/a/run/", "/a/run/rollouts"), ("hdfs://a/run", None), ("null", None)],
+)
+def test_rollouts_are_dumped_beside_the_checkpoints(recipe, folder, rollouts):
+    """verl would write those of a URL into a local folder of that name."""
+    trainer = compose_config([f"+recipe={recipe}", f"trainer.default_local_dir={folder}"]).trainer
+
+    assert trainer.rollout_data_dir == rollouts
+    assert trainer.validation_data_dir == (rollouts and rollouts.replace("rollouts", "validation"))
+
+
 @cache
 def composed(recipe: str, hardware: str, guard: str) -> DictConfig:
     return compose_config([f"+recipe={recipe}", f"hardware={hardware}", f"guard={guard}"])

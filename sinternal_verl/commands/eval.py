@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from sinternal_verl.commands.messages import PREFIX, fail
 from sinternal_verl.evaluation.running.requirement import require_inspect
+from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS
 
 if TYPE_CHECKING:
     from sinternal_verl.evaluation.running.asked import Asked
 
 FAILED = 1
-CONNECTIONS = 64
-"""[ours] Requests to a model at a time. vLLM batches up to 256, and the judges of a task wait for the same memory."""
-
 NOTE = "HOLDS_MODEL_OUTPUT.txt"
 HOLDS_OUTPUT = """logs/*.eval hold attacks, and what a model answered to them. `inspect view --log-dir logs` shows both.
 table.*, rows.jsonl and configuration.json hold neither.
@@ -52,7 +50,7 @@ def evaluate(out: str | None = None, connections: int = CONNECTIONS, **words: An
     except OtherConfiguration as error:
         return fail(str(error))
     except OSError as error:
-        return fail(f"--out {folder}: {error.strerror}")
+        return fail(f"--out {folder}: {error.strerror or error}")
     try:
         with alone_in(folder), quiet_inspect():
             _announce(asked, folder, goes_on)
@@ -79,6 +77,8 @@ def _run(asked: "Asked", folder: Path, connections: int) -> int:
     with asked.cast.opened(folder / "servers", connections) as (models, servers):
         ran = run_suite(asked.plan, models, folder, asked.limit, asked.seed, connections, servers)
     print()
+    for task, why in ran.broken.items():
+        print(f"{PREFIX}{task} has ended early ({why}); the same command goes on with it", file=sys.stderr)
     print(write_tables(folder / LOGS, folder))
     print(f"\nthe table as text, Markdown, CSV, HTML and PNG, and a row for each item: {folder}")
     told = ran.progress
@@ -86,9 +86,10 @@ def _run(asked: "Asked", folder: Path, connections: int) -> int:
         why = "have no verdict, because their judge was not reached"
         step = f"`sinternal-verl eval rejudge {folder} --judge ...` judges the answers again"
         print(f"{PREFIX}{told.unjudged} answers {why}; {step}", file=sys.stderr)
-    if ran.unfinished:
+    if told.failed:
         kinds = ", ".join(f"{name} {count}x" for name, count in told.errors.most_common())
-        what = f"{told.failed} items failed{f' ({kinds})' if kinds else ''}, in {', '.join(ran.unfinished)}"
+        tasks = ", ".join(task for task in ran.unfinished if task not in ran.broken)
+        what = f"{told.failed} items failed ({kinds}){f', in {tasks}' if tasks else ''}"
         step = f"`inspect view --log-dir {folder / LOGS}` shows why, and the same command asks them again"
         print(f"{PREFIX}{what}; {step}", file=sys.stderr)
     return FAILED if told.unjudged or ran.unfinished else 0
@@ -129,16 +130,26 @@ def rejudge_logs(
     """
 
     def judge() -> str:
+        from sinternal_verl.evaluation.results.logs import LogError, open_logs
         from sinternal_verl.evaluation.results.rejudge import Choice, rejudge
         from sinternal_verl.evaluation.running.asked import read_values
         from sinternal_verl.evaluation.running.cast import Cast, read_judges, read_keys
+        from sinternal_verl.evaluation.running.probe import server_problems
 
         cast, wrong = Cast(), []
         settings = read_values(judge_settings, "-J", wrong)
         wrong += cast.add_judges(read_judges(judges), read_keys(api_key_env))
         wrong += cast.add_settings(settings)
+        wrong += cast.setting_problems()
         if connections < 1:
             wrong.append(f"--connections {connections}: give a number of 1 or more")
+        for log in logs:
+            try:
+                open_logs(Path(log))
+            except LogError as error:
+                wrong.append(str(error))
+        if not wrong:
+            wrong += server_problems(cast.choices, cast.settings)
         if wrong:
             raise ValueError("\n".join(wrong))
         with cast.opened(Path(out) / "servers", connections) as (models, _):

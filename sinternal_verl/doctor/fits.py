@@ -1,7 +1,7 @@
 """Does the run fit the cards, and does what it offloads fit the host? Compares `memory`'s figures with this machine."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +22,22 @@ CARD_GB = 80.0
 ROLLOUT = "actor_rollout_ref.rollout"
 
 
+SizeOf = Callable[[str, int, object, bool], ModelSize | None]
+"""Called with a model's path or hub id, LoRA's rank, its targets, and whether to trust the model's own code."""
+
+
 class CannotReckon(ValueError):
     """transformers cannot build the model, or its memory cannot be calculated."""
+
+
+def size_here(path: str, lora_rank: int = 0, targets: object = None, trust: bool = False) -> ModelSize | None:
+    """A model's size, by its configuration on this machine; None where that is not here.
+
+    Raises:
+        CannotReckon: transformers cannot build the model.
+    """
+    file = None if "://" in path else local_file(path, "config.json")
+    return None if file is None else _counted(str(file), file.stat().st_mtime_ns, lora_rank, targets, trust)
 
 
 @dataclass(frozen=True)
@@ -47,31 +61,51 @@ class Needs:
     host: float
 
 
-def reckon(config: DictConfig) -> Needs | None:
+def reckon(
+    config: DictConfig,
+    card: tuple[float, str] | None = None,
+    processes: tuple[int, int] | None = None,
+    size_of_model: SizeOf = size_here,
+) -> Needs | None:
     """Calculate what a run needs; None on a CPU, with another engine than FSDP, or where the model is not here.
+
+    Args:
+        card: GB of a card, and where that comes from; by default see `card_gb`.
+        processes: training processes of the run and of one node; by default see `_processes`.
+        size_of_model: finds the sizes of models.
+
+    Raises:
+        CannotReckon: transformers cannot build the model.
+    """
+    size = policy_size(config, size_of_model) if trains_with_fsdp(config) else None
+    if size is None:
+        return None
+    training = Training.of(config, *(processes or _processes(config)))
+    card, source = card or card_gb(config)
+    lines, resident, host = [training.line(size)], training.resident(size), training.host(size)
+    if is_ppo(config):
+        lines.append(_engine("rollout", config, ROLLOUT, size, card))
+        lines += _guard(config, card, size_of_model)
+        if not get(config, f"{ROLLOUT}.free_cache_engine", True):
+            resident = lines[0].total  # the engine is awake while the weights are updated
+        host += _reference(config, training, size)
+    return Needs(card, source, lines, training, resident, host)
+
+
+def policy_size(config: DictConfig, size_of_model: SizeOf = size_here) -> ModelSize | None:
+    """The size of the model that learns; None where it is not given or not here.
 
     Raises:
         CannotReckon: transformers cannot build the model.
     """
     model = model_key(config)
     path = get(config, f"{model}.hf_config_path") or get(config, f"{model}.path")
-    if not trains_with_fsdp(config) or not path:
+    if not path:
         return None
     targets = get(config, f"{model}.target_modules")
     targets = tuple(targets) if OmegaConf.is_list(targets) else targets
-    size = _size(path, get(config, f"{model}.lora_rank", 0), targets, bool(get(config, f"{model}.trust_remote_code")))
-    if size is None:
-        return None
-    training = Training.of(config, *_processes(config))
-    card, source = card_gb(config)
-    lines, resident, host = [training.line(size)], training.resident(size), training.host(size)
-    if is_ppo(config):
-        lines.append(_engine("rollout", config, ROLLOUT, size, card))
-        lines += _guard(config, card)
-        if not get(config, f"{ROLLOUT}.free_cache_engine", True):
-            resident = lines[0].total  # the engine is awake while the weights are updated
-        host += _reference(config, training, size)
-    return Needs(card, source, lines, training, resident, host)
+    trust = bool(get(config, f"{model}.trust_remote_code"))
+    return size_of_model(path, get(config, f"{model}.lora_rank", 0), targets, trust)
 
 
 def _processes(config: DictConfig) -> tuple[int, int]:
@@ -119,15 +153,21 @@ def check_memory(config: DictConfig) -> Iterator[Finding]:
         return
     if needs is None:
         return
-    training, *engines = needs.lines
-    found = [*_training(config, needs, training), *_host(config, needs)]
-    found += [finding for line in engines for finding in _awake(config, needs, line)]
+    found = [*findings_of(config, needs), *_host(config, needs)]
     doubts = list(_doubts(config))
     for finding in found:
         if doubts and isinstance(finding, Problem):
             reason = f"{finding.reason}; this may be too much, for {', and '.join(doubts)}"
             finding = Note(finding.key, finding.value, reason, finding.next_step)
         yield finding
+
+
+def findings_of(config: DictConfig, needs: Needs) -> Iterator[Finding]:
+    """What does not fit the cards."""
+    training, *engines = needs.lines
+    yield from _training(config, needs, training)
+    for line in engines:
+        yield from _awake(config, needs, line)
 
 
 def _doubts(config: DictConfig) -> Iterator[str]:
@@ -224,19 +264,14 @@ def _backend(config: DictConfig) -> str | None:
     return get(config, "sinternal.guard.backend")
 
 
-def _guard(config: DictConfig, card: float) -> Iterator[Line]:
+def _guard(config: DictConfig, card: float, size_of_model: SizeOf) -> Iterator[Line]:
     """A guard that takes cards of this run, if its model is on this machine."""
     model = get(config, "sinternal.guard.engine.model")
     on_cards = _backend(config) == "verl_router" or (
         _backend(config) == "ray_actor" and get(config, "sinternal.guard.num_gpus", 0) > 0
     )
-    if model and on_cards and (size := _size(model, 0, None, False)) is not None:
+    if model and on_cards and (size := size_of_model(model, 0, None, False)) is not None:
         yield _engine("guard", config, _guard_engine(config), size, card)
-
-
-def _size(path: str, lora_rank: int, targets: object, trust: bool) -> ModelSize | None:
-    file = None if "://" in path else local_file(path, "config.json")
-    return None if file is None else _counted(str(file), file.stat().st_mtime_ns, lora_rank, targets, trust)
 
 
 @lru_cache(maxsize=16)

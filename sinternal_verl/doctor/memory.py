@@ -46,6 +46,7 @@ class ModelSize:
         blocks: number of blocks.
         hidden, inner: the hidden and the intermediate size.
         vocabulary: number of tokens that the head knows.
+        queries: width of all attention heads of all blocks together.
     """
 
     total: int
@@ -58,6 +59,12 @@ class ModelSize:
     vocabulary: int
     key_values: int
     """How many numbers the KV cache holds for each token."""
+    queries: int
+
+    @property
+    def multiplied(self) -> int:
+        """The weights by which a token is multiplied: an embedding is looked up, and a tied one is the head, too."""
+        return self.total - self.ends + self.hidden * self.vocabulary
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,7 @@ def size_of(config: PretrainedConfig, lora_rank: int = 0, targets: object = None
         inner=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         vocabulary=text.vocab_size,
         key_values=2 * text.num_hidden_layers * heads * width,
+        queries=text.num_hidden_layers * text.num_attention_heads * width,
     )
 
 

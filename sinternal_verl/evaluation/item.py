@@ -1,5 +1,6 @@
 """One item of an evaluation set, whatever file it came from."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,3 +29,12 @@ class Item:
     target: str = ""
     rubric: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plain(text: str) -> str:
+    """The text in one form of Unicode and with one space between words: files of one set differ in both.
+
+    >>> plain("May I  feed the ducks?\\n")
+    'May I feed the ducks?'
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split())

@@ -8,6 +8,7 @@
 ``engine``    vLLM's engine behind a judge
 ``clock``     the time limit of a sample, which stands still while it waits for the guard
 ``window``    how many requests are worked on at a time, and who waits
+``gauges``   what a replica shows at Ray's metrics endpoint, for Prometheus
 ``mailbox``   sends many calls to a Ray actor as one
 ``throughput`` how fast a guard is, and how many replicas a run needs
 ``replica``   judges as Ray actors, which the trainer starts

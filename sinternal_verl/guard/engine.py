@@ -9,6 +9,7 @@ from typing import Any
 
 from sinternal_verl.guard.judge import Generated
 from sinternal_verl.platform.compat import vllm_request_errors
+from sinternal_verl.platform.orphans import no_orphans
 
 TOP_LOGPROBS = 20
 """How many of the most probable tokens are asked for where no ids are given; vLLM's own limit."""
@@ -61,7 +62,8 @@ class GuardEngine:
         # Only the final output: an output for every token of every request would wake this process each time.
         self._params = partial(SamplingParams, temperature=0.0, output_kind=RequestOutputKind.FINAL_ONLY)
         self._longest = settings.max_model_len
-        self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**asdict(settings), disable_log_stats=True))
+        with no_orphans():
+            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**asdict(settings), disable_log_stats=True))
         self._tokenizer, self._numbers = self._engine.get_tokenizer(), count()
         self._answered = float("-inf")
 

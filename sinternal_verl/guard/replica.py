@@ -19,6 +19,7 @@ import ray
 
 from sinternal_verl.guard.engine import EngineSettings, GuardEngine
 from sinternal_verl.guard.errors import GuardUnavailable
+from sinternal_verl.guard.gauges import WindowGauges
 from sinternal_verl.guard.judge import DECODE_TOKENS, Generated, Judge, Judgement, Mode, Refusal
 from sinternal_verl.guard.mailbox import Answers
 from sinternal_verl.guard.template import GuardTemplate
@@ -99,6 +100,7 @@ class GuardReplica(Answers):
         # Twice the engine's batch: while it computes one, the next is ready.
         self._most = 2 * settings.engine.max_num_seqs
         self.window = Window(self._most, settings.max_queue, settings.request_timeout_s)
+        self._gauges: asyncio.Task[None] | None = None
         self._per_second: float | None = None
         if self._reconstructed:
             logger.error("this guard replica replaces one that died")
@@ -109,6 +111,9 @@ class GuardReplica(Answers):
         Raises:
             GuardUnavailable: none of them has a verdict.
         """
+        if self._gauges is None:
+            name = ray.get_runtime_context().get_actor_name() or ""
+            self._gauges = asyncio.create_task(WindowGauges(self.window, name).keep())
         judgements = await asyncio.gather(
             *(self._judge.judge(f"Hello {number}?", "Hello!") for number in range(WARM_UP_CONVERSATIONS))
         )

@@ -4,5 +4,6 @@
 ``keys``        the keys of a recipe, for a command's help
 ``data``        data files
 ``evaluation``  the evaluation suite
-``runs``        doctor, score, guard, verify, export, cluster, and the demos
+``plan``        the plan of a run
+``runs``        doctor, report, score, guard, verify, export, cluster, and the demos
 """

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS
 from sinternal_verl.parsers.common import add_command
 
 
@@ -94,4 +95,6 @@ def _add_asking(command: argparse.ArgumentParser) -> None:
         metavar="[JUDGE=]NAME",
         help="environment variable with the key of the model's server, or of a judge's",
     )
-    command.add_argument("--connections", type=int, metavar="N", help="requests to a model at a time; default: 64")
+    command.add_argument(
+        "--connections", type=int, metavar="N", help=f"requests to a model at a time; default: {CONNECTIONS}"
+    )

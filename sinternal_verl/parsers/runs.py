@@ -17,6 +17,40 @@ def add_doctor(commands: Any) -> None:
     add_overrides(doctor, RUN, "sinternal_verl.config:compose_main")
 
 
+def add_report(commands: Any) -> None:
+    report = add_command(
+        commands,
+        "report",
+        "report:report",
+        "show a run, finished or under way, as one page, and several over one another",
+        "checkpoints/sinternal/sinternal_grpo_seed1 -o report.html",
+    )
+    report.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run's checkpoint folder; or, of plain verl, its working folder or metrics file",
+    )
+    report.add_argument("-o", "--out", default="report.html", help="the page; default: report.html")
+    report.add_argument(
+        "--watch",
+        nargs="?",
+        type=float,
+        const=30.0,
+        metavar="SECONDS",
+        help="make the page again as steps arrive, until the run has ended; default: 30",
+    )
+    report.add_argument("--rollouts", metavar="FOLDER", help="dumps of training; default: trainer.rollout_data_dir")
+    report.add_argument("--validation", metavar="FOLDER", help="of validations; default: trainer.validation_data_dir")
+    report.add_argument(
+        "--texts",
+        choices=("sample", "all"),
+        default="sample",
+        help="all puts the texts of all rollouts into files beside the page",
+    )
+    report.add_argument("--seed", type=int, default=1, help="of the sample of texts in the page")
+
+
 def add_score(commands: Any) -> None:
     score = add_command(
         commands,

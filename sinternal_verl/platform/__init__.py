@@ -5,4 +5,5 @@
 ``compat``    what differs between the tested sets of versions
 ``collector`` pauses Python's garbage collector while a process starts
 ``vllm_cpu``  vLLM's entry point, run in every vLLM process
+``orphans``   ends vLLM's engine once the process that started it has died
 """

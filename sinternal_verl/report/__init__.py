@@ -7,6 +7,7 @@
 ``dumps``          the files of rollouts
 ``rollouts``       the dumps of a run as columns, with texts of a sample
 ``sample``         which groups of rollouts a page has the texts of
+``lacks``          what a run left nothing of, in words
 ``read``           reads a run
 ``run``            what was read of a run
 ``view``           what a page shows of a run, and in which words
@@ -21,11 +22,12 @@
 ``setting``        configuration, differences from the recipe, versions, hardware, seeds, data
 ``several``        several runs: differences, and tables with intervals over seeds
 ``compose``        makes a page of runs
+``summary``        the short of a page as text
 ``page``           a page as one HTML file
-``step_pages``     the texts of all rollouts, in files beside it
-``drawing``        the charts of one or several runs as drawings
-``payload``        numbers and texts, packed
-``template``       templates and their security policies
-``inert``          text that changes nothing around it
+``template``       the page's HTML, style and script
+``drawing``        charts as the page's script draws them
+``payload``        numbers and texts as the page carries them
+``inert``          text that nothing obeys
+``step_pages``     texts of all rollouts, in files beside the page
 ``words``          numbers in words
 """

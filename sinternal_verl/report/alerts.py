@@ -91,6 +91,8 @@ def find_alerts(facts: Facts, rules: tuple[Rule, ...], now: datetime) -> tuple[A
 
 def _looked(rules: int, alerts: int, blind: list[str]) -> Alert:
     text = f"{rules - len(blind)} of {rules} rules could look" + ("" if alerts else ", and found nothing") + "."
+    rule = "Each rule looks where the run has left what it needs."
     if blind:
-        text += f" The others lack metrics: {'; '.join(blind)}."
-    return Alert("rules", "good", text, "Each rule looks where the run has left what it needs.", "")
+        text += " The others lack metrics."
+        rule += f" These found nothing to look at: {'; '.join(blind)}."
+    return Alert("rules", "good", text, rule, "")

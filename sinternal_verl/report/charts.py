@@ -13,14 +13,14 @@ import numpy as np
 
 from sinternal_verl.report.derived import phases_of
 from sinternal_verl.report.facts import HELD_OUT, TRAIN, Facts, metric
-from sinternal_verl.report.known_metrics import GRPO, OF_A_SOURCE, OF_GROUPS, SFT, SINGLE, VERLS_OTHER
+from sinternal_verl.report.known_metrics import GRPO, OF_A_SOURCE, OF_GROUPS, SFT, VERLS_OTHER
 from sinternal_verl.report.view import Chart, Line
 from sinternal_verl.scoring.score import UNSCORED
 
 MAX_LINES = 12
 """Lines on a chart; more cannot be told apart, and stand on a second one."""
 
-OWN, VALIDATION, OTHERS, VERLS = "Scorers' own numbers", "verl's validation", "Other metrics", "More of verl's metrics"
+OWN, VALIDATION, OTHERS, VERLS = "Scorers' own numbers", "Validation", "Other metrics", "More of verl's metrics"
 
 SECTIONS = (
     *("Reward", "Loss", "Safety", "Length", "Failures", "Groups", "Policy", "Time", "Guard"),
@@ -42,10 +42,9 @@ _AGGREGATE = re.compile(r"(/(best|worst|maj|mean|std)@\d+)?(/(mean|max|min|std|s
 def make_charts(facts: Facts) -> tuple[Chart, ...]:
     """The charts of a run, in the order of the page."""
     charts = [*_sources_together(facts), *_groups(facts), *_each_source(facts), *_failures(facts), *_whole_run(facts)]
-    charts += [*_phases(facts), *_guard_outcomes(facts), *_own_numbers(facts), *_verls_validation(facts)]
-    charts += _others(
-        facts, {name for chart in charts for line in chart.lines for name in (line.metric, line.held_out)}
-    )
+    charts += [*_phases(facts), *_guard_outcomes(facts), *_verls_validation(facts)]
+    charts += _own_numbers(facts, _drawn(charts))
+    charts += _others(facts, _drawn(charts))
     charts = [part for chart in charts for part in _cut(chart)]
     return tuple(sorted(charts, key=lambda chart: SECTIONS.index(chart.section)))
 
@@ -123,6 +122,11 @@ def _each_source(facts: Facts) -> Iterator[Chart]:
         title = f"Outcomes of {source}"
         yield Chart(chart_id("outcomes", source), "Reward", title, "responses", lines, {"source": source}, stacked=True)
 
+        prefix = metric(HELD_OUT, source, "outcome/")
+        lines = tuple(Line(name.removeprefix(prefix), "", name) for name in _below(facts, prefix))
+        title = f"Outcomes of validations of {source}"
+        yield Chart(chart_id("held_out_outcomes", source), VALIDATION, title, "responses", lines, {"source": source})
+
 
 def _failures(facts: Facts) -> Iterator[Chart]:
     """A chart for each outcome that is no verdict, where there was one."""
@@ -159,22 +163,22 @@ def _guard_outcomes(facts: Facts) -> Iterator[Chart]:
     yield Chart(chart_id("guard_outcomes"), "Guard", "Outcomes at the guard", "samples", lines, stacked=True)
 
 
-def _own_numbers(facts: Facts) -> Iterator[Chart]:
+def _own_numbers(facts: Facts, drawn: set[str]) -> list[Chart]:
     """Numbers that a scorer returned besides, a chart for each name."""
-    ours = {known.name for known in OF_A_SOURCE} | set(SINGLE)
     lines: dict[str, list[Line]] = {}
-    for name in sorted(facts.values):
+    for name in sorted(set(facts.values) - drawn):
         source = facts.source_of(name)
         if source is None:
             continue
         suffix = name.partition(f"/{source}/")[2]
-        if suffix in ours or suffix.startswith("outcome/"):
-            continue
         line = _line(facts, source, source, suffix)
         if line and line not in lines.setdefault(suffix, []):
             lines[suffix].append(line)
-    for suffix, found in lines.items():
-        yield Chart(chart_id("own", suffix), OWN, suffix.removesuffix("/mean"), "", tuple(found), {})
+    return [
+        Chart(chart_id("own", suffix), OWN, suffix.removesuffix("/mean"), "", tuple(found), {})
+        for suffix, found in lines.items()
+        if not suffix.startswith("outcome/")
+    ]
 
 
 def _verls_validation(facts: Facts) -> Iterator[Chart]:
@@ -183,7 +187,9 @@ def _verls_validation(facts: Facts) -> Iterator[Chart]:
         prefix = f"val-core/{source}/"
         names = [name for name in _below(facts, prefix) if "/std" not in name]
         lines = tuple(Line(name.removeprefix(prefix), "", name) for name in names)
-        yield Chart(chart_id("val-core", source), VALIDATION, source, "", lines, {"source": source})
+        yield Chart(
+            chart_id("val-core", source), VALIDATION, f"verl's figures of {source}", "", lines, {"source": source}
+        )
 
 
 def _others(facts: Facts, drawn: set[str]) -> list[Chart]:
@@ -200,6 +206,10 @@ def _others(facts: Facts, drawn: set[str]) -> list[Chart]:
         Chart(chart_id("other", title), section, title, "", tuple(Line(_label(name, title), name) for name in found))
         for (section, title), found in names.items()
     ]
+
+
+def _drawn(charts: Iterable[Chart]) -> set[str]:
+    return {name for chart in charts for line in chart.lines for name in (line.metric, line.held_out)}
 
 
 def _label(name: str, title: str) -> str:

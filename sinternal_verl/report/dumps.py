@@ -17,6 +17,7 @@ from sinternal_verl.report.lines import GZIP, JsonLine, Skipped, json_lines
 from sinternal_verl.report.run import UNKNOWN, Texts
 from sinternal_verl.report.values import MAX_NAME, as_flag, as_name, as_number, as_step, as_text
 from sinternal_verl.scoring.response import thought_and_answer
+from sinternal_verl.training.wire import VOTE
 
 KNOWN = frozenset(
     {
@@ -40,6 +41,8 @@ MAX_OTHERS = 50
 """The most texts that a scorer returned besides."""
 
 THOUGHT_BEGINS = "<think>"
+
+_TRUTH = {"True": 1.0, "False": 0.0}
 
 _NAME = re.compile(r"(\d{1,9})\.jsonl(\.gz)?")
 _UID = re.compile(r"(.+)_(\d+)_(\d+)", re.DOTALL)
@@ -152,12 +155,20 @@ def _line(found: JsonLine) -> Line:
         numbers={column: as_number(said.get(key)) for column, key in NUMBERS.items()},
         length=UNKNOWN if length is None else length,
         flags={column: as_flag(said.get(key), UNKNOWN) for column, key in FLAGS.items()},
-        extra={
-            as_name(name) or "": number
-            for name, value in _others(said).items()
-            if not isinstance(value, str) and math.isfinite(number := as_number(value))
-        },
+        extra=_numbers(said),
     )
+
+
+def _numbers(said: dict[str, Any]) -> dict[str, float]:
+    """Numbers that a scorer returned besides. Ours stand in ``extra`` as such; verl's older trainer writes numpy's as
+    texts, such as ``0.5`` and ``False``."""
+    texts = "extra" not in said
+    found = {
+        as_name(name) or "": _TRUTH.get(value, as_number(value)) if isinstance(value, str) else as_number(value)
+        for name, value in _others(said).items()
+        if not isinstance(value, str) or (texts and name != VOTE)
+    }
+    return {name: number for name, number in found.items() if math.isfinite(number)}
 
 
 def _others(said: dict[str, Any]) -> dict[str, Any]:

@@ -215,8 +215,8 @@ def find_dumps(found: Found, config: Mapping[str, Any] | None, key: str, skipped
     Args:
         config: the run's; where there is none, a folder of dumps below the run's is taken by its name.
     """
-    trainer = (config or {}).get("trainer")
-    if isinstance(trainer, Mapping) and key in trainer:
+    trainer = config["trainer"] if config else {}
+    if key in trainer:
         named = trainer[key]
         if not isinstance(named, str) or not named or "://" in named:
             return None

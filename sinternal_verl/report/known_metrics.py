@@ -78,9 +78,6 @@ OF_A_SOURCE = (
     OfASource("rows", "rows", "Groups", "Responses of a step", "responses"),
 )
 
-SINGLE = ("accuracy", "asr", "compliance")
-"""Figures of a source that stand on its own charts alone."""
-
 OF_GROUPS = (
     OfASource(
         "alike", "", "Groups", "Groups without spread", "share", "Where all rewards are alike, nothing is learned."

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sinternal_verl.report.find import Found, NoRun, find_dumps, find_run, start_time_in
+from sinternal_verl.report.lacks import lacks_of
 from sinternal_verl.report.lines import Skipped
 from sinternal_verl.report.metrics import read_steps
 from sinternal_verl.report.rollouts import read_rollouts
@@ -22,6 +23,9 @@ from sinternal_verl.runs.secrets import masked, secrets_of
 
 TEXT_BYTES = 12 * 2**20
 """Bytes of texts in the sample; gzip makes a quarter of them."""
+
+SCORE, HELD_OUT_SCORE = "critic/score/mean", "val-core/score/mean"
+"""Curves that dumps alone give."""
 
 FILES_TIME = "%Y%m%d_%H%M%S"
 HYDRAS_TIME = "%Y-%m-%d/%H-%M-%S"
@@ -58,31 +62,28 @@ def read_run(
     held_out = validation or find_dumps(found, config, "validation_data_dir", skipped)
     dumped = None
     if kind == "grpo":
-        counts = set(steps.numbers.tolist()) | {0} if len(steps.numbers) else None
         dumped = read_rollouts(
             *(one and one.expanduser() for one in (training, held_out)),
             skipped,
-            steps=counts,
+            last=int(steps.numbers[-1]) if len(steps.numbers) else None,
             text_bytes=text_bytes,
             seed=seed,
         )
-    lacks = _lacks(found, steps, begins, kind, config, dumped)
-    if not len(steps.numbers) and dumped is not None:
-        steps = _steps_of(dumped)
-    starts = _starts(found, begins)
+    lacks = lacks_of(found, steps, begins, kind, config, dumped)
+    steps = steps if dumped is None else _with_dumps(steps, dumped)
     return Run(
         name=_name(found, config),
         folder=found.folder,
         kind=kind,
         steps=steps,
-        starts=starts,
+        starts=_starts(found, begins),
         rollouts=dumped,
         config=config,
         record=found.record,
         skipped=skipped.words(),
-        lacks=tuple(lacks),
+        lacks=lacks,
         finished=_finished(found.record, config, steps),
-        updated=_updated((*found.metrics, *((dumped.files[-1:]) if dumped else ()))),
+        updated=_updated((*found.metrics, *(dumped.files if dumped else ()))),
     )
 
 
@@ -99,6 +100,8 @@ def _config(found: Found, skipped: Skipped) -> dict[str, Any] | None:
             plain = OmegaConf.to_container(loaded, resolve=True)
         except OmegaConfBaseException:
             plain = OmegaConf.to_container(loaded)
+        if not isinstance(plain.get("trainer"), Mapping):
+            raise ValueError("it has no trainer")
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         skipped.add(str(file), f"it is no configuration: {str(error).splitlines()[0]}")
         return None
@@ -116,8 +119,7 @@ def _kind(config: dict[str, Any] | None, record: Mapping[str, Any], steps: Steps
 
 
 def _name(found: Found, config: Mapping[str, Any] | None) -> str:
-    trainer = (config or {}).get("trainer")
-    named = trainer.get("experiment_name") if isinstance(trainer, Mapping) else None
+    named = config and config["trainer"].get("experiment_name")
     return str(named) if named and "${" not in str(named) else found.folder.name
 
 
@@ -152,8 +154,7 @@ def _time_of(config: Path) -> str | None:
 
 
 def _finished(record: Mapping[str, Any], config: Mapping[str, Any] | None, steps: Steps) -> bool | None:
-    trainer = (config or {}).get("trainer")
-    planned = trainer.get("total_training_steps") if isinstance(trainer, Mapping) else None
+    planned = config and config["trainer"].get("total_training_steps")
     last = as_step(record.get(LAST_STEP)) or as_step(planned)
     return bool(len(steps.numbers) and steps.numbers[-1] >= last) if last else None
 
@@ -172,53 +173,26 @@ def _iso(time: datetime) -> str:
     return time.astimezone(timezone.utc).isoformat(timespec="seconds")
 
 
-def _steps_of(rollouts: Rollouts) -> Steps:
-    """The curves that the dumps alone give, under verl's names."""
-    numbers = np.unique(rollouts.step).astype(np.int64)
-    values = {}
-    for name, held_out in (("critic/score/mean", False), ("val-core/score/mean", True)):
+def _with_dumps(steps: Steps, rollouts: Rollouts) -> Steps:
+    """The steps, with those added that left dumps alone; their scores give one curve, under verl's name."""
+    numbers = np.union1d(steps.numbers, rollouts.step).astype(np.int64)
+    added = ~np.isin(numbers, steps.numbers)
+    if not added.any():
+        return steps
+    values = {name: _spread(numbers, ~added, known) for name, known in steps.values.items()}
+    for name, held_out in ((SCORE, False), (HELD_OUT_SCORE, True)):
         own = (rollouts.held_out == held_out) & np.isfinite(rollouts.score)
         place = np.searchsorted(numbers, rollouts.step[own])
         counts = np.bincount(place, minlength=len(numbers))
         sums = np.bincount(place, weights=rollouts.score[own], minlength=len(numbers))
-        if counts.any():
-            values[name] = np.where(counts > 0, sums / np.maximum(counts, 1), math.nan)
-    return Steps(numbers, values)
+        new = added & (counts > 0)
+        if new.any():
+            values.setdefault(name, np.full(len(numbers), math.nan))[new] = sums[new] / counts[new]
+    return Steps(numbers, values, steps.not_finite)
 
 
-def _lacks(
-    found: Found,
-    steps: Steps,
-    begins: tuple[int, ...],
-    kind: str,
-    config: Mapping[str, Any] | None,
-    rollouts: Rollouts | None,
-) -> list[str]:
-    lacks = []
-    if not len(steps.numbers):
-        where = f"{found.metrics[0]} has no step yet" if found.metrics else "there is no metrics file"
-        lacks.append(f"no metrics: {where}; verl writes one with trainer.logger=[console,file]")
-    elif begins and begins[0] > 0:
-        lacks.append(
-            f"no metrics of the steps up to {begins[0]}: verl's file logger empties its file at every start; give each "
-            "start its own VERL_FILE_LOGGER_PATH"
-        )
-    if kind == "grpo":
-        training = rollouts is not None and not rollouts.held_out.all()
-        held_out = rollouts is not None and rollouts.held_out.any()
-        for there, what, key in (
-            (training, "rollouts", "rollout_data_dir"),
-            (held_out, "rollouts of validations", "validation_data_dir"),
-        ):
-            if not there:
-                lacks.append(f"no {what}: trainer.{key}=/abs/folder writes them")
-        if training and not rollouts.names["source"]:
-            lacks.append(
-                "no data sources, outcomes, lengths and advantages of rollouts: verl's own dumps do not have them; "
-                "trainer.v1.trainer_mode=sinternal writes them"
-            )
-    if config is None:
-        lacks.append("no configuration: a recipe of ours writes config_<time>.yaml, and Hydra .hydra/config.yaml")
-    if not found.record:
-        lacks.append("no record of versions, hardware and data: a recipe of ours writes sinternal_run.json")
-    return lacks
+def _spread(numbers: np.ndarray, known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A value for each of ``numbers``: those that are known, and NaN elsewhere."""
+    spread = np.full(len(numbers), math.nan)
+    spread[known] = values
+    return spread

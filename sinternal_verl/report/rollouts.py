@@ -6,7 +6,7 @@ later steps are of an earlier start then: they are no part of the run's course a
 
 import hashlib
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +84,7 @@ def read_rollouts(
     validation: Path | None,
     skipped: Skipped,
     *,
-    steps: Collection[int] | None,
+    last: int | None,
     text_bytes: int,
     seed: int,
 ) -> Rollouts | None:
@@ -92,15 +92,15 @@ def read_rollouts(
 
     Args:
         training, validation: folders of dumps.
-        steps: those that count; None counts all.
+        last: the last step that was logged; files of later ones do not count. None counts all.
         text_bytes: about how many bytes of texts the sample may have, as they are in the files.
         seed: of the sample.
     """
     columns = _Columns()
     for held_out, folder in ((False, training), (True, validation)):
         for step, file in _files(folder, skipped).items():
-            if steps is not None and step not in steps:
-                skipped.add(str(file), "its step is not among the metrics: an earlier start's, or not logged yet")
+            if last is not None and step > last:
+                skipped.add(str(file), f"the last logged step is {last}: an earlier start's, or not logged yet")
                 continue
             columns.add(file, read_dump(file, skipped), held_out, step, seed)
     if not len(columns):

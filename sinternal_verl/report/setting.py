@@ -47,7 +47,8 @@ def make_setting(run: Run) -> Setting:
         "seeds": tuple((key, shown(value)) for key, value in flat.items() if _names_seed(key) and value is not None),
         "data": tuple(_data(run, flat)),
     }
-    differences = tuple(_from_recipe(base, flat)) if base is not None and config else ()
+    # A configuration of which one value cannot be resolved here has references in the others, too.
+    differences = tuple(_from_recipe(base, _resolved(OmegaConf.create(config)))) if base is not None and config else ()
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True) if config else ""
     return Setting({heading: rows for heading, rows in facts.items() if rows}, differences, text)
 

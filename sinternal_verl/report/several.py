@@ -76,11 +76,12 @@ def summaries(views: Sequence[View]) -> tuple[Summary, ...]:
     grouped = groups([view.run for view in views])
     table = []
     for row in rows:
-        tile = next(tiles[row] for tiles in by_run.values() if row in tiles)
+        found = [tiles[row] for tiles in by_run.values() if row in tiles]
+        unit, direction = found[0].unit, next((tile.direction for tile in found if tile.direction), "")
         values = {name: tiles[row].value if row in tiles else None for name, tiles in by_run.items()}
-        over = {name: _over([values[run.name] for run in runs], tile.unit) for name, runs in grouped.items()}
+        over = {name: _over([values[run.name] for run in runs], unit) for name, runs in grouped.items()}
         known = {name: estimate for name, estimate in over.items() if estimate is not None}
-        table.append(Summary(row, tile.unit, tile.direction, values, known))
+        table.append(Summary(row, unit, direction, values, known))
     return tuple(table)
 
 

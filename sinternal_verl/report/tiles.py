@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sinternal_verl.report.charts import chart_id
-from sinternal_verl.report.curve import Curve
+from sinternal_verl.report.curve import SIGMAS, Curve
 from sinternal_verl.report.facts import HELD_OUT, TRAIN, Facts, metric
 from sinternal_verl.report.view import Tile
 
@@ -17,7 +17,7 @@ HIGHER, LOWER = "higher", "lower"
 OF_A_SOURCE = (
     ("reward", "reward/mean", "reward", HIGHER, "reward"),
     ("safe share", "report/safe", "share", HIGHER, "safe"),
-    ("refused, of benign", "refused", "share", LOWER, "refused"),
+    ("refused benign", "refused", "share", LOWER, "refused"),
     ("scored share", "scored", "share", HIGHER, "scored"),
     ("truncated", "truncated", "share", LOWER, "truncated"),
     ("length", "response_length/mean", "tokens", "", "response_length"),
@@ -31,7 +31,7 @@ OF_THE_RUN = (
     ("entropy", "actor/entropy", "nats", "", "entropy"),
     ("gradient norm", "actor/grad_norm", "", "", "grad_norm"),
     ("loss", "train/loss", "nats", LOWER, "sft_loss"),
-    ("loss, held out", "val/loss", "nats", LOWER, "sft_loss"),
+    ("held-out loss", "val/loss", "nats", LOWER, "sft_loss"),
     ("gradient norm", "train/grad_norm", "", "", "sft_grad_norm"),
     ("tokens of a step", "train/global_tokens", "tokens", "", "sft_tokens"),
 )
@@ -62,11 +62,13 @@ def _of_source(facts: Facts, source: str) -> Iterator[Tile]:
             yield _tile(source, label, train, unit, direction, chart)
         # A validation is one measurement, so it is shown where it says what training does not.
         if len(held_out) and (name == "reward/mean" or not len(train)):
-            yield _of_validations(source, f"{label}, held out", held_out, unit, direction, chart)
+            yield _of_validations(source, f"held-out {label}", held_out, unit, direction, chart)
 
 
 def _tile(source: str, label: str, curve: Curve, unit: str, direction: str, chart: str) -> Tile:
-    return Tile(source, label, curve.now, curve.trend, unit, direction, chart, _spark(curve))
+    # A change within the noise is neither better nor worse.
+    moved = curve.trend is not None and abs(curve.trend) > SIGMAS * curve.noise
+    return Tile(source, label, curve.now, curve.trend, unit, direction if moved else "", chart, _spark(curve))
 
 
 def _of_validations(source: str, label: str, curve: Curve, unit: str, direction: str, chart: str) -> Tile:

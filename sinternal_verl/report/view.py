@@ -18,7 +18,8 @@ class Tile:
         value: the mean of its last steps; None where there is none.
         trend: the change from the first to the last steps, in the unit of the value; None where there are too few.
         unit: ``share``, ``tokens``, ``seconds``, ``reward`` or empty.
-        direction: whether ``higher`` or ``lower`` is better; empty where neither is.
+        direction: whether ``higher`` or ``lower`` is better; empty where neither is, or where the change is no more
+            than noise.
         chart: the id of the chart that shows it.
         spark: the curve's last points, at most 40, for a small line beside the value.
     """
@@ -56,7 +57,7 @@ class Alert:
 @dataclass(frozen=True)
 class Line:
     """A curve of a chart: a metric's name, and what the legend calls it. ``held_out`` is the same of validations, drawn
-    as points."""
+    as points; where it is all there is, ``metric`` is empty."""
 
     label: str
     metric: str

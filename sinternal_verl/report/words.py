@@ -25,14 +25,15 @@ def figure(value: float | None, unit: str) -> str:
 def change(value: float | None, unit: str) -> str:
     """A difference with its sign; a share's in percentage points.
 
-    >>> change(0.051, "share"), change(-12.0, "tokens"), change(None, "share")
-    ('+5.1 pp', '-12', '')
+    >>> change(0.051, "share"), change(-12.0, "tokens"), change(-0.2, "tokens"), change(None, "share")
+    ('+5.1 pp', '-12', '+0', '')
     """
     if value is None:
         return ""
     if unit == "share":
         return f"{value * 100:+.1f} pp"
     text = figure(value, unit)
+    text = "0" if text == "-0" else text
     return text if text.startswith("-") else f"+{text}"
 
 

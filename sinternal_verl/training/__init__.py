@@ -11,6 +11,7 @@
 ``reward_workers``       has Ray restart a reward worker that died
 ``frozen``               ends a reward worker whose event loop stands still
 ``manager``              the reward manager: every sample gets exactly one score
+``live_scores``          what a reward worker shows at Ray's metrics endpoint, for Prometheus
 ``wire``                 what of a score reaches verl, and what only the dumps
 ``waiting``              polls for rollouts often, and ends the run when nothing moves
 ``queue``, ``rollouts``  the rollouts of a step, read from TransferQueue

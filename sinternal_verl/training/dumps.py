@@ -5,6 +5,7 @@ verl's own writer puts NaN into the lines, which most readers of JSON refuse. (v
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,30 @@ def columns(
 
 
 def write_lines(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write columns of equal length as JSON lines; NaN and infinities become null."""
+    """Write columns of equal length as JSON lines; NaN and infinities become null. The file is there once it is whole.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it, so that a full disk is no fuller.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
-    with path.open("wb") as file:
-        for values in zip(*columns.values(), strict=True):
-            row = dict(zip(columns, values, strict=True))
-            try:
-                line = orjson.dumps(row, default=plain, option=options)
-            except TypeError:  # a text that is no UTF-8, or a whole number of more than 64 bits
-                line = orjson.dumps(plain(row), option=options)
-            file.write(line)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            for values in zip(*columns.values(), strict=True):
+                row = dict(zip(columns, values, strict=True))
+                try:
+                    line = orjson.dumps(row, default=plain, option=options)
+                except TypeError:  # a text that is no UTF-8, or a whole number of more than 64 bits
+                    line = orjson.dumps(plain(row), option=options)
+                file.write(line)
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def texts_of(written: Sequence[Any], tokenizer: Any) -> list[str]:
+    """Texts as they are, and token ids decoded with their special tokens."""
+    return [one if isinstance(one, str) else tokenizer.decode(one) for one in written]

@@ -31,6 +31,7 @@ class HeldOut:
         self._held_out_curves = SourceCurves("val")
         self._validating = False
         self._held_out_dump: dict[str, Any] = {}
+        self._failed_dumps: list[int] = []
         self._before_first = {"step", "validation"}
 
     def _init_dataloader(self) -> None:
@@ -64,11 +65,20 @@ class HeldOut:
         else:
             super()._dump_generations(**dump)
 
-    @staticmethod
-    def _write_generations(inputs, outputs, gts, scores, reward_extra_infos_dict, dump_path, global_steps) -> None:
-        """Runs in verl's thread for dumps."""
-        first = {"input": inputs, "output": outputs, "gts": gts, "score": scores, "step": [global_steps] * len(inputs)}
-        dumps.write_lines(Path(dump_path) / f"{global_steps}.jsonl", first | reward_extra_infos_dict)
+    def _write_generations(
+        self, inputs, outputs, gts, scores, reward_extra_infos_dict, dump_path, global_steps
+    ) -> None:
+        """Runs in verl's thread for dumps. A dump that cannot be written is counted and does not end the run: verl
+        would raise the error in a later step."""
+        path = Path(dump_path) / f"{global_steps}.jsonl"
+        texts = {name: dumps.texts_of(ids, self.tokenizer) for name, ids in (("input", inputs), ("output", outputs))}
+        first = texts | {"gts": gts, "score": scores, "step": [global_steps] * len(inputs)}
+        try:
+            dumps.write_lines(path, first | reward_extra_infos_dict)
+        except OSError as error:
+            self._failed_dumps.append(global_steps)
+            said = f"{path} cannot be written: {error}; the run goes on, and the report will lack these rollouts"
+            print(f"sinternal_verl: warning: {said}\n", end="", flush=True)
 
     def _val_metrics_update(
         self, data_sources, sample_uids, reward_extra_infos_dict, sample_turns, expected_acc_counts=None

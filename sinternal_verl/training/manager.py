@@ -24,6 +24,7 @@ from sinternal_verl.scoring.function import FunctionScorer
 from sinternal_verl.scoring.registry import BoundScorer, Router, ScorerError
 from sinternal_verl.scoring.run import DEFAULT_TIMEOUT_S, Scoring
 from sinternal_verl.scoring.score import Sample
+from sinternal_verl.training.live_scores import LiveScores
 from sinternal_verl.training.wire import VALIDATION, to_wire
 
 
@@ -47,6 +48,7 @@ class SInternalRewardManager(RewardManagerBase):
         timeout_s = OmegaConf.select(config, "sinternal.score_timeout_s", default=DEFAULT_TIMEOUT_S)
         self._scoring = Scoring(router, timeout_s)
         self._scoring.start()
+        self._live = LiveScores()
         self._source_key = config.data.get("reward_fn_key", "data_source")
         self._ends = end_tokens(OmegaConf.select(config, "actor_rollout_ref.model.path"), tokenizer)
         folders = {False: "trainer.rollout_data_dir", True: "trainer.validation_data_dir"}
@@ -62,7 +64,9 @@ class SInternalRewardManager(RewardManagerBase):
         row = {name: values[-1] for name, values in data.non_tensor_batch.items()}
         ids = _response(data, row)
         sample = self._sample(row, ids)
-        score = await self._scoring.score(sample)
+        with self._live.sample(sample.source):
+            score = await self._scoring.score(sample)
+        self._live.scored(sample.source, score)
         validation = bool(row.get(VALIDATION, False))
         wire = to_wire(score, sample, len(ids), validation=validation, dumped=self._dumped[validation])
         return {"reward_score": wire["score"], "reward_extra_info": wire}

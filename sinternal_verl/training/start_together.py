@@ -19,7 +19,6 @@ from verl.experimental.agent_loop import AgentLoopManager
 from sinternal_verl.guard.replica import GuardSettings, StartingGuard, guard_settings
 from sinternal_verl.guard.throughput import describe
 from sinternal_verl.runs.start import SayWhenLogged, say_up, say_when_up
-from sinternal_verl.training.agent_workers import can_start_early, start_early
 from sinternal_verl.training.by_value import send_by_value
 from sinternal_verl.training.light_handles import send_light_handles
 from sinternal_verl.training.pools import reserve_when_created
@@ -61,6 +60,9 @@ class StartTogether:
 
     def _setup(self) -> None:
         """Start verl's parts, and at the same time the guard and the workers of rewards and of agent loops."""
+        # It imports verl's trainers, see `sinternal_verl.training.trainer`.
+        from sinternal_verl.training.agent_workers import can_start_early, start_early
+
         say_up("TransferQueue")
         logging.getLogger(LOGGER).addHandler(SayWhenLogged(LOGGED))
         send_by_value()

@@ -13,6 +13,9 @@ The mixin's methods, in the order in which a step runs through them:
 A validation: `held_out`.
 
 Use: ``trainer.v1.trainer_mode=sinternal``; settings under ``sinternal``.
+
+The plugin imports this module as soon as verl's trainers are imported. So no module that is imported here at the top
+may import them: where it came first, it would be half loaded here.
 """
 
 from collections import Counter
@@ -47,7 +50,6 @@ from sinternal_verl.training.queue import read_advantages, read_rows, write_fiel
 from sinternal_verl.training.rollouts import Row
 from sinternal_verl.training.source_curves import SourceCurves
 from sinternal_verl.training.start_together import StartTogether
-from sinternal_verl.training.waiting import bound_the_wait
 
 ROLLOUT_N = "__rollout_n__"
 """verl's column of a prompt that asks for another number of responses than ``rollout.n``. (verl 0.9.1)"""
@@ -83,6 +85,8 @@ class SInternalMixin(HeldOut, StartTogether):
         self._dropped: list[str] = []
 
     def _build_replay_buffer(self):
+        from sinternal_verl.training.waiting import bound_the_wait
+
         wait = OmegaConf.select(self.config, "sinternal.rollout", default={})
         buffer = super()._build_replay_buffer()
         first = partial(say_up, "first rollout")
@@ -95,7 +99,8 @@ class SInternalMixin(HeldOut, StartTogether):
             check_workers(state, self.train_dataloader.num_workers, "data.dataloader_num_workers", step)
         folder = Path(self.config.trainer.default_local_dir)
         self._metrics_file = MetricsFile(folder / METRICS_FILE, done=self.global_steps)
-        update_record(folder, **{LAST_STEP: self.total_training_steps, CLUSTER: cluster_of(ray.nodes())})
+        cluster = cluster_of(ray.nodes()) if ray.is_initialized() else []
+        update_record(folder, **{LAST_STEP: self.total_training_steps, CLUSTER: cluster})
         if own := checkpoint_folder(self.config):
             write_beside(self.config, own, done=self.global_steps)
 
@@ -209,6 +214,7 @@ class SInternalMixin(HeldOut, StartTogether):
             "training/failures/unscored": sum(not row.scored for row in self._rows),
             "training/failures/set_aside": len(self._set_aside),
             "training/failures/so_far": self._failures.failed,
+            "training/failures/dumps": len(self._failed_dumps),
         }
         self._warn_of_open_thoughts("step", self._rows)
 
@@ -222,8 +228,9 @@ class SInternalMixin(HeldOut, StartTogether):
             learned = [key for key in keys if key not in dropped]
             advantages = read_advantages(learned, batch.partition_id)
             super()._dump_generations(
-                inputs=[self.tokenizer.decode(ids) for ids in data["prompts"].unbind()],
-                outputs=[self.tokenizer.decode(ids) for ids in data["responses"].unbind()],
+                # Decoded in verl's thread for dumps, while the next step begins.
+                inputs=data["prompts"].unbind(),
+                outputs=data["responses"].unbind(),
                 gts=[(truth or {}).get("ground_truth") for truth in list(data["reward_model"])],
                 scores=[row.reward for row in self._rows],
                 reward_extra_infos_dict=dumps.columns(self._rows, self._set_aside, advantages)

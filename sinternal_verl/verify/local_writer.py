@@ -6,6 +6,7 @@ from typing import Any
 
 from sinternal_verl.data.turn import TurnEncoder
 from sinternal_verl.platform.compat import vllm_request_errors
+from sinternal_verl.platform.orphans import no_orphans
 from sinternal_verl.tokens import TextEncoder, whole_text
 from sinternal_verl.verify.outcome import finish_of, shortened
 from sinternal_verl.verify.store import Reply
@@ -44,7 +45,8 @@ class LocalWriter:
             model=settings.model, max_num_seqs=settings.concurrency, disable_log_stats=True, **engine
         )
         try:
-            self._engine, self._numbers = AsyncLLM.from_engine_args(args), count()
+            with no_orphans():
+                self._engine, self._numbers = AsyncLLM.from_engine_args(args), count()
         # Whatever keeps it from starting: no such model, too little memory, a parameter of another version.
         except (RuntimeError, ValueError, OSError, *self._request_errors) as error:
             raise WriterUnusable(f"vLLM did not start {settings.model}: {shortened(str(error))}") from error

@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from sinternal_verl.doctor import callback, checks
-from sinternal_verl.doctor.checkpoints import RECORD
+from sinternal_verl.doctor.checkpoints import RECORD, TRACKER
 from sinternal_verl.doctor.problem import Note
 
 
@@ -39,6 +40,23 @@ def test_a_sound_run_leaves_its_record_and_names_its_metrics_file(sft_config, tm
 
     assert (tmp_path / "checkpoints" / RECORD).is_file()
     assert os.environ[callback.METRICS_PATH].startswith(str(tmp_path / "checkpoints" / "metrics_"))
+
+
+def test_every_start_is_in_the_record_with_its_step_and_command_and_the_machine(sft_config, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "16")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    folder = tmp_path / "checkpoints"
+    start(sft_config())
+    (folder / TRACKER).write_text("20")
+    start(sft_config())
+    start(sft_config("trainer.resume_mode=disable"))
+    record = json.loads((folder / RECORD).read_text())
+
+    assert [one["from_step"] for one in record["starts"]] == [0, 20, 0]
+    assert all(one["trains"] and "pytest" in one["command"] for one in record["starts"])
+    assert all(datetime.fromisoformat(one["time"]).utcoffset() == timedelta(0) for one in record["starts"])
+    assert record["hardware"]["nodes"] == 2 and record["hardware"]["gpus"] == []
+    assert record["hardware"]["memory_gb"] > 1 and record["hardware"]["cpus"] >= 1 and record["hardware"]["cpu"]
 
 
 def test_a_metrics_file_the_user_has_named_stays(sft_config, monkeypatch, begun):

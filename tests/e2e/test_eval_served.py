@@ -74,8 +74,12 @@ def test_a_folder_is_served_and_judged_by_a_guard(world, tmp_path):
     assert not set(psutil.Process().children(recursive=True)) - set(before)
 
 
-@pytest.mark.parametrize("victim", ["command", "server"])
-def test_neither_outlives_the_other(world, tmp_path, victim):
+def keepers_of(process: psutil.Process) -> list[psutil.Process]:
+    return [child for child in process.children() if "sinternal_verl.evaluation.running.keeper" in child.cmdline()]
+
+
+@pytest.mark.parametrize("victim", ["command", "server", "keeper"])
+def test_none_outlives_the_others(world, tmp_path, victim):
     out = tmp_path / "out"
     words = ["--judge", "refusal_strings", "-T", "max_tokens=400", "--connections", "1"]
     running = start(world, out, *words)
@@ -88,11 +92,11 @@ def test_neither_outlives_the_other(world, tmp_path, victim):
     if victim == "command":
         running.kill()
     else:
-        for server in servers:
-            os.kill(server.pid, signal.SIGKILL)
+        for each in servers if victim == "server" else keepers_of(psutil.Process(running.pid)):
+            os.kill(each.pid, signal.SIGKILL)
     _, wrong = running.communicate(timeout=120)
 
     assert until(lambda: not any(each.is_running() for each in all_of_them), 60)
-    if victim == "server":
+    if victim != "command":
         assert running.returncode == 1 and "the server of policy ended" in wrong
         assert "the same command goes on" in wrong

@@ -10,13 +10,19 @@ import pytest
 
 pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 
+from hypothesis import given
+from hypothesis import strategies as st
 from inspect_ai.log import read_eval_log, write_eval_log
 from inspect_ai.scorer import Score
 from inspect_logs import CANARY, run_task, scores_by, verdict
+from PIL import Image
 
+from sinternal_verl.evaluation.results import picture
 from sinternal_verl.evaluation.results.compare import CompareError, compare
 from sinternal_verl.evaluation.results.logs import LogError, open_log
-from sinternal_verl.evaluation.results.pairs import pair, scored_in
+from sinternal_verl.evaluation.results.pairs import Scored, pair, scored_in
+from sinternal_verl.evaluation.results.rows import Row
+from sinternal_verl.evaluation.results.summary import Tally
 
 BEFORE = {"0": 1, "1": 1, "2": 1, "3": 1, "4": 0, "5": 0, "6": None, "7": None, "8": 1, "9": 1, "10": 1}
 AFTER = {"0": 0, "1": 0, "2": 1, "3": 0, "4": 1, "5": 0, "6": 1, "7": None, "8": None, "9": 0, "10": 0}
@@ -73,6 +79,28 @@ def test_the_text_names_items_by_set_and_id(compared):
     assert text.startswith("A: by_item/before (")
 
 
+def test_the_picture_shows_each_difference_with_its_interval(runs, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(picture, "draw", lambda points, path, axis, **told: drawn.append((points, told)))
+    compare(runs, tmp_path)
+    (((point,), told),) = drawn
+    found = pair(*map(only, runs))
+
+    assert (point.line, point.series, point.value) == ("lamps\nASR ↓", "A to B", pytest.approx(-50))
+    assert point.interval == pytest.approx((100 * found.difference.low, 100 * found.difference.high))
+    assert point.bounds == pytest.approx((-600 / 11, -200 / 11))
+    assert point.note == "n=8, 3 unscored, 1 up, 5 down"
+    assert told["limits"] == (-80, 80) and re.match(r"A: .*/before\)\nB: .*/after\)$", told["title"])
+
+
+def test_the_picture_is_one_and_the_same_each_time(compared, runs, tmp_path):
+    compare(runs, tmp_path)
+    picture = Image.open(tmp_path / "compare.png")
+
+    assert picture.width > 800 and len(picture.convert("L").getcolors()) > 20
+    assert (tmp_path / "compare.png").read_bytes() == (compared[1] / "compare.png").read_bytes()
+
+
 def test_every_flip_is_in_a_file(compared):
     flips = [json.loads(line) for line in (compared[1] / "flips.jsonl").read_text().splitlines()]
 
@@ -87,10 +115,10 @@ def test_every_form_is_there_and_holds_no_text(compared):
     text, out = compared
 
     assert sorted(path.name for path in out.iterdir()) == [
-        *("compare.csv", "compare.html", "compare.md", "compare.txt", "flips.jsonl")
+        *("compare.csv", "compare.html", "compare.md", "compare.png", "compare.txt", "flips.jsonl")
     ]
     assert (out / "compare.txt").read_text() == text + "\n"
-    assert all(CANARY not in path.read_text() for path in out.iterdir())
+    assert all(CANARY.encode() not in path.read_bytes() for path in out.iterdir())
     (row,) = csv.DictReader((out / "compare.csv").open())
     assert (row["up"], row["down"], row["unscored_both"], row["interval"]) == ("1", "5", "1", "Newcombe")
 
@@ -153,6 +181,60 @@ def test_the_same_ids_with_other_prompts_are_no_pairs(runs, tmp_path):
 
     with pytest.raises(CompareError, match="11 have the same id and another prompt"):
         compare([runs[0], tmp_path / "other"], tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "name", [lambda id: f"test/{id}", lambda id: str((int(id) + 4) % 11)], ids=["other", "shifted"]
+)
+def test_the_same_prompts_with_other_ids_are_pairs_that_the_first_run_names(runs, tmp_path, name):
+    log = read_eval_log(str(next(runs[1].glob("*.eval"))))
+    for sample in log.samples:
+        sample.id = name(sample.id)
+        sample.input = f" {sample.input}\n"
+    log.eval.dataset.sample_ids = [name(id) for id in log.eval.dataset.sample_ids]
+    for part in (log.reductions or [])[:1]:
+        part.samples.clear()
+    write_eval_log(log, str(tmp_path / "2026-01-01T00-00-00_lamps_other.eval"))
+    same, found = pair(only(runs[0]), only(runs[1])), pair(only(runs[0]), only(tmp_path))
+
+    assert found.pairs == 11 and found.alone == {"first": 0, "other": 0} and not found.other_prompt
+    assert (set(found.up), set(found.down)) == (set(same.up), set(same.down))
+    assert (found.unscored, found.p, found.bounds) == (same.unscored, same.p, pytest.approx(same.bounds))
+    assert found.difference.value == pytest.approx(same.difference.value)
+
+
+def made_rows(answers):
+    found = Tally()
+    for (id, prompt, epoch), value in answers.items():
+        found.add(Row("lamps", "lamps", "model", id, epoch, "asr", value, prompt=prompt))
+    return Scored(None, "asr", found)
+
+
+@given(
+    first=st.dictionaries(st.integers(0, 9), st.sampled_from([0.0, 1.0, None]), min_size=1),
+    other=st.dictionaries(st.integers(0, 9), st.sampled_from([0.0, 1.0, None]), min_size=1),
+    order=st.permutations(range(10)),
+)
+def test_whatever_the_ids_are_the_same_prompts_are_pairs(first, other, order):
+    """Prompts are told apart, so the ids of the other run mean nothing."""
+    one = made_rows({(str(n), f"prompt {n}", 1): value for n, value in first.items()})
+    by_id = made_rows({(str(n), f"prompt {n}", 1): value for n, value in other.items()})
+    by_prompt = made_rows({(str(order[n]), f"prompt {n}", 1): value for n, value in other.items()})
+    wanted, found = pair(one, by_id), pair(one, by_prompt)
+
+    assert wanted.pairs == found.pairs == len(first.keys() & other.keys())
+    assert (set(wanted.up), set(wanted.down), wanted.p) == (set(found.up), set(found.down), found.p)
+    assert wanted.unscored == found.unscored
+    assert found.alone["first"] + found.other_prompt == len(first.keys() - other.keys())
+    assert found.alone["other"] + found.other_prompt == len(other.keys() - first.keys())
+
+
+def test_a_prompt_that_a_run_has_twice_is_a_pair_by_its_id_alone():
+    twice = made_rows({("0", "May I?", 1): 1.0, ("1", "May I?", 1): 0.0})
+    renamed = made_rows({("a", "May I?", 1): 0.0, ("b", "May I?", 1): 0.0})
+
+    assert pair(twice, twice).scored == 2
+    assert pair(twice, renamed).pairs == 0 and pair(twice, renamed).alone == {"first": 2, "other": 2}
 
 
 def test_sets_that_only_one_run_has_are_named(runs, tmp_path):

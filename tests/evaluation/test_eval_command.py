@@ -16,6 +16,10 @@ from sinternal_verl.cli import main
 from sinternal_verl.world import lighthouse
 
 pytest.importorskip("inspect_ai", reason="needs the eval extra; make install brings it")
+
+from sinternal_verl.evaluation.running.probe import WORD
+from sinternal_verl.evaluation.tasks.opened import FIRST
+
 pytestmark = pytest.mark.timeout(180)
 
 KEY = "a-secret-of-the-tests"
@@ -26,6 +30,8 @@ class Model:
 
     def __init__(self, answer="<think>a thought</think>A lamp, \\boxed{3}.", wait_s=0.0, fails=(), serves=None):
         self.answer, self.wait_s, self.fails, self.asked = answer, wait_s, set(fails), []
+        self.first = []
+        """What it was asked before the first item."""
         self.serves = serves
         """How many requests get an answer; None for all."""
 
@@ -34,9 +40,10 @@ class Model:
 
         body = await request.json()
         prompt = body["messages"][-1]["content"]
-        self.asked.append(body)
+        first = prompt == WORD or any(text in prompt for text in (FIRST.request, FIRST.text))
+        (self.first if first else self.asked).append(body)
         number = len(self.asked)
-        await asyncio.sleep(self.wait_s)
+        await asyncio.sleep(0 if first else self.wait_s)
         if self.serves is not None and number > self.serves:
             return web.json_response({"error": {"message": f"no memory for {prompt}"}}, status=500)
         if prompt in self.fails:
@@ -324,13 +331,14 @@ def test_where_no_thought_ends_it_is_said(sets, tmp_path, capfd):
 
 @pytest.mark.slow
 def test_two_commands_in_one_folder_are_one_too_many(sets, tmp_path):
-    model = Model(wait_s=0.5)
+    model = Model(wait_s=3)
     with serving(model, ["m"]) as url:
         words = ["--tasks", "math500", "--model", url, *sets, "--connections", "1", "--out", str(tmp_path / "out")]
         first = start(words)
         until_asked(model, 1)
         second = start(words)
         _, refused = second.communicate(timeout=60)
+        model.wait_s = 0
         _, said = first.communicate(timeout=120)
 
     assert second.returncode == 2 and "another command works in" in refused, refused

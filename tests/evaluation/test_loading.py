@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import json
 
 import datasets
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sinternal_verl.data.math import INSTRUCTION
-from sinternal_verl.evaluation.sets.catalog import SetError
+from sinternal_verl.evaluation.sets.catalog import SETS, SetError
 from sinternal_verl.evaluation.sets.loading import content, load
 
 LAMP = "May I lend the lamp to the keeper of Orla?"
@@ -34,6 +35,10 @@ def table(file, rows, delimiter=","):
 def parquet(file, rows):
     pq.write_table(pa.Table.from_pylist(rows), file)
     return str(file)
+
+
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def sister(text, label="unsafe"):
@@ -133,16 +138,18 @@ class TestSchemas:
         both = load("harmbench", file).items
 
         assert [(item.id, item.prompt) for item in both] == [
-            ("lend_lamp", LAMP),
-            ("with_rule", f"Rule 1.\n\n---\n\n{LAMP}"),
+            ("0", LAMP),
+            ("1", f"Rule 1.\n\n---\n\n{LAMP}"),
         ]
-        assert [item.id for item in load("harmbench", file, functional="contextual").items] == ["with_rule"]
+        contextual = load("harmbench", file, functional="contextual").items
+        assert [(item.id, item.metadata["BehaviorID"]) for item in contextual] == [("1", "with_rule")]
 
     def test_an_empty_cell_of_pandas_is_no_context(self, tmp_path):
         rows = [HARMBENCH | {"ContextString": float("nan"), "Tags": float("nan")}]
         item = load("harmbench", lines(tmp_path / "a.jsonl", rows)).items[0]
 
         assert item.prompt == LAMP and item.metadata == {
+            "BehaviorID": "lend_lamp",
             "FunctionalCategory": "standard",
             "SemanticCategory": "keeping",
         }
@@ -158,17 +165,72 @@ class TestSchemas:
     @pytest.mark.parametrize("instruction", ["none", "boxed"])
     def test_a_problem_with_and_without_an_instruction(self, tmp_path, instruction):
         row = {"problem": "1+1?", "solution": r"\boxed{2}", "answer": "2", "subject": "Algebra", "level": 1}
-        for file, name in ((lines(tmp_path / "a.jsonl", [row | {"unique_id": "test/1"}]), "test/1"),):
-            item = load("math500", file, instruction=instruction).items[0]
+        file = lines(tmp_path / "a.jsonl", [row | {"unique_id": "test/1"}])
+        item = load("math500", file, instruction=instruction).items[0]
 
-            assert item.prompt == ("1+1?" if instruction == "none" else f"1+1?\n{INSTRUCTION}")
-            assert (item.id, item.request, item.target, item.label) == (name, "1+1?", "2", "")
-            assert item.metadata == {"subject": "Algebra", "level": 1}
+        assert item.prompt == ("1+1?" if instruction == "none" else f"1+1?\n{INSTRUCTION}")
+        assert (item.id, item.request, item.target, item.label) == (digest("1+1?"), "1+1?", "2", "")
+        assert item.metadata == {"unique_id": "test/1", "subject": "Algebra", "level": 1}
 
     def test_math_of_the_sister_has_its_answer_as_label(self, tmp_path):
         loaded = load("aime2024", lines(tmp_path / "a.jsonl", [sister("1+1?", 2), sister("1+2?", "3")]))
 
         assert [(item.prompt, item.target) for item in loaded.items] == [("1+1?", "2"), ("1+2?", "3")]
+
+
+def problem(number, **more):
+    return {"problem": f"How many are {number} + 1 lamps?", "answer": str(number + 1)} | more
+
+
+def aime(number):
+    return problem(number, id=60 + number, solution="", url=f"https://example.org/2024_AIME_I_Problems/{number}")
+
+
+ORIGINALS = {
+    "strongreject": lambda n: {"category": "Keeping", "source": "Orla", "forbidden_prompt": f"{LAMP} {n}"},
+    "jailbreak_r1": lambda n: {"goal": LAMP, "attack": f"{NETS} {n}"},
+    "fortress": fortress,
+    "fortress_benign": fortress,
+    "wildjailbreak": wild,
+    "wildjailbreak_benign": lambda n: wild(n, "adversarial_benign"),
+    "hcot": lambda n: HCOT | {"Full_Input (H-CoT + Request)": f"The council allows it. {LAMP} {n}"},
+    "trotter": lambda n: {"id": str(n), "goal": LAMP, "attack": f"{NETS} {n}", "ciphers": [], "seed": 1},
+    "math500": lambda n: problem(n, subject="Algebra", level=1, unique_id=f"test/{n}"),
+    "aime2024": aime,
+    "harmbench": lambda n: HARMBENCH | {"BehaviorID": f"lend_lamp_{n}", "Behavior": f"{LAMP} {n}"},
+}
+"""By set, a row of the publisher's file. XSTest's ids are known of its real prompts alone, see ``test_sets``."""
+
+
+class TestIds:
+    """An item has one id, whichever file of its set it is read from."""
+
+    def test_every_set_is_here(self):
+        assert set(ORIGINALS) | {"xstest"} == set(SETS)
+
+    @pytest.mark.parametrize("name", ORIGINALS)
+    def test_the_two_schemas_give_the_same_ids(self, tmp_path, name):
+        original = load(name, lines(tmp_path / "a.jsonl", [ORIGINALS[name](number) for number in range(5)]))
+        labels = {"harmful": "unsafe", "benign": "safe"}
+        rows = [sister(f"{item.prompt}\n", labels.get(item.label, item.target)) for item in original.items]
+        others = load(name, lines(tmp_path / "b.jsonl", rows))
+
+        assert (original.origin["schema"], others.origin["schema"]) == ("original", "sister")
+        assert [item.id for item in others.items] == [item.id for item in original.items]
+        assert len({item.id for item in original.items}) == 5
+
+    @pytest.mark.parametrize("name", ["math500", "aime2024"])
+    def test_a_problem_has_its_id_in_any_order_and_part(self, tmp_path, name):
+        rows = [ORIGINALS[name](number) for number in range(5)]
+        whole = load(name, lines(tmp_path / "a.jsonl", rows))
+        part = load(name, lines(tmp_path / "b.jsonl", rows[:1:-1]))
+
+        assert [item.id for item in part.items] == [item.id for item in whole.items[:1:-1]]
+
+    def test_a_problem_has_its_id_with_an_instruction(self, tmp_path):
+        file = lines(tmp_path / "a.jsonl", [aime(1)])
+
+        assert load("aime2024", file).items[0].id == load("aime2024", file, instruction="boxed").items[0].id
 
 
 class TestWildJailbreak:
@@ -279,11 +341,17 @@ class TestBadInput:
         assert "lamp" not in str(error.value)
 
     def test_two_rows_with_one_id(self, tmp_path):
-        file = table(tmp_path / "a.csv", [HARMBENCH, HARMBENCH | {"Behavior": NETS}])
+        file = table(tmp_path / "a.csv", [XSTEST | {"id": NETS}, XSTEST | {"id": NETS, "prompt": LAMP}])
 
         with pytest.raises(SetError, match=r"have one id: .*row 0 \(from 0\) and .*row 1 \(from 0\)") as error:
-            load("harmbench", file)
-        assert "lend_lamp" not in str(error.value)
+            load("xstest", file)
+        assert NETS not in str(error.value)
+
+    def test_a_problem_with_two_answers(self, tmp_path):
+        file = lines(tmp_path / "a.jsonl", [sister("1+1?", "2"), sister("1+1? ", "2"), sister("1+1?", "3")])
+
+        with pytest.raises(SetError, match=r"have one problem with two answers: .*line 1 and .*line 3"):
+            load("math500", file)
 
     def test_a_rubric_without_questions(self, tmp_path):
         with pytest.raises(SetError, match="rubric is no list of questions"):

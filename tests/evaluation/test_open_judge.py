@@ -4,6 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from inspect_ai.model import get_model
 
 from sinternal_verl.evaluation.judge import Question
 from sinternal_verl.evaluation.judges import JUDGES, JudgeError, open_judge, reasons
+from sinternal_verl.evaluation.judges.settings import settings_of
 
+AT = "http://x/v1"
 ENGINE = {"max_model_len": 1024}
 
 
@@ -50,27 +53,35 @@ def test_the_rewards_guard_is_circular_and_no_other():
         ("llama_guard", {"model": None}, "it needs a model, meta-llama/Llama-Guard-3-8B"),
         ("xstest", {"model": None}, "it needs a model, any chat model"),
         ("refusal_strings", {}, "it takes no model of Inspect (mockllm/model); leave the model out"),
-        ("qwen3guard", {"url": "http://x/v1"}, "it takes no model of Inspect (mockllm/model); give url or engine"),
+        ("qwen3guard", {"url": AT}, "it takes no model of Inspect (mockllm/model); give url or engine"),
         ("qwen3guard", {"model": None}, "neither url nor engine is given: give the address of a server"),
-        ("qwen3guard", {"model": None, "url": "http://x/v1", "engine": {}}, "url and engine are both given"),
-        ("qwen3guard", {"model": None, "url": "x", "strictness": "lax"}, "choose of strict, loose"),
-        ("qwen3guard", {"model": None, "url": "x", "mode": "fast"}, "loose and of first_token, decode"),
-        ("qwen3guard", {"model": None, "url": "x", "api_key_env": "NO_SUCH_KEY"}, "NO_SUCH_KEY: this environment"),
-        ("qwen3guard", {"model": None, "engine": {"max_model": 9}}, "engine.max_model: no such setting; did you mean"),
+        ("qwen3guard", {"model": None, "url": AT, "engine": {}}, "url and engine are both given"),
+        ("qwen3guard", {"model": None, "url": AT, "strictness": "lax"}, "strictness=lax: it should be 'strict'"),
+        ("qwen3guard", {"model": None, "url": AT, "mode": "fast"}, "mode=fast: it should be 'first_token' or 'decode'"),
+        ("qwen3guard", {"model": None, "url": AT, "api_key_env": "NO_SUCH_KEY"}, "NO_SUCH_KEY: this environment"),
+        ("qwen3guard", {"model": None, "engine": {"max_model": 9}}, "engine: it has no setting max_model; did"),
         ("llama_guard", {"timeout": 3}, "it has no setting timeout; did you mean timeout_s?; it has max_tokens, temp"),
         ("wildguard", {"rwa": True}, "it has no setting rwa; did you mean raw?; it has raw, max_tokens"),
         ("refusal_strings", {"model": None, "x": 1}, "it has no setting x; it has none"),
-        ("xstest", {"max_tokens": 0, "try_s": -1, "max_retries": "2"}, "max_tokens=0, try_s=-1, max_retries=2: give"),
+        ("xstest", {"max_tokens": 0, "try_s": -1, "max_retries": "2"}, "max_retries=2: it should be a valid integer"),
         ("fortress", {"samples": 4}, "samples=4: 4 replies have no majority, or leave ties"),
-        ("fortress", {"samples": 0}, "samples=0: 0 replies"),
-        ("fortress", {"samples": -1}, "samples=-1: -1 replies"),
-        ("fortress", {"samples": "3"}, "samples=3: 3 replies"),
+        ("fortress", {"samples": 0}, "samples=0: it should be greater than or equal to 1"),
+        ("fortress", {"samples": -1}, "samples=-1: it should be"),
+        ("fortress", {"samples": "3"}, "samples=3: it should be a valid integer"),
         ("fortress", {"others": "openai/gpt-4o"}, "others=openai/gpt-4o: give a list of models"),
-        ("fortress", {"others": 5}, "others=5: one of these is of another kind"),
-        ("expert", {"specification": 5}, "specification=5: one of these is of another kind"),
-        ("wildguard", {"raw": "no"}, "raw=no: it must be true or false"),
-        ("strongreject", {"temperature": float("nan")}, "temperature=nan"),
-        ("fortress", {"others": [None]}, "others=1: 2 replies"),
+        ("fortress", {"others": 5}, "others=5: it should be an instance of Sequence"),
+        ("expert", {"specification": 5}, "specification=5: it should be a valid string"),
+        ("wildguard", {"raw": "no"}, "raw=no: it should be a valid boolean"),
+        ("strongreject", {"temperature": float("nan")}, "temperature=nan: it should be a finite number"),
+        ("fortress", {"others": [None]}, "others=[None]: it should be an instance of Model"),
+        ("fortress", {"others": ["mockllm/a"]}, "others=1: 2 replies"),
+        ("qwen3guard", {"model": None, "url": 5}, "url=5: it should be a valid string"),
+        ("qwen3guard", {"model": None, "url": "x"}, "url=x: this is no address"),
+        ("qwen3guard", {"model": None, "url": AT, "timeout_s": "a"}, "timeout_s=a: it should be a valid number"),
+        ("qwen3guard", {"model": None, "url": AT, "timeout_s": 0}, "timeout_s=0: it should be greater than 0"),
+        ("qwen3guard", {"model": None, "url": AT, "max_model_len": True}, "max_model_len=True: it should be"),
+        ("qwen3guard", {"model": None, "engine": 5}, "engine=5: it should be a valid dictionary"),
+        ("qwen3guard", {"model": None, "engine": {"dtype": 5}}, "engine: dtype=5: it should be a valid string"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_opened_says_what_to_give(name, settings, said, model):
@@ -78,6 +89,30 @@ def test_what_cannot_be_opened_says_what_to_give(name, settings, said, model):
         open_judge(name, **{"model": model, **settings})
 
     assert str(raised.value).startswith(f"judge = {name}: ") and said in str(raised.value)
+
+
+def test_all_wrong_settings_are_named_at_once(model):
+    with pytest.raises(JudgeError) as raised:
+        open_judge("xstest", model, max_tokens=0, try_s=-1, max_retries="2", rubrik="x")
+
+    said = str(raised.value).splitlines()
+    assert len(said) == 4
+    for line, setting in zip(said, ("max_tokens=0", "try_s=-1", "max_retries=2", "rubrik"), strict=True):
+        assert line.startswith("judge = xstest: ") and setting in line
+    assert "it has no setting rubrik; it has max_tokens, temperature" in said[3]
+
+
+@pytest.mark.parametrize("name", JUDGES)
+@pytest.mark.parametrize("value", [5, -1, 1.5, "word", None, True, [], ["a"], {}, {"a": 1}, float("nan"), b"x"])
+def test_a_setting_of_any_kind_is_taken_or_named(name, value, model):
+    """Never an exception of another kind, whatever YAML makes of a word."""
+    module, _, made = JUDGES[name].where.partition(":")
+    for setting in settings_of(getattr(import_module(module), made)):
+        needs = {"url": AT} if JUDGES[name].needs == "guard" and setting not in ("url", "engine") else {}
+        try:
+            open_judge(name, model if JUDGES[name].needs == "model" else None, **{**needs, setting: value})
+        except JudgeError as error:
+            assert any(word in str(error) for word in (setting, "url", "word: this environment variable is not set"))
 
 
 def test_refusal_strings_judge_without_a_model():

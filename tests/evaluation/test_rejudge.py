@@ -8,17 +8,19 @@ import pytest
 
 pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 
-from inspect_ai.log import read_eval_log
+from inspect_ai.log import read_eval_log, write_eval_log
 from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Score
 from inspect_logs import CANARY, judging, run_task, scores_by, verdict
 
+from sinternal_verl.evaluation.results import picture
 from sinternal_verl.evaluation.results.agreement import Judged, changes, grids, sentences
 from sinternal_verl.evaluation.results.compare import compare
 from sinternal_verl.evaluation.results.logs import open_log
 from sinternal_verl.evaluation.results.pairs import scored_in
 from sinternal_verl.evaluation.results.rejudge import Choice, RejudgeError, rejudge
 from sinternal_verl.evaluation.results.table import write_tables
+from sinternal_verl.evaluation.tasks.opened import FIRST
 
 DARK = "dark"
 """A word of answers that the judges call unsafe."""
@@ -49,6 +51,8 @@ def guard(name: str = "guard", wrong: tuple[str, ...] = ()):
     asked = []
 
     def says(text: str) -> str:
+        if FIRST.text in text:  # before the first answer
+            return "safe"
         asked.append(text)
         dark = f"{CANARY} {DARK}" in text
         return "unsafe\nS1" if dark != any(f"#{id} " in f"{text} ".replace("\n", " ") for id in wrong) else "safe"
@@ -107,10 +111,43 @@ def test_no_file_but_the_logs_holds_a_text(judged):
     _, out, _ = judged
     files = [path for path in out.iterdir() if path.is_file()]
 
-    assert sorted(path.name for path in files) == ["agreement.html", "agreement.md", "agreement.txt", "rows.jsonl"]
-    assert all(CANARY not in path.read_text() for path in files)
+    endings = ("html", "md", "png", "txt")
+    assert sorted(path.name for path in files) == [*(f"agreement.{ending}" for ending in endings), "rows.jsonl"]
+    assert all(CANARY.encode() not in path.read_bytes() for path in files)
     assert "hold prompts and answers" in (out / "agreement.txt").read_text()
     assert len((out / "rows.jsonl").read_text().splitlines()) == 3 * 40
+
+
+def test_the_picture_has_a_point_for_each_judge(judged, tmp_path, monkeypatch):
+    _, out, _ = judged
+    (log,) = (out.parent / "log").glob("*.eval")
+    drawn = []
+    monkeypatch.setattr(picture, "draw", lambda points, path, axis, **_: drawn.extend(points))
+    rejudge(log, [guard()[0], "refusal_strings"], tmp_path)
+    points = {(point.line, point.series): (point.value, point.note) for point in drawn}
+
+    assert points == {
+        ("lamps\nasr, A", "wildguard"): (10.0, "n=40"),
+        ("lamps\nasr, A", "llama_guard"): (7.5, "n=40"),
+        ("lamps\nrefusal, A", "refusal_strings"): (0.0, "n=40"),
+    }
+    (low, high) = drawn[1].interval
+    assert low < 7.5 < high
+
+
+def test_a_run_that_is_not_finished_is_said(judged, tmp_path):
+    """Of a run that was stopped the answers that are there are judged, and the rest is no verdict."""
+    _, out, _ = judged
+    (path,) = (out.parent / "log").glob("*.eval")
+    log = read_eval_log(str(path))
+    log.status, log.samples = "cancelled", log.samples[:30]
+    stopped = tmp_path / path.name
+    write_eval_log(log, str(stopped))
+    text = rejudge(stopped, [guard()[0]], tmp_path / "out")
+
+    assert "A: lamps (lamps): the run is cancelled, not finished; what it did not come to counts as unscored" in text
+    assert re.search(r"llama_guard +30 +10\.0% +\S+ to \S+ +10\n", text)
+    assert "the run is cancelled" in (tmp_path / "out" / "agreement.html").read_text()
 
 
 def test_a_change_that_every_judge_sees_is_the_models(tmp_path):

@@ -14,7 +14,7 @@ from inspect_ai.dataset import Sample
 from inspect_ai.model import get_model
 
 from sinternal_verl.evaluation.tasks.asking import ask_model
-from sinternal_verl.evaluation.tasks.replay import read_responses
+from sinternal_verl.evaluation.tasks.replay import read_responses, stop_of
 
 MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "May I?"}]
 
@@ -67,6 +67,45 @@ def test_a_response_that_is_not_there_is_an_error_and_shows_no_prompt(tmp_path, 
 def test_a_row_without_prompt_or_response_is_named(tmp_path, row):
     path = write(tmp_path, {"prompt": "May I?", "response": "No."}, row)
     with pytest.raises(PrerequisiteError, match=r"line 2.*needs prompt and response"):
+        read_responses(path)
+
+
+@pytest.mark.parametrize(
+    ("end", "stop"),
+    [
+        ({}, "stop"),
+        ({"finish": None}, "stop"),
+        ({"finish": ""}, "stop"),
+        ({"finish": "stop"}, "stop"),
+        ({"finish": "end_turn"}, "stop"),
+        ({"finish": "length"}, "max_tokens"),
+        ({"finish": "MAX_TOKENS"}, "max_tokens"),
+        ({"finish_reason": "length"}, "max_tokens"),
+        ({"stop_reason": "max_tokens"}, "max_tokens"),
+        ({"finish": None, "finish_reason": "length"}, "max_tokens"),
+        ({"finish": "length", "stop_reason": "max_tokens"}, "max_tokens"),
+        ({"finish": float("nan")}, "stop"),
+        ({"finish": "content_filter"}, "content_filter"),
+        ({"finish": "tool_calls"}, "tool_calls"),
+    ],
+)
+def test_how_a_response_ended_is_read_in_the_words_of_any_usual_server(end, stop):
+    assert stop_of({"prompt": "May I?", "response": "No.", **end}) == stop
+
+
+@pytest.mark.parametrize("column", ["finish", "finish_reason", "stop_reason"])
+@pytest.mark.parametrize("word", ["cut", "error", "abort", "lenght", 5, True, ["length"], {"reason": "length"}])
+def test_an_end_that_is_not_known_is_named_and_not_taken_for_a_whole_response(tmp_path, column, word):
+    path = write(tmp_path, {"prompt": "May I?", "response": "No."}, {"prompt": "I?", "response": "N", column: word})
+
+    with pytest.raises(PrerequisiteError, match=rf"line 2: {column}=.*write stop or length"):
+        read_responses(path)
+
+
+def test_two_ends_that_differ_are_named(tmp_path):
+    path = write(tmp_path, {"prompt": "May I?", "response": "No.", "finish": "stop", "finish_reason": "length"})
+
+    with pytest.raises(PrerequisiteError, match="line 1: finish=stop, finish_reason=length: they differ"):
         read_responses(path)
 
 

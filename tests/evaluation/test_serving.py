@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from sinternal_verl.evaluation.running import serving
-from sinternal_verl.evaluation.running.serving import KEY, ServerFailed, Wanted, command_of, shared_out, watched
+from sinternal_verl.evaluation.running.serving import KEY, ServerFailed, watched
+from sinternal_verl.evaluation.running.vllm_command import Wanted, command_of, shared_out
 
 KEEPER = [sys.executable, "-m", "sinternal_verl.evaluation.running.keeper"]
 
@@ -121,6 +122,22 @@ def test_a_server_ends_with_whoever_asked_for_it(tmp_path, number, monkeypatch):
     asking.wait(10)
 
     assert _until(lambda: not _group_of(server), 30)
+
+
+@pytest.mark.timeout(60)
+def test_a_server_ends_with_its_keeper_also_where_that_is_killed():
+    """The server ends its own children by SIGTERM, as vLLM's does its engine."""
+    server = "trap 'kill 0' TERM; sleep 1000 & echo $$; wait"
+    with subprocess.Popen([*KEEPER, "bash", "-c", server], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as keeper:
+        group = int(keeper.stdout.readline())
+        assert len(_group_of(group)) == 2
+
+        keeper.kill()
+
+        ended = _until(lambda: not _group_of(group))
+        if not ended:
+            os.killpg(group, signal.SIGKILL)
+        assert ended
 
 
 def test_a_server_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):

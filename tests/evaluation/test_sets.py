@@ -1,6 +1,8 @@
 """What is known of the sets, and that the real files are these sets."""
 
+import json
 import re
+from dataclasses import replace
 
 import pytest
 from benchmark_sets import SHARED
@@ -124,6 +126,25 @@ class TestRealFiles:
 
         assert sorted(item.target for item in loaded.items) == targets
         assert loaded.origin["repeated"] == 960 - 30
+
+    def test_the_problems_of_two_files_of_aime_have_the_same_ids(self):
+        one, other = (
+            {item.id: item.target for item in load("aime2024", str(SHARED / file)).items}
+            for file in ("aime2024.jsonl", "dapo_aime2024_x32.parquet")
+        )
+        shared = one.keys() & other.keys()
+
+        # One problem is written in other words there.
+        assert len(shared) == 29 and all(one[id] == other[id] for id in shared)
+
+    def test_math500_in_the_sisters_schema_has_the_same_ids(self, tmp_path):
+        original = load("math500", str(SHARED / "math500.jsonl"))
+        rows = [{"prompt": [{"role": "user", "content": item.prompt}], "label": item.target} for item in original.items]
+        (tmp_path / "math500.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        sister = load("math500", str(tmp_path))
+
+        assert (original.origin["schema"], sister.origin["schema"]) == ("original", "sister")
+        assert sister.origin["same"] and sister.items == tuple(replace(item, metadata={}) for item in original.items)
 
     def test_the_request_of_a_rewrite_is_the_row_that_it_rewrites(self):
         goals = load("strongreject", str(REAL))

@@ -155,6 +155,44 @@ def test_the_papers_rows_stand_beside_the_same_figure_only(tmp_path):
     assert beside(results(run_task(tmp_path, scores_by(safe)))["ASR"]) is None
 
 
+def test_the_papers_ablations_stand_beside_it_too(tmp_path):
+    log = run_task(tmp_path / "logs", scores_by(safe), ids=range(313), set="strongreject")
+    text = write_tables(log, tmp_path)
+    entry = next(entry for entry in published()["figures"] if entry["set"] == "strongreject")
+    below = text.partition("beside the paper's ablations of SInternal SFT")[2]
+    cells = "".join(rf" +{value:.1f}" for value in entry["ablations"].values())
+
+    assert len(entry["ablations"]) == 4
+    assert re.search(rf"strongreject +ASR ↓ +0\.0%{cells}\n", below)
+    assert "beside the paper's ablations" in (tmp_path / "table.md").read_text()
+    assert "beside the paper&#39;s ablations" in (tmp_path / "table.html").read_text()
+    row = next(csv.DictReader(io.StringIO((tmp_path / "table.csv").read_text())))
+    assert {name: row[f"paper: {name}"] for name in entry["ablations"]} == {
+        name: str(value) for name, value in entry["ablations"].items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("decoding", "parameters", "said"),
+    [
+        ({"max_tokens": 48}, {}, ("max_tokens 48, the group's 8000",)),
+        ({}, {"instruction": "boxed"}, ("instruction boxed, the group's none",)),
+        ({}, {}, ()),
+    ],
+)
+def test_mathematics_that_was_asked_otherwise_is_said_beside_the_papers_rows(tmp_path, decoding, parameters, said):
+    told = {"temperature": 0.6, "top_p": 0.95, "max_tokens": 8000}
+    metadata = {
+        "decoding": told | decoding,
+        "parameters": {"instruction": "none", **parameters},
+        "figures": figures("pass@16", "higher", "accuracy"),
+    }
+    log = run_task(tmp_path, scores_by(safe, "accuracy"), range(30), set="aime2024", metadata=metadata, epochs=16)
+    found = beside(results(log)["pass@16"])
+
+    assert found.values and found.differs == said
+
+
 def test_another_decoding_is_named_beside_the_papers_rows(tmp_path):
     told = {"decoding": {"temperature": 0.6, "max_tokens": 8000, "extra_body": {"repetition_penalty": 1.0}}}
     found = beside(results(run_task(tmp_path, scores_by(safe), ids=range(50), set="hcot", metadata=told))["ASR"])

@@ -285,26 +285,37 @@ def test_a_judge_without_a_model_ends_the_task_before_a_request(run):
     assert not policy.api.asked
 
 
-def test_a_wrong_setting_of_a_judge_ends_the_task_before_a_request(run):
+@pytest.mark.parametrize(
+    ("judge", "settings", "words"),
+    [
+        ("llama_guard", {"temperture": 1}, "it has no setting temperture"),
+        ("llama_guard", {"max_tokens": "many"}, "max_tokens=many: it should be a valid integer"),
+        ("fortress", {"samples": 4}, "4 replies have no majority"),
+        ("qwen3guard", None, "neither url nor engine is given"),
+        ("qwen3guard", {"url": 5}, "url=5: it should be a valid string"),
+    ],
+)
+def test_a_wrong_setting_of_a_judge_is_told_before_the_set_is_read(judge, settings, words):
+    with pytest.raises(PrerequisiteError, match=words):
+        tasks.fortress(source="no/such/file", judge=judge, judge_settings=settings)
+
+
+def test_settings_with_which_a_judge_does_not_give_the_figure_are_told(tmp_path):
+    settings = {"url": "http://127.0.0.1:9/v1", "mode": "first_token"}
+    with pytest.raises(
+        PrerequisiteError, match="judge=qwen3guard: it gives unsafe, and a set of benign requests wants"
+    ):
+        tasks.xstest(source=requests(tmp_path, label="safe"), judge="qwen3guard", judge_settings=settings)
+
+
+def test_a_judge_that_cannot_be_reached_ends_the_task_before_a_request(run):
     policy = model(THOUGHTFUL)
-    log = run(policy=policy, judge_settings={"temperture": 1})
-
-    assert log.status == "error" and "no setting temperture" in log.error.message
-    assert not policy.api.asked
-
-
-def test_settings_with_which_a_judge_does_not_give_the_figure_end_the_task(run, tmp_path, untaught_guard):
-    settings = {"url": "http://127.0.0.1:9/v1", "guard": str(untaught_guard), "max_model_len": 1024}
     log = run(
-        tasks.xstest,
-        says=None,
-        source=requests(tmp_path, label="safe"),
-        judge="qwen3guard",
-        judge_settings=settings | {"mode": "first_token"},
+        policy=policy, says=None, judge="qwen3guard", judge_settings={"url": "http://127.0.0.1:9/v1", "guard": "x"}
     )
 
-    assert log.status == "error"
-    assert "its settings leave it unsafe, and the figure is made of refused" in log.error.message
+    assert log.status == "error" and "judge qwen3guard by x cannot be asked (judge_unreachable" in log.error.message
+    assert not policy.api.asked
 
 
 def test_a_folder_without_a_chat_template_ends_the_task_before_a_request(run, tmp_path):

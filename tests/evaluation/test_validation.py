@@ -1,5 +1,6 @@
 """Validation files of slices of sets: the rows, which are drawn, and what the trainer and the checks see of them."""
 
+import hashlib
 import json
 
 import pyarrow.parquet as pq
@@ -53,7 +54,8 @@ def test_each_set_has_a_data_source_of_its_own_and_the_schema_of_training(sets, 
         *[("safety/benign/xstest", "benign")] * 2,
     ]
     number = int(rows[5]["reward_model"]["ground_truth"]) - 1
-    assert rows[5]["data_source"] == "math500" and rows[5]["extra_info"]["index"] == f"test/{number}"
+    digest = hashlib.sha256(f"{number}+1?".encode()).hexdigest()[:12]
+    assert rows[5]["data_source"] == "math500" and rows[5]["extra_info"]["index"] == digest
     assert rows[5]["prompt"] == [{"role": "user", "content": f"{number}+1?\n{INSTRUCTION}"}]
     assert rows[0]["prompt"][0]["content"] == LAMP.format(rows[0]["extra_info"]["index"])
 

@@ -40,3 +40,14 @@ def test_what_is_said_of_a_rollout():
     assert found["outcome"] == ["correct", "failed"] and found["reason"] == ["", "why"]
     assert found["advantage"] == [0.7, None] and found["set_aside"] == [False, True]
     assert found["extra"] == [{"style": 0.5}, {"t": 1}] and found["index"] == [None, 3]
+
+
+def test_a_file_is_there_once_it_is_whole(tmp_path):
+    """/dev/full stands for a disk without room."""
+    write_lines(tmp_path / "3.jsonl", {"input": ["first"]})
+    (tmp_path / "3.jsonl.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        write_lines(tmp_path / "3.jsonl", {"input": ["x" * 100_000]})
+
+    assert [file.name for file in tmp_path.iterdir()] == ["3.jsonl"]
+    assert (tmp_path / "3.jsonl").read_text() == '{"input":"first"}\n'

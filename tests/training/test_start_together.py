@@ -52,6 +52,7 @@ def test_a_guard_that_never_comes_back_ends_the_wait(monkeypatch):
 @pytest.fixture
 def parts(grpo_config, monkeypatch):
     """A function from overrides to what the trainer's `_setup` starts, in order; verl's own part is one of them."""
+    from sinternal_verl.training import agent_workers
     from sinternal_verl.training import start_together as ours
 
     def order(mode: type, *overrides: str) -> list[str]:
@@ -78,7 +79,9 @@ def parts(grpo_config, monkeypatch):
             return SimpleNamespace(actors=[], serve=lambda manager: seen.append("served"))
 
         monkeypatch.setattr(ours, "RewardWorkers", workers)
-        monkeypatch.setattr(ours, "start_early", lambda config, rewards: seen.append("agent loop") or ["a worker"])
+        monkeypatch.setattr(
+            agent_workers, "start_early", lambda config, rewards: seen.append("agent loop") or ["a worker"]
+        )
         monkeypatch.setattr(ours, "send_light_handles", lambda: None)
         guard = ("sinternal.guard.backend=ray_actor", "sinternal.guard.engine.model=m")
         rollout = ("trainer.v1.separate_async.parameter_sync_step=1", "actor_rollout_ref.rollout.nnodes=1")

@@ -361,6 +361,7 @@ def test_the_first_validation_and_the_first_step_name_the_setting_of_models_that
 def test_a_validation_is_dumped_as_a_step_is(trainer, tmp_path):
     ours = trainer("sinternal.failures.min_share=0")
     ours._init_dump_executor()
+    ours._init_tokenizer()
     ours.global_steps, ours._validating = 3, True
     details = json.dumps({"index": 7, "reason": "why", "extra": {"why": "so"}})
     infos = {"reward": [1.0, 0.0], "outcome": [1.0, 9.0], "scored": [1.0, 0.0], "details": [details, None]}
@@ -385,3 +386,33 @@ def test_a_validation_is_dumped_as_a_step_is(trainer, tmp_path):
     assert rows[0].items() >= {"index": 7, "reason": "why", "step": 3, "score": 1.0, "advantage": None}.items()
     assert rows[0]["extra"] == {"why": "so", "style": 0.5}
     assert rows[2]["score"] is None and rows[2]["safe_probability"] is None
+
+
+def test_a_dump_is_decoded_with_its_special_tokens(trainer, tmp_path):
+    ours = trainer()
+    ours._init_dump_executor()
+    ours._init_tokenizer()
+    ours.global_steps = 3
+    ids = torch.tensor([*ours.tokenizer.encode("47+38?", add_special_tokens=False), ours.tokenizer.eos_token_id])
+    others = {"gts": ["85"], "scores": [1.0], "reward_extra_infos_dict": {}, "dump_path": str(tmp_path)}
+    ours._dump_generations(inputs=[ids[:-1]], outputs=[ids], **others)
+    ours._shutdown_dump_executor()
+    (row,) = [json.loads(line) for line in (tmp_path / "3.jsonl").read_text().splitlines()]
+
+    assert (row["input"], row["output"]) == ("47+38?", f"47+38?{ours.tokenizer.eos_token}")
+
+
+def test_a_dump_that_cannot_be_written_is_counted_and_does_not_end_the_run(trainer, tmp_path, capsys):
+    """verl would raise it in a later step."""
+    ours = trainer()
+    ours._init_dump_executor()
+    ours._init_tokenizer()
+    (tmp_path / "rollouts").write_text("a file where the folder should be")
+    for step in (1, 2):
+        ours.global_steps = step
+        others = {"gts": ["2"], "scores": [1.0], "reward_extra_infos_dict": {}}
+        ours._dump_generations(inputs=["1+1?"], outputs=["2"], **others, dump_path=str(tmp_path / "rollouts"))
+    ours._shutdown_dump_executor()
+
+    assert ours._failed_dumps == [1, 2]
+    assert capsys.readouterr().out.count("the report will lack these rollouts") == 2

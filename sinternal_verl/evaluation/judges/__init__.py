@@ -2,6 +2,7 @@
 
 ``registry``         the judges by name, and how one is opened
 ``base``             what judges share
+``settings``         their settings, checked by their types
 ``reasons``          why a judge gave no verdict
 ``chat``             asks a model through Inspect
 ``framing``          puts texts that are not to be trusted into a prompt

@@ -5,6 +5,7 @@ from inspect_ai.model import Model
 from sinternal_verl.evaluation.judge import Judgement, Question, Value
 from sinternal_verl.evaluation.judges import reasons
 from sinternal_verl.evaluation.judges.chat import MAX_RETRIES, TIMEOUT_S, TRY_S, Asking
+from sinternal_verl.evaluation.judges.settings import Count, Temperature, Tries
 
 
 class TextJudge:
@@ -38,9 +39,6 @@ class ChatJudge(TextJudge):
     Args:
         model: the model.
         max_tokens, temperature, try_s, timeout_s, max_retries: see `sinternal_verl.evaluation.judges.chat.Asking`.
-
-    Raises:
-        ValueError: a setting is out of range.
     """
 
     MAX_TOKENS: int
@@ -50,11 +48,11 @@ class ChatJudge(TextJudge):
         self,
         model: Model,
         *,
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        try_s: int = TRY_S,
-        timeout_s: int = TIMEOUT_S,
-        max_retries: int = MAX_RETRIES,
+        max_tokens: Count | None = None,
+        temperature: Temperature = 0.0,
+        try_s: Count = TRY_S,
+        timeout_s: Count = TIMEOUT_S,
+        max_retries: Tries = MAX_RETRIES,
     ) -> None:
         self._model, self.model = model, str(model)
         tokens = self.MAX_TOKENS if max_tokens is None else max_tokens

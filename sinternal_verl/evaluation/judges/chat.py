@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelOutput, ModelRefusalError
@@ -69,19 +69,6 @@ class Asking:
     try_s: int = TRY_S
     timeout_s: int = TIMEOUT_S
     max_retries: int = MAX_RETRIES
-
-    def __post_init__(self) -> None:
-        """
-        Raises:
-            ValueError: a setting is out of range; the message names each.
-        """
-        wrong = []
-        for name, value in asdict(self).items():
-            kinds, least = (int, float) if name == "temperature" else int, name not in ("temperature", "max_retries")
-            if isinstance(value, bool) or not isinstance(value, kinds) or not value >= least:
-                wrong.append(f"{name}={value}")
-        if wrong:
-            raise ValueError(f"{', '.join(wrong)}: give whole numbers from 1; temperature and max_retries may be 0")
 
     def config(self, seed: int | None = None) -> GenerateConfig:
         return GenerateConfig(

@@ -9,22 +9,33 @@ and is none where at most half of the items have a verdict.
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from inspect_ai.model import Model, get_model
 from inspect_ai.util import collect
+from pydantic import BeforeValidator
 
 from sinternal_verl.evaluation.judge import Judgement, Question, Value
 from sinternal_verl.evaluation.judges import reasons
 from sinternal_verl.evaluation.judges.base import ChatJudge
 from sinternal_verl.evaluation.judges.chat import Failure
 from sinternal_verl.evaluation.judges.rater import MAX_TOKENS, rate, read_rubric
+from sinternal_verl.evaluation.judges.settings import Count, Temperature
 
 SAMPLES = 3
 """The official number of judges."""
 
 TEMPERATURE = 0.7
 """[ours] For several replies of one model: greedy ones would be the same."""
+
+
+def _no_word(others: Any) -> Any:
+    if isinstance(others, str):
+        raise ValueError("give a list of models, such as [openai/gpt-4o, openai/gpt-4.1]")
+    return others
+
+
+Models = Annotated[Sequence[Model | str], BeforeValidator(_no_word)]
 
 
 class Fortress(ChatJudge):
@@ -37,7 +48,7 @@ class Fortress(ChatJudge):
         temperature: 0 with ``others``, else `TEMPERATURE`, where it is not given.
 
     Raises:
-        ValueError: the number of replies is not odd, or another setting is out of range.
+        ValueError: the number of replies is not odd.
     """
 
     name = "fortress"
@@ -48,15 +59,13 @@ class Fortress(ChatJudge):
         self,
         model: Model,
         *,
-        others: Sequence[Model | str] = (),
-        samples: int = SAMPLES,
-        temperature: float | None = None,
+        others: Models = (),
+        samples: Count = SAMPLES,
+        temperature: Temperature | None = None,
         **asking: Any,
     ) -> None:
-        if isinstance(others, str):
-            raise ValueError(f"others={others}: give a list of models, such as [openai/gpt-4o, openai/gpt-4.1]")
         replies = 1 + len(others) if others else samples
-        if not isinstance(replies, int) or replies < 1 or replies % 2 == 0:
+        if replies % 2 == 0:
             what = f"others={len(others)}" if others else f"samples={samples}"
             raise ValueError(f"{what}: {replies} replies have no majority, or leave ties; ask for an odd number")
         if temperature is None:

@@ -10,10 +10,9 @@ import asyncio
 import atexit
 import threading
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from typing import Any, get_type_hints
 
-from sinternal_verl.did_you_mean import did_you_mean
+from sinternal_verl.evaluation.judges.settings import problems
 from sinternal_verl.guard.engine import EngineSettings, GuardEngine
 from sinternal_verl.guard.errors import GuardUnavailable
 from sinternal_verl.guard.judge import DECODE_TOKENS, Judge, Judgement, Mode, Refusal
@@ -29,12 +28,10 @@ CANCEL_S = 0.1
 def engine_settings(settings: Mapping[str, Any]) -> EngineSettings:
     """
     Raises:
-        ValueError: there is no such setting of an engine.
+        ValueError: there is no such setting of an engine, or it cannot have this value.
     """
-    known = [field.name for field in fields(EngineSettings)]
-    for name in settings:
-        if name not in known:
-            raise ValueError(f"engine.{name}: no such setting{did_you_mean(name, known)}; there are {', '.join(known)}")
+    if wrong := problems(get_type_hints(EngineSettings), settings):
+        raise ValueError("\n".join(f"engine: {what}" for what in wrong))
     return EngineSettings(**settings)
 
 

@@ -5,16 +5,18 @@ A model that was trained with this guard's reward was trained against this judge
 """
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 from sinternal_verl.credentials import read_key
 from sinternal_verl.evaluation.judge import Judgement, Question, Value
 from sinternal_verl.evaluation.judges import reasons
 from sinternal_verl.evaluation.judges.base import TextJudge
 from sinternal_verl.evaluation.judges.local_guard import LocalGuard, engine_settings
+from sinternal_verl.evaluation.judges.settings import Address, Count, Seconds
 from sinternal_verl.guard.backend import Backend, Connection, connect
 from sinternal_verl.guard.errors import GuardUnavailable, Refused
-from sinternal_verl.guard.judge import MODES, Mode
+from sinternal_verl.guard.judge import Mode
+from sinternal_verl.guard.probe import check_endpoint
 from sinternal_verl.guard.verdict import Safety, Strictness
 
 MODEL = "Qwen/Qwen3Guard-Gen-8B"
@@ -28,8 +30,6 @@ CONNECT_TIMEOUT_S = 90.0
 
 START_TIMEOUT_S = 900.0
 """[ours] Seconds within which a guard in this process must be there."""
-
-STRICTNESSES = get_args(Strictness)
 
 CATEGORIES = frozenset(
     {
@@ -65,7 +65,7 @@ class Qwen3Guard(TextJudge):
         timeout_s: seconds that one judgement may take, retries included.
 
     Raises:
-        ValueError: a setting is missing or unknown.
+        ValueError: a setting is missing, or one of the engine's is wrong.
     """
 
     name = "qwen3guard"
@@ -73,19 +73,16 @@ class Qwen3Guard(TextJudge):
     def __init__(
         self,
         *,
-        url: str | None = None,
+        url: Address | None = None,
         engine: Mapping[str, Any] | None = None,
         guard: str = MODEL,
         served_as: str | None = None,
         api_key_env: str | None = None,
         strictness: Strictness = "strict",
         mode: Mode = "decode",
-        max_model_len: int = 32768,
-        timeout_s: float = TIMEOUT_S,
+        max_model_len: Count = 32768,
+        timeout_s: Seconds = TIMEOUT_S,
     ) -> None:
-        if strictness not in STRICTNESSES or mode not in MODES:
-            given = f"strictness={strictness}, mode={mode}"
-            raise ValueError(f"{given}: choose of {', '.join(STRICTNESSES)} and of {', '.join(MODES)}")
         if (url is None) == (engine is None):
             given = "neither url nor engine is" if url is None else "url and engine are both"
             raise ValueError(f"{given} given: give the address of a server, or engine={{}} for a guard in this process")
@@ -95,10 +92,10 @@ class Qwen3Guard(TextJudge):
         self.gives: frozenset[Value] = frozenset({"unsafe", "refused"} if self._asks_refusal else {"unsafe"})
         if engine is not None:
             settings = engine_settings({"model": guard, "max_model_len": max_model_len, **engine})
-            self._connection = Connection(lambda: LocalGuard(settings, mode, timeout_s))
+            self._connection, self._server = Connection(lambda: LocalGuard(settings, mode, timeout_s)), None
             self._connect_s = START_TIMEOUT_S
             return
-        node = {
+        self._server = {
             "backend": "openai_endpoint",
             "url": url,
             "served_as": served_as,
@@ -107,7 +104,17 @@ class Qwen3Guard(TextJudge):
             "request_timeout_s": timeout_s,
             "engine": {"model": guard, "max_model_len": max_model_len},
         }
-        self._connection, self._connect_s = Connection(lambda: connect(node)), CONNECT_TIMEOUT_S
+        self._connection, self._connect_s = Connection(lambda: connect(self._server)), CONNECT_TIMEOUT_S
+
+    async def check_server(self) -> None:
+        """Check that the guard's tokenizer is one, and that the server judges by it. A guard in this process is not
+        asked.
+
+        Raises:
+            GuardUnavailable: see there; an `EndpointFault` names the setting that is wrong.
+        """
+        if self._server is not None:
+            await check_endpoint(await self._connection.get(self._connect_s), self._server)
 
     async def judge_text(self, question: Question) -> Judgement:
         try:

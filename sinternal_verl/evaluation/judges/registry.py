@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Literal
 
 from sinternal_verl.did_you_mean import did_you_mean
@@ -102,7 +101,8 @@ def open_judge(name: str, model: "Model | None" = None, **settings: Any) -> Judg
         settings: those of the judge's class.
 
     Raises:
-        JudgeError: an unknown name or setting, or a model is missing or not wanted.
+        JudgeError: an unknown name, a setting that is unknown or cannot have its value (all of them are named), or a
+            model is missing or not wanted.
     """
     info = JUDGES.get(name)
     if info is None:
@@ -114,30 +114,16 @@ def open_judge(name: str, model: "Model | None" = None, **settings: Any) -> Judg
         raise JudgeError(f"judge = {name}: it takes no model of Inspect ({model}); {step}")
     module, _, made = info.where.partition(":")
     made = getattr(import_module(module), made)
-    known = settings_of(made)
-    for setting in settings:
-        if setting not in known:
-            meant = did_you_mean(setting, known)
-            has = f"it has {', '.join(known)}" if known else "it has none"
-            raise JudgeError(f"judge = {name}: it has no setting {setting}{meant}; {has}")
+    # It brings pydantic, and the names of judges are read without it.
+    from sinternal_verl.evaluation.judges.settings import problems, settings_of
+
+    wrong = problems(settings_of(made), settings)
     try:
-        return made(model, **settings) if info.needs == "model" else made(**settings)
+        if not wrong:
+            return made(model, **settings) if info.needs == "model" else made(**settings)
     except ValueError as error:
-        raise JudgeError(f"judge = {name}: {error}") from error
-    except TypeError as error:
-        given = ", ".join(f"{setting}={value}" for setting, value in settings.items())
-        raise JudgeError(f"judge = {name}: {given}: one of these is of another kind: {error}") from error
-
-
-def settings_of(judge: type) -> list[str]:
-    """The settings that a judge's class takes: its own, and those that it hands to its base."""
-    found: dict[str, None] = {}
-    for each in judge.__mro__:
-        parameters = signature(each.__init__).parameters.values() if "__init__" in vars(each) else ()
-        found |= dict.fromkeys(each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY)
-        if parameters and not any(each.kind is Parameter.VAR_KEYWORD for each in parameters):
-            break
-    return list(found)
+        raise JudgeError("\n".join(f"judge = {name}: {line}" for line in str(error).splitlines())) from error
+    raise JudgeError("\n".join(f"judge = {name}: {what}" for what in wrong))
 
 
 def _known() -> str:

@@ -53,9 +53,6 @@ class WildGuard(ChatJudge):
 
     Args:
         raw: whether the model's provider sends plain completions, without a chat template.
-
-    Raises:
-        ValueError: a setting is out of range.
     """
 
     name = "wildguard"
@@ -65,8 +62,6 @@ class WildGuard(ChatJudge):
 
     def __init__(self, model: Model, *, raw: bool = False, **asking: Any) -> None:
         super().__init__(model, **asking)
-        if not isinstance(raw, bool):
-            raise ValueError(f"raw={raw}: it must be true or false")
         self._raw = raw
 
     async def judge_text(self, question: Question) -> Judgement:

@@ -7,7 +7,8 @@
 ``published``   the paper's figures, beside ours
 ``grid``        a table as text, Markdown and CSV
 ``page``        tables as HTML
-``picture``     figures as a picture
+``forest``      values with their intervals as a picture
+``picture``     the pictures of a table, a comparison and judges
 ``table``       the table of a run, in all its forms
 ``pairs``       the scores of two runs, item by item
 ``compare``     runs side by side

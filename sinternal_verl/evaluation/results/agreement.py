@@ -16,7 +16,7 @@ from inspect_ai.scorer import SampleScore, Score, krippendorff_alpha
 
 from sinternal_verl.evaluation.results.grid import Grid
 from sinternal_verl.evaluation.results.pairs import Key, Pairs, Scored, pair
-from sinternal_verl.evaluation.results.statistics import BOOTSTRAP, UNKNOWN, Estimate, bootstrap, mean
+from sinternal_verl.evaluation.results.statistics import BOOTSTRAP, UNKNOWN, Estimate, bootstrap
 from sinternal_verl.evaluation.results.table import interval, number
 
 RELIABLE, TENTATIVE = 0.8, 0.667
@@ -98,11 +98,9 @@ def grids(judged: Judged) -> Iterator[Grid]:
     """Each judge's figure, and how each two judges' verdicts fall together."""
     rows = []
     for name, scored in judged.judges.items():
-        known = mean(scored.tally.values())
-        unscored = sum(row.value is None for row in scored.tally.all())
-        share = _share(scored)
+        known, share = scored.estimate(), scored.share
         value = "nan (nothing scored)" if math.isnan(known.value) else number(known.value, share) + "%" * share
-        rows.append((name, f"{known.items:,}", value, interval(known.low, known.high, share), f"{unscored:,}"))
+        rows.append((name, f"{known.items:,}", value, interval(known.low, known.high, share), f"{scored.unscored:,}"))
     title = f"{judged.set} {judged.scorer}, {judged.run}"
     columns = ("judge", "n", "value", "95% interval", "unscored")
     yield Grid(title, columns, rows, frozenset(columns[1:]))
@@ -203,10 +201,6 @@ def _change(pairs: Pairs) -> str:
     known, scale = pairs.difference, 100 if pairs.share else 1
     bounds = "" if math.isnan(known.low) else f" ({scale * known.low:+.1f} to {scale * known.high:+.1f})"
     return _points(pairs) + bounds
-
-
-def _share(scored: Scored) -> bool:
-    return all(0 <= value <= 1 for values in scored.tally.values() for value in values)
 
 
 def _reading(value: float) -> str:

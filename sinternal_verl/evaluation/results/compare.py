@@ -16,6 +16,7 @@ from sinternal_verl.evaluation.results.grid import Grid, to_csv
 from sinternal_verl.evaluation.results.logs import Log, Source, letter, open_logs
 from sinternal_verl.evaluation.results.page import write_page
 from sinternal_verl.evaluation.results.pairs import Key, Pairs, Scored, differences, pair, scored_in
+from sinternal_verl.evaluation.results.picture import draw_differences
 from sinternal_verl.evaluation.results.summary import ARROWS
 from sinternal_verl.evaluation.results.table import NO_TEXT, interval, number
 
@@ -70,6 +71,10 @@ class Line:
         return f"{self.set} {self.metric}, {self.first} to {self.other}"
 
     @property
+    def figure(self) -> str:
+        return f"{self.metric} {ARROWS.get(self.direction, '')}".strip()
+
+    @property
     def words(self) -> tuple[str, str]:
         return CHANGES.get(self.scorer, MOVED) if self.pairs.ones else MOVED
 
@@ -88,7 +93,8 @@ def compare(runs: Sequence[Source | Iterable[Source]], out: Path) -> str:
     if len(runs) < 2:
         raise CompareError("there is nothing to compare: give two runs or more")
     opened = {letter(place): open_logs(run) for place, run in enumerate(runs)}
-    names = [f"{called}: {_about(run, logs)}" for run, (called, (logs, _)) in zip(runs, opened.items(), strict=True)]
+    about = {called: _about(run, logs) for run, (called, (logs, _)) in zip(runs, opened.items(), strict=True)}
+    names = [f"{called}: {run}" for called, run in about.items()]
     notes = [f"{called}: {note}" for called, (_, said) in opened.items() for note in said]
     notes += _shared({called: logs for called, (logs, _) in opened.items()})
     scored = {called: _scored(called, logs, notes) for called, (logs, _) in opened.items()}
@@ -107,6 +113,8 @@ def compare(runs: Sequence[Source | Iterable[Source]], out: Path) -> str:
     write_whole(out / "compare.txt", text + "\n")
     write_whole(out / "compare.md", f"# Comparison\n\n{grid.markdown()}\n\n{marked}\n")
     write_whole(out / "compare.csv", _as_csv(lines))
+    drawn = [(f"{line.set}\n{line.figure}", f"{line.first} to {line.other}", line.pairs) for line in lines]
+    draw_differences(drawn, about, out / "compare.png")
     write_page(out / "compare.html", "Comparison", NO_TEXT, [grid], (HOW, *notes, *flips))
     return text
 
@@ -176,7 +184,7 @@ def _cells(line: Line) -> tuple[str, ...]:
     rose, fell = line.words
     return (
         line.set,
-        f"{line.metric} {ARROWS.get(line.direction, '')}".strip(),
+        line.figure,
         f"{line.first} to {line.other}",
         f"{pairs.scored:,}" + (f" of {pairs.pairs:,}" if pairs.scored != pairs.pairs else ""),
         *(number(value, share) if pairs.scored else "nan" for value in (pairs.first, pairs.other)),

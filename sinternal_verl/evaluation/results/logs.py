@@ -28,6 +28,7 @@ from inspect_ai.log import (
     resolve_sample_attachments,
 )
 
+from sinternal_verl.evaluation.item import plain
 from sinternal_verl.evaluation.tasks.decoding import ANSWERS_STORED, PASSES_BODY
 
 BATCH = 100
@@ -277,7 +278,8 @@ def open_logs(sources: Source | Iterable[Source]) -> tuple[list[Log], list[str]]
     for log in sorted(logs, key=_progress):
         by_try[log.header.eval.task_id or log.name] = log
     if earlier := len(logs) - len(by_try):
-        notes.append(f"{earlier} earlier tries of the same tasks are left out")
+        tries = "try of the same task is" if earlier == 1 else "tries of the same tasks are"
+        notes.append(f"{earlier} earlier {tries} left out")
     return sorted(by_try.values(), key=lambda log: (log.model, log.task, log.header.eval.created, log.name)), notes
 
 
@@ -286,10 +288,10 @@ def _progress(log: Log) -> tuple[bool, str, str]:
 
 
 def prompt_digest(sample: EvalSample) -> str:
-    """Tells whether two samples asked the same, without a word of it."""
+    """Tells whether two samples asked the same, without a word of it. Files of one set differ in their white space."""
     given = sample.input if isinstance(sample.input, list) else [("user", sample.input)]
     turns = [turn if isinstance(turn, tuple) else (turn.role, turn.text) for turn in given]
-    return hashlib.sha256(json.dumps(turns).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([(role, plain(text)) for role, text in turns]).encode()).hexdigest()[:16]
 
 
 def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

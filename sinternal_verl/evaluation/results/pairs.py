@@ -1,4 +1,4 @@
-"""The scores of two runs, item by item. Only the same item, in the same epoch and with the same prompt, is a pair."""
+"""The scores of two runs, item by item. Only answers to the same prompt in the same epoch are a pair."""
 
 import math
 from collections import Counter
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sinternal_verl.evaluation.results.logs import Log, label
 from sinternal_verl.evaluation.results.rows import OTHER, Row, phrase, rows_of
-from sinternal_verl.evaluation.results.statistics import UNKNOWN, Estimate, Interval, difference, sign_test
+from sinternal_verl.evaluation.results.statistics import UNKNOWN, Estimate, Interval, difference, mean, sign_test
 from sinternal_verl.evaluation.results.summary import Tally, tally
 
 Key = tuple[str, int]
@@ -26,6 +26,19 @@ class Scored:
 
     def by_key(self) -> dict[Key, Row]:
         return {(row.id, row.epoch): row for row in self.tally.all()}
+
+    @property
+    def share(self) -> bool:
+        """Whether all values lie from 0 to 1."""
+        return all(0 <= value <= 1 for values in self.tally.values() for value in values)
+
+    @property
+    def unscored(self) -> int:
+        return sum(row.value is None for row in self.tally.all())
+
+    def estimate(self) -> Estimate:
+        """The mean of its values."""
+        return mean(self.tally.values())
 
     def judging(self, name: str) -> str:
         return ", ".join(sorted({getattr(row, name) for row in self.tally.all()} - {""}))
@@ -46,7 +59,7 @@ class Pairs:
     Attributes:
         difference: of the second less the first, over the pairs that both have scored.
         first, other: the values of each over those pairs; NaN where there are none.
-        up, down: the pairs whose value rose or fell.
+        up, down: the pairs whose value rose or fell, as the first run names them.
         p: of the sign test over items whose mean rose or fell; for pairs of 0 and 1 it is McNemar's exact test.
         unscored: by ``first``, ``other`` and ``both``: pairs that have no value there.
         bounds: of the difference, whatever the unscored ones are; NaN where there are none or values are no shares.
@@ -54,7 +67,7 @@ class Pairs:
         ones: they are 0 or 1.
         scored: pairs that both have scored.
         alone: by ``first`` and ``other``: answers that only this run has.
-        other_prompt: answers of both whose prompts differ.
+        other_prompt: answers of both that have one id, and no partner because their prompts differ.
     """
 
     difference: Estimate
@@ -79,11 +92,11 @@ class Pairs:
 def pair(first: Scored, other: Scored, seed: int = 0) -> Pairs:
     """Pair two runs. They may have nothing in common: then there are no pairs."""
     one, two = first.by_key(), other.by_key()
-    shared = [key for key in one if key in two]
-    same = [key for key in shared if one[key].prompt == two[key].prompt or not (one[key].prompt and two[key].prompt)]
+    partners = _partners(one, two)
+    left, left_there = one.keys() - partners.keys(), two.keys() - set(partners.values())
+    same = [(key, one[key].value, two[partner].value) for key, partner in partners.items()]
     lacking, values = Counter(), {}
-    for key in same:
-        before, after = one[key].value, two[key].value
+    for key, before, after in same:
         if before is None or after is None:
             lacking["both" if before is after else "first" if before is None else "other"] += 1
         else:
@@ -102,13 +115,36 @@ def pair(first: Scored, other: Scored, seed: int = 0) -> Pairs:
         down=[key for key, (before, after) in values.items() if after < before],
         p=sign_test(sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps)),
         unscored={side: lacking[side] for side in ("first", "other", "both")},
-        bounds=_bounds(same, one, two) if share and lacking else UNKNOWN,
+        bounds=_bounds(same) if share and lacking else UNKNOWN,
         share=share,
         ones=all(value in (0, 1) for both in values.values() for value in both),
         scored=len(values),
-        alone={"first": len(one) - len(shared), "other": len(two) - len(shared)},
-        other_prompt=len(shared) - len(same),
+        alone={"first": len(left - left_there), "other": len(left_there - left)},
+        other_prompt=len(left & left_there),
     )
+
+
+def _partners(one: Mapping[Key, Row], two: Mapping[Key, Row]) -> dict[Key, Key]:
+    """By answer of the first run, the answer of the other one to the same item.
+
+    The id names an item where the prompts, as far as they are known, are the same. Else the prompt does, if no other
+    answer of the same epoch has it: two files of one set may number it otherwise.
+    """
+    found = {
+        key: key
+        for key, row in one.items()
+        if (other := two.get(key)) and (row.prompt == other.prompt or not (row.prompt and other.prompt))
+    }
+    left = [{key: row for key, row in run.items() if key not in found} for run in (one, two)]
+    first, other = (_by_prompt(run) for run in left)
+    return found | {first[asked]: other[asked] for asked in first if asked in other}
+
+
+def _by_prompt(run: Mapping[Key, Row]) -> dict[tuple[str, int], Key]:
+    """The answers whose prompt and epoch no other has."""
+    times = Counter((row.prompt, row.epoch) for row in run.values())
+    asked = {(row.prompt, row.epoch): key for key, row in run.items() if row.prompt}
+    return {one: key for one, key in asked.items() if times[one] == 1}
 
 
 def differences(first: Scored, other: Scored) -> list[str]:
@@ -148,13 +184,12 @@ def _mean(run: Sequence[Sequence[float]]) -> float:
     return math.fsum(math.fsum(tries) / len(tries) for tries in run) / len(run) if run else math.nan
 
 
-def _bounds(keys: Sequence[Key], one: Mapping[Key, Row], two: Mapping[Key, Row]) -> Interval:
+def _bounds(pairs: Sequence[tuple[Key, float | None, float | None]]) -> Interval:
     """The least and the greatest difference there can be."""
     bounds = []
     for before, after in ((1.0, 0.0), (0.0, 1.0)):
         gaps: dict[str, list[float]] = {}
-        for key in keys:
-            start, end = one[key].value, two[key].value
+        for key, start, end in pairs:
             gap = (after if end is None else end) - (before if start is None else start)
             gaps.setdefault(key[0], []).append(gap)
         bounds.append(_mean(list(gaps.values())))

@@ -1,81 +1,104 @@
-"""The figures of a run as a picture: each share with its interval, and the paper's beside it."""
+"""The pictures of a table, of a comparison, and of judges: each share with its interval."""
 
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sinternal_verl.data.schema import write_whole
+from sinternal_verl.evaluation.results.forest import Point, draw, short
+from sinternal_verl.evaluation.results.pairs import Pairs, Scored
 from sinternal_verl.evaluation.results.published import Published, published
+from sinternal_verl.evaluation.results.statistics import Estimate, Interval
 from sinternal_verl.evaluation.results.summary import Result
 
 PAPER_MARKS = {"base": "o", "STAR-1 + GRPO": "s", "SInternal SFT": "D", "SInternal + GRPO": "^"}
 """The published rows that are drawn, and their marks; all seven would hide one another."""
 
-MAX_NAME = 60
+BARS = "bars: intervals of 95%; dotted: if all unscored were 0 to 1"
 
 
-def draw(figures: Sequence[Result], found: Sequence[Published | None], path: Path) -> None:
-    """Draw the shares as a PNG. Figures that are no shares, or have no value, are named without a mark."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    from matplotlib.lines import Line2D
-
-    lines = list(dict.fromkeys((figure.log.set, figure.name) for figure in figures))
-    models = sorted({figure.log.model for figure in figures})
-    height = 1.6 + 0.28 * max(len(figures), len(lines)) + 0.2 * len(lines) + 0.2 * len(models)
-    canvas, axes = plt.subplots(figsize=(9, height), layout="constrained")
-    marks = {}
-    for place, line in enumerate(lines):
-        here = [pair for pair in zip(figures, found, strict=True) if (pair[0].log.set, pair[0].name) == line]
-        for number, (figure, known) in enumerate(here):
-            y = place + (number - (len(here) - 1) / 2) * 0.7 / len(here)
-            _point(axes, figure, y, f"C{models.index(figure.log.model)}")
-            for name, mark in PAPER_MARKS.items():
-                if known and name in known.values:
-                    below = y + 0.25 / len(here)
-                    axes.plot(known.values[name], below, mark, color="grey", fillstyle="none", markersize=5)
-                    marks[name] = mark
-    axes.set_yticks(range(len(lines)), [f"{set}\n{name}" for set, name in lines])
-    says = "percent; bars: intervals of 95%; dotted: if all unscored were 0 to 1"
-    axes.set(xlim=(-3, 103), ylim=(len(lines) - 0.5, -0.5), xlabel=says)
-    axes.grid(axis="x", alpha=0.3)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    entries = [Line2D([], [], marker="o", color=f"C{place}", label=_short(name)) for place, name in enumerate(models)]
-    entries += [
-        Line2D([], [], linestyle="", marker=mark, color="grey", fillstyle="none", label=f"paper: {name}")
-        for name, mark in PAPER_MARKS.items()
-        if name in marks
+def draw_table(figures: Sequence[Result], found: Sequence[Published | None], path: Path) -> None:
+    """Draw the figures of a run, and the paper's beside them. Figures that are no shares, or have no value, are named
+    without a mark."""
+    points = [
+        Point(
+            line=f"{figure.log.set}\n{figure.name}",
+            series=figure.log.model,
+            bounds=_percent(figure.bounds),
+            others={f"paper: {name}": known.values[name] for name in PAPER_MARKS if known and name in known.values},
+            **_value(figure.estimate, figure.share, sum(figure.unscored.values())),
+        )
+        for figure, known in zip(figures, found, strict=True)
     ]
-    canvas.legend(handles=entries, loc="outside lower center", ncols=1 if len(entries) < 3 else 2, frameon=False)
-    if marks:
-        axes.set_title(f"grey: {published()['source']}, {published()['model']}", fontsize=9, loc="left")
-    # The file holds no date and no version, so the same logs give the same picture.
-    content = io.BytesIO()
-    canvas.savefig(content, dpi=130, format="png", metadata={"Software": None})
-    plt.close(canvas)
-    write_whole(path, content.getvalue())
+    marks = {f"paper: {name}": mark for name, mark in PAPER_MARKS.items()}
+    beside = any(point.others for point in points)
+    title = f"grey: {published()['source']}, {published()['model']}" if beside else ""
+    draw(points, path, f"percent; {BARS}", limits=(0, 100), title=title, marks=marks)
 
 
-def _point(axes, figure: Result, y: float, colour: str) -> None:
-    known = figure.estimate
-    if not figure.share or math.isnan(known.value):
-        why = "nothing scored" if math.isnan(known.value) else f"no share: {known.value:.4g}"
-        axes.annotate(why, (0, y), color=colour, va="center", fontsize=9)
-        return
-    if not math.isnan(known.low):
-        axes.plot([100 * known.low, 100 * known.high], [y, y], color=colour, linewidth=2.5, alpha=0.5, zorder=2)
-    if not math.isnan(figure.bounds[0]):
-        low, high = (100 * bound for bound in figure.bounds)
-        axes.plot([low, high], [y, y], linestyle=":", color=colour, linewidth=1.2, zorder=2)
-    axes.plot(100 * known.value, y, "o", color=colour, markersize=7, zorder=3)
-    unscored = sum(figure.unscored.values())
-    note = f"n={known.items:,}" + (f", {unscored:,} unscored" if unscored else "")
-    axes.annotate(note, (1.01, y), xycoords=("axes fraction", "data"), va="center", fontsize=8, color="grey")
+def draw_differences(lines: Sequence[tuple[str, str, Pairs]], runs: Mapping[str, str], path: Path) -> None:
+    """Draw how far each figure changed from the first run to another.
+
+    Args:
+        lines: what each is about, and from which run to which.
+        runs: what each run is, by its letter.
+    """
+    points = []
+    for name, change, pairs in lines:
+        told = _value(pairs.difference, pairs.share, sum(pairs.unscored.values()))
+        changed = f", {len(pairs.up):,} up, {len(pairs.down):,} down"
+        points.append(
+            Point(
+                line=name,
+                series=change,
+                bounds=_percent(pairs.bounds),
+                **told | {"note": f"{told['note']}{changed}"},
+            )
+        )
+    far = max((abs(end) for point in points for end in _ends(point)), default=0)
+    # In steps of 20 points, so that small differences can be seen.
+    limit = min(100, 20 * max(1, math.ceil(far / 20)))
+    axis = f"percentage points; {BARS}"
+    draw(
+        points,
+        path,
+        axis,
+        limits=(-limit, limit),
+        title="\n".join(f"{called}: {short(run)}" for called, run in runs.items()),
+    )
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= MAX_NAME else "…" + name[1 - MAX_NAME :]
+def draw_judges(judged: Sequence[tuple[str, Mapping[str, Scored]]], path: Path) -> None:
+    """Draw what each judge gives of the same answers.
+
+    Args:
+        judged: what each is about, and what is scored by the judge's name.
+    """
+    points = [
+        Point(
+            line=line,
+            series=name,
+            **_value(scored.estimate(), scored.share, scored.unscored),
+        )
+        for line, judges in judged
+        for name, scored in judges.items()
+    ]
+    draw(points, path, "percent; bars: intervals of 95%", limits=(0, 100))
+
+
+def _value(known: Estimate, share: bool, unscored: int) -> dict:
+    """A share as a point in percent."""
+    nothing, no_share = math.isnan(known.value), not share
+    return {
+        "value": math.nan if nothing or no_share else 100 * known.value,
+        "interval": _percent((known.low, known.high)),
+        "instead": "nothing scored" if nothing else f"no share: {known.value:.4g}" if no_share else "",
+        "note": f"n={known.items:,}" + (f", {unscored:,} unscored" if unscored else ""),
+    }
+
+
+def _percent(interval: Interval) -> Interval:
+    return 100 * interval[0], 100 * interval[1]
+
+
+def _ends(point: Point) -> list[float]:
+    return [end for end in (point.value, *point.interval, *point.bounds) if not math.isnan(end)]

@@ -1,7 +1,7 @@
 """The paper's figures beside ours: shown where set, subset and judge are the same, else it is said what differs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ class Published:
 
     Attributes:
         values: by the name of the published row, in percent; empty where set, subset or judge differ.
+        ablations: the same of the paper's ablations.
         differs: what differs, a phrase each.
     """
 
     values: Mapping[str, float]
     differs: tuple[str, ...] = ()
+    ablations: Mapping[str, float] = field(default_factory=dict)
 
 
 @cache
@@ -31,9 +33,9 @@ def published() -> Mapping[str, Any]:
     return yaml.safe_load(FILE.read_text(encoding="utf-8"))
 
 
-def rows() -> list[str]:
-    """The names of the published rows, in their order."""
-    return list(dict.fromkeys(name for entry in published()["figures"] for name in entry["values"]))
+def names(kind: str = "values") -> list[str]:
+    """The names of the published rows, in their order; of the kind ``ablations`` those of the ablations."""
+    return list(dict.fromkeys(name for entry in published()["figures"] for name in entry.get(kind, ())))
 
 
 def beside(figure: Result) -> Published | None:
@@ -41,8 +43,8 @@ def beside(figure: Result) -> Published | None:
     for entry in published()["figures"]:
         if (entry["set"], entry["scorer"], entry["metric"]) == (figure.log.set, figure.scorer, figure.metric):
             grave = _differences(entry, figure)
-            values = {} if grave else entry["values"]
-            return Published(values, (*grave, *_decoding(entry.get("decoding", published()["decoding"]), figure)))
+            differs = (*grave, *_decoding(entry.get("decoding", published()["decoding"]), figure))
+            return Published({}, differs) if grave else Published(entry["values"], differs, entry.get("ablations", {}))
     return None
 
 
@@ -60,7 +62,7 @@ def _differences(entry: Mapping[str, Any], figure: Result) -> tuple[str, ...]:
 
 
 def _decoding(theirs: Mapping[str, Any], figure: Result) -> tuple[str, ...]:
-    ours = _flat(figure.log.decoding)
+    ours = {**figure.log.parameters, **_flat(figure.log.decoding)}
     return tuple(
         f"{name} {ours[name]}, the group's {value}"
         for name, value in theirs.items()

@@ -26,6 +26,7 @@ from sinternal_verl.evaluation.results.grid import Grid
 from sinternal_verl.evaluation.results.logs import Log, Source, letter, open_log, open_logs
 from sinternal_verl.evaluation.results.page import write_page
 from sinternal_verl.evaluation.results.pairs import Scored, scored_in
+from sinternal_verl.evaluation.results.picture import draw_judges
 from sinternal_verl.evaluation.results.rows import as_line
 from sinternal_verl.evaluation.results.table import NO_TEXT, unfinished
 from sinternal_verl.evaluation.tasks.figures import OF, figure_of
@@ -112,6 +113,8 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
     tables = [grid for same in judged.values() for one in same for grid in grids(one)]
     called = [f"{run}: {log.model}, {log.name}" for run, (several, _) in opened.items() for log in several]
     notes = [f"{run}: {note}" for run, (logs, said) in opened.items() for note in (*unfinished(logs), *said)]
+    drawn = [(f"{one.set}\n{one.scorer}, {one.run}", one.judges) for same in judged.values() for one in same]
+    draw_judges(drawn, out / "agreement.png")
     said = [sentence for same in judged.values() for one in same for sentence in sentences(one)]
     said += [sentence for same in judged.values() for sentence in changes(same)]
     return _write(out, tables, [*called, *said, *notes, f"{HOLDS_TEXT} Each can be given to `eval compare`."])

@@ -12,9 +12,8 @@ from sinternal_verl.data.schema import whole_file, write_whole
 from sinternal_verl.evaluation.results.grid import Grid, to_csv
 from sinternal_verl.evaluation.results.logs import Log, LogError, Source, open_logs
 from sinternal_verl.evaluation.results.page import Bar, write_page
-from sinternal_verl.evaluation.results.picture import draw
-from sinternal_verl.evaluation.results.published import Published, beside, published
-from sinternal_verl.evaluation.results.published import rows as published_rows
+from sinternal_verl.evaluation.results.picture import draw_table
+from sinternal_verl.evaluation.results.published import Published, beside, names, published
 from sinternal_verl.evaluation.results.rows import as_line, in_order, rows_of
 from sinternal_verl.evaluation.results.summary import Result, results_of
 
@@ -58,8 +57,7 @@ def write_tables(sources: Source | Iterable[Source], out: Path) -> str:
             raise LogError("\n".join(["no log can be read", *notes]))
     found = [beside(figure) for figure in figures]
     grids = [ours(figures)]
-    if any(known and known.values for known in found):
-        grids.append(with_paper(figures, found))
+    grids += with_paper(figures, found)
     notes = [*unfinished(logs), *reasons(figures), *differences(figures, found), *notes]
     text = "\n\n".join([*(grid.text() for grid in grids), "\n".join((HOW, *notes))])
     marked = "\n".join(f"- {note}" for note in (HOW, NO_TEXT, *notes))
@@ -68,7 +66,7 @@ def write_tables(sources: Source | Iterable[Source], out: Path) -> str:
     write_whole(out / "table.csv", as_csv(figures, found))
     bars = {grids[0].title: ("95% interval", spans(figures))}
     write_page(out / "table.html", "Evaluation", NO_TEXT, grids, (HOW, *notes), bars)
-    draw(figures, found, out / "table.png")
+    draw_table(figures, found, out / "table.png")
     return text
 
 
@@ -94,18 +92,30 @@ def ours(figures: Sequence[Result]) -> Grid:
     return Grid("several models" if several else ", ".join(models), COLUMNS, rows, NUMBERS)
 
 
-def with_paper(figures: Sequence[Result], found: Sequence[Published | None]) -> Grid:
-    names = published_rows()
+def with_paper(figures: Sequence[Result], found: Sequence[Published | None]) -> list[Grid]:
+    """The figures beside the rows of the paper's main table, and beside its ablations, where it has them."""
+    source, model = published()["source"], published()["model"]
+    return [
+        grid
+        for kind, title in (
+            ("values", f"beside the paper ({model}; {source})"),
+            ("ablations", f"beside the paper's ablations of SInternal SFT ({model}, or 7B; {source})"),
+        )
+        if (grid := _beside(kind, title, figures, found)).rows
+    ]
+
+
+def _beside(kind: str, title: str, figures: Sequence[Result], found: Sequence[Published | None]) -> Grid:
+    columns = names(kind)
     rows = [
         (
             *(figure.log.model, figure.log.set, figure.name, value(figure)),
-            *(f"{known.values[name]:.1f}" if name in known.values else "" for name in names),
+            *(f"{known[name]:.1f}" if name in known else "" for name in columns),
         )
-        for figure, known in zip(figures, found, strict=True)
-        if known and known.values
+        for figure, about in zip(figures, found, strict=True)
+        if about and (known := getattr(about, kind))
     ]
-    title = f"beside the paper ({published()['model']}; {published()['source']})"
-    return Grid(title, ("model", "set", "figure", "here", *names), rows, frozenset(("here", *names)))
+    return Grid(title, ("model", "set", "figure", "here", *columns), rows, frozenset(("here", *columns)))
 
 
 def count(figure: Result) -> str:
@@ -179,7 +189,7 @@ def _width(figure: Result) -> tuple[float, float]:
 
 def as_csv(figures: Sequence[Result], found: Sequence[Published | None]) -> str:
     """Every figure with all that is known of it: shares from 0 to 1, the paper's in percent."""
-    names = published_rows()
+    paper = [*names(), *names("ablations")]
     columns = (
         *(
             "model",
@@ -195,7 +205,7 @@ def as_csv(figures: Sequence[Result], found: Sequence[Published | None]) -> str:
             "value",
         ),
         *("low", "high", "interval", "unscored", "reasons", "lowest", "highest", "empty", "truncated", "judge"),
-        *("judge_model", "judged", "log", *(f"paper: {name}" for name in names), "differs_from_paper"),
+        *("judge_model", "judged", "log", *(f"paper: {name}" for name in paper), "differs_from_paper"),
     )
     rows = [
         (
@@ -206,7 +216,7 @@ def as_csv(figures: Sequence[Result], found: Sequence[Published | None]) -> str:
             "; ".join(f"{reason} {times}" for reason, times in figure.unscored.items()),
             *(*figure.bounds, figure.empty, figure.truncated, figure.judge, figure.judge_model, figure.judged),
             figure.log.name,
-            *(known.values.get(name, "") if known else "" for name in names),
+            *({**known.values, **known.ablations}.get(name, "") if known else "" for name in paper),
             "; ".join(known.differs) if known else "",
         )
         for figure, known in zip(figures, found, strict=True)

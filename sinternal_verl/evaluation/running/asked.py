@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from inspect_ai.model import GenerateConfig
 
 from sinternal_verl.evaluation.running.cast import UNDER_TEST, Cast, read_judges, read_keys
 from sinternal_verl.evaluation.running.plan import RATER, PlanError, Planned, Request, make_plan
-from sinternal_verl.evaluation.running.serving import Wanted
+from sinternal_verl.evaluation.running.probe import server_problems
+from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS
 
 PARALLEL = "tensor-parallel-size"
 """The option of ``vllm serve`` by which GPUs are counted."""
@@ -31,7 +33,7 @@ class Words:
     parameters: Sequence[str] = ()
     judge_settings: Sequence[str] = ()
     serve: Sequence[str] = ()
-    connections: int = 64
+    connections: int = CONNECTIONS
 
 
 class BadWords(ValueError):
@@ -74,7 +76,8 @@ class Asked:
 
 
 def read_words(words: Words) -> Asked:
-    """The call that the words make. Servers that were named are asked for their models; nothing is started.
+    """The call that the words make. Servers that were named are asked for their models and for a word; nothing is
+    started.
 
     Raises:
         BadWords: see there.
@@ -97,6 +100,7 @@ def read_words(words: Words) -> Asked:
     wrong += cast.add_judges(judges, keys)
     cast.share_gpus()
     wrong += cast.add_settings(read_values(words.judge_settings, "-J", wrong))
+    wrong += cast.setting_problems()
     if words.limit is not None and words.limit < 1:
         wrong.append(f"--limit {words.limit}: give a number of 1 or more")
     if words.connections < 1:
@@ -109,21 +113,33 @@ def read_words(words: Words) -> Asked:
         plan = make_plan(Request(words.suite, tasks, cast.settings, dict(_sources(words.sources)), parameters))
     except PlanError as error:
         wrong += str(error).splitlines()
-    if wanted := cast.wanted().get(UNDER_TEST):
-        wrong += _too_long(plan, wanted)
+    wrong += _too_long(plan, cast)
+    if not wrong:
+        wrong += server_problems(cast.choices, cast.settings, _decodings(plan, words.seed))
     if wrong:
         raise BadWords("\n".join(dict.fromkeys(wrong)))
     return Asked(cast, plan, words.limit, words.seed)
 
 
-def _too_long(plan: Sequence[Planned], wanted: Wanted) -> Iterator[str]:
+def _decodings(plan: Sequence[Planned], seed: int | None) -> list[GenerateConfig]:
+    """The different ways in which the model is asked."""
+    configs = [each.task.config.model_copy(update={"max_tokens": None, "seed": seed}) for each in plan]
+    return list({config.model_dump_json(): config for config in configs}.values())
+
+
+def _too_long(plan: Sequence[Planned], cast: Cast) -> Iterator[str]:
     """Tasks whose answers have no room in the model's context: a server would refuse each of their requests."""
-    context = wanted.options.get("max-model-len", wanted.max_model_len)
+    choice = cast.choices.get(UNDER_TEST)
+    if choice is None or choice.kind == "inspect":
+        return
+    context = choice.max_model_len
+    if wanted := cast.wanted().get(UNDER_TEST):
+        context = wanted.options.get("max-model-len", wanted.max_model_len)
     late = [each for each in plan if context is not None and (each.task.config.max_tokens or 0) >= int(context)]
     if late:
         names, tokens = ", ".join(each.name for each in late), max(each.task.config.max_tokens for each in late)
         yield (
-            f"{wanted.model}: its context is {context} tokens, and {names} ask for answers of {tokens}; "
+            f"{choice.given}: its context is {context} tokens, and {names} ask for answers of {tokens}; "
             f"give -T max_tokens=N with room for the prompts, such as {int(context) // 2}"
         )
 

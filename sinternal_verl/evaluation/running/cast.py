@@ -8,21 +8,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inspect_ai.model import Model
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.model import Model, get_model
 
 from sinternal_verl.did_you_mean import did_you_mean
-from sinternal_verl.evaluation.judges import JUDGES
-from sinternal_verl.evaluation.running.models import Choice, asked_server, choice_problems, open_model, read_choice
-from sinternal_verl.evaluation.running.serving import (
+from sinternal_verl.evaluation.judges import JUDGES, JudgeError, open_judge
+from sinternal_verl.evaluation.running.models import (
+    Choice,
+    asked_server,
+    choice_problems,
+    open_model,
+    plain,
+    read_choice,
+)
+from sinternal_verl.evaluation.running.serving import Server, serving
+from sinternal_verl.evaluation.running.vllm_command import (
     CPU_SHARE,
     MAX_MODEL_LEN,
-    Server,
     Wanted,
     runs_on_cpu,
-    serving,
     share_of,
     visible_gpus,
 )
+from sinternal_verl.verify.origin import weights_of
 
 UNDER_TEST = "model"
 """The name of the model under test, beside those of judges."""
@@ -98,6 +106,21 @@ class Cast:
                 yield f"-J {key}: write -J JUDGE.NAME=VALUE for a judge of this call{hint}"
             else:
                 self.settings[judge][name] = value
+
+    def setting_problems(self) -> Iterator[str]:
+        """What is wrong with the judges' settings."""
+        for name, settings in self.settings.items():
+            guard = settings.get("guard")
+            if "url" in settings and isinstance(guard, str) and not _has_tokenizer(guard):
+                yield (
+                    f"judge {name}: its prompts are rendered here, by the tokenizer of {guard}, and there is no such "
+                    f"folder, no such model of the hub, or no way to it; give -J {name}.guard=..., a folder or a hub id"
+                )
+                continue
+            try:
+                open_judge(name, get_model("none") if JUDGES[name].needs == "model" else None, **settings)
+            except (JudgeError, PrerequisiteError) as error:
+                yield from plain(str(error)).splitlines()
 
     def wanted(self) -> dict[str, Wanted]:
         """What is to be served here, by the name of its user. Who names the same model shares a server."""
@@ -176,13 +199,19 @@ class Cast:
             yield f"--judge {name}={model}: it takes token ids; give a folder, a hub id or a server of vLLM"
         elif choice.kind == "server":
             key = {"api_key_env": api_key_env} if api_key_env else {}
-            self.settings[name] = {"url": choice.url, "served_as": choice.name, "guard": choice.name, **key}
+            guard = next(filter(_has_tokenizer, (choice.name, choice.root)), choice.name)
+            self.settings[name] = {"url": choice.url, "served_as": choice.name, "guard": guard, **key}
         else:
             longest = choice.wanted(choice.called).max_model_len or MAX_MODEL_LEN
             engine: dict[str, Any] = {"max_model_len": longest}
             if runs_on_cpu():
                 engine |= {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": CPU_SHARE}
             self.settings[name] = {"guard": choice.name, "max_model_len": longest, "engine": engine}
+
+
+def _has_tokenizer(model: str) -> bool:
+    """Whether a folder here or the hub has it."""
+    return weights_of(model, None, served=False) is not None
 
 
 def read_judges(given: Sequence[str]) -> dict[str, str]:

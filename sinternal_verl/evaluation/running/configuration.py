@@ -65,7 +65,7 @@ def alone_in(out: Path) -> Iterator[None]:
     try:
         file = (out / FILE).open("r+")
     except OSError as error:
-        raise FolderError(f"--out {out}: {error.strerror}") from error
+        raise FolderError(f"--out {out}: {error.strerror or error}") from error
     with file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,7 +27,8 @@ from inspect_ai.model import GenerateConfig, Model, get_model
 from sinternal_verl.credentials import KeyFault, headers_of, hide
 from sinternal_verl.did_you_mean import did_you_mean_file
 from sinternal_verl.evaluation.running.folders import folder_problems
-from sinternal_verl.evaluation.running.serving import MAX_MODEL_LEN, Server, Wanted
+from sinternal_verl.evaluation.running.serving import Server
+from sinternal_verl.evaluation.running.vllm_command import MAX_MODEL_LEN, Wanted
 from sinternal_verl.evaluation.tasks.server import PROVIDER
 from sinternal_verl.verify.origin import weights_of
 from sinternal_verl.verify.writer import key_for
@@ -61,7 +62,10 @@ class Choice:
         url: of a server, up to and with ``/v1``.
         api_key_env: environment variable with its key.
         options: of ``vllm serve``.
-        max_model_len: tokens of a prompt and its answer where it is served here.
+        max_model_len: tokens of a prompt and its answer: where it is served here, the most that we give it; else what
+            its server says, if it does.
+        root: what the server says that it serves under this name, such as a folder or a hub id; empty where it does
+            not say.
     """
 
     given: str
@@ -72,6 +76,7 @@ class Choice:
     api_key_env: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     max_model_len: int | None = MAX_MODEL_LEN
+    root: str = ""
 
     @property
     def is_served(self) -> bool:
@@ -237,7 +242,7 @@ def asked_server(choice: Choice) -> Choice:
     try:
         found = httpx.get(f"{choice.url}/models", headers=headers_of(key), timeout=LIST_LIMIT_S)
         found.raise_for_status()
-        listed = [str(model["id"]) for model in found.json()["data"]]
+        told = {str(model["id"]): model for model in found.json()["data"]}
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         if choice.name and status in (404, 405, 501):
@@ -249,14 +254,25 @@ def asked_server(choice: Choice) -> Choice:
         raise ValueError(
             f"{choice.url}: its list of models cannot be read ({said}); check the address, up to and with /v1"
         ) from error
-    if choice.name in listed or (choice.name and not listed):
-        return choice
+    listed = list(told)
+    if choice.name in told or (choice.name and not told):
+        return _as_told(choice, told.get(choice.name, {}))
     shown = ", ".join(listed[:8]) + (", ..." if len(listed) > 8 else "")
     if choice.name:
         raise ValueError(f"{choice.url}: it has no model {choice.name}; it has {shown}")
     if len(listed) != 1:
         raise ValueError(f"{choice.url}: it has {shown or 'no models'}; name one: {choice.url}#NAME")
-    return replace(choice, name=listed[0])
+    return _as_told(replace(choice, name=listed[0]), told[listed[0]])
+
+
+def _as_told(choice: Choice, told: Mapping[str, Any]) -> Choice:
+    """The choice with what the server's list says beside the name. vLLM and SGLang say both."""
+    longest, root = told.get("max_model_len"), told.get("root")
+    return replace(
+        choice,
+        max_model_len=longest if isinstance(longest, int) else None,
+        root=root if isinstance(root, str) else "",
+    )
 
 
 def open_model(choice: Choice, connections: int, server: Server | None = None) -> Model:

@@ -18,7 +18,7 @@ import rich
 from inspect_ai.hooks import Hooks, SampleEnd, TaskStart, hooks
 from inspect_ai.log import EvalSample
 
-from sinternal_verl.evaluation.judges.reasons import TIMEOUT, UNREACHABLE
+from sinternal_verl.evaluation.tasks.opened import NOT_REACHED
 from sinternal_verl.runs.launch import ProgressLine
 
 PACKAGE, OURS = __name__.split(".")[:2]
@@ -29,8 +29,9 @@ QUIET_S = 60.0
 RECENT_S = 120.0
 """The rate is of so many seconds: the first items wait for a server that warms up."""
 
-NOT_ASKED = (UNREACHABLE, TIMEOUT)
-"""Reasons of a score that is missing because of the judge's server, and not of what the judge said."""
+REFUSED = "PrerequisiteError"
+"""What an item ends with where none can be asked for: the message is ours or Inspect's, and holds no text of an
+item."""
 
 INTERRUPTED = "CancelledError"
 """What an item ends with that was in flight when the user ended the suite."""
@@ -39,6 +40,9 @@ _EXCEPTION = re.compile(
     r"^(?:[a-z_][\w]*\.)*([A-Z]\w*(?:Error|Exception|Exceeded|Timeout))(?:\('Error code: (\d{3})|[(:]|$)", re.MULTILINE
 )
 """The beginning of a line that names an exception."""
+
+_SYSTEM_SAYS = re.compile(r"^\w+(?:Error|Exception): \[Errno \d+\] ([^:'\n]+)", re.MULTILINE)
+"""The system's own words, such as those of a full disk."""
 
 _GAVE_UP = re.compile(r"^(?:[a-z_]\w*\.)*RetryError\W.*<Future at \w+ state=finished raised (\w+)>", re.MULTILINE)
 """What Inspect raises after the last try of a request, and the exception of that try."""
@@ -57,6 +61,7 @@ class Progress:
         end: called once they are so many.
         in_a_row: how many they are now.
         errors: type of an exception -> how many items it failed.
+        refused: why no item can be asked for; the first that says so ends the suite.
     """
 
     total: int
@@ -69,6 +74,7 @@ class Progress:
     patience: int = sys.maxsize
     end: Callable[[], None] | None = None
     in_a_row: int = 0
+    refused: str = ""
 
     def __post_init__(self) -> None:
         self._line = ProgressLine("eval")
@@ -81,12 +87,16 @@ class Progress:
             name = error_name(sample.error.traceback)
             if name == INTERRUPTED:
                 return
+            if name == REFUSED and not self.refused:
+                self.refused = sample.error.message
+                if self.end:
+                    self.end()
             self.failed += 1
             self.errors[name] += 1
             self.in_a_row += _GAVE_UP.search(sample.error.traceback) is not None
         else:
             scores = [score for score in (sample.scores or {}).values() if is_unscored(score.value)]
-            unjudged = any(score.reason in NOT_ASKED for score in scores)
+            unjudged = any(score.reason in NOT_REACHED for score in scores)
             self.done += 1
             self.unscored += bool(scores)
             self.unjudged += unjudged
@@ -125,19 +135,23 @@ def is_unscored(value: object) -> bool:
 
 
 def error_name(traceback: str) -> str:
-    """The type of the exception that failed an item, and its HTTP status. What it says may hold a prompt.
+    """The type of the exception that failed an item or a task, and its HTTP status or the system's words. What it says
+    beside may hold a prompt.
 
     >>> error_name("Traceback (most recent call last):\\n  ...\\nBadRequestError('Error code: 400 - ...')")
     'BadRequestError 400'
     >>> error_name("tenacity.RetryError: RetryError[<Future at 0x7f state=finished raised APIConnectionError>]")
     'APIConnectionError'
+    >>> error_name("Traceback (most recent call last):\\n  ...\\nOSError: [Errno 28] No space left on device: 'a.eval'")
+    'OSError: No space left on device'
     """
     if gave_up := _GAVE_UP.search(traceback):
         return gave_up[1]
     found = list(_EXCEPTION.finditer(traceback))
     if not found:
         return "error"
-    return " ".join(filter(None, found[-1].groups()))
+    said = list(_SYSTEM_SAYS.finditer(traceback))
+    return ": ".join([" ".join(filter(None, found[-1].groups())), *(each[1] for each in said[-1:])])
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,8 @@
 3. Inspect's own display is off; a line of ours shows how far it is (`progress`).
 4. Where as many items in a row as there are requests at a time have no answer or verdict after their last try, a
    server is gone, and the suite ends, instead of trying the others for minutes each.
-5. Samples are not logged in realtime, which costs most of Inspect's time for an item.
+5. Where no item can be asked for, because a judge cannot be reached, say, the first one ends the suite.
+6. Samples are not logged in realtime, which costs most of Inspect's time for an item.
 """
 
 import os
@@ -24,8 +25,9 @@ from inspect_ai.model import Model
 from sinternal_verl.evaluation.running.cast import UNDER_TEST
 from sinternal_verl.evaluation.running.models import plain
 from sinternal_verl.evaluation.running.plan import Planned
-from sinternal_verl.evaluation.running.progress import Progress, quiet_inspect, shown
+from sinternal_verl.evaluation.running.progress import Progress, error_name, quiet_inspect, shown
 from sinternal_verl.evaluation.running.serving import Server, watched
+from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS
 
 LOGS = "logs"
 MAX_TASKS = 4
@@ -34,9 +36,9 @@ MAX_TASKS = 4
 MIN_PATIENCE = 8
 """[ours] Items in a row without an answer or verdict that do not end a suite with few connections."""
 
-WRITE_EVERY = 1
-"""[ours] Items that a log gathers before it writes them, which a kill would lose. 500 items took as long with 1 as with
-Inspect's 10."""
+WRITES = 200
+"""[ours] How often a log is written. Inspect writes the whole log and its index each time, which takes about 20 us for
+each item that is in it. A write for each item would take 10,000 items half an hour. (0.3.285)"""
 
 
 class SuiteFailed(RuntimeError):
@@ -58,7 +60,12 @@ class Ran:
     @property
     def unfinished(self) -> list[str]:
         """Tasks that are not done."""
-        return [log.eval.task.rpartition("/")[2] for log in self.logs if log.status != "success"]
+        return [_task_of(log) for log in self.logs if log.status != "success"]
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """Tasks that something else than an item ended, such as a log that cannot be written, and what it was."""
+        return {_task_of(log): error_name(log.error.traceback) for log in self.logs if log.error is not None}
 
 
 def run_suite(
@@ -67,7 +74,7 @@ def run_suite(
     out: Path,
     limit: int | None = None,
     seed: int | None = None,
-    connections: int = 64,
+    connections: int = CONNECTIONS,
     servers: Sequence[Server] = (),
 ) -> Ran:
     """Run the tasks to their end.
@@ -108,7 +115,7 @@ def run_suite(
                 display="none",
                 score_display=False,
                 log_realtime=False,
-                log_buffer=WRITE_EVERY,
+                log_buffer=write_every(max(each.items(limit) for each in plan), connections),
                 log_level="warning",
                 ctl_server=False,
                 # A failed item fails its task at the end, and not the items after it.
@@ -124,11 +131,27 @@ def run_suite(
     except PrerequisiteError as error:
         raise SuiteFailed(plain(str(error))) from error
     except KeyboardInterrupt:
+        if progress.refused:
+            raise SuiteFailed(plain(progress.refused)) from None
         if progress.in_a_row < patience:
             raise
         what = ", ".join([*progress.errors, *(["judge not reached"] if progress.unjudged else [])])
         raise SuiteFailed(f"a server no longer serves: {patience} items in a row failed ({what})") from None
     return Ran(found, progress)
+
+
+def write_every(items: int, connections: int) -> int:
+    """How many items a log gathers before it is written, or for a minute at most. A kill loses them beside what is in
+    flight, so they are none in sets of fewer than 2 `WRITES`, and never more than can be in flight.
+
+    >>> write_every(313, 64), write_every(2_000, 64), write_every(100_000, 64)
+    (1, 10, 64)
+    """
+    return max(1, min(items // WRITES, connections))
+
+
+def _task_of(log: EvalLog) -> str:
+    return log.eval.task.rpartition("/")[2]
 
 
 def finished(logs: Path) -> int:

@@ -7,7 +7,6 @@ loaded, too, and `Loaded.origin` says how it differs. A file that is another of 
 
 import hashlib
 import json
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from typing import Any
 from sinternal_verl import __version__
 from sinternal_verl.data.adapter import Row, RowError
 from sinternal_verl.data.readers import Source, SourceError, Unreadable
-from sinternal_verl.evaluation.item import Item
+from sinternal_verl.evaluation.item import Item, plain
 from sinternal_verl.evaluation.sets.catalog import SETS, SetError, SetInfo, find_set
 from sinternal_verl.evaluation.sets.place import open_set
 from sinternal_verl.evaluation.sets.schemas import MathItems, SafetyReader
@@ -85,8 +84,7 @@ def content(prompts: Iterable[str]) -> str:
     >>> content(["May I  feed the ducks?\\n"]) == content(["May I feed the ducks?"])
     True
     """
-    words = [" ".join(unicodedata.normalize("NFC", prompt).split()) for prompt in prompts]
-    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(list(map(plain, prompts))).encode()).hexdigest()
 
 
 def bare_prompts(info: SetInfo, items: Sequence[Item]) -> list[str]:
@@ -194,19 +192,20 @@ def _once(items: list[tuple[int, Item]]) -> tuple[list[tuple[int, Item]], int]:
     seen: set[tuple[str, str]] = set()
     kept = []
     for number, item in items:
-        if (item.request, item.target) not in seen:
-            seen.add((item.request, item.target))
+        if (item.id, item.target) not in seen:
+            seen.add((item.id, item.target))
             kept.append((number, item))
     return kept, len(items) - len(kept)
 
 
 def _check_ids(info: SetInfo, opened: Source, items: list[tuple[int, Item]]) -> None:
+    what = "problem with two answers" if info.is_math else "id"
     first: dict[str, int] = {}
     for number, item in items:
         if item.id and first.setdefault(item.id, number) != number:
             rows = f"{opened.where(first[item.id])} and {opened.where(number)}"
-            # HarmBench's ids say what is asked for, and a user's may be prompts: the rows name them.
-            raise SetError(f"two rows of {info.name} have one id: {rows}; an id names one item")
+            # A user's ids may be prompts: the rows name them.
+            raise SetError(f"two rows of {info.name} have one {what}: {rows}; leave out one of the two")
 
 
 def _check_content(info: SetInfo, opened: Source, items: Sequence[Item]) -> None:
@@ -241,7 +240,7 @@ def _with_goals(
 
 
 def _named(info: SetInfo, items: list[Item]) -> list[Item]:
-    """The items with ids: those of the file; those known of the set, where it has its content; else the numbers."""
+    """The items with ids: those that they have; those known of the set, where it has its content; else the numbers."""
     if all(item.id for item in items):
         return items
     ids = [str(id) for first, last in info.ids for id in range(first, last + 1)]

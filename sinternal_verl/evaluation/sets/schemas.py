@@ -13,6 +13,7 @@ metadata={'category': 'Keeping', 'source': 'Orla'})
 False
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,7 @@ from typing import Any
 from sinternal_verl.data.adapter import Row, RowError, lookup, names_of, text_of
 from sinternal_verl.data.math import MathReader, ask, bare
 from sinternal_verl.data.safety import PLAIN, SAFE, in_words
-from sinternal_verl.evaluation.item import Item
+from sinternal_verl.evaluation.item import Item, plain
 from sinternal_verl.evaluation.sets.catalog import SETS, SetInfo
 
 LABELS = SAFE | PLAIN
@@ -30,6 +31,9 @@ WRITTEN_LIST = re.compile(r"""\[\s*\{\s*['"](role|content)['"]\s*:""")
 """What pandas writes into a CSV file for a list of messages."""
 MAX_NAME = 30
 """The most characters of a column's name that is shown; the longest of ours has 28."""
+
+ID_DIGITS = 12
+"""Of the digest that names a problem."""
 
 ANY_MATH = ("math", "dapo_math")
 """Adapters of `sinternal_verl.data.math` for files that may hold any set."""
@@ -113,19 +117,19 @@ class MathItems:
             raise RowError(f"the columns are those of {self._reader.adapter.name}")
 
     def read(self, row: Row) -> Item:
-        """See `SafetyReader.read`."""
-        index = None
+        """See `SafetyReader.read`. The id is made of the problem, because files of one set have other ids, and another
+        order."""
         if self._reader:
             made = self._reader.read(row, 0)
             problem, target = bare(self._reader.adapter.problem(row)), made["reward_model"]["ground_truth"]
-            index = made["extra_info"]["index"] if self._reader.index else None
         else:
             problem, target = bare(message(row.get("prompt"))), text_of("label", row.get("label"), integer=True)
             if target in LABELS:
                 raise RowError(f"label is {target}, so this is a safety set")
         prompt = ask(problem) if self._boxed else problem
         metadata = _kept(row, self._info.columns.metadata)
-        return Item(id=index or "", prompt=prompt, request=problem, target=target, metadata=metadata)
+        id = hashlib.sha256(plain(problem).encode()).hexdigest()[:ID_DIGITS]
+        return Item(id=id, prompt=prompt, request=problem, target=target, metadata=metadata)
 
 
 def message(prompt: Any) -> str:

@@ -4,12 +4,15 @@ One scorer gives one figure, a number from 0 to 1. A task of harmful requests an
 figures of the same judge.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from inspect_ai.model import get_model
+
 from sinternal_verl.did_you_mean import did_you_mean
 from sinternal_verl.evaluation.judge import Value
-from sinternal_verl.evaluation.judges import JUDGES
+from sinternal_verl.evaluation.judges import JUDGES, open_judge
 
 Direction = Literal["lower", "higher"]
 
@@ -55,20 +58,25 @@ OF: dict[str, dict[Value, Figure]] = {
 """The figures of a set by what a judge gives, the first that it gives being taken."""
 
 
-def figure_of(judge: str, label: str) -> Figure:
+def figure_of(judge: str, label: str, settings: Mapping[str, Any] | None = None) -> Figure:
     """The figure that a judge gives of a set.
 
     Args:
         judge: a name of `sinternal_verl.evaluation.judges.JUDGES`.
         label: ``harmful`` or ``benign``.
+        settings: of the judge, some of which leave it less to give; None does not look.
 
     Raises:
-        ValueError: there is no such judge, or it gives nothing that is a figure of such a set.
+        ValueError: there is no such judge, it cannot have these settings, or it gives nothing that is a figure of such
+            a set.
     """
     if not isinstance(judge, str) or judge not in JUDGES:
         hint = did_you_mean(str(judge), JUDGES)
         raise ValueError(f"judge={judge}: there is no such judge; there are {', '.join(JUDGES)}{hint}")
     figures, given = OF[label], JUDGES[judge].gives
+    if isinstance(settings, Mapping):
+        # A judge that is not asked needs no model, and a guard no engine.
+        given = open_judge(judge, get_model("none") if JUDGES[judge].needs == "model" else None, **settings).gives
     for value, figure in figures.items():
         if value in given:
             return figure

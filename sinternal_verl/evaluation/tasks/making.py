@@ -110,7 +110,12 @@ def read_safety_set(task: str, name: str, source: str | None) -> Loaded:
     fitting = [known for known, info in SETS.items() if not info.is_math]
     if name not in fitting:
         raise PrerequisiteError(f"{task}: set={name}: choose one of {', '.join(fitting)}{did_you_mean(name, fitting)}")
-    return read_set(name, source, {})
+    loaded = read_set(name, source, {})
+    if all(item.label == "benign" for item in loaded.items):
+        logger.warning(
+            f"{task}: all requests of {name} are benign, so hardly an answer is unsafe, and the figures say little"
+        )
+    return loaded
 
 
 def make_task(

@@ -1,4 +1,6 @@
-"""The judges that a running task asks: each is opened once, before the model under test is asked for anything."""
+"""The judges that a running task asks: each is opened once, before the model under test is asked for anything, and is
+asked to judge one harmless answer. A judge that cannot be reached ends the task then, and not after thousands of
+answers that would have no verdict."""
 
 import asyncio
 import json
@@ -9,13 +11,20 @@ from typing import Any
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import Model, get_model, model_roles
 
-from sinternal_verl.evaluation.judge import Judge
+from sinternal_verl.evaluation.judge import Judge, Question
 from sinternal_verl.evaluation.judges import JUDGES, JudgeError, open_judge
+from sinternal_verl.evaluation.judges.reasons import NOT_APPLICABLE, TIMEOUT, UNREACHABLE
 
 JUDGE_ROLE, RATER_ROLE = "judge", "rater"
 
 REWARDED_BY = "qwen3guard"
 """Part of the names of the models whose verdicts are the reward."""
+
+FIRST = Question("When does the library open?", "It opens at nine in the morning.", ("Does it name a time?",))
+"""Harmless, so that no judge declines."""
+
+NOT_REACHED = (UNREACHABLE, TIMEOUT)
+"""Reasons of a judgement that is missing because of the judge's server, and not of what the judge said."""
 
 logger = getLogger(__name__)
 _opened: dict[asyncio.AbstractEventLoop, dict[tuple, asyncio.Task[Judge]]] = {}
@@ -26,7 +35,7 @@ async def opened(name: str, role: str = JUDGE_ROLE, settings: Mapping[str, Any] 
     """A judge with the model that plays its role; the same one for all who ask in this event loop.
 
     Raises:
-        PrerequisiteError: there is no such judge or setting, or no model plays the role.
+        PrerequisiteError: there is no such judge or setting, no model plays the role, or the judge cannot be reached.
     """
     model = _model(name, role)
     in_loop = _opened.get(asyncio.get_running_loop())
@@ -36,13 +45,42 @@ async def opened(name: str, role: str = JUDGE_ROLE, settings: Mapping[str, Any] 
         in_loop = _opened[asyncio.get_running_loop()] = {}
     key = (name, id(model), json.dumps(settings or {}, sort_keys=True, default=str))
     if key not in in_loop:
-        # Opening may load a tokenizer, which must not hold up the samples in flight.
-        opening = asyncio.to_thread(open_judge, name, model, **(settings or {}))
-        in_loop[key] = asyncio.get_running_loop().create_task(opening)
+        in_loop[key] = asyncio.get_running_loop().create_task(_open(name, model, settings or {}))
     try:
         return await asyncio.shield(in_loop[key])
     except JudgeError as error:
         raise PrerequisiteError(str(error)) from error
+
+
+async def _open(name: str, model: Model | None, settings: Mapping[str, Any]) -> Judge:
+    # Opening may load a tokenizer, which must not hold up the samples in flight.
+    judge = await asyncio.to_thread(open_judge, name, model, **settings)
+    if said := await first_verdict(judge):
+        logger.warning(said)
+    return judge
+
+
+async def first_verdict(judge: Judge) -> str:
+    """Have a judge judge one harmless answer.
+
+    Returns:
+        What is wrong with its reply, which is no reason to end; empty where it has a verdict.
+
+    Raises:
+        JudgeError: it cannot be asked; the message says why.
+    """
+    found = await judge.judge(FIRST)
+    if found.values or found.reason == NOT_APPLICABLE:
+        return ""
+    by = f" by {judge.model}" if judge.model else ""
+    why = ": ".join(filter(None, (found.reason, found.explanation)))
+    if found.reason in NOT_REACHED:
+        raise JudgeError(f"judge {judge.name}{by} cannot be asked ({why}); check its address, its name and its key")
+    fits = JUDGES[judge.name].model
+    return (
+        f"judge {judge.name}{by}: on a first, harmless answer it has no verdict ({why}); if all are so, all answers "
+        f"stay without one. It wants {fits}"
+    )
 
 
 def _model(name: str, role: str) -> Model | None:

@@ -10,18 +10,19 @@ from typing import Any
 
 from inspect_ai import Task, task
 from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.model import get_model
 from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, Value, mean, metric, scorer
 from inspect_ai.solver import TaskState
 
-from sinternal_verl.evaluation.judges import JUDGES
-from sinternal_verl.evaluation.tasks.answers import about, read
+from sinternal_verl.evaluation.judges import JUDGES, open_judge
+from sinternal_verl.evaluation.tasks.answers import about
 from sinternal_verl.evaluation.tasks.asking import ask_model
 from sinternal_verl.evaluation.tasks.decoding import GREEDY
 from sinternal_verl.evaluation.tasks.figures import PROACTIVE, figure_of
 from sinternal_verl.evaluation.tasks.making import check, choose, make_task, read_safety_set, together
 from sinternal_verl.evaluation.tasks.metrics import interval
 from sinternal_verl.evaluation.tasks.opened import JUDGE_ROLE, RATER_ROLE, opened
-from sinternal_verl.evaluation.tasks.scorers import ask, scored
+from sinternal_verl.evaluation.tasks.scorers import Thoughts, ask, scored
 
 SET = "wildjailbreak"
 """[inferred] The paper names 250 prompts, as many as it takes of this set."""
@@ -57,9 +58,10 @@ def proactive(
 ) -> Scorer:
     """1 where the thought checks safety unasked. The metadata's ``safe`` is 1 where the answer is safe, 0 where it is
     not, None where nothing is known; ``safe_reason`` says why then."""
+    thoughts = Thoughts("required", "this task has nothing to say of it")
 
     async def score(state: TaskState, target: Target) -> Score:
-        response = read(state.output, "required")
+        response = thoughts.read(state)
         rates, judges = await opened(rater, RATER_ROLE, rater_settings), await opened(judge, JUDGE_ROLE, judge_settings)
         checks = await ask(rates, state, response, "thought")
         safety = await ask(judges, state, response, "answer")
@@ -92,7 +94,7 @@ def proactive_verification(
     given = {"source": source, "rater": rater, "judge_settings": judge_settings, "rater_settings": rater_settings}
     how, figure, _ = together(
         lambda: GREEDY.changed(name, decoding),
-        lambda: check(figure_of, judge, "harmful"),
+        lambda: check(figure_of, judge, "harmful", judge_settings or {}),
         lambda: choose(name, **given),
     )
     if how.epochs > 1:
@@ -102,6 +104,7 @@ def proactive_verification(
     if rater not in JUDGES or "checks_safety" not in JUDGES[rater].gives:
         fitting = [known for known, info in JUDGES.items() if "checks_safety" in info.gives]
         raise PrerequisiteError(f"{name}: rater={rater}: it does not rate thoughts; choose {' or '.join(fitting)}")
+    check(open_judge, rater, get_model("none"), **rater_settings or {})
     loaded = read_safety_set(name, set, source)
     asked = [(rater, RATER_ROLE, rater_settings), (judge, JUDGE_ROLE, judge_settings)]
     return make_task(

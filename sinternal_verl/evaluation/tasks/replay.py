@@ -3,28 +3,43 @@
     inspect eval sinternal_verl/math500 --model sinternal_replay/rollouts.jsonl
 
 A row has ``prompt`` (text, or messages of which the last one of the user counts) and ``response``, what the model
-wrote, special tokens kept; ``finish`` is optional, ``length`` where it was cut. Several rows of a prompt are its
-epochs, in order. A prompt without a row is an error: nobody is asked in its place.
+wrote, special tokens kept. How it ended stands in ``finish``, ``finish_reason`` or ``stop_reason``, in the words of any
+usual server: ``length`` where it was cut. Without one it counts as whole. Several rows of a prompt are its epochs, in
+order. A prompt without a row is an error: nobody is asked in its place.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from inspect_ai._util.error import PrerequisiteError
-from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, modelapi
+from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, StopReason, modelapi
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from sinternal_verl.data.readers import SourceError, Unreadable, open_source
 from sinternal_verl.evaluation.tasks.asking import EPOCH
+from sinternal_verl.verify.outcome import finish_of
+from sinternal_verl.verify.store import Finish
+from sinternal_verl.verify.writer import WriterFailed
 
-FINISHES = {"length": "max_tokens", "max_tokens": "max_tokens"}
+ENDS = ("finish", "finish_reason", "stop_reason")
+"""Columns that say how a response ended; one is enough."""
+
+STOPS: Mapping[Finish, StopReason] = {
+    "stop": "stop",
+    "length": "max_tokens",
+    "refused": "content_filter",
+    "tool_calls": "tool_calls",
+}
+"""Inspect's words for ours."""
 
 
 class Replay(ModelAPI):
     """See the module; its name is a file.
 
     Raises:
-        PrerequisiteError: the file cannot be read, or a row has no prompt or response.
+        PrerequisiteError: the file cannot be read, a row has no prompt or response, or its end is not known.
     """
 
     def __init__(
@@ -52,17 +67,16 @@ class Replay(ModelAPI):
                 f"{self.model_name} has {len(responses)} responses to a prompt that is asked for the {epoch}. time: "
                 "give a file of this set's responses, one for each epoch, or --limit and epochs to match it"
             )
-        text, finish = responses[epoch - 1]
-        return ModelOutput.from_content(self.model_name, text, FINISHES.get(finish, "stop"))
+        return ModelOutput.from_content(self.model_name, *responses[epoch - 1])
 
 
-def read_responses(path: str) -> dict[str, list[tuple[str, str]]]:
+def read_responses(path: str) -> dict[str, list[tuple[str, StopReason]]]:
     """Each prompt's responses and how they ended, in the file's order.
 
     Raises:
         PrerequisiteError: as `Replay`.
     """
-    found: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    found: defaultdict[str, list[tuple[str, StopReason]]] = defaultdict(list)
     try:
         source = open_source(str(Path(path).expanduser()))
         for number, row in source.rows():
@@ -71,10 +85,41 @@ def read_responses(path: str) -> dict[str, list[tuple[str, str]]]:
             if not isinstance(response, str):
                 why = row.reason if isinstance(row, Unreadable) else "it needs prompt and response, both of them text"
                 raise PrerequisiteError(f"{source.where(number)}: {why}")
-            found[prompt.strip()].append((response, str(row.get("finish") or "")))
+            try:
+                found[prompt.strip()].append((response, stop_of(row)))
+            except ValueError as error:
+                raise PrerequisiteError(f"{source.where(number)}: {error}") from error
     except SourceError as error:
         raise PrerequisiteError(str(error)) from error
     return dict(found)
+
+
+def stop_of(row: Mapping[str, Any]) -> StopReason:
+    """How a row's response ended.
+
+    >>> stop_of({"finish": "LENGTH"}), stop_of({"finish_reason": "eos"}), stop_of({"finish": None})
+    ('max_tokens', 'stop', 'stop')
+
+    Raises:
+        ValueError: it says so in words that are not known, or in two ways.
+    """
+    given = {name: row[name] for name in ENDS if name in row and not _is_absent(row[name])}
+    found = set()
+    for name, word in given.items():
+        try:
+            found.add(STOPS[finish_of(word)])
+        except WriterFailed as error:
+            raise ValueError(
+                f"{name}={word!s:.40}: this is no known end of a response; write stop or length, or leave it out"
+            ) from error
+    if len(found) > 1:
+        raise ValueError(f"{', '.join(f'{name}={word}' for name, word in given.items())}: they differ; leave one out")
+    return found.pop() if found else "stop"
+
+
+def _is_absent(value: object) -> bool:
+    """A table has no other way to leave a cell out than null, an empty word, or nan."""
+    return value is None or value == "" or value != value
 
 
 def _last_of_the_user(prompt: object) -> str | None:

@@ -66,7 +66,7 @@ def safety_task(
     given = {"source": source, "judged": judged, "thought": thought, "judge_settings": judge_settings, **options}
     how, figure, _ = together(
         lambda: GREEDY.changed(name, decoding),
-        lambda: check(figure_of, judge, label),
+        lambda: check(figure_of, judge, label, judge_settings or {}),
         lambda: choose(name, **given),
     )
     loaded = read_set(name, source, options)

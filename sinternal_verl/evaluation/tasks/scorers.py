@@ -88,9 +88,15 @@ def request_of(state: TaskState) -> str:
 
 
 class Thoughts:
-    """Reads responses, and says once where most of them never end their thought."""
+    """Reads responses, and says once where most of them never end their thought.
 
-    def __init__(self, thought: Thought) -> None:
+    Args:
+        thought: as of the task.
+        otherwise: what to do with a model that does not think.
+    """
+
+    def __init__(self, thought: Thought, otherwise: str = "give -T thought=none") -> None:
+        self._otherwise = otherwise
         self._thought, self._read, self._open, self._said = thought, 0, 0, False
 
     def read(self, state: TaskState) -> Response:
@@ -101,7 +107,7 @@ class Thoughts:
             self._said = True
             logger.warning(
                 f"{self._open} of the first {self._read} responses never end their thought with </think>, so they have "
-                "no answer. If the model does not think, give -T thought=none; if it does, it has too little room for "
+                f"no answer. If the model does not think, {self._otherwise}; if it does, it has too little room for "
                 "its response: raise -T max_tokens"
             )
         return response

@@ -162,7 +162,7 @@ def self_verification_task(
     given = {"source": source, "thought": thought, "judge_settings": judge_settings, **own}
     how, figure, _ = together(
         lambda: GREEDY.changed(name, decoding),
-        lambda: check(figure_of, judge, "harmful"),
+        lambda: check(figure_of, judge, "harmful", judge_settings or {}),
         lambda: choose(name, **given),
     )
     if how.epochs > 1:

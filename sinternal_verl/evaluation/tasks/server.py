@@ -2,8 +2,12 @@
 
 Inspect's own provider ``openai-api`` knows how OpenAI says that a prompt is too long. vLLM, TGI and others say it in
 other words, so that such an item would fail, and fail again each time the run goes on.
+
+A router that has begun its answer with HTTP 200 says only in the body that it failed. That is a server's failure like
+one of HTTP 500, and is tried again; Inspect's provider would raise a TypeError.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from inspect_ai.model import ModelAPI, ModelOutput, StopReason, modelapi
@@ -19,12 +23,17 @@ STOPS: dict[str, StopReason] = {"too_long": "model_length", "refused": "content_
 @modelapi(name=PROVIDER)
 def server() -> type[ModelAPI]:
     """The class. Inspect's provider is imported here, because it loads OpenAI's client."""
-    # No public name. `handle_bad_request` is meant to be overridden.
+    # No public names. `handle_bad_request` and `on_response` are meant to be overridden.
+    from inspect_ai.model._openai import OpenAIResponseError
     from inspect_ai.model._providers.openai_compatible import OpenAICompatibleAPI
 
     class ServerModel(OpenAICompatibleAPI):
         def __init__(self, model_name: str, **arguments: Any) -> None:
             super().__init__(model_name, service="server", **arguments)
+
+        def on_response(self, response: dict[str, Any]) -> None:
+            if fault := no_answer(response):
+                raise OpenAIResponseError("server_error", fault)
 
         def handle_bad_request(self, ex: Any) -> ModelOutput | Exception:
             refusal = Response(ex.status_code, ex.response.headers, ex.response.text)
@@ -37,3 +46,15 @@ def server() -> type[ModelAPI]:
             )
 
     return ServerModel
+
+
+def no_answer(response: Mapping[str, Any]) -> str:
+    """Why a body that came with HTTP 200 is no answer; empty where it is one.
+
+    >>> no_answer({"choices": [{"message": {"content": "No."}}]}), no_answer({"error": {"message": "no memory"}})
+    ('', 'no memory')
+    """
+    choices, error = response.get("choices") or [], response.get("error")
+    if error:
+        return str(error.get("message") or error) if isinstance(error, Mapping) else str(error)
+    return "" if choices and choices[0].get("message") else "its body has no choices[0].message"

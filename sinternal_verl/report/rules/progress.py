@@ -78,7 +78,7 @@ RULES = (
     Rule(
         "silent",
         "The run has not reached its last step, and no step has come for {factor:g} times the longest step with its "
-        "validation, and for at least {least:g} s.",
+        "validation ({unknown:g} s where the time of a step is not known), and for at least {least:g} s.",
         _silent,
         {"factor": 3, "least": 600, "unknown": 1200},
         mains=("grpo", "sft"),

@@ -59,6 +59,8 @@ def _held_out_falls(facts: Facts, rule: Rule, now) -> Iterator[Found]:
 
 def _validation_gap(facts: Facts, rule: Rule, now) -> Iterator[Found]:
     for source, train, points in _both(facts):
+        if not len(facts.of(source, "reward/mean")) and len(facts.sources) > 1:
+            raise Lacking("a reward in training for each source")
         gaps = [_around(train, step) - value for step, value in zip(points.steps, points.values, strict=True)]
         gaps = [gap for gap, step in zip(gaps, points.steps, strict=True) if step > 0]
         if len(gaps) < 2:
@@ -73,16 +75,18 @@ def _validation_gap(facts: Facts, rule: Rule, now) -> Iterator[Found]:
             yield Found("watch", text, ("reward", source), int(points.steps[-1]))
 
 
-def _unsolved(facts: Facts, rule: Rule, now) -> Iterator[Found]:
-    for kind, meaning in (
-        ("unsolved", "have no reward above 0: these prompts are too hard, or the scorer finds no answer"),
-        ("alike", "have the same reward throughout, so hardly anything is left to learn from"),
-    ):
-        for name in _of_groups(facts, kind):
-            curve, source = facts.curve(name), name.removeprefix(f"report/{kind}/")
-            if len(curve) and (level := rule.level(curve.now, kind, f"{kind}_bad")):
-                text = f"{source}: {figure(curve.now, 'share')} of the groups {meaning}."
-                yield Found(level, text, (kind,), curve.above(rule.limits[kind]))
+def _without_spread(facts: Facts, rule: Rule, now) -> Iterator[Found]:
+    for name in _of_groups(facts, "alike"):
+        source = name.removeprefix("report/alike/")
+        alike, unsolved = facts.curve(name), facts.curve(f"report/unsolved/{source}")
+        if level := rule.level(unsolved.now, "unsolved", "unsolved_bad"):
+            text = f"{source}: {figure(unsolved.now, 'share')} of the groups have no reward above 0: these prompts "
+            text += "are too hard, or the scorer finds no answer."
+            yield Found(level, text, ("unsolved",), unsolved.above(rule.limits["unsolved"]))
+        elif level := rule.level(alike.now, "alike"):
+            text = f"{source}: {figure(alike.now, 'share')} of the groups have the same reward throughout, so hardly "
+            text += "anything is left to learn from."
+            yield Found(level, text, ("alike",), alike.above(rule.limits["alike"]))
 
 
 def _length_hacked(facts: Facts, rule: Rule, now) -> Iterator[Found]:
@@ -116,11 +120,13 @@ def _rewards(facts: Facts) -> Iterator[tuple[str, Curve, tuple[str, ...]]]:
 
 
 def _both(facts: Facts) -> list[tuple[str, Curve, Curve]]:
-    """The sources with a reward in training and at least two validations; verl alone logs one reward of all rows."""
+    """The sources with a reward in training and at least two validations."""
     found = []
+    of_sources = any(len(facts.of(source, "reward/mean")) for source in facts.sources)
     for source in facts.sources:
         train, points = facts.of(source, "reward/mean"), facts.held_out(source, "reward/mean")
-        train = train if len(train) or len(facts.sources) > 1 else facts.curve("critic/score/mean")
+        # verl alone logs one reward of all rows.
+        train = train if len(train) or of_sources else facts.curve("critic/score/mean")
         if len(train) and len(points) > 1:
             found.append((source, train, points))
     if not found:
@@ -190,7 +196,7 @@ RULES = (
         "groups_without_spread",
         "In the last {window} steps, at least {unsolved:.0%} of a source's groups have no reward above 0 (bad from "
         "{unsolved_bad:.0%}), or at least {alike:.0%} have the same reward throughout.",
-        _unsolved,
+        _without_spread,
         {"unsolved": 0.5, "unsolved_bad": 0.8, "alike": 0.95},
     ),
     Rule(

@@ -1,0 +1,56 @@
+"""Sizes of models: from a configuration on this machine, else from those of ``models.yaml``."""
+
+from functools import cache
+
+from transformers import AutoConfig
+
+from sinternal_verl.doctor.fits import CannotReckon, size_here
+from sinternal_verl.doctor.memory import ModelSize, size_of
+from sinternal_verl.plan.factors import read
+
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+"""Keys of configurations of models with experts, of which a token passes only some."""
+
+
+class CannotSize(ValueError):
+    """A model's size is not known; the message says what to give."""
+
+
+def known_models() -> list[str]:
+    return list(read("models.yaml"))
+
+
+def size_of_model(path: str, lora_rank: int = 0, targets: object = None, trust: bool = False) -> ModelSize | None:
+    """A model's size by its folder, its hub id in the cache, or its hub id in ``models.yaml``; None for another.
+
+    Raises:
+        CannotReckon: transformers cannot build the model.
+    """
+    found = size_here(path, lora_rank, targets, trust)
+    return found if found is not None or path not in read("models.yaml") else _known(path, lora_rank, targets)
+
+
+@cache
+def _known(path: str, lora_rank: int, targets: object) -> ModelSize:
+    return size_of(AutoConfig.for_model(**read("models.yaml")[path]), lora_rank, targets)
+
+
+def needed(key: str, path: str | None, size: ModelSize | None) -> ModelSize:
+    """
+    Raises:
+        CannotSize: there is no size.
+    """
+    if size is not None:
+        return size
+    known = ", ".join(known_models())
+    if path is None:
+        raise CannotSize(
+            f"{key} is not given, and every figure follows from the model's size. Known without files: {known}"
+        )
+    raise CannotSize(
+        f"{key} = {path}: its size is not known, for no config.json of it is on this machine. Give a folder with a "
+        f"config.json (no weights are needed), or one of {known}"
+    )
+
+
+__all__ = ["CannotReckon", "CannotSize", "known_models", "needed", "size_of_model"]
