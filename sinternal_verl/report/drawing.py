@@ -84,17 +84,20 @@ def _drawing(of: list[tuple[int, Chart]], views: tuple[View, ...], steps: list[S
                 "held_out": steps[number].place(line.held_out) if line.held_out else None,
                 "colour": number if several else labels.index(line.label),
                 "dash": labels.index(line.label) if several else 0,
+                "filter": _filter(chart.filter, line.filter, views[number].run.rollouts),
             }
             for number, chart in of
             for line in chart.lines
         ],
-        "filters": {str(number): _filter(chart.filter, views[number].run.rollouts) for number, chart in of},
     }
 
 
-def _filter(kept: dict[str, str] | None, rollouts: Rollouts | None) -> dict[str, int] | None:
-    """A filter with the names' numbers, `NO_SUCH` where the run has no such name."""
-    if kept is None or rollouts is None:
+def _filter(
+    of_chart: dict[str, str] | None, of_line: dict[str, str] | None, rollouts: Rollouts | None
+) -> dict[str, int] | None:
+    """A line's filter with the names' numbers, `NO_SUCH` where the run has no such name."""
+    if of_chart is None or rollouts is None:
         return None
+    kept = of_chart | (of_line or {})
     names = {column: rollouts.names.get(column, []) for column in kept}
     return {column: names[column].index(name) if name in names[column] else NO_SUCH for column, name in kept.items()}

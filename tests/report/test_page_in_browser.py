@@ -81,16 +81,40 @@ def test_the_keyboard_goes_from_a_curve_to_a_rollout_and_back(opened):
         opened.page.keyboard.press(key)
     reader = opened.page.get_by_role("dialog")
     reader.wait_for()
-    assert "rollout=training~5~2" in opened.hash
+    before = int(re.search(r"rollout=training~5~(\d+)", opened.hash)[1])
     assert reader.get_by_text("The 4 responses to this prompt").count() == 1
 
     opened.page.keyboard.press("ArrowRight")
     reader.get_by_text("Response 4, this one").wait_for()
-    assert "rollout=training~5~3" in opened.hash
+    assert f"rollout=training~5~{before + 1}" in opened.hash
     opened.page.keyboard.press("Escape")
     reader.wait_for(state="hidden")
     assert "rollout" not in opened.hash
     assert "step=5" in opened.hash
+
+
+def test_up_and_down_choose_the_curve_whose_rollouts_are_shown(opened, page):
+    plot = chart(opened, "Reward").locator(".plot")
+    plot.focus()
+    for key in ("End", "ArrowDown", "ArrowDown", "Enter"):
+        opened.page.keyboard.press(key)
+    chosen = re.match(r"Step 6: on (.+?);", chart(opened, "Reward").locator(".said").inner_text())[1]
+
+    assert chosen in page.views[0].run.rollouts.names["source"]
+    assert f"source={chosen}&" in opened.hash + "&"
+    assert "step=6" in opened.hash
+
+
+def test_a_click_into_a_part_of_a_stack_shows_what_it_stands_on(opened):
+    """The outcomes of sums: the lowest part is the first outcome, whichever it is."""
+    found = chart(opened, "Outcomes of world/addition")
+    over = found.locator(".u-over")
+    box = over.bounding_box()
+    over.click(position={"x": box["width"] / 2, "y": box["height"] - 3})
+
+    lowest = found.locator("button.key span:nth-child(2)").all_inner_texts()
+    assert "source=world/addition" in opened.hash
+    assert re.search(r"outcome=(\w+)", opened.hash)[1] in lowest
 
 
 def test_a_link_shows_the_same_view(chromium, file, page):

@@ -77,8 +77,8 @@ class Explorer {
   }
 
   // What a point of a curve stands on.
-  pick(drawing, curve, step) {
-    const filter = drawing.filters[curve.line.run];
+  pick(curve, step) {
+    const { filter } = curve.line;
     const run = this.runs.find((each) => each.number === curve.line.run);
     if (!filter || !run) return;
     const named = Object.fromEntries(Object.entries(filter).map(([name, place]) => [name, run.rollouts.names[name][place] ?? "no such"]));

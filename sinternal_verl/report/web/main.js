@@ -8,7 +8,7 @@ async function start() {
   for (const made of document.querySelectorAll("[data-colour]")) made.style.borderTopColor = `var(--line-${made.dataset.colour % COLOURS})`;
   const body = document.getElementById("rollouts-body");
   const explorer = body && new Explorer(runs, body);
-  const charts = startCharts(head, runs, (drawing, curve, step) => explorer?.pick(drawing, curve, step));
+  const charts = startCharts(head, runs, (curve, step) => explorer?.pick(curve, step));
   startControls(head, runs);
   startLinks(charts);
   await explorer?.start();
