@@ -10,8 +10,12 @@ function columnsOf(all) {
     text: (i) => (values[i] === UNKNOWN ? "" : values[i].toLocaleString("en")),
   });
   const named = (key, label, width) => ({
-    ...{ key, label, width, values: ranks(all[key], all.names[key]) },
+    ...{ key, label, width, raw: all[key] },
     text: (i) => all.names[key][all[key][i]] ?? "",
+    // Thousands of names take a second to order: only where it is asked for.
+    get values() {
+      return (this.ordered ??= ranks(all[key], all.names[key]));
+    },
   });
   const listed = (key, label, width, values, words) => ({ key, label, width, values, text: (i) => words[values[i]] ?? "" });
   const made = [
@@ -30,7 +34,7 @@ function columnsOf(all) {
     named("reason", "reason", 260),
     ...Object.entries(all.extra).map(([name, values]) => number(`extra|${name}`, name, 110, values, "")),
   ];
-  return made.filter((each) => isSaid(each.values));
+  return made.filter((each) => isSaid(each.raw ?? each.values));
 }
 
 // A column in which no rollout says anything is not shown.
@@ -40,7 +44,8 @@ function isSaid(values) {
 
 // Names are sorted by their letters, not by their numbers.
 function ranks(values, names) {
-  const order = names.map((_, i) => i).sort((a, b) => names[a].localeCompare(names[b], "en", { numeric: true }));
+  const { compare } = new Intl.Collator("en", { numeric: true });
+  const order = names.map((_, i) => i).sort((a, b) => compare(names[a], names[b]));
   const rank = new Int32Array(names.length);
   order.forEach((name, place) => (rank[name] = place));
   return values.map((value) => (value === UNKNOWN ? UNKNOWN : rank[value]));

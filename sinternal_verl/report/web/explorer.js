@@ -25,13 +25,13 @@ class Explorer {
 
   async start() {
     this.all = await this.load(this.run);
-    this.columns = columnsOf(this.all);
     this.fillFilters();
     this.fill();
     this.read();
   }
 
   async changed(changed) {
+    if (!this.all) return; // `start` reads the address once the rollouts are unpacked
     if (changed.has("run")) return this.start();
     if ([...CHOICES, ...RANGES, { key: "sort" }].some(({ key }) => changed.has(key))) {
       this.syncFilters();
@@ -43,8 +43,8 @@ class Explorer {
   fill() {
     const order = chosen(this.all);
     const [key, downwards] = sortOf();
-    const by = this.columns.find((each) => each.key === key);
-    this.table.fill(this.columns, by ? sortBy(order, by.values, downwards) : order);
+    const by = this.all.shown.find((each) => each.key === key);
+    this.table.fill(this.all.shown, by ? sortBy(order, by.values, downwards) : order);
     const all = count(this.all.size, "rollout");
     this.said.textContent = order.length === this.all.size ? `${all}.` : `${order.length.toLocaleString("en")} of ${all}.`;
     if (!order.length) this.said.textContent += " None fits; take a filter away.";

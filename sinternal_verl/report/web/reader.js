@@ -120,7 +120,7 @@ class Reader {
     const go = () => State.set({ rollout: addressOf(all, number) });
     const title = isOwn ? el("strong", {}, name) : el("button", { type: "button", class: "link", click: go }, name);
     const rows = ["outcome", "score", "advantage", "length", "safe_probability"]
-      .map((key) => columnsOf(all).find((each) => each.key === key))
+      .map((key) => all.shown.find((each) => each.key === key))
       .filter((each) => each && each.text(number))
       .map((each) => el("div", {}, el("dt", {}, each.label), el("dd", {}, each.text(number))));
     const parts = text
@@ -132,7 +132,7 @@ class Reader {
 
 // What the table says of a rollout.
 function figures(all, number) {
-  const rows = columnsOf(all)
+  const rows = all.shown
     .filter((each) => !IN_TITLE.has(each.key) && each.text(number) !== "")
     .map((each) => el("div", {}, el("dt", {}, each.label), el("dd", {}, each.text(number))));
   return el("dl", { class: "figures" }, ...rows);

@@ -13,6 +13,7 @@ async function loadRollouts(run) {
   made.within = within(made);
   run.texts.forEach((numbers, place) => numbers.forEach((number) => made.text.set(number, place)));
   made.hasText = Int8Array.from({ length: size }, (_, i) => (made.text.has(i) ? 1 : 0));
+  made.shown = columnsOf(made);
   return made;
 }
 
