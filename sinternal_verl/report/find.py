@@ -236,10 +236,7 @@ def find_dumps(found: Found, config: Mapping[str, Any] | None, key: str, skipped
         named = trainer[key]
         if not isinstance(named, str) or not named or "://" in named:
             return None
-        place = _moved(Path(named).expanduser(), found.folder, trainer.get("default_local_dir"))
-        if place is None:
-            skipped.add(f"trainer.{key}={named}", "the folder is not there, nor beside the run: has it been moved?")
-        return place
+        return _moved(Path(named).expanduser(), found.folder, trainer.get("default_local_dir"))
     validates = key.startswith("validation")
     there = [one for one in _folders(found.folder) if ("val" in one.name.lower()) == validates and is_dump(one)]
     if len(there) > 1:

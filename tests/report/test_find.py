@@ -109,10 +109,22 @@ def test_dumps_that_are_nowhere_are_told(tmp_path):
     shutil.rmtree(folder / "rollouts")
     run = read_run(folder)
 
-    assert "trainer.rollout_data_dir" in run.skipped[0] and "has it been moved?" in run.skipped[0]
-    assert "no rollouts: trainer.rollout_data_dir=/abs/folder writes them" in run.lacks
+    (said,) = run.lacks
+    assert said.startswith(f"no rollouts: trainer.rollout_data_dir={folder}/rollouts has none; where they were moved,")
     with pytest.raises(NoRun, match="no such folder of dumps"):
         read_run(folder, rollouts=tmp_path / "gone")
+
+
+def test_a_run_that_dumped_nothing_is_told_how(tmp_path):
+    """A run that never validated lacks no rollouts of validations."""
+    run = read_run(make_grpo(tmp_path / "run", steps=2, dumped=False))
+    never = read_run(make_grpo(tmp_path / "never", steps=2, validate_every=0))
+
+    assert run.lacks == tuple(
+        f"no {what}: trainer.{key}_data_dir=/abs/folder writes them"
+        for what, key in (("rollouts", "rollout"), ("rollouts of validations", "validation"))
+    )
+    assert never.lacks == never.skipped == ()
 
 
 def test_relative_dumps_are_found_from_the_directory_of_the_start(tmp_path):
