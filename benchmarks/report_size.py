@@ -34,15 +34,15 @@ def plain_pass(folder: Path) -> float:
     return time.perf_counter() - start
 
 
-def run(*command: str) -> tuple[float, float]:
-    """Seconds and peak MiB of a command."""
+def run(*command: str) -> tuple[float, float, float]:
+    """Seconds, seconds of CPU and peak MiB of a command."""
     start = time.perf_counter()
     child = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {child.returncode}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -63,9 +63,10 @@ def main() -> None:
             "read": ("-c", READ, str(folder)),
             "report": ("-m", "sinternal_verl.cli", "report", str(folder), "-o", str(page)),
         }.items():
-            seconds, peak = run(*command)
+            seconds, busy, peak = run(*command)
             print(
                 f"{name:12} {seconds:6.1f} s ({seconds / LIMIT_S:.2f} of the limit, {seconds / base:.1f} of json.loads)"
+                f", {busy:.1f} s of CPU"
                 f"   peak {peak:4.0f} MiB ({peak / LIMIT_MIB:.2f} of the limit)"
             )
         made = page.stat().st_size / 1e6
