@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sinternal_verl.config import compose_config
+from sinternal_verl.overrides import override
 
 SCRIPTS = Path(__file__).parents[1] / "examples" / "slurm"
 PLAYED = {
@@ -18,8 +19,10 @@ PLAYED = {
     "sleep": '[[ $1 != 1 ]] || set 0.05; exec /bin/sleep "$@"',
     "scancel": 'xargs kill <"$PLAY/steps"',
     "sinternal-verl": '[[ $1 != doctor || -z ${READ:-} ]] || exec "$REAL_PYTHON" -m sinternal_verl.cli "$@"\n'
+    '[[ $1 != report ]] || printf "%s\\n" "${@:2}" >"$PLAY/report"\n'
     '[[ -z ${ABSENT:-} || " $* " != *" $ABSENT "* ]]',
-    "python": 'if [[ $1 == -c && $2 == *override* ]]; then exec "$REAL_PYTHON" "$@"\n'
+    "python": "if [[ $1 == -c && ( $2 == *override* || $2 == *omegaconf* && -n ${READ:-} ) ]]; then\n"
+    'exec "$REAL_PYTHON" "$@"\n'
     'elif [[ $1 == -c ]]; then echo 10.0.0.1; else printf "%s\\n" "${@:3}" >"$PLAY/words"; fi',
 }
 MINE = ["+recipe=sinternal_grpo", "actor_rollout_ref.model.path=/abs/model"]
@@ -103,6 +106,22 @@ def test_words_that_hydra_cannot_read_end_the_job_before_the_cluster_starts(subm
 
     assert words == [] and not (tmp_path / "steps").exists()
     assert "exit code 2" in printed
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_job_ends_with_the_report_of_a_run_that_has_begun(submit, tmp_path, begun):
+    folder = tmp_path / "it's a=b #2"
+    folder.mkdir()
+    if begun:
+        (folder / "sinternal_run.json").write_text("{}")
+
+    printed, _ = submit(override("trainer.default_local_dir", folder), READ="1")
+
+    assert "exit code 0" in printed
+    given = tmp_path / "report"
+    assert given.exists() == begun
+    if begun:
+        assert given.read_text().splitlines() == [str(folder), "-o", f"{folder}/report.html"]
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.iterdir()), ids=lambda path: path.name)

@@ -5,7 +5,7 @@
    rules.
 3. Train the policy with verl's GRPO main. The boxed answer and the guard's verdict are its rewards. Ray, FSDP2,
    TransferQueue, vLLM rollouts and the weight sync are real, and vLLM serves the guard in the same run.
-4. Show held-out shares before and after, the learning curves, and the exported model.
+4. Show held-out shares before and after, the learning curves, the report of the run, and the exported model.
 """
 
 import shutil
@@ -26,6 +26,9 @@ from sinternal_verl.demo.settings import (
     grpo_overrides,
     guard_overrides,
 )
+from sinternal_verl.report.compose import make_page
+from sinternal_verl.report.page import write_page
+from sinternal_verl.report.read import read_run
 from sinternal_verl.runs.curves import Curve, Step, draw_curves, series
 from sinternal_verl.runs.launch import Main, MainFailed, grpo_command, sft_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
@@ -64,7 +67,8 @@ def run_demo(out: str, seed: int) -> int:
 
 
 def train(folder: Path, seed: int) -> Result:
-    """SFT, then GRPO; leaves ``learning_curves.png``, ``grpo/metrics.jsonl`` and ``export/`` in ``folder``.
+    """SFT, then GRPO; leaves ``report.html``, ``learning_curves.png``, ``grpo/metrics.jsonl`` and ``export/`` in
+    ``folder``.
 
     Raises:
         FileExistsError: ``folder`` holds something that no demo wrote.
@@ -86,6 +90,7 @@ def train(folder: Path, seed: int) -> Result:
     export = folder / "export"
     shutil.copytree(folder / "grpo" / f"global_step_{GRPO_STEPS}" / "actor" / "huggingface", export)
     draw_curves(steps, CURVES, folder / "learning_curves.png", f"a demo of seed {seed}")
+    write_page(make_page([read_run(folder / "grpo")]), folder / "report.html")
     sampled = [
         {f"{curve.label}, sampled": series(steps, curve.held_out)[1][end] for curve in CURVES} for end in (0, -1)
     ]
@@ -162,6 +167,7 @@ def _table(result: Result, folder: Path) -> str:
             f"\nheld-out share of {'':32} before   after",
             *rows,
             "",
+            f"report           {folder / 'report.html'}  (each step and its rollouts, in a browser)",
             f"learning curves  {folder / 'learning_curves.png'}",
             f"metrics          {folder / 'grpo' / METRICS_FILE}",
             f"model            {folder / 'export'}  (AutoModelForCausalLM.from_pretrained loads it)",

@@ -25,6 +25,9 @@ from sinternal_verl.demo.settings import (
 )
 from sinternal_verl.demo.verified import Interval, Measured, draw, measure, safer
 from sinternal_verl.overrides import override
+from sinternal_verl.report.compose import make_page
+from sinternal_verl.report.page import write_page
+from sinternal_verl.report.read import read_run
 
 PICTURE = "verification.png"
 
@@ -57,7 +60,7 @@ def _show(result: Result, folder: Path) -> None:
 
 
 def train(folder: Path, seed: int) -> Result:
-    """Leaves ``build/``, ``before/`` and ``after/`` (two evaluations) and ``export/`` in ``folder``.
+    """Leaves ``build/``, ``before/`` and ``after/`` (two evaluations), ``export/`` and ``report.html`` in ``folder``.
 
     Raises:
         FileExistsError: ``folder`` holds something that no demo wrote.
@@ -97,6 +100,7 @@ def train(folder: Path, seed: int) -> Result:
             measure(folder / evaluation, commands.sinternal_verl(f"{name}_answers", "verify", "show", *of[name]))
             for evaluation, name in (("before", "before"), ("after", "own"))
         ]
+    write_page(make_page([read_run(checkpoints)]), folder / "report.html")
     return Result(seed, *measured, safer(*measured, seed), round(time.monotonic() - started, 1))
 
 
@@ -130,6 +134,7 @@ def table(result: Result, folder: Path) -> str:
             "Intervals are of 95%, bootstrapped over prompts.",
             "",
             f"picture    {folder / PICTURE}",
+            f"report     {folder / 'report.html'}, of the SFT",
             f"commands   {folder / COMMANDS}, to be repeated with a model of your own",
             f"data       {folder / 'build'}, with its README.md",
             f"model      {folder / 'export'}",

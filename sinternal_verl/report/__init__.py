@@ -23,5 +23,11 @@
 ``several``        several runs: differences, and tables with intervals over seeds
 ``compose``        makes a page of runs
 ``summary``        the short of a page as text
+``page``           a page as one HTML file
+``template``       the page's HTML, style and script
+``drawing``        charts as the page's script draws them
+``payload``        numbers and texts as the page carries them
+``inert``          text that nothing obeys
+``step_pages``     texts of all rollouts, in files beside the page
 ``words``          numbers in words
 """

@@ -74,7 +74,7 @@ def _line(facts: Facts, label: str, source: str, name: str) -> Line | None:
     there = [each if facts.has(each) else "" for each in there]
     if name == "reward/mean" and not there[1]:
         there[1] = facts.verls_validation(source) or ""
-    return Line(label, *there) if any(there) else None
+    return Line(label, *there, {"source": source}) if any(there) else None
 
 
 def _lines(facts: Facts, lines: Iterable[tuple[str, ...]]) -> tuple[Line, ...]:
@@ -101,7 +101,8 @@ def _sources_together(facts: Facts) -> Iterator[Chart]:
 def _groups(facts: Facts) -> Iterator[Chart]:
     for known in OF_GROUPS:
         prefix = f"report/{known.kind}/"
-        lines = tuple(Line(name.removeprefix(prefix), name) for name in _below(facts, prefix))
+        sources = [(name, name.removeprefix(prefix)) for name in _below(facts, prefix)]
+        lines = tuple(Line(source, name, filter={"source": source}) for name, source in sources)
         yield Chart(chart_id(known.kind), known.section, known.title, known.unit, lines, {}, note=known.note)
 
 
@@ -118,7 +119,8 @@ def _each_source(facts: Facts) -> Iterator[Chart]:
             title = f"{title} of {source}"
             yield Chart(chart_id(kind, source), section, title, unit, tuple(lines), {"source": source})
         prefix = metric(TRAIN, source, "outcome/")
-        lines = tuple(Line(name.removeprefix(prefix), name) for name in _below(facts, prefix))
+        outcomes = [(name, name.removeprefix(prefix)) for name in _below(facts, prefix)]
+        lines = tuple(Line(outcome, name, filter={"outcome": outcome}) for name, outcome in outcomes)
         title = f"Outcomes of {source}"
         yield Chart(chart_id("outcomes", source), "Reward", title, "responses", lines, {"source": source}, stacked=True)
 

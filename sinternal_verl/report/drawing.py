@@ -1,11 +1,15 @@
 """The charts of one or several runs as drawings: what the page's script draws, in which colour and over which runs."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from sinternal_verl.report.payload import Columns
 from sinternal_verl.report.run import Rollouts
 from sinternal_verl.report.view import Chart, Page, View
+
+MAX_TOGETHER = 6
+"""Curves of several runs in one drawing."""
 
 NO_SUCH = -2
 """In a filter: a name that no rollout has. `sinternal_verl.report.run.UNKNOWN` is what some have."""
@@ -14,8 +18,9 @@ NO_SUCH = -2
 def drawings(page: Page, steps: "list[StepColumns]") -> list[dict[str, Any]]:
     """The drawings of a page, section by section, in the order in which the charts come first.
 
-    Charts of several runs with the same id are drawn over one another: a colour for each run, a dash for each line.
-    Stacked ones stand side by side instead, since the parts of two wholes cannot be told apart in one picture.
+    Charts of several runs with the same id are drawn over one another: a colour for each run, a dash for each line. Where
+    these would be too many curves, each line has a drawing of its own. Stacked charts stand side by side, since the
+    parts of two wholes cannot be told apart in one picture.
     """
     found: dict[str, list[tuple[int, Chart]]] = {}
     for number, view in enumerate(page.views):
@@ -58,21 +63,31 @@ class StepColumns:
 
 
 def _drawings(of: list[tuple[int, Chart]], views: tuple[View, ...], steps: list[StepColumns]) -> Iterator[dict]:
-    if of[0][1].stacked and len(of) > 1:
-        for number, chart in of:
-            yield _drawing([(number, chart)], views, steps, name=views[number].run.name)
-    else:
-        yield _drawing(of, views, steps)
-
-
-def _drawing(of: list[tuple[int, Chart]], views: tuple[View, ...], steps: list[StepColumns], name: str = "") -> dict:
-    first = of[0][1]
     labels = list(dict.fromkeys(line.label for _, chart in of for line in chart.lines))
+    if len(of) == 1:
+        yield _drawing(of, labels, views, steps)
+    elif of[0][1].stacked:
+        for number, chart in of:
+            yield _drawing([(number, chart)], labels, views, steps, views[number].run.name)
+    elif len(labels) > 1 and len(labels) * len(of) > MAX_TOGETHER:
+        for label in labels:
+            lines = [(n, replace(chart, lines=tuple(x for x in chart.lines if x.label == label))) for n, chart in of]
+            yield _drawing([each for each in lines if each[1].lines], [label], views, steps, label)
+    else:
+        yield _drawing(of, labels, views, steps)
+
+
+def _drawing(
+    of: list[tuple[int, Chart]], labels: list[str], views: tuple[View, ...], steps: list[StepColumns], part: str = ""
+) -> dict[str, Any]:
+    """A chart of one or several runs, or a part of it that has a name."""
+    first = of[0][1]
     several = len(views) > 1 and not first.stacked
     return {
-        "id": f"{first.id} {name}".strip(),
+        "id": f"{first.id} {part}".strip(),
+        "chart": first.id,
         "section": first.section,
-        "title": f"{first.title}, {name}" if name else first.title,
+        "title": f"{first.title}, {part}" if part else first.title,
         "unit": first.unit,
         "note": first.note,
         "stacked": first.stacked,
@@ -84,17 +99,20 @@ def _drawing(of: list[tuple[int, Chart]], views: tuple[View, ...], steps: list[S
                 "held_out": steps[number].place(line.held_out) if line.held_out else None,
                 "colour": number if several else labels.index(line.label),
                 "dash": labels.index(line.label) if several else 0,
+                "filter": _filter(chart.filter, line.filter, views[number].run.rollouts),
             }
             for number, chart in of
             for line in chart.lines
         ],
-        "filters": {str(number): _filter(chart.filter, views[number].run.rollouts) for number, chart in of},
     }
 
 
-def _filter(kept: dict[str, str] | None, rollouts: Rollouts | None) -> dict[str, int] | None:
-    """A filter with the names' numbers, `NO_SUCH` where the run has no such name."""
-    if kept is None or rollouts is None:
+def _filter(
+    of_chart: dict[str, str] | None, of_line: dict[str, str] | None, rollouts: Rollouts | None
+) -> dict[str, int] | None:
+    """A line's filter with the names' numbers, `NO_SUCH` where the run has no such name."""
+    if of_chart is None or rollouts is None:
         return None
+    kept = of_chart | (of_line or {})
     names = {column: rollouts.names.get(column, []) for column in kept}
     return {column: names[column].index(name) if name in names[column] else NO_SUCH for column, name in kept.items()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from markupsafe import Markup
 
@@ -144,8 +144,8 @@ def _render(
     return template("page.html").render(
         page=page,
         runs=[
-            {"view": view, "rows": list(_rows(view, drawn, sparks)), "alerts": list(_alerts(view, drawn))}
-            for view in page.views
+            {"view": view, "rows": list(_rows(n, view, drawn, sparks)), "alerts": list(_alerts(n, view, drawn))}
+            for n, view in enumerate(page.views)
         ],
         sections=_sections(page, drawn),
         summaries=[_summary_row(page, summary) for summary in page.summaries],
@@ -171,14 +171,14 @@ def _sections(page: Page, drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for drawing in drawn:
         sections.setdefault(drawing["section"], []).append(drawing)
     return [
-        {"name": name, "drawings": each, "open": len(each) <= MAX_OPEN or any(one["id"] in led for one in each)}
+        {"name": name, "drawings": each, "open": len(each) <= MAX_OPEN or any(one["chart"] in led for one in each)}
         for name, each in sections.items()
     ]
 
 
-def _rows(view: View, drawn: list[dict[str, Any]], sparks: Iterator[int]) -> Iterator[dict[str, Any]]:
+def _rows(number: int, view: View, drawn: list[dict[str, Any]], sparks: Iterator[int]) -> Iterator[dict[str, Any]]:
     """The tiles of each source."""
-    tiles = [{"tile": tile, "spark": next(sparks), "chart": _chart(view, drawn, tile.chart)} for tile in view.tiles]
+    tiles = [{"tile": tile, "spark": next(sparks), "chart": _chart(number, drawn, tile.chart)} for tile in view.tiles]
     for source in dict.fromkeys(tile.source for tile in view.tiles):
         yield {
             "source": source,
@@ -206,28 +206,28 @@ def _spark(tile: Tile) -> list[float | None]:
     return [value if value == value and abs(value) != float("inf") else None for value in map(float, tile.spark)]
 
 
-def _alerts(view: View, drawn: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _alerts(number: int, view: View, drawn: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for level in LEVELS:
         for alert in view.alerts:
             if alert.level == level:
-                yield {"alert": alert, "level": LEVELS[level], "chart": _chart(view, drawn, alert.chart)}
+                yield {"alert": alert, "level": LEVELS[level], "chart": _chart(number, drawn, alert.chart)}
 
 
-def _chart(view: View, drawn: list[dict[str, Any]], chart: str) -> int | None:
-    ids = (chart, f"{chart} {view.run.name}")
-    return next((drawing["number"] for drawing in drawn if drawing["id"] in ids), None)
+def _chart(number: int, drawn: list[dict[str, Any]], chart: str) -> int | None:
+    """The first drawing of a run's chart."""
+    of_chart = (each for each in drawn if each["chart"] == chart)
+    return next((each["number"] for each in of_chart if any(line["run"] == number for line in each["lines"])), None)
 
 
 def _summary_row(page: Page, summary: Summary) -> dict[str, Any]:
     values = [summary.values.get(view.run.name) for view in page.views]
+    words = [figure(value, summary.unit) for value in values]
     known = [value for value in values if value is not None]
-    best = {"higher": max, "lower": min}.get(summary.direction)
-    return {
-        "summary": summary,
-        "values": [figure(value, summary.unit) for value in values],
-        # The best of one run, or of runs that agree, says nothing.
-        "best": values.index(best(known)) if best and len(set(known)) > 1 else None,
-    }
+    pick = {"higher": max, "lower": min}.get(summary.direction)
+    best = values.index(pick(known)) if pick and known else None
+    # The best of one run, or of runs that read the same, says nothing.
+    unique = best is not None and len(known) > 1 and words.count(words[best]) == 1
+    return {"summary": summary, "values": words, "best": best if unique else None}
 
 
 def interval(over: tuple[float, float | None, float | None] | None, unit: str) -> str:
@@ -256,11 +256,13 @@ def _holds(view: View, texts: list[TextBlock], steps: StepColumns, folder: str |
     ]
     count, groups = sum(len(block.rollouts) for block in texts), sum(block.groups for block in texts)
     if count == all_of:
-        return [*said, "So are their texts."]
-    whole = f"The texts of {count:,} of them are here, in {groups:,} whole groups."
-    how = "Groups with a failure come first; the others are drawn by a seed."
-    beside = f"All texts stand in files in {folder}." if folder else f"The other {all_of - count:,} texts are not here."
-    return [*said, whole, how, beside]
+        said += ["So are their texts."]
+    else:
+        said += [f"The texts of {count:,} of them are here, in {groups:,} whole groups."]
+        said += ["Groups with a failure come first; the others are drawn by a seed."]
+    if folder:
+        return [*said, f"All texts stand in files in {unquote(folder)}."]
+    return said if count == all_of else [*said, f"The other {all_of - count:,} texts are not here."]
 
 
 def moment(time: str) -> str:

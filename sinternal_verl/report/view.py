@@ -57,11 +57,12 @@ class Alert:
 @dataclass(frozen=True)
 class Line:
     """A curve of a chart: a metric's name, and what the legend calls it. ``held_out`` is the same of validations, drawn
-    as points; where it is all there is, ``metric`` is empty."""
+    as points; either metric may be empty. ``filter`` is what of the rollouts the line stands on, within the chart's."""
 
     label: str
     metric: str
     held_out: str = ""
+    filter: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -268,3 +269,10 @@ def test_a_rule_states_each_of_its_limits(rule):
 
 def test_rules_have_different_names():
     assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_the_docs_state_each_rule(rule):
+    text = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+
+    assert f"| `{rule.name}` | {rule.sentence} |" in text

@@ -79,13 +79,13 @@ function nearest(plot, series, place) {
 }
 
 class ChartView {
-  // `hooks`: zoom(range), toggle(line), isOff(line), smoothing(), range(), pick(drawing, curve, step).
+  // `hooks`: zoom(range), toggle(line), isOff(line), smoothing(), range(), pick(curve, step).
   constructor(figureElement, drawing, runs, hooks) {
     this.figure = figureElement;
     this.drawing = drawing;
     this.runs = runs;
     this.hooks = hooks;
-    this.canPick = Object.values(drawing.filters).some((filter) => filter !== null);
+    this.canPick = drawing.lines.some((line) => line.filter);
     this.host = el("div", { class: "plot", tabindex: "0", role: "group", keydown: (event) => this.onKey(event) });
     this.host.classList.toggle("pickable", this.canPick);
     this.legend = el("div", { class: "legend" });
@@ -179,40 +179,42 @@ class ChartView {
     });
   }
 
-  // The rollouts of the value that is nearest to the cursor.
+  // The rollouts of the value that is nearest to the cursor, or of the part that it is in.
   pick(top) {
     if (!this.canPick || this.plot.cursor.idx === null || this.plot.cursor.idx === undefined) return;
     const near = this.curves
       .map((curve, i) => ({ curve, place: this.plot.cursor.idxs[i + 1] }))
       .filter(({ curve, place }) => place !== null && place !== undefined && curve.values[place] !== null)
       .map(({ curve, place }) => {
-        const down = this.drawing.stacked ? 0 : Math.abs(this.plot.valToPos(curve.heights[place], "y") - top);
+        const down = this.plot.valToPos(curve.heights[place], "y") - top;
         const across = Math.abs(this.plot.valToPos(this.steps[place], "x") - this.plot.cursor.left);
-        return { curve, step: this.steps[place], distance: down + across };
+        const outside = this.drawing.stacked && (down > 0 || curve.values[place] === 0);
+        return { curve, step: this.steps[place], distance: Math.abs(down) + across + (outside ? 1e6 : 0) };
       });
     near.sort((a, b) => a.distance - b.distance);
-    if (near.length) this.hooks.pick(this.drawing, near[0].curve, near[0].step);
+    if (near.length) this.hooks.pick(near[0].curve, near[0].step);
   }
 
+  // Left and right go from step to step, up and down from curve to curve.
   onKey(event) {
     if (!this.plot || event.target !== this.host) return;
     const last = this.steps.length - 1;
     const from = this.plot.cursor.idx ?? (event.key === "ArrowLeft" ? last + 1 : -1);
-    const to = { ArrowLeft: from - 1, ArrowRight: from + 1, Home: 0, End: last }[event.key];
+    const to = { ArrowLeft: from - 1, ArrowRight: from + 1, ArrowUp: from, ArrowDown: from, Home: 0, End: last }[event.key];
     if (event.key === "Enter") this.pick(this.plot.cursor.top);
     else if (event.key === "Escape") this.hooks.zoom(null);
     else if (to === undefined) return;
-    else this.go(Math.min(Math.max(to, 0), last));
+    else this.go(Math.min(Math.max(to, 0), last), { ArrowUp: -1, ArrowDown: 1 }[event.key] ?? 0);
     event.preventDefault();
   }
 
-  go(place) {
-    const left = this.plot.valToPos(this.steps[place], "x");
-    const first = this.curves.find((curve) => curve.heights[place] !== null);
-    this.plot.setCursor({ left, top: first ? this.plot.valToPos(first.heights[place], "y") : 0 });
-    const parts = this.curves
-      .filter((curve) => curve.kind !== "faint" && curve.values[place] !== null)
-      .map((curve) => `${curve.line.name}${curve.kind === "points" ? ", held out" : ""} ${figure(curve.values[place], this.drawing.unit)}`);
+  go(place, turn) {
+    const here = this.curves.filter((curve) => curve.kind !== "faint" && curve.values[place] !== null);
+    this.chosen = here[(here.indexOf(this.chosen) + turn + here.length) % here.length] ?? here[0];
+    const top = this.chosen ? this.plot.valToPos(this.chosen.heights[place], "y") : 0;
+    this.plot.setCursor({ left: this.plot.valToPos(this.steps[place], "x"), top });
+    const parts = here.map((curve) => `${curve.line.name}${curve.kind === "points" ? ", held out" : ""} ${figure(curve.values[place], this.drawing.unit)}`);
+    if (this.chosen) parts.unshift(`on ${this.chosen.line.name}`);
     this.said.textContent = `Step ${this.steps[place]}: ${parts.join("; ") || "nothing"}.`;
   }
 
