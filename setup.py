@@ -92,7 +92,7 @@ EXTRAS = {
     # builds. pip install wheel ninja psutil packaging && pip install --no-build-isolation -e ".[gpu,flash-attn]"
     "flash-attn": ["flash-attn==2.8.3"],
     "eval": EVAL,
-    "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "mutmut>=3.8", "ruff", *EVAL],
+    "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "mutmut>=3.8", "playwright", "ruff", *EVAL],
 }
 
 # Metadata of the source tree would stand before those of the installation for whatever runs in this folder by
@@ -124,13 +124,18 @@ setup(
         "sinternal_verl.recipes": ["**/*.yaml"],
         "sinternal_verl.data": ["specifications/*.yaml"],
         "sinternal_verl.evaluation": ["**/*.yaml", "**/*.txt", "**/*.jinja", "**/*.html"],
+<<<<<<< HEAD
+        "sinternal_verl.report": ["web/*", "web/vendor/*"],
+=======
         "sinternal_verl.plan": ["*.yaml"],
+>>>>>>> wt-r3
         "sinternal_verl.world": ["*.yaml", "*.txt"],
     },
     install_requires=[
         "verl>=0.9.1,<0.10",
         "TransferQueue>=0.1.10",
         "hydra-core>=1.3",
+        "jinja2>=3.1",
         "omegaconf>=2.3",
         "aiohttp",
         "confusable-homoglyphs>=3.3",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from markupsafe import Markup
 
@@ -256,11 +256,13 @@ def _holds(view: View, texts: list[TextBlock], steps: StepColumns, folder: str |
     ]
     count, groups = sum(len(block.rollouts) for block in texts), sum(block.groups for block in texts)
     if count == all_of:
-        return [*said, "So are their texts."]
-    whole = f"The texts of {count:,} of them are here, in {groups:,} whole groups."
-    how = "Groups with a failure come first; the others are drawn by a seed."
-    beside = f"All texts stand in files in {folder}." if folder else f"The other {all_of - count:,} texts are not here."
-    return [*said, whole, how, beside]
+        said += ["So are their texts."]
+    else:
+        said += [f"The texts of {count:,} of them are here, in {groups:,} whole groups."]
+        said += ["Groups with a failure come first; the others are drawn by a seed."]
+    if folder:
+        return [*said, f"All texts stand in files in {unquote(folder)}."]
+    return said if count == all_of else [*said, f"The other {all_of - count:,} texts are not here."]
 
 
 def moment(time: str) -> str:

@@ -28,6 +28,9 @@ def test_only_our_names_at_the_top_level(wheel):
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"sinternal_verl", "hydra_plugins"}
     assert "sinternal_verl/recipes/recipe/sinternal_grpo.yaml" in names
     assert "sinternal_verl/recipes/hardware/base/8gpu.yaml" in names
+    assert "sinternal_verl/report/web/page.html" in names
+    assert "sinternal_verl/report/web/vendor/uPlot.iife.min.js" in names
+    assert "sinternal_verl/report/web/vendor/uPlot.LICENSE" in names
     assert "hydra_plugins/__init__.py" not in names
 
 

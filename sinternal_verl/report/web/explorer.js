@@ -1,5 +1,7 @@
 // The part of the page that shows rollouts: what is asked of them, the table, and the reader of one.
 
+const NO_FILTER = Object.fromEntries([...CHOICES, ...RANGES].map(({ key }) => [key, null]));
+
 class Explorer {
   constructor(runs, body) {
     this.runs = runs.filter((run) => run.rollouts);
@@ -32,7 +34,7 @@ class Explorer {
   async changed(changed) {
     if (changed.has("run")) return this.start();
     if ([...CHOICES, ...RANGES, { key: "sort" }].some(({ key }) => changed.has(key))) {
-      this.fillFilters();
+      this.syncFilters();
       this.fill();
     }
     if (changed.has("rollout")) this.read();
@@ -56,19 +58,22 @@ class Explorer {
     else this.reader.close();
   }
 
+  // Controls stay in the document while the address changes, so that none loses the focus.
   fillFilters() {
-    const focused = this.filters.querySelector(":focus")?.name;
-    const parts = this.runs.length > 1 ? [choice("run", "run", this.runs.map((run) => run.name), this.run.name)] : [];
+    const parts = this.runs.length > 1 ? [choice("run", "run", this.runs.map((run) => run.name), () => this.run.name)] : [];
     for (const { key, label, options, column: of } of CHOICES) {
-      const values = of(this.all);
-      if (isSaid(values)) parts.push(choice(key, label, ["", ...options(this.all)], State.get(key) ?? ""));
+      if (isSaid(of(this.all))) parts.push(choice(key, label, ["", ...options(this.all)], () => State.get(key) ?? ""));
     }
-    for (const { key, label, column: of } of RANGES) if (isSaid(of(this.all))) parts.push(range(key, label, of(this.all)));
-    const keys = [...CHOICES, ...RANGES].map(({ key }) => key);
-    const clear = () => State.set(Object.fromEntries(keys.map((key) => [key, null])));
-    parts.push(el("button", { type: "button", click: clear, disabled: keys.every((key) => State.get(key) === null) }, "Show all"));
-    this.filters.replaceChildren(...parts);
-    if (focused) this.filters.querySelector(`[name="${focused}"]`)?.focus();
+    for (const { key, label, column: of } of RANGES) if (isSaid(of(this.all))) parts.push(range(key, label));
+    const clear = el("button", { type: "button", click: () => State.set(NO_FILTER) }, "Show all");
+    parts.push({ element: clear, sync: () => (clear.disabled = Object.keys(NO_FILTER).every((key) => State.get(key) === null)) });
+    this.controls = parts;
+    this.filters.replaceChildren(...parts.map(({ element }) => element));
+    this.syncFilters();
+  }
+
+  syncFilters() {
+    this.controls.forEach(({ sync }) => sync());
   }
 
   // What a point of a curve stands on.
@@ -76,30 +81,27 @@ class Explorer {
     const filter = drawing.filters[curve.line.run];
     const run = this.runs.find((each) => each.number === curve.line.run);
     if (!filter || !run) return;
-    const cleared = Object.fromEntries([...CHOICES, ...RANGES].map(({ key }) => [key, null]));
     const named = Object.fromEntries(Object.entries(filter).map(([name, place]) => [name, run.rollouts.names[name][place] ?? "no such"]));
     const held = HELD_OUT[Number(curve.kind === "points")];
-    State.set({ ...cleared, ...named, step: String(step), held, run: this.runs.length > 1 ? run.name : null }, true);
+    State.set({ ...NO_FILTER, ...named, step: String(step), held, run: this.runs.length > 1 ? run.name : null }, true);
     document.getElementById("rollouts").scrollIntoView();
     this.table.element.focus({ preventScroll: true });
   }
 }
 
 function choice(key, label, options, value) {
-  const made = options.map((option) => el("option", { value: option, selected: option === value }, option || "all"));
-  const select = el("select", { name: key, change: (event) => State.set({ [key]: event.target.value || null }) }, ...made);
-  return el("label", {}, el("span", {}, label), select);
+  const made = options.map((option) => el("option", { value: option }, option || "all"));
+  const select = el("select", { name: key, change: () => State.set({ [key]: select.value || null }) }, ...made);
+  return { element: el("label", {}, el("span", {}, label), select), sync: () => (select.value = value()) };
 }
 
-function range(key, label, values) {
-  const [low, high] = rangeOf(key);
-  const input = (name, value, words) =>
-    el("input", { type: "number", name: `${key}-${name}`, value, placeholder: words, "aria-label": `${label}, ${words}`, change });
+function range(key, label) {
+  const input = (name) =>
+    el("input", { type: "number", name: `${key}-${name}`, placeholder: name, "aria-label": `${label}, ${name}`, change });
+  const [from, to] = [input("from"), input("to")];
   function change() {
-    const ends = [from.value, to.value];
-    State.set({ [key]: ends[0] === ends[1] ? ends[0] : ends.join("~") });
+    State.set({ [key]: from.value === to.value ? from.value : `${from.value}~${to.value}` });
   }
-  const from = input("from", low, "from");
-  const to = input("to", high, "to");
-  return el("fieldset", {}, el("legend", {}, label), from, " – ", to);
+  const sync = () => rangeOf(key).forEach((end, i) => ([from, to][i].value = end ?? ""));
+  return { element: el("fieldset", {}, el("legend", {}, label), from, " – ", to), sync };
 }

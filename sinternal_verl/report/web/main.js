@@ -67,7 +67,15 @@ function startReload(seconds, controls) {
   const box = el("input", { type: "checkbox", checked: State.kept().paused !== true });
   box.addEventListener("change", () => State.keep({ paused: !box.checked }));
   controls.append(el("label", { class: "reload" }, box, said));
-  setInterval(() => box.checked && location.reload(), 1000 * seconds);
+  setInterval(() => {
+    if (!box.checked) return;
+    keepNow();
+    location.reload();
+  }, 1000 * seconds);
+}
+
+function keepNow() {
+  State.keep({ y: scrollY, tableY: document.querySelector(".scroller")?.scrollTop });
 }
 
 function keepPlace() {
@@ -78,7 +86,8 @@ function keepPlace() {
   if (scroller && tableY !== undefined) scroller.scrollTop = tableY;
   const named = /^#[\w-]+$/.test(location.hash) && document.getElementById(location.hash.slice(1));
   if (named) named.scrollIntoView();
-  addEventListener("pagehide", () => State.keep({ y: scrollY, tableY: scroller?.scrollTop }));
+  addEventListener("scrollend", keepNow);
+  scroller?.addEventListener("scrollend", keepNow);
 }
 
 function trouble(error) {

@@ -53,6 +53,8 @@ class Reader {
     this.dialog.replaceChildren(el("header", {}, title, el("div", { class: "buttons" }, before, after, close)), ...body);
     if (!this.dialog.open) this.dialog.showModal();
     this.dialog.scrollTop = kept;
+    const [strip, ownMember] = [this.dialog.querySelector(".group"), this.dialog.querySelector(".own")];
+    if (ownMember) strip.scrollLeft = ownMember.offsetLeft - strip.offsetLeft - (strip.clientWidth - ownMember.clientWidth) / 2;
   }
 
   button(words, click, disabled = false) {
@@ -83,6 +85,7 @@ class Reader {
     });
     return [
       el("p", { class: "why" }, this.unfolded ? UNFOLDED : WHY_FOLDED, " ", fold),
+      ...(all.run.textFolder ? [beside(all, number)] : []),
       this.text("Prompt", prompt),
       this.text("Thought", thought, "The model did not think."),
       this.text("Answer", answer, answer === null ? "The thought was never closed, so there is no answer." : "The answer is empty."),
@@ -136,11 +139,13 @@ function figures(all, number) {
 }
 
 function absent(all, number) {
-  const folder = all.run.textFolder;
-  if (folder) {
-    const kind = all.held_out[number] ? "held_out" : "training";
-    const href = `${folder}/${kind}_${all.step[number]}.html#rollout-${all.within[number]}`;
-    return el("p", { class: "why" }, "Its texts are in a file beside this page: ", el("a", { href }, "read them there"), ".");
-  }
+  if (all.run.textFolder) return beside(all, number);
   return el("p", { class: "why" }, "This page holds the texts of some groups only, and not of this one. Make it with --texts all to have every text in files beside it.");
+}
+
+// The link to the step's file beside the page.
+function beside(all, number) {
+  const kind = all.held_out[number] ? "held_out" : "training";
+  const href = `${all.run.textFolder}/${kind}_${all.step[number]}.html#rollout-${all.within[number]}`;
+  return el("p", { class: "why" }, "All texts of this step are ", el("a", { href }, "in a file beside this page"), ".");
 }

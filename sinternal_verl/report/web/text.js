@@ -1,8 +1,8 @@
 // Elements are made of text alone: nothing here reads text as HTML, and the page's policy would stop it.
 
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
-const HIDDEN_RUN = /(?![\n\t])([\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}])\1*/gu;
-const SHOWN_CHARACTERS = 20_000;
+const HIDDEN_RUN = /(?:(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}])+/gu;
+const SHOWN_CHARACTERS = 10_000;
 
 function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -20,10 +20,8 @@ function inert(text) {
   const made = document.createDocumentFragment();
   let done = 0;
   for (const found of HIDDEN.test(text) ? text.matchAll(HIDDEN_RUN) : []) {
-    const code = found[1].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-    const count = found[0].length / found[1].length;
-    made.append(text.slice(done, found.index));
-    made.append(el("span", { class: "hidden-character" }, `U+${code}${count > 1 ? ` × ${count}` : ""}`));
+    const codes = [...found[0]].map((each) => `U+${each.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`);
+    made.append(text.slice(done, found.index), el("span", { class: "hidden-character" }, codes.join(" ")));
     done = found.index + found[0].length;
   }
   made.append(text.slice(done));
@@ -33,11 +31,12 @@ function inert(text) {
 // A text to read: a long one comes in parts, since a browser takes seconds for a million characters at once.
 function reading(text) {
   const holder = el("div", { class: "reading" });
-  const pre = el("pre", { dir: "auto", tabindex: "0" });
+  // Each line has its own direction by unicode-bidi: plaintext; dir="auto" takes time with the square of the length.
+  const pre = el("pre", { tabindex: "0" });
   const more = el("button", { type: "button", click: next });
   let end = 0;
   function next() {
-    const part = cut(text, end, end ? 10 * SHOWN_CHARACTERS : SHOWN_CHARACTERS);
+    const part = cut(text, end, end ? 5 * SHOWN_CHARACTERS : SHOWN_CHARACTERS);
     pre.append(inert(part));
     end += part.length;
     more.textContent = `Show more (${count(text.length - end, "character")} left)`;
