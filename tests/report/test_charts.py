@@ -114,6 +114,15 @@ def test_phases_and_the_rest_make_the_step():
     assert view.run.steps.values["report/seconds/other"][0] == 5
 
 
+@pytest.mark.parametrize(("step", "other"), [(60.0, 5.0), (165.0, 10.0)])
+def test_a_validation_may_be_within_the_time_of_a_step_or_after_it(step, other):
+    seconds = {"timing_s/gen": 40.0, "timing_s/update_actor": 15.0, "timing_s/testing": 100.0}
+
+    values = view_of(seconds | {"timing_s/step": step}).run.steps.values
+
+    assert values["report/seconds/other"][0] == other
+
+
 @pytest.mark.parametrize(("longest", "truncated"), [(256.0, 0.25), (200.0, 0.0)])
 def test_truncation_of_a_run_of_plain_verl(longest, truncated):
     # verl counts the responses of the longest length, whatever the limit is.
