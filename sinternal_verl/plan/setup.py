@@ -1,6 +1,7 @@
 """What a plan is made of: the configuration, the card, the sizes of the models, and where each process runs."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from omegaconf import DictConfig
 
@@ -47,11 +48,11 @@ class Setup:
     def processes(self) -> int:
         return self.nodes * self.per_node
 
-    @property
+    @cached_property
     def training(self) -> Training:
         return Training.of(self.config, self.processes, self.per_node)
 
-    @property
+    @cached_property
     def param(self) -> int:
         """Bytes of a weight in forward and backward passes."""
         kind = get(self.config, f"{engine_key(self.config)}.mixed_precision.param_dtype", "bf16")
