@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from sinternal_verl.config import get, is_ppo, model_key, trains_with_fsdp
 from sinternal_verl.doctor.flash_attn import VERL_TAKES, wanted_attention
 from sinternal_verl.doctor.problem import Finding
-from sinternal_verl.gpus import GUARD, NODES, REPLICAS, gpus_for
+from sinternal_verl.gpus import GUARD, MODE, NODES, REPLICAS, gpus_for
 from sinternal_verl.plan.cards import Card
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.figures import Figure, Line, figures_of
@@ -102,6 +102,10 @@ def _notes(setup: Setup) -> list[str]:
             notes.append(f"{setup.held_out.source}: validation is not counted")
         if setup.train.safety is None and setup.asked.response_tokens is None:
             notes.append("half of the prompts are taken for safety prompts, as in the paper, if there is a guard")
+        if str(get(config, MODE)).endswith("async"):
+            notes.append(f"{MODE}={get(config, MODE)}: a plan takes the phases one after another, and these overlap")
+        if get(config, "algorithm.filter_groups.enable"):
+            notes.append("algorithm.filter_groups: prompts that are drawn again are not counted")
         if (idle := _idle_guard(setup)) is not None:
             notes.append(idle)
         if get(config, "sinternal.guard.backend") == "openai_endpoint":
