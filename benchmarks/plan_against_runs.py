@@ -28,8 +28,8 @@ from sinternal_verl.world import arithmetic
 from sinternal_verl.world.policy_model import make_policy
 
 TINY = (128, 2)
-SIZES = ((256, 4), (512, 6), (768, 8))
-"""Hidden size and number of blocks: 4, 22 and 64 million weights."""
+SIZES = ((256, 4), (512, 4), (768, 5))
+"""Hidden size and number of blocks: 4, 16 and 45 million weights."""
 
 PROMPTS, SAMPLES, PROMPT, RESPONSE = 8, 4, 32, 48
 WARM_UP, LIMIT_S = 1, 1500

@@ -19,6 +19,7 @@ from sinternal_verl.plan.grpo_lines import grpo_lines
 from sinternal_verl.plan.guarding import guard_path
 from sinternal_verl.plan.setup import Setup, set_up
 from sinternal_verl.plan.sft import sft_lines
+from sinternal_verl.plan.sizes import CannotPlan
 from sinternal_verl.plan.work import Asked
 
 MEMORY = "memory of a card"
@@ -51,7 +52,7 @@ def make_plan(words: Sequence[str], compose: Compose, card: Card, asked: Asked, 
         nodes: numbers of nodes for the growth.
 
     Raises:
-        CannotSize: the model's size is not known, or a plan would count what the run does not do.
+        CannotPlan: the model's size is not known, or a plan would count what the run does not do.
         CannotReckon: transformers cannot build the model.
         hydra.errors.HydraException: the words do not compose.
     """
@@ -60,6 +61,7 @@ def make_plan(words: Sequence[str], compose: Compose, card: Card, asked: Asked, 
         return set_up(compose([*words, *more]), card, asked)
 
     setup = set_up_with([])
+    _refuse_too_few_rows(setup)
     lines_of = grpo_lines if is_ppo(setup.config) else sft_lines
     found = misfits(setup)
     return Plan(
@@ -70,6 +72,14 @@ def make_plan(words: Sequence[str], compose: Compose, card: Card, asked: Asked, 
         _notes(setup),
         growth([set_up_with([f"{NODES}={number}"]) for number in nodes]),
     )
+
+
+def _refuse_too_few_rows(setup: Setup) -> None:
+    rows, batch = setup.asked.prompts or setup.train.count, get(setup.config, "data.train_batch_size")
+    if rows is not None and rows < batch:
+        where = "--prompts" if setup.asked.prompts else setup.train.source
+        step = "lower data.train_batch_size, or give more rows"
+        raise CannotPlan(f"{where}: {rows} rows make no step of {batch}; {step}")
 
 
 def _memory(setup: Setup) -> list[Figure]:

@@ -175,6 +175,7 @@ def test_weights_that_cannot_fit_end_with_2(capsys):
         ([*GRPO, "data.train_batch_size=0"], "data.train_batch_size = 0"),
         ([*GRPO, "--response-tokens", "0"], "--response-tokens 0"),
         ([*GRPO, "--response-tokens", "nan"], "--response-tokens nan"),
+        ([*GRPO, "--prompts", "10"], "10 rows make no step of 64"),
         ([*GRPO, "data.train_batchsize=1"], "data.train_batch_size"),
         (["+recipe=sinternal_grpo"], "actor_rollout_ref.model.path is not given"),
         (["+recipe=sinternal_grpo", "actor_rollout_ref.model.path=some/model"], "its size is not known"),
