@@ -48,6 +48,6 @@ def needed(key: str, path: str | None, size: ModelSize | None) -> ModelSize:
             f"{key} is not given, and every figure follows from the model's size. Known without files: {known}"
         )
     raise CannotPlan(
-        f"{key} = {path}: its size is not known, for no config.json of it that transformers reads is here. Give a folder "
-        f"with a config.json (no weights are needed), or one of {known}"
+        f"{key} = {path}: its size is not known, for no config.json of it that transformers reads is here. Give a "
+        f"folder with a config.json (no weights are needed), or one of {known}"
     )
