@@ -18,7 +18,7 @@ from sinternal_verl.evaluation.results.page import write_page
 from sinternal_verl.evaluation.results.pairs import Key, Pairs, Scored, differences, pair, scored_in
 from sinternal_verl.evaluation.results.picture import draw_differences
 from sinternal_verl.evaluation.results.summary import ARROWS
-from sinternal_verl.evaluation.results.table import NO_TEXT, interval, number
+from sinternal_verl.evaluation.results.table import NO_TEXT, number
 
 CHANGES = {
     "asr": ("became unsafe", "became safe"),
@@ -189,12 +189,12 @@ def _cells(line: Line) -> tuple[str, ...]:
         f"{pairs.scored:,}" + (f" of {pairs.pairs:,}" if pairs.scored != pairs.pairs else ""),
         *(number(value, share) if pairs.scored else "nan" for value in (pairs.first, pairs.other)),
         _signed(known.value, share) if pairs.scored else "nan (no pair is scored)",
-        f"{_signed(known.low, share)} to {_signed(known.high, share)}" if not math.isnan(known.low) else "",
+        _span(known.low, known.high, share),
         f"{pairs.p:.2g}" if pairs.scored else "",
         f"{len(pairs.up):,} {rose}",
         f"{len(pairs.down):,} {fell}",
         ", ".join(f"{name} {count:,}" for name, count in _named(line, unscored) if count),
-        interval(*pairs.bounds, share),
+        _span(*pairs.bounds, share),
         _reading(line),
     )
 
@@ -202,6 +202,10 @@ def _cells(line: Line) -> tuple[str, ...]:
 def _named(line: Line, counts: dict[str, int]) -> list[tuple[str, int]]:
     names = {"first": f"only {line.first}", "other": f"only {line.other}", "both": "both"}
     return [(names[side], count) for side, count in counts.items()]
+
+
+def _span(low: float, high: float, share: bool) -> str:
+    return "" if math.isnan(low) else f"{_signed(low, share)} to {_signed(high, share)}"
 
 
 def _signed(value: float, share: bool) -> str:
