@@ -58,6 +58,7 @@ SYMBOLS = [
     ("verl.utils.checkpoint.checkpoint_handler", "CheckpointHandler._load_dataloader_state", "sft_resume.py wraps it"),
     ("verl.utils.checkpoint.checkpoint_handler", "CheckpointHandler.load_checkpoint", "sft_resume.py wraps it"),
     ("verl.utils.checkpoint.checkpoint_handler", "extract_step", "sft_resume.py reads the step it resumes from"),
+    ("verl.utils.fsdp_utils", "_select_fsdp2_wrap_targets", "fused_head.py leaves the head out of what it chooses"),
     ("verl.utils.distributed", "destroy_global_process_group", "sft_resume.py ends a run that is done with it"),
     ("verl.utils.tracking", "Tracking.supported_backend", "doctor lists the names of trainer.logger from it"),
     ("verl.utils.tracking", "_compute_mlflow_params_from_objects", "runs/tracking.py asks whether mlflow would refuse"),
