@@ -98,7 +98,7 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
             "\n".join(["there is nothing to judge:", *(note for _, said in opened.values() for note in said)])
         )
     names, out = _names(chosen), Path(out)
-    models = [get_model(choice.model) if isinstance(choice.model, str) else choice.model for choice in chosen]
+    judging = [get_model(choice.model) if isinstance(choice.model, str) else choice.model for choice in chosen]
     judged: dict[tuple[str, str], list[Judged]] = {}
     out.mkdir(parents=True, exist_ok=True)
     with whole_file(out / "rows.jsonl") as file:
@@ -106,7 +106,7 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
             folder = out / run if len(opened) > 1 else out
             for log in several:
                 again = {}
-                for name, choice, model in zip(names, chosen, models, strict=True):
+                for name, choice, model in zip(names, chosen, judging, strict=True):
                     path = folder / name / f"{log.name.removesuffix('.json').removesuffix('.eval')}.eval"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     write_eval_log(_judge(log, choice, model, name), str(path))
@@ -118,7 +118,8 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
     called = [f"{run}: {log.model}, {log.name}" for run, (several, _) in opened.items() for log in several]
     notes = [f"{run}: {note}" for run, (logs, said) in opened.items() for note in (*unfinished(logs), *said)]
     drawn = [(f"{one.set}\n{one.scorer}, {one.run}", one.judges) for same in judged.values() for one in same]
-    draw_judges(drawn, out / "agreement.png")
+    models = {run: ", ".join(sorted({log.model for log in several})) for run, (several, _) in opened.items()}
+    draw_judges(drawn, models, out / "agreement.png")
     said = [sentence for same in judged.values() for one in same for sentence in sentences(one)]
     said += [sentence for same in judged.values() for sentence in changes(same)]
     return _write(out, tables, [*called, *said, *notes, f"{HOLDS_TEXT} Each can be given to `eval compare`."])
