@@ -19,8 +19,8 @@ def drawings(page: Page, steps: "list[StepColumns]") -> list[dict[str, Any]]:
     """The drawings of a page, section by section, in the order in which the charts come first.
 
     Charts of several runs with the same id are drawn over one another: a colour for each run, a dash for each line.
-    Where these would be too many curves, each line has a drawing of its own. Stacked charts stand side by side, since
-    the parts of two wholes cannot be told apart in one picture.
+    Where these would be too many curves, each line has a drawing of its own. Stacked charts stand side by side: the
+    parts of two wholes cannot be told apart in one picture.
     """
     found: dict[str, list[tuple[int, Chart]]] = {}
     for number, view in enumerate(page.views):

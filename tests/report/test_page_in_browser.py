@@ -250,10 +250,10 @@ def test_resumes_and_several_runs(chromium, tmp_path):
     write_page(make_page(runs), tmp_path / "report.html")
     opened = Opened(chromium, tmp_path / "report.html")
     legend = chart(opened, "Reward").locator("button.key")
-    names = legend.all_inner_texts()
 
-    assert any("a: world/addition" in name for name in names)
-    assert any("b: world/addition" in name for name in names)
+    assert [key.inner_text().split()[0] for key in legend.all()] == ["a", "b"]
+    both = chart(opened, "Reward of world/addition").locator("button.key").all_inner_texts()
+    assert [name.split("\n")[0] for name in both] == ["a: reward", "a: accuracy", "b: reward", "b: accuracy"]
     opened.page.locator("#legend button", has_text="a").first.click()
     assert opened.hash == "#off=run|a"
     assert {key.get_attribute("aria-pressed") for key in legend.all()} == {"true", "false"}

@@ -60,7 +60,7 @@ function optionsOf(drawing, curves, runs, width, hooks) {
       sync: { key: "steps", setSeries: false, filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
     },
     hooks: {
-      drawAxes: [resumeMarks(runs, new Set(drawing.lines.map((line) => line.run)).size === 1)],
+      draw: [resumeMarks(runs, new Set(drawing.lines.map((line) => line.run)).size === 1)],
       setCursor: [hooks.moved],
       setSelect: [(plot) => plot.select.width > 4 && hooks.zoom([plot.select.left, plot.select.left + plot.select.width])],
     },

@@ -46,7 +46,7 @@ function startCharts(head, runs, pick) {
   addEventListener("beforeprint", () => figures.forEach(draw));
 
   const again = () => views.forEach((view) => view.draw());
-  darkness.addEventListener("change", again);
+  onColours(again);
   State.onChange((changed) => {
     if (changed.has("off")) fillRunLegend();
     if (changed.has("off") || changed.has("smooth")) again();
@@ -92,5 +92,5 @@ function drawSparks(sparks) {
   const seen = new IntersectionObserver((entries) => entries.forEach((entry) => entry.isIntersecting && !made.has(entry.target) && draw(entry.target)));
   hosts.forEach((host) => seen.observe(host));
   addEventListener("beforeprint", () => hosts.forEach((host) => made.has(host) || draw(host)));
-  darkness.addEventListener("change", () => [...made.keys()].forEach(draw));
+  onColours(() => [...made.keys()].forEach(draw));
 }

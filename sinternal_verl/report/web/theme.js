@@ -16,4 +16,7 @@ function dash(number, of) {
   return DASHES[(of + Math.floor(number / COLOURS)) % DASHES.length];
 }
 
-const darkness = matchMedia("(prefers-color-scheme: dark)");
+// Calls back when the colours change: by the reader's choice, or for paper.
+function onColours(draw) {
+  for (const query of ["(prefers-color-scheme: dark)", "print"]) matchMedia(query).addEventListener("change", draw);
+}
