@@ -9,8 +9,8 @@ from sinternal_verl.report.curve import MIN_POINTS, SIGMAS, Curve
 from sinternal_verl.report.facts import HELD_OUT, Facts, Lacking, metric
 from sinternal_verl.report.words import figure
 
-ASSUMED_PROMPTS = 100
-"""Held-out prompts of a source where the run does not say how many there are."""
+ASSUMED_ROWS = 100
+"""Responses of a source's validation where the run does not say how many there are."""
 
 
 def _refusal_rises(facts: Facts, rule: Rule, now) -> Iterator[Found]:
@@ -149,12 +149,10 @@ def _around(curve: Curve, step: int) -> float:
 
 def _chance(facts: Facts, source: str, points: Curve) -> float:
     """By how much two validations of the same policy may differ: `SIGMAS` standard errors of the difference of two
-    shares of as many prompts."""
-    responses = facts.number("actor_rollout_ref.rollout.val_kwargs.n") or 1.0
-    rows = facts.curve(metric(HELD_OUT, source, "rows")).now or ASSUMED_PROMPTS * responses
+    shares. Both have the same prompts, so it is the responses alone that vary, by p (1 - p) at most."""
+    rows = facts.curve(metric(HELD_OUT, source, "rows")).now or ASSUMED_ROWS
     share = float(np.clip(points.values.mean(), 0, 1))
-    # Responses to one prompt are alike, so prompts are counted.
-    return SIGMAS * float(np.sqrt(2 * share * (1 - share) / max(rows / responses, 1.0)))
+    return SIGMAS * float(np.sqrt(2 * share * (1 - share) / max(rows, 1.0)))
 
 
 NOISE = "and by more than {sigmas:g} standard errors"
