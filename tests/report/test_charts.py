@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from courses import BENIGN, HARMFUL, NOW, STEPS, SUMS, healthy, rollouts_of, run_of
+from courses import BENIGN, HARMFUL, NOW, STEPS, SUMS, course, healthy, noisy, rollouts_of, run_of, validations
 from made_runs import make_grpo, make_plain, make_sft
 
 from sinternal_verl.report.charts import MAX_LINES, SECTIONS, chart_id
@@ -184,3 +184,14 @@ def test_too_few_steps_have_no_trend():
 
     assert tile.trend is None
     assert tile.value == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("last", "direction"), [(0.55, ""), (0.9, "higher")])
+def test_a_change_within_the_noise_is_neither_better_nor_worse(last, direction):
+    points = validations({9: 0.5, 29: last})
+    metrics = {f"train/{SUMS}/rows": 8.0, f"val/{SUMS}/reward/mean": points, f"val/{SUMS}/rows": 100 + 0 * points}
+    metrics |= {"critic/score/mean": noisy(course(0.5, last), 0.1), "actor/lr": 1.0}
+
+    tiles = {tile.label: tile for tile in view_of(metrics).tiles}
+
+    assert [tiles[label].direction for label in ("reward", "held-out reward")] == [direction, direction]
