@@ -44,9 +44,10 @@ GRPO = (
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, float | str]]:
     """Every number and text of a file, under the names of its measure and its figure."""
     if isinstance(node, dict):
-        name = f"{path}{node['name']}." if isinstance(node.get("name"), str) else path
+        named = node.get("check", node.get("name"))
+        name = f"{path}{named}." if isinstance(named, str) and "figures" in node else path
         for key, below in node.items():
-            plain = key in ("measures", "figures", "machine", "name")
+            plain = key in ("measures", "figures")
             yield from leaves(below, name if plain else f"{name}{key}.")
     elif isinstance(node, list):
         for below in node:

@@ -75,7 +75,8 @@ def test_offloaded_weights_move_for_each_micro_batch_and_adam_runs_on_the_host()
     alone = trainer(cards=1, offload=True)
 
     assert alone.update(many).offload == pytest.approx(7 * alone.update(few).offload)
-    assert alone.update(few).bound == "moving weights over PCIe"
+    assert alone.forward(few).bound == "moving weights over PCIe"
+    assert alone.forward(few).seconds == pytest.approx(alone.forward(few).compute + alone.forward(few).offload)
     assert alone.update(few).optimizer > 10 * trainer(cards=1).update(few).optimizer
 
 
