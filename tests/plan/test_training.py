@@ -43,7 +43,11 @@ def test_forward_flops_are_those_of_weights_and_of_half_a_square_of_attention():
 
 
 def test_an_update_is_four_forwards_with_recomputation_and_three_of_an_adapter():
-    forward = trainer(factors=Factors.at("typical").but(forward_flops=0.42)).forward(BATCH).compute
+    forward = (
+        trainer(factors=Factors.at("typical").but(forward_flops=Factors.at("typical")["update_flops"]))
+        .forward(BATCH)
+        .compute
+    )
     adapter = trainer(size=size_of(CONFIG, lora_rank=16, targets="all-linear"))
 
     assert trainer().update(BATCH).compute == pytest.approx(4 * forward)
