@@ -44,9 +44,10 @@ GRPO = (
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, float | str]]:
     """Every number and text of a file, under the names of its measure and its figure."""
     if isinstance(node, dict):
-        name = f"{path}{node['name']}." if isinstance(node.get("name"), str) else path
+        named = node.get("check", node.get("name"))
+        name = f"{path}{named}." if isinstance(named, str) and "figures" in node else path
         for key, below in node.items():
-            plain = key in ("measures", "figures", "machine", "name")
+            plain = key in ("measures", "figures")
             yield from leaves(below, name if plain else f"{name}{key}.")
     elif isinstance(node, list):
         for below in node:
@@ -105,7 +106,7 @@ def compare(file: Path) -> None:
     said = dict(leaves(yaml.safe_load(file.read_text())))
     texts = [value for value in said.values() if isinstance(value, str)]
     card = next((found for text in texts if (found := card_here(((text, 80.0),)))), None) or card_of("h100")
-    print(f"{file.name}: {card.name}, {card.source}")
+    print(f"{file.name}: {card.name}")
     for name, peak in (("card.matmul_tflops", card.flops / 1e12), ("card.copy_gb_s", card.bandwidth / 1e9)):
         if isinstance(said.get(name), int | float):
             print(f"  {name:45} measured {said[name]:12,.0f}  of the peak {said[name] / peak:.0%}")

@@ -43,7 +43,11 @@ def test_forward_flops_are_those_of_weights_and_of_half_a_square_of_attention():
 
 
 def test_an_update_is_four_forwards_with_recomputation_and_three_of_an_adapter():
-    forward = trainer(factors=Factors.at("typical").but(forward_flops=0.42)).forward(BATCH).compute
+    forward = (
+        trainer(factors=Factors.at("typical").but(forward_flops=Factors.at("typical")["update_flops"]))
+        .forward(BATCH)
+        .compute
+    )
     adapter = trainer(size=size_of(CONFIG, lora_rank=16, targets="all-linear"))
 
     assert trainer().update(BATCH).compute == pytest.approx(4 * forward)
@@ -75,7 +79,8 @@ def test_offloaded_weights_move_for_each_micro_batch_and_adam_runs_on_the_host()
     alone = trainer(cards=1, offload=True)
 
     assert alone.update(many).offload == pytest.approx(7 * alone.update(few).offload)
-    assert alone.update(few).bound == "moving weights over PCIe"
+    assert alone.forward(few).bound == "moving weights over PCIe"
+    assert alone.forward(few).seconds == pytest.approx(alone.forward(few).compute + alone.forward(few).offload)
     assert alone.update(few).optimizer > 10 * trainer(cards=1).update(few).optimizer
 
 
