@@ -327,6 +327,12 @@ INSPECT = [
         "tasks/server.py reads a server's refusal there",
     ),
     ("inspect_ai.log._transcript", "TranscriptHistory.recent_events", "tasks/answers.py finds the call's record in it"),
+    (
+        "inspect_ai.model._providers.openai_compatible",
+        "OpenAICompatibleAPI.on_response",
+        "tasks/server.py finds an error behind HTTP 200 in it",
+    ),
+    ("inspect_ai.model._openai", "OpenAIResponseError", "tasks/server.py raises it, and Inspect tries again"),
     ("inspect_ai.hooks", "Hooks.on_sample_end", "evaluation/running/progress.py counts items in it"),
     ("inspect_ai.hooks", "Hooks.on_task_start", "evaluation/running/progress.py shows the line in it"),
 ]
