@@ -1,6 +1,7 @@
 """The measures of `gpu_measure.py`, one function each: it gets a folder of its own and puts figures into a dict."""
 
 import asyncio
+import gc
 import json
 import multiprocessing
 import os
@@ -21,6 +22,7 @@ from sized_models import QWEN2_1_5B, QWEN2_7B, QWEN3_4B, SMALL, write_config, wr
 
 from sinternal_verl.guard.engine import EngineSettings, GuardEngine
 from sinternal_verl.overrides import override
+from sinternal_verl.platform.compat import spawn_engines_on_gpu
 from sinternal_verl.runs.launch import grpo_command, run_main
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic, lighthouse
@@ -138,6 +140,8 @@ def actor(folder: Path, small: bool, figures: dict) -> None:
     # torch keeps what it offloads in pinned memory, which needs a GPU.
     for offload in [False] + [True] * ON_GPU:
         _actor(model, offload, small, figures)
+        # The engine is a cycle of objects, and its weights would count as the next one's.
+        gc.collect()
 
 
 def _actor(path: Path, offload: bool, small: bool, figures: dict) -> None:
@@ -209,6 +213,7 @@ def rollouts(folder: Path, small: bool, figures: dict) -> None:
     """vLLM with a 7B: prefill, decoding at two batch sizes, and what a seed for each request costs."""
     from vllm import LLM, SamplingParams
 
+    spawn_engines_on_gpu()
     model = write_config(folder / "model", _sized(QWEN2_7B, small))
     longest = 512 if small else 4352
     started = time.perf_counter()
@@ -278,7 +283,9 @@ def _replica(engine: EngineSettings, figures: dict) -> None:
     ray.init(address="local", num_cpus=8, include_dashboard=False, log_to_driver=False)
     try:
         started = time.perf_counter()
-        replicas = start_guard(GuardSettings(engine, num_gpus=int(ON_GPU), start_timeout_s=LIMIT_S / 2))
+        # It says Safe to everything, also where it is asked for a refusal, which is no verdict.
+        settings = GuardSettings(engine, num_gpus=int(ON_GPU), start_timeout_s=LIMIT_S / 2, require_verdict=False)
+        replicas = start_guard(settings)
         figures["replica_start_s"] = time.perf_counter() - started
         if ON_GPU:
             free, whole = torch.cuda.mem_get_info()

@@ -139,6 +139,8 @@ def source(module: str) -> str:
             'os.getenv("VERL_ENGINE_DEVICE")',
             "the CPU platform cannot select the FSDP engine",
         ),
+        ("verl.utils.device", "is_cuda_available = torch.cuda.is_available()", "compat.py may spawn without need"),
+        ("vllm.utils.system_utils", '"VLLM_WORKER_MULTIPROC_METHOD"', "compat.py has engines spawned by it"),
         ("verl.utils.distributed", 'f"cpu:gloo,{get_device_name()}:{get_nccl_backend()}"', "shims.py may be needless"),
         (
             "verl.workers.rollout.vllm_rollout.vllm_async_server",
