@@ -124,11 +124,8 @@ setup(
         "sinternal_verl.recipes": ["**/*.yaml"],
         "sinternal_verl.data": ["specifications/*.yaml"],
         "sinternal_verl.evaluation": ["**/*.yaml", "**/*.txt", "**/*.jinja", "**/*.html"],
-<<<<<<< HEAD
         "sinternal_verl.report": ["web/*", "web/vendor/*"],
-=======
         "sinternal_verl.plan": ["*.yaml"],
->>>>>>> wt-r3
         "sinternal_verl.world": ["*.yaml", "*.txt"],
     },
     install_requires=[

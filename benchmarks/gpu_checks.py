@@ -21,6 +21,7 @@ from safety_runs import safety_overrides
 
 from sinternal_verl.commands.export import export
 from sinternal_verl.overrides import override
+from sinternal_verl.platform.compat import spawn_engines_on_gpu
 from sinternal_verl.runs.launch import end_session, grpo_command, run_main, sft_command, tail
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic, lighthouse
@@ -125,6 +126,7 @@ def seeds(folder: Path) -> Figures:
     """What a seed for each request costs vLLM: seconds with seeds over seconds without."""
     from vllm import LLM, SamplingParams
 
+    spawn_engines_on_gpu()
     policy = _world(folder, "qwen2")["policy"]
     machine = {} if ON_GPU else {"dtype": "float32", "enable_chunked_prefill": False}
     llm = LLM(str(policy), max_model_len=512, gpu_memory_utilization=0.2, enforce_eager=not ON_GPU, **machine)
@@ -182,7 +184,9 @@ def is_installed(name: str) -> bool:
 
 
 def _world(folder: Path, architecture: str) -> dict[str, Path]:
-    policy = make_policy(folder / "policy", arithmetic.corpus(), seed=1, architecture=architecture)
+    # The paper's Llama has a head of its own, as its other models have.
+    tied = architecture != "llama"
+    policy = make_policy(folder / "policy", arithmetic.corpus(), seed=1, architecture=architecture, tied=tied)
     return {"policy": policy, **arithmetic.write_datasets(folder / "data", seed=1)}
 
 

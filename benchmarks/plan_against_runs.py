@@ -9,6 +9,7 @@ A ratio that stays the same over the sizes shows that a phase grows as planned.
 """
 
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,8 +28,8 @@ from sinternal_verl.world import arithmetic
 from sinternal_verl.world.policy_model import make_policy
 
 TINY = (128, 2)
-SIZES = ((256, 4), (512, 6), (768, 8))
-"""Hidden size and number of blocks: 4, 22 and 64 million weights."""
+SIZES = ((256, 4), (512, 4), (768, 5))
+"""Hidden size and number of blocks: 4, 16 and 45 million weights."""
 
 PROMPTS, SAMPLES, PROMPT, RESPONSE = 8, 4, 32, 48
 WARM_UP, LIMIT_S = 1, 1500
@@ -107,6 +108,7 @@ def overheads(median: dict[str, float], setup: Setup) -> Factors:
 
 
 def main() -> None:
+    sys.stdout.reconfigure(line_buffering=True)  # each size is shown when it is done
     parser = parser_of(__doc__)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--sizes", type=int, default=len(SIZES), help="how many of the sizes, the smallest first")
@@ -121,7 +123,6 @@ def main() -> None:
             here = folder / f"{hidden}x{layers}"
             here.mkdir()
             median, setup = run(hidden, layers, here, arguments.steps)
-            # Weights that are synced grow with the size; the smallest run's time for them is work on tensors.
             planned = grpo_step(setup, factors)
             seconds = {**planned.phases, "step": planned.seconds}
             print(

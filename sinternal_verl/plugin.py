@@ -20,6 +20,7 @@ REGISTERED_WITH = {
     "verl.experimental.agent_loop": "sinternal_verl.training.agent_loop",
     "verl.trainer.ppo.v1": "sinternal_verl.training.trainer",
     "verl.utils.checkpoint.checkpoint_handler": "sinternal_verl.training.sft_resume",
+    "verl.utils.fsdp_utils": "sinternal_verl.training.fused_head",
     "verl.utils.import_utils": "sinternal_verl.training.user_files",
 }
 """A module of verl -> our module, which is imported after it. verl's module has a registry in which ours registers,

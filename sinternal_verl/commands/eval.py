@@ -179,7 +179,9 @@ def _print(make: Callable[[], str], others: dict[str, Any]) -> int:
         with quiet_inspect():
             text = make()
         print(text)
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        return fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except ValueError as error:
         return fail(str(error))
     except ServerFailed as error:
         print(f"{PREFIX}{error}", file=sys.stderr)

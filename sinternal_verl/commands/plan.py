@@ -16,7 +16,7 @@ from sinternal_verl.plan.cards import Card, UnknownCard, card_here, card_of
 from sinternal_verl.plan.growth import BadNodes, nodes_of
 from sinternal_verl.plan.plan import Plan, make_plan
 from sinternal_verl.plan.render import render
-from sinternal_verl.plan.sizes import CannotSize
+from sinternal_verl.plan.sizes import CannotPlan
 from sinternal_verl.plan.work import Asked
 
 DEFAULT_CARD = "h100"
@@ -44,7 +44,7 @@ def plan(
             chosen = _card(card, get(config, "trainer.device", "cuda"))
             made = make_plan(words, compose_config, chosen, asked, nodes_of(nodes) if nodes else ())
             text = render(made, form)
-    except (UnknownCard, BadNodes, CannotSize) as error:
+    except (UnknownCard, BadNodes, CannotPlan) as error:
         return fail(str(error))
     except CannotReckon as error:
         return fail(f"the model's size cannot be reckoned: {error}")
@@ -58,7 +58,7 @@ def _asked(response_tokens: float | None, prompt_tokens: float | None, prompts: 
     given = {"--response-tokens": response_tokens, "--prompt-tokens": prompt_tokens, "--prompts": prompts}
     for name, value in given.items():
         if value is not None and not 1 <= value < float("inf"):
-            raise CannotSize(f"{name} {value:g}: a number from 1 on is needed")
+            raise CannotPlan(f"{name} {value:g}: a number from 1 on is needed")
     return Asked(response_tokens, prompt_tokens, prompts)
 
 
@@ -70,7 +70,13 @@ def _card(text: str | None, device: str) -> Card:
             "trainer.device = cpu: a plan needs the machine's figures. Give them: "
             '--card "flops=100e9 bandwidth=10e9 memory=24" (benchmarks/plan_against_runs.py measures them)'
         )
-    return card_here(cards_here()) or Card.named(DEFAULT_CARD)
+    here = cards_here()
+    if (known := card_here(here)) is not None:
+        return known
+    if here:
+        said = f"no figures of this machine's {here[0][0]} are known, so {DEFAULT_CARD} is planned; --card gives them"
+        print(f"{PREFIX}{said}", file=sys.stderr)
+    return Card.named(DEFAULT_CARD)
 
 
 def _verdict(made: Plan) -> int:

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from sinternal_verl.guard.judge import Generated
-from sinternal_verl.platform.compat import vllm_request_errors
+from sinternal_verl.platform.compat import spawn_engines_on_gpu, vllm_request_errors
 from sinternal_verl.platform.orphans import no_orphans
 
 TOP_LOGPROBS = 20
@@ -58,6 +58,7 @@ class GuardEngine:
         from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        spawn_engines_on_gpu()
         self._request_errors = vllm_request_errors()
         # Only the final output: an output for every token of every request would wake this process each time.
         self._params = partial(SamplingParams, temperature=0.0, output_kind=RequestOutputKind.FINAL_ONLY)

@@ -20,6 +20,11 @@ class Parser(argparse.ArgumentParser):
 
     recipe: str | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in (None, "store"):
+            self.register("action", name, StoreOnce)
+
     def format_help(self) -> str:
         text = super().format_help()
         if self.recipe is None:
@@ -42,6 +47,18 @@ class Parser(argparse.ArgumentParser):
         if unknown := re.search(r"unrecognized arguments: (--[\w-]+)", message):
             return did_you_mean(unknown[1], self._option_string_actions)
         return ""
+
+
+class StoreOnce(argparse._StoreAction):
+    """Takes an option's value, and refuses a second one, where argparse keeps the last without a word."""
+
+    given = False
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        if option and self.given:
+            raise argparse.ArgumentError(self, f"given twice, at last as {values}; give one")
+        self.given = True
+        super().__call__(parser, namespace, values, option)
 
 
 class Versions(argparse.Action):

@@ -48,12 +48,12 @@ class Factors:
         return Factors(MappingProxyType({**self.values, **values}))
 
 
-@cache
 def described() -> dict[str, dict[str, Any]]:
     """Every factor by name: its ends, its unit, what it is, and its source."""
     return read("factors.yaml")
 
 
+@cache
 def read(name: str) -> dict[str, Any]:
-    """A file of this package."""
+    """A file of this package; the same object each time, which nobody may change."""
     return yaml.safe_load((resources.files("sinternal_verl.plan") / name).read_text())

@@ -152,7 +152,7 @@ def lengths_of(mean: float, spread: float, limit: int, count: int, seed: int = 1
     >>> round(drawn.mean()), round(drawn.max())
     (800, 5480)
     """
-    if mean >= limit:
+    if mean >= limit or not count:
         return np.full(count, float(limit))
     normal = _quantiles(count)
     mu = _solve(lambda mu: float(np.minimum(np.exp(mu + spread * normal), limit).mean()), mean, np.log(limit) + 8)

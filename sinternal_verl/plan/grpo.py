@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from sinternal_verl.config import get
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.generation import Generated, generate
-from sinternal_verl.plan.guarding import Guard, guard_path
+from sinternal_verl.plan.guarding import Guard, guard_path, replicas_of
 from sinternal_verl.plan.setup import ROLLOUT, Setup
 from sinternal_verl.plan.sizes import size_of_model
 from sinternal_verl.plan.storage import saved_bytes
@@ -45,7 +45,7 @@ def grpo_step(setup: Setup, factors: Factors) -> GrpoStep:
     generated = _generate(setup, factors, work)
     log_probs, update = trainer.forward(work.batch), trainer.update(work.batch, updates_of(setup))
     guarding = guard_seconds(setup, factors, work)
-    replicas = max(int(get(config, "sinternal.guard.replicas", 1)), 1)
+    replicas = replicas_of(config)
     phases = {
         # Responses are judged while others are generated. What the guard cannot judge meanwhile is waited for.
         "gen": max(generated.seconds, guarding / replicas) + len(work.lengths) * factors["rollout_s"],

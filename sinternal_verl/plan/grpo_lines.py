@@ -15,7 +15,7 @@ from sinternal_verl.plan.grpo import (
     synced_bytes,
     updates_of,
 )
-from sinternal_verl.plan.guarding import BUSY, GUARDS, guard_path
+from sinternal_verl.plan.guarding import BUSY, GUARDS, guard_path, replicas_of
 from sinternal_verl.plan.setup import Setup
 from sinternal_verl.plan.storage import dumped_bytes, kept, saved_bytes
 
@@ -89,9 +89,9 @@ def _guards(setup: Setup, factors: Factors, step: GrpoStep) -> Iterator[Line]:
         how = f"judgements / gen, each replica busy {BUSY:.0%} of it at most"
         yield Line(GUARD, f"{name}: replicas", needed, "", how)
     if mine and step.guarding:
-        replicas = max(int(get(setup.config, "sinternal.guard.replicas", 1)), 1)
+        replicas = replicas_of(setup.config)
         busy = 100 * step.guarding / replicas / step.phases["gen"]
-        yield Line(GUARD, f"the run's {replicas} replicas are busy", busy, "%", "judgements x seconds / replicas / gen")
+        yield Line(GUARD, "the run's replicas are busy", busy, "%", f"judgements x seconds / {replicas} replicas / gen")
 
 
 def _disk(setup: Setup, factors: Factors, step: GrpoStep, run: GrpoRun) -> Iterator[Line]:

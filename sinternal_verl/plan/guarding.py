@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from sinternal_verl.config import get
 from sinternal_verl.doctor.memory import ModelSize
+from sinternal_verl.gpus import GUARD, REPLICAS
 from sinternal_verl.plan.cards import Card
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.generation import Engine
@@ -56,3 +57,11 @@ def guard_path(config: DictConfig) -> str | None:
     """The guard's model, where the run has its guard on its own cards."""
     own = get(config, "sinternal.guard.backend") in ("ray_actor", "verl_router")
     return get(config, "sinternal.guard.engine.model") if own else None
+
+
+def replicas_of(config: DictConfig) -> int:
+    """Replicas of the run's own guard: ours, or the servers of verl's reward model."""
+    if get(config, "sinternal.guard.backend") == "verl_router":
+        each = int(get(config, "reward.reward_model.rollout.tensor_model_parallel_size", 1))
+        return max(int(get(config, GUARD, 0)) // each, 1)
+    return max(int(get(config, REPLICAS, 1)), 1)

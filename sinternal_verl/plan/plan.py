@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from sinternal_verl.config import get, is_ppo, model_key, trains_with_fsdp
 from sinternal_verl.doctor.flash_attn import VERL_TAKES, wanted_attention
 from sinternal_verl.doctor.problem import Finding
-from sinternal_verl.gpus import GUARD, NODES, REPLICAS, gpus_for
+from sinternal_verl.gpus import GUARD, MODE, NODES, REPLICAS, gpus_for
 from sinternal_verl.plan.cards import Card
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.figures import Figure, Line, figures_of
@@ -19,6 +19,7 @@ from sinternal_verl.plan.grpo_lines import grpo_lines
 from sinternal_verl.plan.guarding import guard_path
 from sinternal_verl.plan.setup import Setup, set_up
 from sinternal_verl.plan.sft import sft_lines
+from sinternal_verl.plan.sizes import CannotPlan
 from sinternal_verl.plan.work import Asked
 
 MEMORY = "memory of a card"
@@ -51,7 +52,7 @@ def make_plan(words: Sequence[str], compose: Compose, card: Card, asked: Asked, 
         nodes: numbers of nodes for the growth.
 
     Raises:
-        CannotSize: the model's size is not known, or a plan would count what the run does not do.
+        CannotPlan: the model's size is not known, or a plan would count what the run does not do.
         CannotReckon: transformers cannot build the model.
         hydra.errors.HydraException: the words do not compose.
     """
@@ -60,6 +61,7 @@ def make_plan(words: Sequence[str], compose: Compose, card: Card, asked: Asked, 
         return set_up(compose([*words, *more]), card, asked)
 
     setup = set_up_with([])
+    _refuse_too_few_rows(setup)
     lines_of = grpo_lines if is_ppo(setup.config) else sft_lines
     found = misfits(setup)
     return Plan(
@@ -70,6 +72,14 @@ def make_plan(words: Sequence[str], compose: Compose, card: Card, asked: Asked, 
         _notes(setup),
         growth([set_up_with([f"{NODES}={number}"]) for number in nodes]),
     )
+
+
+def _refuse_too_few_rows(setup: Setup) -> None:
+    rows, batch = setup.asked.prompts or setup.train.count, get(setup.config, "data.train_batch_size")
+    if rows is not None and rows < batch:
+        where = "--prompts" if setup.asked.prompts else setup.train.source
+        step = "lower data.train_batch_size, or give more rows"
+        raise CannotPlan(f"{where}: {rows} rows make no step of {batch}; {step}")
 
 
 def _memory(setup: Setup) -> list[Figure]:
@@ -102,6 +112,10 @@ def _notes(setup: Setup) -> list[str]:
             notes.append(f"{setup.held_out.source}: validation is not counted")
         if setup.train.safety is None and setup.asked.response_tokens is None:
             notes.append("half of the prompts are taken for safety prompts, as in the paper, if there is a guard")
+        if str(get(config, MODE)).endswith("async"):
+            notes.append(f"{MODE}={get(config, MODE)}: a plan takes the phases one after another, and these overlap")
+        if get(config, "algorithm.filter_groups.enable"):
+            notes.append("algorithm.filter_groups: prompts that are drawn again are not counted")
         if (idle := _idle_guard(setup)) is not None:
             notes.append(idle)
         if get(config, "sinternal.guard.backend") == "openai_endpoint":

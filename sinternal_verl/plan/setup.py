@@ -1,6 +1,7 @@
 """What a plan is made of: the configuration, the card, the sizes of the models, and where each process runs."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from omegaconf import DictConfig
 
@@ -13,7 +14,7 @@ from sinternal_verl.gpus import GUARD, NODE, NODES, TRAINING, rollout_gpus
 from sinternal_verl.plan.cards import Card
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.generation import Engine
-from sinternal_verl.plan.sizes import EXPERTS, CannotSize, needed, size_of_model
+from sinternal_verl.plan.sizes import EXPERTS, CannotPlan, needed, size_of_model
 from sinternal_verl.plan.training import Trainer
 from sinternal_verl.plan.work import Asked, Rows, rows_of
 
@@ -47,11 +48,11 @@ class Setup:
     def processes(self) -> int:
         return self.nodes * self.per_node
 
-    @property
+    @cached_property
     def training(self) -> Training:
         return Training.of(self.config, self.processes, self.per_node)
 
-    @property
+    @cached_property
     def param(self) -> int:
         """Bytes of a weight in forward and backward passes."""
         kind = get(self.config, f"{engine_key(self.config)}.mixed_precision.param_dtype", "bf16")
@@ -89,7 +90,7 @@ class Setup:
 def set_up(config: DictConfig, card: Card, asked: Asked | None = None) -> Setup:
     """
     Raises:
-        CannotSize: the size of the model that learns is not known.
+        CannotPlan: the size of the model that learns is not known.
         CannotReckon: transformers cannot build it.
     """
     _refuse_unless_positive(config)
@@ -122,12 +123,12 @@ def set_up(config: DictConfig, card: Card, asked: Asked | None = None) -> Setup:
 def refuse_experts(key: str, path: str | None) -> None:
     """
     Raises:
-        CannotSize: a token passes only some of the model's weights.
+        CannotPlan: a token passes only some of the model's weights.
     """
     found = read_config(path) if path and "://" not in path else None
     experts = next((name for name in EXPERTS if found is not None and getattr(found.get_text_config(), name, 0)), None)
     if experts:
-        raise CannotSize(
+        raise CannotPlan(
             f"{key} = {path}: {experts} says that a token passes only some of its weights. A plan counts all"
         )
 
@@ -138,4 +139,4 @@ def _refuse_unless_positive(config: DictConfig) -> None:
     for key in keys:
         value = get(config, key)
         if not isinstance(value, int) or value < 1:
-            raise CannotSize(f"{key} = {value}: a plan needs a whole number from 1 on")
+            raise CannotPlan(f"{key} = {value}: a plan needs a whole number from 1 on")

@@ -4,7 +4,7 @@ from functools import cache
 
 from transformers import AutoConfig
 
-from sinternal_verl.doctor.fits import CannotReckon, size_here
+from sinternal_verl.doctor.fits import size_here
 from sinternal_verl.doctor.memory import ModelSize, size_of
 from sinternal_verl.plan.factors import read
 
@@ -12,8 +12,8 @@ EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 """Keys of configurations of models with experts, of which a token passes only some."""
 
 
-class CannotSize(ValueError):
-    """A model's size is not known; the message says what to give."""
+class CannotPlan(ValueError):
+    """A model's size is not known, or a plan would say what is not so; the message says what to give."""
 
 
 def known_models() -> list[str]:
@@ -38,19 +38,16 @@ def _known(path: str, lora_rank: int, targets: object) -> ModelSize:
 def needed(key: str, path: str | None, size: ModelSize | None) -> ModelSize:
     """
     Raises:
-        CannotSize: there is no size.
+        CannotPlan: there is no size.
     """
     if size is not None:
         return size
     known = ", ".join(known_models())
     if path is None:
-        raise CannotSize(
+        raise CannotPlan(
             f"{key} is not given, and every figure follows from the model's size. Known without files: {known}"
         )
-    raise CannotSize(
-        f"{key} = {path}: its size is not known, for no config.json of it is on this machine. Give a folder with a "
-        f"config.json (no weights are needed), or one of {known}"
+    raise CannotPlan(
+        f"{key} = {path}: its size is not known, for no config.json of it that transformers reads is here. Give a "
+        f"folder with a config.json (no weights are needed), or one of {known}"
     )
-
-
-__all__ = ["CannotReckon", "CannotSize", "known_models", "needed", "size_of_model"]

@@ -9,8 +9,8 @@ from sinternal_verl.plan.training import Batch
 MOMENTS = 8
 """Bytes of AdamW's two moments of a weight, in fp32."""
 
-DUMPED = 1.2
-"""Bytes of a character in a dump: quotation marks, names and the scores of a row besides the text."""
+DUMPED_TEXT, DUMPED_ROW = 1.05, 400
+"""Bytes of a character in a dump, escapes included, and of the rest of a row: names, scores, outcome."""
 
 
 def saved_bytes(config: DictConfig, size: ModelSize, training: Training) -> float:
@@ -34,4 +34,4 @@ def kept(config: DictConfig, saves: int) -> int:
 
 def dumped_bytes(batch: Batch, characters: float) -> float:
     """Bytes of the rollouts of one step."""
-    return batch.tokens * characters * DUMPED
+    return batch.tokens * characters * DUMPED_TEXT + len(batch.lengths) * DUMPED_ROW

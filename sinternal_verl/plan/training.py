@@ -1,5 +1,6 @@
 """How long verl's FSDP engine takes for a pass over a step's tokens: computing, gathering weights, and moving what is
-offloaded. Of one micro-batch these overlap, so the longest of them counts."""
+offloaded. Gathering overlaps with computing, so the longer of them counts. Moving does not: log-probabilities of 10,240
+tokens and four blocks of a 7B took 0.125 s on an H200 and 0.27 s offloaded; their weights take 0.148 s over PCIe."""
 
 import heapq
 import math
@@ -33,7 +34,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Pass:
-    """Seconds of a pass over a batch, by what takes them: the longest of the first three, and the optimizer."""
+    """Seconds of a pass over a batch, by what takes them."""
 
     compute: float
     gather: float
@@ -42,12 +43,17 @@ class Pass:
 
     @property
     def seconds(self) -> float:
-        return max(self.compute, self.gather, self.offload) + self.optimizer
+        return max(self.compute, self.gather) + self.offload + self.optimizer
 
     @property
     def bound(self) -> str:
         """What the pass waits for."""
-        parts = {"computing": self.compute, "gathering weights": self.gather, "moving weights over PCIe": self.offload}
+        parts = {
+            "computing": self.compute,
+            "gathering weights": self.gather,
+            "moving weights over PCIe": self.offload,
+            "AdamW": self.optimizer,
+        }
         return max(parts, key=parts.__getitem__)
 
 
@@ -155,7 +161,7 @@ class Trainer:
         moved = ADAM_BYTES * self.size.trainable / self.training.shards
         if self.training.offload:
             return moved * self.training.per_node / self.factors["host_bandwidth"]
-        return moved / (self.card.bandwidth * self.factors["decode_bandwidth"])
+        return moved / (self.card.bandwidth * self.factors["adam_bandwidth"])
 
     def _pcie(self) -> float:
         return self.card.pcie * self.factors["pcie"]

@@ -14,8 +14,12 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+
+LOOK_S = 0.1
+"""How often children that have started are looked for."""
 
 
 @contextmanager
@@ -24,12 +28,30 @@ def no_orphans() -> Iterator[None]:
 
     Where the kernel has no descriptors of processes nothing is done.
     """
-    before = set(multiprocessing.active_children())
-    yield
-    started = [str(child.pid) for child in multiprocessing.active_children() if child not in before]
+    seen, done = set(multiprocessing.active_children()), threading.Event()
+
+    def look() -> None:
+        while not done.wait(LOOK_S):
+            _watch(seen)
+
+    # An engine is there long before it has started.
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        looking.join()
+        _watch(seen)
+
+
+def _watch(seen: set) -> None:
+    """Start a process for the children that are not in ``seen``, and add them."""
+    started = set(multiprocessing.active_children()) - seen
+    seen |= started
     if started and _has_descriptors():
         # Isolated and without `site`: it needs the standard library alone, and starts in 20 ms.
-        command = [sys.executable, "-IS", __file__, str(os.getpid()), *started]
+        command = [sys.executable, "-IS", __file__, str(os.getpid()), *(str(child.pid) for child in started)]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
         _watching.append(subprocess.Popen(command, start_new_session=True, **quiet))
 

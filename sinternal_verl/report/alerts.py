@@ -93,6 +93,6 @@ def _looked(rules: int, alerts: int, blind: list[str]) -> Alert:
     text = f"{rules - len(blind)} of {rules} rules could look" + ("" if alerts else ", and found nothing") + "."
     rule = "Each rule looks where the run has left what it needs."
     if blind:
-        text += " The others lack metrics."
+        text += f" {len(blind)} had nothing to look at."
         rule += f" These found nothing to look at: {'; '.join(blind)}."
     return Alert("rules", "good", text, rule, "")

@@ -24,8 +24,9 @@ SAFE, UNSAFE = ("safe", "refused"), ("unsafe", "controversial")
 ALL = "all"
 """Stands for the source where the rollouts name none."""
 
-OUTSIDE_OF_THE_STEP = "timing_s/testing"
-"""verl's sync trainer validates after the time of the step has been taken. (verl 0.9.1)"""
+TESTING = "timing_s/testing"
+"""A validation. verl's trainers make it after the time of the step has been taken, and its older one
+(``trainer.use_v1=false``) within. (verl 0.9.1)"""
 
 LIMIT = "data.max_response_length"
 
@@ -53,10 +54,11 @@ def _of_metrics(facts: Facts) -> dict[str, np.ndarray]:
                 found[f"report/{metric(prefix, source, 'safe')}"] = np.where(verdicts > 0, safe / verdicts, np.nan)
     if not any(facts.has(metric(TRAIN, source, "truncated")) for source in facts.sources):
         found["report/truncated"] = _truncated(facts)
-    phases = [name for name in phases_of(facts.values) if name != OUTSIDE_OF_THE_STEP]
+    phases = [facts.values[name] for name in phases_of(facts.values) if name != TESTING]
     if facts.has("timing_s/step") and phases:
-        known = sum(np.nan_to_num(facts.values[name]) for name in phases)
-        found["report/seconds/other"] = np.maximum(facts.values["timing_s/step"] - known, 0)
+        rest = np.maximum(facts.values["timing_s/step"] - np.nansum(phases, axis=0), 0)
+        testing = np.nan_to_num(facts.values.get(TESTING, np.zeros(len(rest))))
+        found["report/seconds/other"] = np.where(rest >= testing, rest - testing, rest)
     return found
 
 

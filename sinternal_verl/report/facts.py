@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sinternal_verl.report.curve import Curve
+from sinternal_verl.report.curve import SIGMAS, Curve
 from sinternal_verl.report.run import Run
 
 TRAIN, HELD_OUT = "train", "val"
@@ -15,6 +15,9 @@ TRAIN, HELD_OUT = "train", "val"
 
 VERLS_VALIDATION = re.compile(r"val-core/(?P<source>.+)/(?P<figure>[^/]+)/mean@(?P<n>\d+)")
 """verl's own metric of a validation. (verl 0.9.1)"""
+
+ASSUMED_ROWS = 100
+"""Responses of a source's validation where the run does not say how many there are."""
 
 _ROWS = re.compile(rf"(?:{TRAIN}|{HELD_OUT})/(?P<source>.+)/rows")
 
@@ -86,6 +89,15 @@ class Facts:
             return curve
         found = self.verls_validation(source)
         return self.curve(found) if found else curve
+
+    def chance(self, source: str, points: Curve) -> float:
+        """By how much the shares of two validations of one policy may differ: `SIGMAS` standard errors.
+
+        Both have the same prompts, so it is the responses alone that vary, by p (1 - p) at most.
+        """
+        rows = self.curve(metric(HELD_OUT, source, "rows")).now or ASSUMED_ROWS
+        share = float(np.clip(points.values.mean(), 0, 1))
+        return SIGMAS * float(np.sqrt(2 * share * (1 - share) / rows))
 
     def verls_validation(self, source: str) -> str | None:
         """verl's own metric of a source's validations: of the accuracy where there is one, else of the reward."""

@@ -15,6 +15,7 @@ A run may have been moved: a path of its configuration that is gone is looked fo
 """
 
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -26,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sinternal_verl.report.dumps import is_dump
-from sinternal_verl.report.lines import Skipped, json_lines
+from sinternal_verl.report.lines import BOM, Skipped, open_lines, parse
 from sinternal_verl.runs.record import METRICS, RECORD, read_record
 from sinternal_verl.training.metrics_file import METRICS_FILE
 
@@ -43,6 +44,9 @@ MAX_CONFIGS = 50
 """How many of Hydra's configurations are looked at, the newest ones."""
 
 HYDRAS_CONFIG = ".hydra/config.yaml"
+
+MAX_PROBE_BYTES, MAX_PROBE_LINES = 2**20, 20
+"""How much of a file is read to know what it is: others may have lines without an end."""
 
 MAX_NAMED = 8
 """How many of the things found a message names."""
@@ -107,9 +111,21 @@ def find_run(place: Path, skipped: Skipped) -> Found:
 
 
 def is_metrics(file: Path) -> bool:
-    """Whether one of a file's first lines has a step and data."""
-    lines = islice(json_lines(file, Skipped()), 3)
-    return any("step" in line.object and isinstance(line.object.get("data"), dict) for line in lines)
+    """Whether one of a file's first lines has a step and data. No more than `MAX_PROBE_BYTES` are read of it."""
+    try:
+        with open_lines(file) as stream:
+            lines = stream.read(MAX_PROBE_BYTES).removeprefix(BOM).splitlines()
+    except (OSError, EOFError, zlib.error):
+        return False
+    return any(map(_has_step_and_data, lines[:MAX_PROBE_LINES]))
+
+
+def _has_step_and_data(line: bytes) -> bool:
+    try:
+        found = parse(line)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and "step" in found and isinstance(found.get("data"), dict)
 
 
 def start_time_in(name: str) -> str | None:
@@ -220,10 +236,7 @@ def find_dumps(found: Found, config: Mapping[str, Any] | None, key: str, skipped
         named = trainer[key]
         if not isinstance(named, str) or not named or "://" in named:
             return None
-        place = _moved(Path(named).expanduser(), found.folder, trainer.get("default_local_dir"))
-        if place is None:
-            skipped.add(f"trainer.{key}={named}", "the folder is not there, nor beside the run: has it been moved?")
-        return place
+        return _moved(Path(named).expanduser(), found.folder, trainer.get("default_local_dir"))
     validates = key.startswith("validation")
     there = [one for one in _folders(found.folder) if ("val" in one.name.lower()) == validates and is_dump(one)]
     if len(there) > 1:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sinternal_verl.report.find import Found
+from sinternal_verl.report.metrics import VALIDATION
 from sinternal_verl.report.run import Rollouts, Steps
 
 MAX_SHOWN = 6
@@ -28,7 +29,7 @@ def lacks_of(
     """
     lacks = [*_metrics(found, steps, begins)]
     if kind == "grpo":
-        lacks += _rollouts(steps, rollouts)
+        lacks += _rollouts(steps, config, rollouts)
     if config is None:
         lacks.append("no configuration: a recipe of ours writes config_<time>.yaml, and Hydra .hydra/config.yaml")
     if not found.record:
@@ -53,19 +54,22 @@ def _metrics(found: Found, steps: Steps, begins: tuple[int, ...]) -> list[str]:
     return lacks
 
 
-def _rollouts(steps: Steps, rollouts: Rollouts | None) -> list[str]:
+def _rollouts(steps: Steps, config: Mapping[str, Any] | None, rollouts: Rollouts | None) -> list[str]:
     dumped = {
         held_out: np.unique(rollouts.step[rollouts.held_out == held_out]) if rollouts else np.array([], dtype=int)
         for held_out in (False, True)
     }
-    lacks = []
-    for held_out, what, key in (
-        (False, "rollouts", "rollout_data_dir"),
-        (True, "rollouts of validations", "validation_data_dir"),
-    ):
-        if not len(dumped[held_out]):
-            lacks.append(f"no {what}: trainer.{key}=/abs/folder writes them")
     trained = steps.numbers[steps.numbers > 0]
+    validated = any(name.startswith(VALIDATION) for name in steps.values)
+    lacks = []
+    for held_out, there, what, key, option in (
+        (False, len(trained) > 0, "rollouts", "rollout_data_dir", "--rollouts"),
+        (True, validated, "rollouts of validations", "validation_data_dir", "--validation"),
+    ):
+        if there and not len(dumped[held_out]):
+            named = config and config["trainer"].get(key)
+            moved = f"trainer.{key}={named} has none; where they were moved, give {option} FOLDER"
+            lacks.append(f"no {what}: {moved if named else f'trainer.{key}=/abs/folder writes them'}")
     if len(dumped[False]) and len(missing := np.setdiff1d(trained, dumped[False])):
         lacks.append(f"no rollouts of {_named(missing)}: their files are not there, or empty")
     if len(dumped[False]) and not rollouts.names["source"]:

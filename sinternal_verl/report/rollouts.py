@@ -11,8 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from sinternal_verl.report.dumps import FLAGS, NAMED, NUMBERS, Line, dump_files, read_dump, read_texts_of, texts_of
-from sinternal_verl.report.lines import Skipped, open_lines, parse
+from sinternal_verl.report.dumps import (
+    FLAGS,
+    MAX_TEXT,
+    NAMED,
+    NUMBERS,
+    Line,
+    dump_files,
+    read_dump,
+    read_texts_of,
+    texts_of,
+)
+from sinternal_verl.report.lines import BOM, Skipped, open_lines, parse
 from sinternal_verl.report.run import UNKNOWN, Rollouts, Run, Texts
 from sinternal_verl.report.sample import choose_groups
 
@@ -37,7 +47,6 @@ class _Columns:
         self.held_out: list[bool] = []
         self.spans: list[tuple[int, int, int]] = []
         self.files: list[Path] = []
-        self.sizes: list[int] = []
         self.strata: list[tuple[bool, int, str | None]] = []
         self.marks: list[int] = []
 
@@ -111,7 +120,8 @@ def read_rollouts(
     group = rollouts.group
     chosen = choose_groups(
         failed=np.bincount(group, weights=rollouts.scored == 0) > 0,
-        size=np.bincount(group, weights=[size for _, _, size in columns.spans]).astype(np.int64),
+        # Prompt and response are cut at a length.
+        size=np.bincount(group, weights=[min(size, 2 * MAX_TEXT) for _, _, size in columns.spans]).astype(np.int64),
         stratum=np.unique([repr(stratum) for stratum in columns.strata], return_inverse=True)[1],
         mark=np.array(columns.marks),
         budget=text_bytes,
@@ -181,7 +191,7 @@ def _texts_at(columns: _Columns, numbers: np.ndarray, skipped: Skipped) -> Itera
                 stream, opened = open_lines(columns.files[place]), place
             stream.seek(start)
             try:
-                said = parse(stream.read(size).removeprefix(b"\xef\xbb\xbf"))
+                said = parse(stream.read(size).removeprefix(BOM))
             except ValueError:
                 said = None
             if isinstance(said, dict):

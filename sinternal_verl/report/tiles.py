@@ -62,7 +62,9 @@ def _of_source(facts: Facts, source: str) -> Iterator[Tile]:
             yield _tile(source, label, train, unit, direction, chart)
         # A validation is one measurement, so it is shown where it says what training does not.
         if len(held_out) and (name == "reward/mean" or not len(train)):
-            yield _of_validations(source, f"held-out {label}", held_out, unit, direction, chart)
+            # Lengths are no shares, and have no direction.
+            chance = facts.chance(source, held_out)
+            yield _of_validations(source, f"held-out {label}", held_out, unit, direction, chart, chance)
 
 
 def _tile(source: str, label: str, curve: Curve, unit: str, direction: str, chart: str) -> Tile:
@@ -71,9 +73,12 @@ def _tile(source: str, label: str, curve: Curve, unit: str, direction: str, char
     return Tile(source, label, curve.now, curve.trend, unit, direction if moved else "", chart, _spark(curve))
 
 
-def _of_validations(source: str, label: str, curve: Curve, unit: str, direction: str, chart: str) -> Tile:
+def _of_validations(
+    source: str, label: str, curve: Curve, unit: str, direction: str, chart: str, chance: float
+) -> Tile:
     """A tile of the last validation, and its change from the first."""
     last, first = float(curve.values[-1]), float(curve.values[0])
+    direction = direction if abs(last - first) > chance else ""
     return Tile(source, label, last, last - first if len(curve) > 1 else None, unit, direction, chart, _spark(curve))
 
 

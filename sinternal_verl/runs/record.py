@@ -108,7 +108,9 @@ def cluster_of(nodes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             # Ray names a kind of card by a resource of its own.
             kind = ", ".join(sorted(key.partition(":")[2] for key in found if key.startswith("accelerator_type:")))
             memory = (found.get("memory", 0) + found.get("object_store_memory", 0)) / 1e9
-            kinds[found.get("GPU", 0), kind, found.get("CPU", 0), round(memory)] += 1
+            # Without a kind they are a number that our CPU recipes state for verl.
+            gpus = found.get("GPU", 0) if kind else 0
+            kinds[gpus, kind, found.get("CPU", 0), round(memory)] += 1
     names = ("gpus", "gpu", "cpus", "memory_gb")
     return [{"nodes": count, **dict(zip(names, kind, strict=True))} for kind, count in kinds.items()]
 

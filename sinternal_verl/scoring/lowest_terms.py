@@ -41,7 +41,7 @@ _ZEROS = re.compile(rf"0(?<![^{BEGINS}+\-]0)(?<!line\{{0)(?<![0-9.]\(0)0*(?=[0-9
 _NO_INTEGER = re.compile(rf"\.(?<![^{OPENS}+\-·{TIMES}]\.)(?=[0-9]|\\overline|\\dot)")
 # Those behind decimals mean nothing where the number ends.
 _NO_END = r"[ .(…]|\\(?:over|under)line|\\dot"
-_DECIMALS = re.compile(rf"(?<![0-9.])([0-9]+)\.([0-9]*+)(?!{_NO_END})(?:(?<=[0-9])|(?![^\W_]|[\\√]))")
+_DECIMALS = re.compile(rf"(?<![0-9.])([0-9]+)\.([0-9]*)(?![0-9])(?!{_NO_END})(?:(?<=[0-9])|(?![^\W_]|[\\√]))")
 # Between numbers it is no product of vectors.
 _TIMES = re.compile(rf"(?<=[0-9}}]){TIMES}(?=[0-9√π]|\\frac)")
 # A run of atoms takes a digit at a time: with [0-9]+ a run of digits could be cut in exponentially many ways.

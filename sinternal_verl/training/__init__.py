@@ -9,6 +9,7 @@
 ``pools``                reserves the trainer's GPUs before the guard starts
 ``spread``               starts workers on all nodes
 ``reward_workers``       has Ray restart a reward worker that died
+``fused_head``           keeps the head whole where fused kernels read it
 ``frozen``               ends a reward worker whose event loop stands still
 ``manager``              the reward manager: every sample gets exactly one score
 ``live_scores``          what a reward worker shows at Ray's metrics endpoint, for Prometheus

@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any
 
 from sinternal_verl.data.turn import TurnEncoder
-from sinternal_verl.platform.compat import vllm_request_errors
+from sinternal_verl.platform.compat import spawn_engines_on_gpu, vllm_request_errors
 from sinternal_verl.platform.orphans import no_orphans
 from sinternal_verl.tokens import TextEncoder, whole_text
 from sinternal_verl.verify.outcome import finish_of, shortened
@@ -27,6 +27,7 @@ class LocalWriter:
         from vllm.sampling_params import RequestOutputKind
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        spawn_engines_on_gpu()
         self._request_errors = vllm_request_errors()
         try:
             # Special tokens are kept: for some models the tag that ends the thought is one.

@@ -61,12 +61,28 @@ def make_tokenizer(corpus: list[str], vocab_size: int = 640) -> PreTrainedTokeni
 
 
 def make_policy(
-    folder: Path, corpus: list[str], seed: int, hidden: int = 128, layers: int = 2, architecture: str = "qwen2"
+    folder: Path,
+    corpus: list[str],
+    seed: int,
+    hidden: int = 128,
+    layers: int = 2,
+    architecture: str = "qwen2",
+    tied: bool = True,
 ) -> Path:
     """Write a Hugging Face folder with an untrained policy (by default 0.56 M parameters, float32), and return it."""
     tokenizer = make_tokenizer(corpus)
     return write_model(
-        folder, tokenizer, seed, hidden, layers, 4, groups=2, longest=512, theta=ROPE_THETA, architecture=architecture
+        folder,
+        tokenizer,
+        seed,
+        hidden,
+        layers,
+        4,
+        groups=2,
+        longest=512,
+        theta=ROPE_THETA,
+        architecture=architecture,
+        tied=tied,
     )
 
 
@@ -81,6 +97,7 @@ def write_model(
     longest: int,
     theta: float,
     architecture: str = "qwen2",
+    tied: bool = True,
 ) -> Path:
     """Write tokenizer and random weights; return the folder.
 
@@ -92,6 +109,7 @@ def write_model(
         longest: the model's context in tokens.
         theta: base of the rotary positions, as in `ROPE_THETA`.
         architecture: transformers' ``model_type``: qwen2, qwen3 or llama.
+        tied: whether the head is the embedding; no policy of the paper ties them.
     """
     torch.manual_seed(seed)
     config = AutoConfig.for_model(
@@ -107,7 +125,7 @@ def write_model(
         max_position_embeddings=longest,
         initializer_range=INITIALIZER_RANGE,
         rope_parameters={"rope_type": "default", "rope_theta": theta},
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -65,7 +65,9 @@ def test_bad_words_are_said_and_nothing_is_written(tmp_path, capsys, words, said
     make_grpo(tmp_path / "other", steps=2, dumped=False)
     (tmp_path / "empty").mkdir()
 
-    code = main(["report", "-o", str(tmp_path / "report.html"), *(word.format(tmp=tmp_path) for word in words)])
+    out = [] if "-o" in words else ["-o", str(tmp_path / "report.html")]
+
+    code = main(["report", *out, *(word.format(tmp=tmp_path) for word in words)])
 
     assert code == 2
     assert said in capsys.readouterr().err

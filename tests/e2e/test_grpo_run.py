@@ -15,11 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import descendants, end_all, named, start, wait_for
 from safety_runs import ROLLOUTS, ROWS, STEPS_PER_EPOCH, SUMS, safety_overrides
 
 from sinternal_verl.doctor.checkpoints import TRACKER
+from sinternal_verl.report.read import read_run
 from sinternal_verl.runs.curves import Step, read_steps
 from sinternal_verl.runs.launch import grpo_command
 from sinternal_verl.training.metrics_file import METRICS_FILE
@@ -248,6 +250,18 @@ def test_rollouts_are_dumped_with_source_and_outcome_dropped_ones_too_and_paddin
 
 
 @pytest.mark.versions
+def test_a_report_reads_every_rollout_and_the_machine(whole_run):
+    run = read_run(whole_run.folder / "whole")
+    scores = [row["score"] for row in whole_run.rollouts]
+
+    assert run.finished and run.skipped == () and run.lacks == ()
+    assert [start.step for start in run.starts] == [0] and len(run.rollouts) == len(run.rollouts.texts) == len(scores)
+    assert sorted(run.rollouts.score.tolist()) == pytest.approx(sorted(scores))
+    assert run.steps.values["training/failures/dumps"].tolist() == [0] * STEPS
+    assert run.record["cluster"][0]["nodes"] == run.record["hardware"]["nodes"] == 1
+
+
+@pytest.mark.versions
 @pytest.mark.parametrize("part", ["reward worker", "guard replica"])
 def test_a_killed_part_is_replaced_and_no_rollout_is_lost(whole_run, part):
     assert f"this {part} replaces one that died" in whole_run.log
@@ -333,3 +347,13 @@ def test_ctrl_c_ends_a_run_with_130_and_no_traceback_and_says_what_goes_on(story
 @pytest.mark.long
 def test_nothing_large_is_left_running(story):
     assert story.left_over == []
+
+
+@pytest.mark.long
+def test_a_report_knows_each_start_and_reads_the_dumps_of_the_last_ones(story, whole_run):
+    """The recipe's own folder of dumps, beside the checkpoints."""
+    run = read_run(whole_run.folder / "checkpoints")
+
+    assert [start.step for start in run.starts] == [0, *story.saved]
+    assert sorted(set(run.rollouts.step.tolist())) == list(range(1, max(story.numbers) + 1))
+    assert np.bincount(run.rollouts.step)[1:].tolist() == [ROLLOUTS] * max(story.numbers)

@@ -79,6 +79,8 @@ def test_sft_on_two_nodes(world, slurm):
     assert {file.name for file in saved.glob("model_world_size_2_rank_*.pt")} == {
         f"model_world_size_2_rank_{rank}.pt" for rank in range(2)
     }
+    assert "SFT, step 4 of 4, finished" in log
+    assert (slurm.work / "checkpoints" / "teach" / "report.html").stat().st_size > 10_000
 
 
 @pytest.mark.long
@@ -97,6 +99,7 @@ def test_grpo_on_one_node(world, slurm):
     log = slurm.logs()
     assert [step.number for step in read_steps(slurm.work / "checkpoints" / "reinforce" / METRICS_FILE)] == [1, 2]
     assert "training has ended" in log and "exit code 0" in log
+    assert f"report: {slurm.work / 'checkpoints' / 'reinforce' / 'report.html'}" in log
     assert left_over(job) == [], log[-4000:]
 
 

@@ -10,6 +10,7 @@ from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessageAssistant, ContentReasoning, ContentText, GenerateConfig, ModelOutput, get_model
 from servers import serving
 
+from sinternal_verl.evaluation.tasks import answers
 from sinternal_verl.evaluation.tasks.answers import read
 from sinternal_verl.evaluation.tasks.asking import ask_model
 from sinternal_verl.scoring.response import final_answer
@@ -88,8 +89,12 @@ def test_a_thought_that_a_server_gives_apart_is_the_same(server, tmp_path):
         assert found.closed == ("</think>" in raw), name
 
 
-def test_without_a_record_of_the_call_the_usual_forms_are_the_same(server, tmp_path):
+def test_without_a_record_of_the_call_the_usual_forms_are_the_same_and_it_is_said(
+    server, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(answers, "_said", False)
     found = outputs_of(server, tmp_path, "required", log_model_api=False)
+    assert caplog.text.count("its thought ends where Inspect cut it") == 1
     for name, output in zip(RAW, found, strict=True):
         if name in ("as R1's template gives it", "with its own tag", "a second thought", "never closed", "long"):
             assert read(output, "required").judged("answer") == judged_text(RAW[name], "answer"), name

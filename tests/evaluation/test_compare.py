@@ -12,9 +12,10 @@ pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 
 from hypothesis import given
 from hypothesis import strategies as st
+from inspect_ai import Epochs
 from inspect_ai.log import read_eval_log, write_eval_log
 from inspect_ai.scorer import Score
-from inspect_logs import CANARY, run_task, scores_by, verdict
+from inspect_logs import CANARY, figures, run_task, scores_by, verdict
 from PIL import Image
 
 from sinternal_verl.evaluation.results import picture
@@ -106,7 +107,7 @@ def test_every_flip_is_in_a_file(compared):
 
     assert len(flips) == 6
     assert flips[0] == {
-        **{"set": "lamps", "scorer": "asr", "first": "A", "other": "B"},
+        **{"set": "lamps", "scorer": "asr", "metric": "ASR", "first": "A", "other": "B"},
         **{"id": "4", "epoch": 1, "change": "became unsafe"},
     }
 
@@ -155,6 +156,23 @@ def test_epochs_are_paired_and_the_interval_is_by_item(tmp_path):
     assert found.scored == 18
     assert (found.difference.items, found.difference.method) == (9, "bootstrap by item")
     assert ("0", 1) in found.down
+
+
+def test_pass_at_k_is_compared_by_item_beside_pass_at_1(tmp_path):
+    """Of 3 tries: an item is solved where one of them is right."""
+    right = {"before": {"0": 1, "1": 0, "2": 3, "3": 2, "4": 0}, "after": {"0": 2, "1": 1, "2": 1, "3": 0, "4": 0}}
+    told = {"figures": figures("pass@3", "higher", "accuracy")}
+    for name, hits in right.items():
+        scorer = scores_by(lambda id, epoch, _, hits=hits: verdict(float(epoch <= hits[id])), "accuracy")
+        epochs = Epochs(3, ["mean", "pass_at_3"])
+        run_task(tmp_path / name, scorer, list(hits), name="sums", set="sums", metadata=told, epochs=epochs)
+    text = compare([tmp_path / name for name in right], tmp_path / "out")
+
+    assert re.search(r"sums +pass@1 ↑ +A to B +15 +40\.0 +26\.7 +-13\.3 ", text)
+    assert re.search(r"sums +pass@3 ↑ +A to B +5 +60\.0 +60\.0 +\+0\.0 .* 1 became right +1 became wrong", text)
+    assert "sums pass@3, A to B: became right: 1\n" in text and "sums pass@3, A to B: became wrong: 3" in text
+    flips = [json.loads(line) for line in (tmp_path / "out" / "flips.jsonl").read_text().splitlines()]
+    assert sum(flip["metric"] == "pass@3" for flip in flips) == 2
 
 
 def test_values_between_0_and_1_do_not_become_safe(tmp_path):

@@ -1,5 +1,6 @@
 """`sinternal-verl eval` over HTTP servers: what is asked, what is asked again, what is said, and what is refused."""
 
+import errno
 import json
 import os
 import signal
@@ -251,6 +252,7 @@ def test_each_answer_has_a_seed_of_its_own_and_the_same_one_next_time(sets, tmp_
         (["--tasks", "math500", "-T", "temperature"], ["write -T NAME=VALUE"]),
         (["--tasks", "math500", "-J", "xstest.a=1"], ["-J xstest.a", "for a judge of this call"]),
         (["--tasks", "aime2024", "-T", "k=32"], ["k=32", "epochs"]),
+        (["--tasks", "math500", "--judge", "xstest=mockllm/a", "-J", "xstest.max_tokens=ten"], ["max_tokens=ten"]),
         (["--suite", "papr"], ["suite papr", "did you mean paper?"]),
         (["--tasks", "math500", "--limit", "0", "--connections", "0"], ["--limit 0", "--connections 0"]),
         (["--tasks", "math500", "--source", "math5=x"], ["set math5", "did you mean math500?"]),
@@ -327,6 +329,36 @@ def test_where_no_thought_ends_it_is_said(sets, tmp_path, capfd):
     said = capfd.readouterr().err
     assert "sinternal_verl: warning: 8 of the first 8 responses never end their thought" in said
     assert "without an end." not in said
+
+
+def test_a_second_model_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        evaluate("--model", "a/b", "--tasks", "math500", "--model", "c/d")
+
+    assert "argument --model: given twice, at last as c/d; give one" in capsys.readouterr().err
+
+
+def test_a_log_that_cannot_be_written_is_told_with_its_cause(sets, tmp_path, capfd, monkeypatch):
+    """A disk is full from the fifth answer on."""
+    from inspect_ai.log._recorders.eval import EvalRecorder
+
+    model, kept = Model(), EvalRecorder.flush
+
+    async def flush(self, eval):
+        if len(model.asked) > 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        await kept(self, eval)
+
+    monkeypatch.setattr(EvalRecorder, "flush", flush)
+    with serving(model, ["m"]) as url:
+        words = ["--tasks", "math500", "--model", url, *sets, "--connections", "1", "--out", str(tmp_path / "out")]
+        code = evaluate(*words)
+        said = capfd.readouterr().err
+        monkeypatch.undo()
+        again = evaluate(*words)
+
+    assert code == 1 and "math500 has ended early (OSError: No space left on device)" in said, said
+    assert "0 items failed" not in said and again == 0
 
 
 @pytest.mark.slow

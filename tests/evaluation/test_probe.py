@@ -182,3 +182,102 @@ def test_answers_without_room_in_a_servers_context_are_refused(evaluate):
 
     assert code == 2 and "its context is 4096 tokens, and strongreject ask for answers of 8000" in said
     assert again == 0
+
+
+def lists(entry, handle):
+    """A server that lists one model so, and answers everything else by a handler."""
+
+    async def answer(request):
+        if request.method == "GET":
+            return web.json_response({"object": "list", "data": [entry]})
+        return await _awaited(handle, request)
+
+    return answer
+
+
+def judges(text="Safety: Safe\nCategories: None\nRefusal: No"):
+    """Completions of token ids; chats are answered, too, as by vLLM."""
+
+    async def answer(request):
+        if request.path.endswith("/chat/completions"):
+            return await _awaited(says("</think>I may not."), request)
+        return web.json_response({"choices": [{"text": text}]})
+
+    return answer
+
+
+@pytest.fixture
+def plain_folder(tmp_path, untaught_guard):
+    """A model's folder whose chat template is no guard's."""
+    import shutil
+
+    folder = tmp_path / "plain"
+    shutil.copytree(untaught_guard, folder)
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    return folder
+
+
+def test_a_guards_tokenizer_is_where_its_server_says_or_where_the_user_says(evaluate, untaught_guard, tmp_path):
+    words = ["-J", "qwen3guard.max_model_len=1024"]
+    with serving(lists({"id": "lamp", "root": str(untaught_guard)}, judges())) as told:
+        code, said = evaluate("--model", told, "--judge", f"qwen3guard={told}", *words)
+    assert code == 0, said
+
+    with serving(lists({"id": "lamp"}, judges())) as untold:
+        words = ["--model", untold, "--judge", f"qwen3guard={untold}", *words]
+        code, said = evaluate(*words)
+        out = ["--out", str(tmp_path / "other")]
+        again, found = evaluate(*words, "-J", f"qwen3guard.guard={untaught_guard}", *out)
+    assert code == 2 and "its prompts are rendered here, by the tokenizer of lamp" in said
+    assert "give -J qwen3guard.guard=..." in said
+    assert again == 0, found
+
+
+GUARDS = {
+    "no token ids": (lambda _: web.Response(status=400, text="give a text"), ["HTTP 400", "must take token ids"]),
+    "no completions": (lambda _: web.Response(status=404), ["HTTP 404", "Qwen3Guard-Gen"]),
+    "a wrong key": (lambda _: web.Response(status=401), ["HTTP 401", "--api-key-env qwen3guard=NAME"]),
+    "out of memory": (lambda _: web.Response(status=500), ["no verdict within 2 s", "check the address"]),
+    "another model": (judges("I like lamps."), ["a harmless conversation no verdict", "Qwen3Guard-Gen"]),
+    "silence": (hangs, ["no verdict within 2 s"]),
+    "a page": (lambda _: web.Response(text="<html>log in"), ["without choices[0].text", "check the address"]),
+}
+
+
+@pytest.mark.parametrize("kind", GUARDS)
+def test_a_guard_that_does_not_judge_is_told_before_anything_starts(evaluate, untaught_guard, kind):
+    handle, words = GUARDS[kind]
+
+    with serving(judges(), ["m"]) as url, serving(lists({"id": "g", "root": str(untaught_guard)}, handle)) as guard:
+        settings = ["-J", "qwen3guard.timeout_s=2", "-J", "qwen3guard.max_model_len=1024"]
+        code, said = evaluate("--model", url, "--judge", f"qwen3guard={guard}", *settings)
+
+    line = said.splitlines()[-1]
+    assert code == 2 and f"judge qwen3guard by {guard}#g: " in line and "sinternal.guard" not in line
+    for word in words:
+        assert word in line
+
+
+def test_a_tokenizer_that_is_no_guards_is_told(evaluate, plain_folder):
+    with serving(lists({"id": "g", "root": str(plain_folder)}, judges())) as url:
+        code, said = evaluate("--model", url, "--judge", f"qwen3guard={url}", "-J", "qwen3guard.max_model_len=1024")
+
+    assert code == 2 and "does not have the guard's structure" in said and "-J qwen3guard.guard=" in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("url=5", "url=5: it should be a valid string"),
+        ("timeout_s=a", "timeout_s=a: it should be a valid number"),
+        ("strictness=lax", "strictness=lax: it should be 'strict' or 'loose'"),
+        ("strictnes=loose", "it has no setting strictnes; did you mean strictness?; it has url, engine, guard"),
+        ("guard=no/such/model", "by the tokenizer of no/such/model, and there is no such folder"),
+        ("guard=5", "guard=5: it should be a valid string"),
+    ],
+)
+def test_a_setting_of_the_guard_is_told(evaluate, untaught_guard, setting, said):
+    with serving(lists({"id": "g", "root": str(untaught_guard)}, judges())) as url:
+        code, found = evaluate("--model", url, "--judge", f"qwen3guard={url}", "-J", f"qwen3guard.{setting}")
+
+    assert code == 2 and said in found and "Traceback" not in found

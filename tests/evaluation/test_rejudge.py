@@ -11,7 +11,7 @@ pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 from inspect_ai.log import read_eval_log, write_eval_log
 from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Score
-from inspect_logs import CANARY, judging, run_task, scores_by, verdict
+from inspect_logs import CANARY, figures, judging, run_task, scores_by, verdict
 
 from sinternal_verl.evaluation.results import picture
 from sinternal_verl.evaluation.results.agreement import Judged, changes, grids, sentences
@@ -250,6 +250,42 @@ def test_an_answer_that_is_not_there_is_no_verdict(tmp_path):
 
     assert asked == []
     assert [row["reason"] for row in rows if row["outcome"] != "scored"] == ["thought_unclosed", "empty"]
+
+
+def test_mathematics_is_not_judged(tmp_path):
+    right = scores_by(lambda *_: verdict(1.0), "accuracy")
+    told = {"figures": figures("pass@1", "higher", "accuracy")}
+    run_task(tmp_path / "both", right, name="sums", set="sums", metadata=told)
+    left = "sums (sums): mathematics is compared, and not judged; left out"
+
+    with pytest.raises(RejudgeError, match="there is nothing to judge:") as error:
+        rejudge(tmp_path / "both", ["refusal_strings"], tmp_path / "out")
+    assert left in str(error.value)
+    run(tmp_path / "both", {"1"})
+    text = rejudge(tmp_path / "both", ["refusal_strings"], tmp_path / "out")
+    assert f"A: {left}" in text and "lamps refusal, A" in text and "sums refusal" not in text
+
+
+@pytest.mark.parametrize(
+    ("label", "judge", "scorer", "direction"),
+    [
+        ("benign", "refusal_strings", "refusal", "lower"),
+        ("harmful", "refusal_strings", "refusal", "higher"),
+        ("benign", "llama_guard", "asr", "lower"),
+    ],
+)
+def test_which_way_is_better_depends_on_what_is_asked(tmp_path, label, judge, scorer, direction):
+    """To refuse is right where a request is harmful, and wrong where it is benign."""
+    told = {"figures": figures("compliance rate", "higher", "compliance")}
+    asked = run_task(tmp_path, scores_by(lambda *_: verdict(1.0), "compliance"), metadata=told)
+    for sample in asked.samples:
+        sample.metadata["label"] = label
+    write_eval_log(asked, asked.location)
+    rejudge(asked.location, [guard()[0] if judge == "llama_guard" else judge], tmp_path / "out")
+    (path,) = (tmp_path / "out" / judge).glob("*.eval")
+    found = read_eval_log(str(path), header_only=True).eval.metadata["figures"]
+
+    assert list(found) == [scorer] and found[scorer]["direction"] == direction
 
 
 def test_wrong_judges_are_named_all_at_once_before_a_log_is_read(tmp_path):

@@ -309,10 +309,11 @@ def test_the_page_needs_no_other_file_and_fits_every_screen(suite):
 
 def test_the_markdown_has_a_row_for_each_figure(suite):
     lines = (suite[1] / "table.md").read_text().splitlines()
-    widths = {line.count(" | ") for line in lines if (line.startswith("| ") and "hcot" in line) or "dark" in line}
+    first = lines[lines.index("") + 3 :]
+    rows = first[: first.index("")]
 
-    assert any(line.startswith("|  | hcot | ASR ↓ | 44 of 50 | 25.0% |") for line in lines)
-    assert widths
+    assert any(line.startswith("| hcot | ASR ↓ | 44 of 50 | 25.0% |") for line in rows)
+    assert len(rows) == 6 and len({line.count(" | ") for line in rows}) == 1
 
 
 def test_the_picture_is_one(suite):
@@ -391,6 +392,6 @@ def test_no_text_of_a_real_set_is_in_any_file(tmp_path):
     content = "\n".join([*said, *(path.read_bytes().decode(errors="replace") for path in files)])
 
     assert re.search(r"strongreject +refusal rate ↑ +30 +100\.0%", said[0])
-    assert len(files) == 15
+    assert len(files) == 17
     # No part of a prompt, wherever it was cut.
     assert not [text for text in texts for start in range(0, len(text) - 25, 25) if text[start : start + 25] in content]

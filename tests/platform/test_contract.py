@@ -58,6 +58,7 @@ SYMBOLS = [
     ("verl.utils.checkpoint.checkpoint_handler", "CheckpointHandler._load_dataloader_state", "sft_resume.py wraps it"),
     ("verl.utils.checkpoint.checkpoint_handler", "CheckpointHandler.load_checkpoint", "sft_resume.py wraps it"),
     ("verl.utils.checkpoint.checkpoint_handler", "extract_step", "sft_resume.py reads the step it resumes from"),
+    ("verl.utils.fsdp_utils", "_select_fsdp2_wrap_targets", "fused_head.py leaves the head out of what it chooses"),
     ("verl.utils.distributed", "destroy_global_process_group", "sft_resume.py ends a run that is done with it"),
     ("verl.utils.tracking", "Tracking.supported_backend", "doctor lists the names of trainer.logger from it"),
     ("verl.utils.tracking", "_compute_mlflow_params_from_objects", "runs/tracking.py asks whether mlflow would refuse"),
@@ -138,6 +139,8 @@ def source(module: str) -> str:
             'os.getenv("VERL_ENGINE_DEVICE")',
             "the CPU platform cannot select the FSDP engine",
         ),
+        ("verl.utils.device", "is_cuda_available = torch.cuda.is_available()", "compat.py may spawn without need"),
+        ("vllm.utils.system_utils", '"VLLM_WORKER_MULTIPROC_METHOD"', "compat.py has engines spawned by it"),
         ("verl.utils.distributed", 'f"cpu:gloo,{get_device_name()}:{get_nccl_backend()}"', "shims.py may be needless"),
         (
             "verl.workers.rollout.vllm_rollout.vllm_async_server",
@@ -326,6 +329,12 @@ INSPECT = [
         "tasks/server.py reads a server's refusal there",
     ),
     ("inspect_ai.log._transcript", "TranscriptHistory.recent_events", "tasks/answers.py finds the call's record in it"),
+    (
+        "inspect_ai.model._providers.openai_compatible",
+        "OpenAICompatibleAPI.on_response",
+        "tasks/server.py finds an error behind HTTP 200 in it",
+    ),
+    ("inspect_ai.model._openai", "OpenAIResponseError", "tasks/server.py raises it, and Inspect tries again"),
     ("inspect_ai.hooks", "Hooks.on_sample_end", "evaluation/running/progress.py counts items in it"),
     ("inspect_ai.hooks", "Hooks.on_task_start", "evaluation/running/progress.py shows the line in it"),
 ]

@@ -27,6 +27,7 @@ def start():
     with no_orphans():
         engine = multiprocessing.get_context(METHOD).Process(target=serve)
         engine.start()
+        WITHIN
     print(engine.pid, other.pid, flush=True)
     END
 
@@ -39,10 +40,10 @@ if __name__ == "__main__":
 """
 
 
-def started(tmp_path, method="spawn", end="pass"):
+def started(tmp_path, method="spawn", end="pass", within="pass"):
     """A process with an engine, the engine's id, and that of a child which is none."""
     script = tmp_path / "engine.py"
-    script.write_text(ENGINE.replace("METHOD", repr(method)).replace("END", end))
+    script.write_text(ENGINE.replace("METHOD", repr(method)).replace("END", end).replace("WITHIN", within))
     process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, start_new_session=True)
     engine, other = map(int, process.stdout.readline().split())
     return process, engine, other
@@ -88,6 +89,21 @@ def test_a_process_that_is_killed_leaves_no_engine(tmp_path, method, number):
 
         assert ends(engine) and lives(other)
         assert all(ends(pid) for pid in watchers(process.pid))
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_while_its_engine_starts(tmp_path):
+    starts = "print(engine.pid, other.pid, flush=True); time.sleep(600)"
+    process, engine, _ = started(tmp_path, within=starts)
+    try:
+        deadline = time.monotonic() + 10
+        while not watchers(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+
+        assert ends(engine)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from courses import BENIGN, HARMFUL, NOW, STEPS, SUMS, healthy, rollouts_of, run_of
+from courses import BENIGN, HARMFUL, NOW, STEPS, SUMS, course, healthy, noisy, rollouts_of, run_of, validations
 from made_runs import make_grpo, make_plain, make_sft
 
 from sinternal_verl.report.charts import MAX_LINES, SECTIONS, chart_id
@@ -114,6 +114,15 @@ def test_phases_and_the_rest_make_the_step():
     assert view.run.steps.values["report/seconds/other"][0] == 5
 
 
+@pytest.mark.parametrize(("step", "other"), [(60.0, 5.0), (165.0, 10.0)])
+def test_a_validation_may_be_within_the_time_of_a_step_or_after_it(step, other):
+    seconds = {"timing_s/gen": 40.0, "timing_s/update_actor": 15.0, "timing_s/testing": 100.0}
+
+    values = view_of(seconds | {"timing_s/step": step}).run.steps.values
+
+    assert values["report/seconds/other"][0] == other
+
+
 @pytest.mark.parametrize(("longest", "truncated"), [(256.0, 0.25), (200.0, 0.0)])
 def test_truncation_of_a_run_of_plain_verl(longest, truncated):
     # verl counts the responses of the longest length, whatever the limit is.
@@ -175,3 +184,14 @@ def test_too_few_steps_have_no_trend():
 
     assert tile.trend is None
     assert tile.value == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("last", "direction"), [(0.55, ""), (0.9, "higher")])
+def test_a_change_within_the_noise_is_neither_better_nor_worse(last, direction):
+    points = validations({9: 0.5, 29: last})
+    metrics = {f"train/{SUMS}/rows": 8.0, f"val/{SUMS}/reward/mean": points, f"val/{SUMS}/rows": 100 + 0 * points}
+    metrics |= {"critic/score/mean": noisy(course(0.5, last), 0.1), "actor/lr": 1.0}
+
+    tiles = {tile.label: tile for tile in view_of(metrics).tiles}
+
+    assert [tiles[label].direction for label in ("reward", "held-out reward")] == [direction, direction]

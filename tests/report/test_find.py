@@ -1,5 +1,6 @@
 """A run is found by its folder, by a file of it, and after it was moved; what is no run says what was looked for."""
 
+import gzip
 import json
 import os
 import shutil
@@ -108,10 +109,22 @@ def test_dumps_that_are_nowhere_are_told(tmp_path):
     shutil.rmtree(folder / "rollouts")
     run = read_run(folder)
 
-    assert "trainer.rollout_data_dir" in run.skipped[0] and "has it been moved?" in run.skipped[0]
-    assert "no rollouts: trainer.rollout_data_dir=/abs/folder writes them" in run.lacks
+    (said,) = run.lacks
+    assert said.startswith(f"no rollouts: trainer.rollout_data_dir={folder}/rollouts has none; where they were moved,")
     with pytest.raises(NoRun, match="no such folder of dumps"):
         read_run(folder, rollouts=tmp_path / "gone")
+
+
+def test_a_run_that_dumped_nothing_is_told_how(tmp_path):
+    """A run that never validated lacks no rollouts of validations."""
+    run = read_run(make_grpo(tmp_path / "run", steps=2, dumped=False))
+    never = read_run(make_grpo(tmp_path / "never", steps=2, validate_every=0))
+
+    assert run.lacks == tuple(
+        f"no {what}: trainer.{key}_data_dir=/abs/folder writes them"
+        for what, key in (("rollouts", "rollout"), ("rollouts of validations", "validation"))
+    )
+    assert never.lacks == never.skipped == ()
 
 
 def test_relative_dumps_are_found_from_the_directory_of_the_start(tmp_path):
@@ -261,6 +274,24 @@ def test_a_folder_with_very_many_entries_is_passed_over_in_time(tmp_path, monkey
         (tmp_path / f"{number}").mkdir()
     with pytest.raises(NoRun):
         read_run(tmp_path)
+
+
+def test_a_large_file_of_another_kind_is_not_read_whole(tmp_path):
+    """A hole of 100 GB."""
+    with (tmp_path / "other.jsonl").open("wb") as file:
+        file.truncate(100 * 2**30)
+    with pytest.raises(NoRun):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_metrics_behind_a_broken_line_are_found(tmp_path, ending):
+    lines = b'\xef\xbb\xbfhalf\n{"step": 1, "data": {"a": 1}}\r\n'
+    file = tmp_path / f"mine.jsonl{ending}"
+    file.write_bytes(gzip.compress(lines) if ending else lines)
+    run = read_run(tmp_path)
+
+    assert run.steps.numbers.tolist() == [1] and run.skipped == (f"{file}, line 1: it is no JSON",)
 
 
 def test_a_read_only_run_is_read_and_left_as_it_was(tmp_path):

@@ -4,6 +4,8 @@ import gzip
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +277,27 @@ def test_a_file_that_grows_while_it_is_read_is_read_as_far_as_it_was(tmp_path):
 
     assert len(before.rollouts) < len(after.rollouts) and "its end is not written yet" in before.skipped[0]
     assert after.skipped == ()
+
+
+def test_a_run_is_read_again_and_again_while_it_writes(tmp_path):
+    """Another process trains, and is resumed twice."""
+    code = (
+        "import sys, made_runs, pathlib; made_runs.make_grpo(pathlib.Path(sys.argv[1]), steps=150, resumes=(50, 100))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    writer = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], env=environment)
+    last, reads = [], 0
+    try:
+        while writer.poll() is None:
+            if (tmp_path / "run" / "metrics.jsonl").exists():
+                run = read_run(tmp_path / "run", text_bytes=100_000)
+                steps = run.steps.numbers.tolist()
+                assert steps == list(range(len(steps))) and run.record is not None
+                assert run.rollouts is None or run.rollouts.step.max() <= max(steps)
+                reads, last = reads + 1, steps
+    finally:
+        writer.kill()
+        writer.wait()
+
+    assert writer.returncode == 0 and reads > 3 and last
+    assert len(read_run(tmp_path / "run").steps.numbers) == 151

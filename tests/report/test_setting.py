@@ -200,6 +200,23 @@ def test_student_t(freedom, quantile):
     assert student_t(freedom) == pytest.approx(quantile, abs=2e-4)
 
 
+@pytest.mark.parametrize(
+    ("given", "names", "title"),
+    [
+        (["grpo_seed1", "grpo_seed2"], ["seed1", "seed2"], "2 runs of grpo"),
+        (["my run/a b", "my run/a c"], ["b", "c"], "2 runs of my run/a"),
+        (["grpo", "grpo_lora"], ["grpo", "grpo_lora"], "2 runs"),
+        (["a", "b"], ["a", "b"], "2 runs"),
+        (["a_", "a_b"], ["a_", "a_b"], "2 runs"),
+        (["alone_1"], ["alone_1"], "alone_1"),
+    ],
+)
+def test_names_are_short(given, names, title):
+    page = make_page([replace(run_of(healthy()), name=name) for name in given], now=NOW)
+
+    assert ([view.run.name for view in page.views], page.title) == (names, title)
+
+
 def test_runs_of_one_name_are_told_apart(config):
     runs = [replace(run_with(config), folder=Path(folder)) for folder in ("/a/one/grpo", "/a/two/grpo", "/b/two/grpo")]
 

@@ -55,7 +55,7 @@ def test_an_export_knows_whether_the_run_has_reached_its_last_step(tmp_path, rol
 def test_the_nodes_of_a_cluster_are_counted_by_their_kind():
     """As ray.nodes() lists them; one has died."""
     card = {"CPU": 96.0, "GPU": 8.0, "accelerator_type:H100": 1.0, "memory": 1.5e12, "object_store_memory": 2e11}
-    plain = {"CPU": 16.0, "memory": 6e10, "object_store_memory": 4e9, "node:__internal_head__": 1.0}
+    plain = {"CPU": 16.0, "GPU": 1.0, "memory": 6e10, "object_store_memory": 4e9, "node:__internal_head__": 1.0}
     nodes = [{"Alive": True, "Resources": found} for found in (plain, card, card)]
 
     assert cluster_of([*nodes, {"Alive": False, "Resources": card}]) == [

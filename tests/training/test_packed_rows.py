@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed
 from tensordict import TensorDict
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlamaForCausalLM
 from verl.trainer.config import CheckpointConfig
 from verl.utils import tensordict_utils
 from verl.utils.dataset.dataset_utils import DatasetPadMode
@@ -32,11 +32,13 @@ def one_process():
     torch.distributed.destroy_process_group()
 
 
-def log_probs(folder, rows: list[list[int]], packed: bool) -> list[torch.Tensor]:
+def log_probs(folder, rows: list[list[int]], packed: bool, fused: bool = False) -> list[torch.Tensor]:
     """Of each row, by a forward pass of verl's FSDP engine; `rows` are token ids."""
     model = HFModelConfig(
         path=str(folder),
         use_remove_padding=packed,
+        use_fused_kernels=fused,
+        fused_kernel_options={"impl_backend": "torch"},
         override_config={"attn_implementation": "sdpa"},
         enable_gradient_checkpointing=False,
     )
@@ -58,7 +60,6 @@ def log_probs(folder, rows: list[list[int]], packed: bool) -> list[torch.Tensor]
             "input_ids": ids,
             "position_ids": places,
             "loss_mask": whole,
-            "temperature": torch.ones(len(rows)),
         },
         batch_size=len(rows),
     )
@@ -69,6 +70,8 @@ def log_probs(folder, rows: list[list[int]], packed: bool) -> list[torch.Tensor]
         use_dynamic_bsz=True,
         max_token_len_per_gpu=4096,
         calculate_entropy=False,
+        use_fused_kernels=fused,
+        temperature=1.0,
     )
     with engine.eval_mode():
         output = engine.infer_batch(batch)
@@ -89,3 +92,16 @@ def test_packed_and_padded_rows_have_the_same_log_probabilities(architecture, tm
         # The last place of a row predicts the first of the next: nobody reads it.
         assert torch.allclose(together[:-1], beside[:-1], atol=1e-4)
         assert torch.allclose(together[:-1], one[:-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_fused_kernels_give_the_same_log_probabilities_with_a_head_of_its_own(tied, tmp_path, monkeypatch):
+    # verl's kernels replace the forward of the class; the next test gets back what it was.
+    monkeypatch.setattr(LlamaForCausalLM, "forward", LlamaForCausalLM.forward)
+    make_policy(tmp_path, arithmetic.corpus(), seed=1, architecture="llama", tied=tied)
+    rows = [AutoTokenizer.from_pretrained(tmp_path).encode("47+38=85, and so on " * times) for times in (1, 3)]
+
+    plain, fused = (log_probs(tmp_path, rows, True, kernels) for kernels in (False, True))
+
+    for one, other in zip(plain, fused, strict=True):
+        assert torch.allclose(one[:-1], other[:-1], atol=1e-4)

@@ -17,8 +17,8 @@ from sinternal_verl.evaluation.results.logs import Log, Source, letter, open_log
 from sinternal_verl.evaluation.results.page import write_page
 from sinternal_verl.evaluation.results.pairs import Key, Pairs, Scored, differences, pair, scored_in
 from sinternal_verl.evaluation.results.picture import draw_differences
-from sinternal_verl.evaluation.results.summary import ARROWS
-from sinternal_verl.evaluation.results.table import NO_TEXT, interval, number
+from sinternal_verl.evaluation.results.summary import ARROWS, metric_of
+from sinternal_verl.evaluation.results.table import NO_TEXT, number
 
 CHANGES = {
     "asr": ("became unsafe", "became safe"),
@@ -51,10 +51,11 @@ class CompareError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The comparison of one figure of two runs.
+    """The comparison of one figure of two runs, item by item.
 
     Attributes:
         first, other: the letters of the runs.
+        beside: whether it stands beside that of the mean, of which the notes are.
     """
 
     set: str
@@ -65,6 +66,7 @@ class Line:
     other: str
     pairs: Pairs
     differs: tuple[str, ...]
+    beside: bool = False
 
     @property
     def name(self) -> str:
@@ -104,7 +106,7 @@ def compare(runs: Sequence[Source | Iterable[Source]], out: Path) -> str:
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     grid = Grid("; ".join(names), COLUMNS, [_cells(line) for line in lines], NUMBERS)
-    notes = [*(note for line in lines for note in _notes(line)), *notes]
+    notes = [*(note for line in lines if not line.beside for note in _notes(line)), *notes]
     flips = [note for line in lines for note in _flips(line)]
     with whole_file(out / "flips.jsonl") as file:
         file.writelines(_flip_lines(lines))
@@ -155,19 +157,23 @@ def _lines(scored: dict[str, dict[tuple[str, str], Scored]], notes: list[str]) -
             notes.append(f"{' '.join(key)}: only in {', '.join(having)}, not in {', '.join(lacking)}")
         for other in others:
             if first in having and other in having:
-                line = _line(scored[first][key], scored[other][key], first, other)
+                line, *others_of_it = _of(scored[first][key], scored[other][key], first, other)
                 if line.pairs.pairs:
-                    yield line
+                    yield from (line, *others_of_it)
                 else:
                     notes.append(f"{line.name}: not the same set. {_nothing_shared(line)}")
 
 
-def _line(one: Scored, two: Scored, first: str, other: str) -> Line:
-    told = one.log.figures.get(one.scorer) or two.log.figures.get(two.scorer) or {}
-    return Line(
-        *(one.log.set, one.scorer, told.get("metric", one.scorer), told.get("direction", "")),
-        *(first, other, pair(one, two), tuple(differences(one, two))),
-    )
+def _of(one: Scored, two: Scored, first: str, other: str) -> Iterator[Line]:
+    """The comparison of the mean, and of pass@k where both runs have it."""
+    known = one.log if one.scorer in one.log.figures else two.log
+    metric, direction, tries = metric_of(known, one.scorer)
+    differs = tuple(differences(one, two))
+    yield Line(one.log.set, one.scorer, metric, direction, first, other, pair(one, two), differs)
+    for k in tries:
+        if k in metric_of(one.log, one.scorer)[2] and k in metric_of(two.log, two.scorer)[2]:
+            pairs = pair(one.at(k), two.at(k))
+            yield Line(one.log.set, one.scorer, f"pass@{k}", direction, first, other, pairs, differs, True)
 
 
 def _nothing_shared(line: Line) -> str:
@@ -189,12 +195,12 @@ def _cells(line: Line) -> tuple[str, ...]:
         f"{pairs.scored:,}" + (f" of {pairs.pairs:,}" if pairs.scored != pairs.pairs else ""),
         *(number(value, share) if pairs.scored else "nan" for value in (pairs.first, pairs.other)),
         _signed(known.value, share) if pairs.scored else "nan (no pair is scored)",
-        f"{_signed(known.low, share)} to {_signed(known.high, share)}" if not math.isnan(known.low) else "",
+        _span(known.low, known.high, share),
         f"{pairs.p:.2g}" if pairs.scored else "",
         f"{len(pairs.up):,} {rose}",
         f"{len(pairs.down):,} {fell}",
         ", ".join(f"{name} {count:,}" for name, count in _named(line, unscored) if count),
-        interval(*pairs.bounds, share),
+        _span(*pairs.bounds, share),
         _reading(line),
     )
 
@@ -202,6 +208,10 @@ def _cells(line: Line) -> tuple[str, ...]:
 def _named(line: Line, counts: dict[str, int]) -> list[tuple[str, int]]:
     names = {"first": f"only {line.first}", "other": f"only {line.other}", "both": "both"}
     return [(names[side], count) for side, count in counts.items()]
+
+
+def _span(low: float, high: float, share: bool) -> str:
+    return "" if math.isnan(low) else f"{_signed(low, share)} to {_signed(high, share)}"
 
 
 def _signed(value: float, share: bool) -> str:
@@ -249,7 +259,8 @@ def _flip_lines(lines: Iterable[Line]) -> Iterator[str]:
     for line in lines:
         for word, keys in zip(line.words, (line.pairs.up, line.pairs.down), strict=True):
             for id, epoch in keys:
-                told = {"set": line.set, "scorer": line.scorer, "first": line.first, "other": line.other}
+                told = {"set": line.set, "scorer": line.scorer, "metric": line.metric}
+                told |= {"first": line.first, "other": line.other}
                 yield json.dumps(told | {"id": id, "epoch": epoch, "change": word}) + "\n"
 
 

@@ -22,9 +22,13 @@ class Grid:
     rows: Sequence[Sequence[str]]
     numbers: frozenset[str] = frozenset()
 
+    def kept(self) -> list[int]:
+        """The places of the columns that are not empty in every row; the others are shown nowhere."""
+        return [place for place in range(len(self.columns)) if any(row[place] for row in self.rows)]
+
     def text(self) -> str:
-        """For a terminal: columns that are empty in every row are left out."""
-        kept = [place for place in range(len(self.columns)) if any(row[place] for row in self.rows)]
+        """For a terminal."""
+        kept = self.kept()
         lines = [[line[place] for place in kept] for line in (self.columns, *self.rows)]
         widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         right = [self.columns[place] in self.numbers for place in kept]
@@ -38,9 +42,11 @@ class Grid:
         return "\n".join([self.title, "", *said])
 
     def markdown(self) -> str:
-        marks = ["---:" if column in self.numbers else "---" for column in self.columns]
-        cells = [[_escaped(cell) for cell in row] for row in self.rows]
-        lines = "\n".join(f"| {' | '.join(line)} |" for line in (self.columns, marks, *cells))
+        kept = self.kept()
+        columns = [self.columns[place] for place in kept]
+        marks = ["---:" if column in self.numbers else "---" for column in columns]
+        cells = [[_escaped(row[place]) for place in kept] for row in self.rows]
+        lines = "\n".join(f"| {' | '.join(line)} |" for line in (columns, marks, *cells))
         return f"## {self.title}\n\n{lines}"
 
 

@@ -35,7 +35,7 @@ def write_page(
 
 def _table(grid: Grid, bars: Mapping[str, tuple[str, Sequence[Bar]]]) -> dict:
     column, drawn = bars.get(grid.title, ("", ()))
-    kept = [place for place in range(len(grid.columns)) if any(row[place] for row in grid.rows)]
+    kept = grid.kept()
     heads = [(grid.columns[place], grid.columns[place] in grid.numbers) for place in kept]
     rows = [
         [

@@ -3,11 +3,19 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sinternal_verl.evaluation.results.logs import Log, label
 from sinternal_verl.evaluation.results.rows import OTHER, Row, phrase, rows_of
-from sinternal_verl.evaluation.results.statistics import UNKNOWN, Estimate, Interval, difference, mean, sign_test
+from sinternal_verl.evaluation.results.statistics import (
+    UNKNOWN,
+    Estimate,
+    Interval,
+    difference,
+    mean,
+    pass_at_k,
+    sign_test,
+)
 from sinternal_verl.evaluation.results.summary import Tally, tally
 
 Key = tuple[str, int]
@@ -42,6 +50,15 @@ class Scored:
 
     def judging(self, name: str) -> str:
         return ", ".join(sorted({getattr(row, name) for row in self.tally.all()} - {""}))
+
+    def at(self, k: int) -> "Scored":
+        """With one value for each item, its pass@k; an item with fewer scored tries has none."""
+        found = Tally()
+        for rows in self.tally.rows.values():
+            values = [row.value for row in rows if row.value is not None]
+            chance = pass_at_k(len(values), sum(value >= 1 for value in values), k)
+            found.add(replace(rows[0], epoch=1, value=None if math.isnan(chance) else chance))
+        return Scored(self.log, self.scorer, found)
 
 
 def scored_in(log: Log) -> list[Scored]:

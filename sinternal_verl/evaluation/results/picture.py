@@ -67,11 +67,12 @@ def draw_differences(lines: Sequence[tuple[str, str, Pairs]], runs: Mapping[str,
     )
 
 
-def draw_judges(judged: Sequence[tuple[str, Mapping[str, Scored]]], path: Path) -> None:
+def draw_judges(judged: Sequence[tuple[str, Mapping[str, Scored]]], runs: Mapping[str, str], path: Path) -> None:
     """Draw what each judge gives of the same answers.
 
     Args:
         judged: what each is about, and what is scored by the judge's name.
+        runs: what each run is, by its letter.
     """
     points = [
         Point(
@@ -82,7 +83,11 @@ def draw_judges(judged: Sequence[tuple[str, Mapping[str, Scored]]], path: Path) 
         for line, judges in judged
         for name, scored in judges.items()
     ]
-    draw(points, path, "percent; bars: intervals of 95%", limits=(0, 100))
+    draw(points, path, "percent; bars: intervals of 95%", limits=(0, 100), title=_titled(runs))
+
+
+def _titled(runs: Mapping[str, str]) -> str:
+    return "\n".join(f"{called}: {short(run)}" for called, run in runs.items())
 
 
 def _value(known: Estimate, share: bool, unscored: int) -> dict:

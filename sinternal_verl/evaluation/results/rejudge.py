@@ -15,7 +15,7 @@ from inspect_ai import score
 
 # What a scorer raises where its judge cannot be opened; it has no public name.
 from inspect_ai._util.error import PrerequisiteError
-from inspect_ai.log import EvalLog, write_eval_log
+from inspect_ai.log import EvalLog, EvalSample, write_eval_log
 from inspect_ai.model import Model, get_model
 
 from sinternal_verl.data.schema import whole_file, write_whole
@@ -29,7 +29,7 @@ from sinternal_verl.evaluation.results.pairs import Scored, scored_in
 from sinternal_verl.evaluation.results.picture import draw_judges
 from sinternal_verl.evaluation.results.rows import as_line
 from sinternal_verl.evaluation.results.table import NO_TEXT, unfinished
-from sinternal_verl.evaluation.tasks.figures import OF, figure_of
+from sinternal_verl.evaluation.tasks.figures import ACCURACY, OF, figure_of
 from sinternal_verl.evaluation.tasks.opened import JUDGE_ROLE
 from sinternal_verl.evaluation.tasks.scorers import JUDGED_SCORERS
 from sinternal_verl.scoring.response import THOUGHT_END, Thought
@@ -92,9 +92,13 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
     if problems := list(_problems(chosen)):
         raise RejudgeError("\n".join(problems))
     runs = [logs] if isinstance(logs, Source) else list(logs)
-    opened = {letter(place): open_logs(run) for place, run in enumerate(runs)}
+    opened = {letter(place): _judgeable(*open_logs(run)) for place, run in enumerate(runs)}
+    if not any(several for several, _ in opened.values()):
+        raise RejudgeError(
+            "\n".join(["there is nothing to judge:", *(note for _, said in opened.values() for note in said)])
+        )
     names, out = _names(chosen), Path(out)
-    models = [get_model(choice.model) if isinstance(choice.model, str) else choice.model for choice in chosen]
+    judging = [get_model(choice.model) if isinstance(choice.model, str) else choice.model for choice in chosen]
     judged: dict[tuple[str, str], list[Judged]] = {}
     out.mkdir(parents=True, exist_ok=True)
     with whole_file(out / "rows.jsonl") as file:
@@ -102,7 +106,7 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
             folder = out / run if len(opened) > 1 else out
             for log in several:
                 again = {}
-                for name, choice, model in zip(names, chosen, models, strict=True):
+                for name, choice, model in zip(names, chosen, judging, strict=True):
                     path = folder / name / f"{log.name.removesuffix('.json').removesuffix('.eval')}.eval"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     write_eval_log(_judge(log, choice, model, name), str(path))
@@ -114,10 +118,20 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
     called = [f"{run}: {log.model}, {log.name}" for run, (several, _) in opened.items() for log in several]
     notes = [f"{run}: {note}" for run, (logs, said) in opened.items() for note in (*unfinished(logs), *said)]
     drawn = [(f"{one.set}\n{one.scorer}, {one.run}", one.judges) for same in judged.values() for one in same]
-    draw_judges(drawn, out / "agreement.png")
+    models = {run: ", ".join(sorted({log.model for log in several})) for run, (several, _) in opened.items()}
+    draw_judges(drawn, models, out / "agreement.png")
     said = [sentence for same in judged.values() for one in same for sentence in sentences(one)]
     said += [sentence for same in judged.values() for sentence in changes(same)]
     return _write(out, tables, [*called, *said, *notes, f"{HOLDS_TEXT} Each can be given to `eval compare`."])
+
+
+def _judgeable(logs: Sequence[Log], notes: Sequence[str]) -> tuple[list[Log], list[str]]:
+    """The logs whose answers a judge can read, and a sentence on those of mathematics."""
+    kept = [log for log in logs if not log.figures.keys() & {ACCURACY.scorer}]
+    left = [
+        f"{log.set} ({log.task}): mathematics is compared, and not judged; left out" for log in logs if log not in kept
+    ]
+    return kept, [*notes, *left]
 
 
 def _problems(chosen: Sequence[Choice]) -> Iterator[str]:
@@ -146,14 +160,12 @@ def _judge(log: Log, choice: Choice, model: Model | None, name: str) -> EvalLog:
     """The log with this judge's scores and no others."""
     header = copy.deepcopy(log.header)
     header.samples = list(log.samples(DROPPED))
-    told = log.told
     known = log.parameters
-    scorer = _scorer(log, choice.name)
+    (scorer, figure), *_ = _figure(log, header.samples, choice.name).items()
     thought: Thought = known.get("thought") or _thought(header)
     judged = known.get("judged", "answer")
     made = JUDGED_SCORERS[scorer](choice.name, judged, thought, dict(choice.settings))
-    figure = log.figures.get(scorer) or figure_of(choice.name, "harmful").origin("[ours]")[scorer]
-    parameters = {**known, "judge": choice.name, "judged": judged, "thought": thought} if told else {}
+    parameters = {**known, "judge": choice.name, "judged": judged, "thought": thought} if log.told else {}
     header.eval.metadata = {
         **(header.eval.metadata or {}),
         **{"set": log.set, "origin": log.origin, "figures": {scorer: figure}, "decoding": log.decoding},
@@ -173,12 +185,16 @@ def _judge(log: Log, choice: Choice, model: Model | None, name: str) -> EvalLog:
     return scored
 
 
-def _scorer(log: Log, judge: str) -> str:
-    """The scorer of this judge: one that the log has, so that the two can be set against each other; else its own."""
-    for scorer in log.figures:
+def _figure(log: Log, samples: Sequence[EvalSample], judge: str) -> dict[str, Any]:
+    """What this judge gives, by its scorer: a figure that the log has, so that the two can be set against each other;
+    else its own."""
+    for scorer, figure in log.figures.items():
         if VALUES.get(scorer) in JUDGES[judge].gives:
-            return scorer
-    return figure_of(judge, "harmful").scorer
+            return {scorer: figure}
+    benign = all(sample.metadata.get("label") == "benign" for sample in samples)
+    # Of benign requests a judge of harm says how many answers are unsafe, too.
+    refusals = JUDGES[judge].gives & OF["benign"].keys()
+    return figure_of(judge, "benign" if benign and refusals else "harmful").origin("[ours]")
 
 
 def _thought(log: EvalLog) -> Thought:

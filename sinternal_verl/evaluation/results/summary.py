@@ -103,16 +103,21 @@ def results_of(log: Log, rows: Iterable[Row]) -> Iterator[Result]:
         yield from _figures(log, scorer, found)
 
 
-def _figures(log: Log, scorer: str, tally: Tally) -> Iterator[Result]:
+def metric_of(log: Log, scorer: str) -> tuple[str, str, list[int]]:
+    """What the mean of a scorer's values is called, which way is better, and each k of which there is pass@k, too."""
     told = log.figures.get(scorer, {})
-    metric, direction = told.get("metric", scorer or "no scorer"), told.get("direction", "")
+    metric = told.get("metric", scorer or "no scorer")
     tries = sorted({int(found[1]) for name in (metric, *log.reducers) if (found := _PASS_AT.fullmatch(name))} - {1})
+    return "pass@1" if _PASS_AT.fullmatch(metric) and tries else metric, told.get("direction", ""), tries
+
+
+def _figures(log: Log, scorer: str, tally: Tally) -> Iterator[Result]:
+    metric, direction, tries = metric_of(log, scorer)
     facts = _facts(log, scorer, direction, tally)
     values = tally.values()
     share = all(0 <= value <= 1 for item in values for value in item)
     bounds = _bounds(tally, lambda tries: math.fsum(tries) / len(tries)) if share else UNKNOWN
-    name = "pass@1" if _PASS_AT.fullmatch(metric) and tries else metric
-    yield Result(metric=name, estimate=mean(values), bounds=bounds, share=share, **facts)
+    yield Result(metric=metric, estimate=mean(values), bounds=bounds, share=share, **facts)
     for k in tries:
         bounds = _bounds(tally, lambda tries, k=k: _pass_at(tries, k))
         yield Result(metric=f"pass@{k}", estimate=_pass_rate(values, k), bounds=bounds, **facts)

@@ -67,7 +67,8 @@ class Cast:
             yield str(error)
             return
         yield from problems
-        self.choices[name] = choice
+        if not problems:
+            self.choices[name] = choice
 
     def add_judge(self, name: str, model: str, api_key_env: str | None) -> Iterator[str]:
         """Add a judge; what is wrong with it is yielded.
@@ -120,7 +121,7 @@ class Cast:
             try:
                 open_judge(name, get_model("none") if JUDGES[name].needs == "model" else None, **settings)
             except (JudgeError, PrerequisiteError) as error:
-                yield from plain(str(error)).splitlines()
+                yield from map(plain, str(error).splitlines())
 
     def wanted(self) -> dict[str, Wanted]:
         """What is to be served here, by the name of its user. Who names the same model shares a server."""

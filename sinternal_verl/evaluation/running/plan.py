@@ -34,7 +34,7 @@ HAS_OPTION = frozenset({"source", "judge", "rater", "judge_settings", "rater_set
 """Parameters of tasks that have options of their own on the command line, or follow from them. A task's own ``judge``
 says which of several judges is to judge it."""
 
-MOST_SHOWN = 6
+MAX_SHOWN = 6
 
 
 class PlanError(ValueError):
@@ -132,7 +132,9 @@ def judge_for(name: str, usual: str | None, given: Sequence[str], fits: Callable
         has = f"none of those given ({', '.join(given)}) fits" if given else "none is given"
         first = fitting[0] if fitting else usual
         word = f"--judge {first}=MODEL" if JUDGES[first].needs != "nothing" else f"--judge {first}"
-        others = f"; {', '.join(fitting[1:MOST_SHOWN])} would do, too" if fitting[1:] else ""
+        models = [judge for judge in fitting[1:] if JUDGES[judge].needs != "nothing"]
+        others = f"; {', '.join(models[: MAX_SHOWN - 1])} would do, too" if models else ""
+        others += "".join(f"; {judge} needs no model" for judge in fitting[1:] if judge not in models)
         raise PlanError(f"{name} needs a judge, and {has}: give {word}{others}, or leave the task out by --tasks")
     return found
 

@@ -160,12 +160,15 @@ def _words_of(error: BaseException, choice: Choice) -> str:
     if status is None:
         if late:
             return f"no answer to a message of one word within {LIMIT_S} s; {SLOW}"
-        return f"it gives no answer ({said}); {ADDRESS}, or {LOG}"
+        step = f"{ADDRESS}, or {LOG}" if choice.kind == "server" else "check the network"
+        return f"it gives no answer ({said}); {step}"
     return f"it refuses a message of one word ({said}); {_step(status, said, choice)}"
 
 
 def _step(status: int, said: str, choice: Choice) -> str:
     """What to do about an HTTP status."""
+    if choice.kind == "inspect" and status < 429:
+        return "check the model's name, the key in its provider's variable, and -T, which changes how it is asked"
     if status in (401, 403):
         return f"check the key in {choice.api_key_env}" if choice.api_key_env else "give its key by --api-key-env"
     if status in (404, 405, 410):

@@ -55,8 +55,9 @@ class Progress:
     Attributes:
         total: items of all tasks, times their epochs.
         earlier: those that an earlier call has finished.
-        done, unscored, failed: of this call. A failed item is asked again by the same command.
-        unjudged: of the unscored ones, those whose judge could not be asked.
+        done, failed: of this call. A failed item is asked again by the same command.
+        unscored: of all that are finished.
+        unjudged: of the unscored ones of this call, those whose judge could not be asked.
         patience: how many items in a row may lack their answer or verdict because a server does not serve.
         end: called once they are so many.
         in_a_row: how many they are now.

@@ -25,7 +25,7 @@ from inspect_ai.model import Model
 from sinternal_verl.evaluation.running.cast import UNDER_TEST
 from sinternal_verl.evaluation.running.models import plain
 from sinternal_verl.evaluation.running.plan import Planned
-from sinternal_verl.evaluation.running.progress import Progress, error_name, quiet_inspect, shown
+from sinternal_verl.evaluation.running.progress import Progress, error_name, is_unscored, quiet_inspect, shown
 from sinternal_verl.evaluation.running.serving import Server, watched
 from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS
 
@@ -99,7 +99,8 @@ def run_suite(
     ]
     total = sum(each.items(limit) for each in plan)
     patience = max(connections, MIN_PATIENCE)
-    progress = Progress(total, finished(logs), patience=patience, end=_interrupt)
+    earlier, unscored = finished(logs)
+    progress = Progress(total, earlier, unscored=unscored, patience=patience, end=_interrupt)
 
     try:
         with quiet_inspect(), shown(progress), watched(servers, _interrupt), _terminated_like_interrupted():
@@ -154,16 +155,21 @@ def _task_of(log: EvalLog) -> str:
     return log.eval.task.rpartition("/")[2]
 
 
-def finished(logs: Path) -> int:
-    """Items that earlier calls have finished, by the latest log of each task."""
+def finished(logs: Path) -> tuple[int, int]:
+    """Items that earlier calls have finished, by the latest log of each task, and how many of them are unscored."""
     latest = {}
     for info in sorted(list_eval_logs(str(logs)), key=lambda info: info.mtime or 0):
         latest[info.task] = info
-    counts = 0
+    items = unscored = 0
     for info in latest.values():
         summaries = read_eval_log_sample_summaries(info)
-        counts += len({(each.id, each.epoch) for each in summaries if each.completed and each.error is None})
-    return counts
+        # By its id and epoch: a log that goes on lists an item twice.
+        done = {(each.id, each.epoch): each for each in summaries if each.completed and each.error is None}
+        items += len(done)
+        unscored += sum(
+            any(is_unscored(score.value) for score in (each.scores or {}).values()) for each in done.values()
+        )
+    return items, unscored
 
 
 def _interrupt() -> None:

@@ -7,10 +7,11 @@
 Here a thought ends at the **first** ``</think>``, as in `sinternal_verl.scoring.response`, so that a response has the
 same answer in a run and in the suite. So where Inspect has cut a text in two, the text is taken from the record of the
 call. That record is missing with ``--no-log-model-api`` and of an answer from Inspect's cache (``--cache``); then
-Inspect's cut stands.
+Inspect's cut stands, and a warning says so.
 """
 
 from dataclasses import dataclass
+from logging import getLogger
 
 from inspect_ai.event import ModelEvent
 from inspect_ai.log import transcript
@@ -34,6 +35,9 @@ NOT_ITS_WORDS = {"model_length": "prompt_too_long", "content_filter": "content_f
 
 THOUGHT_UNCLOSED, THOUGHT_EMPTY, EMPTY = "thought_unclosed", "thought_empty", "empty"
 """Why there is nothing to judge, where it is the model's own doing; `EMPTY` is about the answer."""
+
+logger = getLogger(__name__)
+_said = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ def separate(output: ModelOutput, thought: Thought) -> None:
         whole = message.text
     elif any(part.type == "reasoning" and part.internal == CUT_BY_INSPECT for part in message.content):
         whole = _recorded()
+        if whole is None:
+            _say_cut()
     else:
         whole = None
     if whole is None:
@@ -130,6 +136,17 @@ def separate(output: ModelOutput, thought: Thought) -> None:
         begun, answer = split
         message.content = [ContentReasoning(reasoning=_without_tag(begun)), ContentText(text=answer)]
     output.completion = message.text
+
+
+def _say_cut() -> None:
+    global _said
+    if not _said:
+        _said = True
+        logger.warning(
+            "Inspect kept no record of an answer (--cache, --no-log-model-api), so its thought ends where Inspect cut "
+            "it, and not at its first </think>. Where a model writes such tags within its text, the two differ: leave "
+            "the option out to be sure of what is judged"
+        )
 
 
 def _apart(output: ModelOutput) -> str | None:

@@ -109,7 +109,8 @@ def _truncated(facts: Facts, rule: Rule, now) -> Iterator[Found]:
     if not curves:
         raise Lacking("truncated shares, or data.max_response_length beside response_length/clip_ratio")
     for source, curve in curves.items():
-        level, risen = rule.level(curve.now), curve.risen(rule.limits["rise"])
+        # A few prompts of a step may reach a limit by chance.
+        level, risen = rule.level(curve.now - curve.noise), curve.risen(rule.limits["rise"])
         text = f"{source}: {figure(curve.now, 'share')} of the responses reach the length limit"
         if limit := facts.number("data.max_response_length"):
             text += f" of {figure(limit, 'tokens')} tokens"
@@ -182,8 +183,9 @@ RULES = (
     Rule(
         "truncated",
         "At least {watch:.0%} of a source's responses of the last {window} steps fill the whole length (bad from "
-        "{bad:.0%}), "
-        "or {rise:.0%} more than in the first {window}, and by more than {sigmas:g} standard errors.",
+        "{bad:.0%}), and by more than a standard error; or {rise:.0%} more than in the first {window}, and by more "
+        "than "
+        "{sigmas:g} standard errors.",
         _truncated,
         {"watch": 0.1, "bad": 0.3, "rise": 0.05},
     ),

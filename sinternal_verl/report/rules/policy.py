@@ -18,9 +18,6 @@ EVERY_STEP = (
 )
 """Metrics that have a number in every step that trains, and the kinds of their charts."""
 
-SOLVED = 0.9
-"""From this mean reward on, low entropy is what a policy that knows the answers has."""
-
 
 def _entropy(facts: Facts, rule: Rule, now) -> Iterator[Found]:
     facts.need("actor/entropy")
@@ -30,7 +27,7 @@ def _entropy(facts: Facts, rule: Rule, now) -> Iterator[Found]:
     ratio, reward = curve.now / curve.before, facts.curve("critic/score/mean").now
     for limit, level in (("bad", "bad"), ("watch", "watch")):
         since = curve.fallen((1 - rule.limits[limit]) * curve.before)
-        if since is not None and (reward is None or reward < SOLVED):
+        if since is not None and (reward is None or reward < rule.limits["solved"]):
             text = f"The entropy fell to {ratio:.0%} of what it was ({figure(curve.before, 'nats')} to "
             text += (
                 f"{figure(curve.now, 'nats')} nats): responses to one prompt become alike, and nothing is learned from "
@@ -131,9 +128,11 @@ RULES = (
         "entropy",
         "The entropy of the last {window} steps is at most {watch:.0%} of that of the first {window} (bad at "
         "{bad:.0%}) and "
-        "the reward is below 0.9; or it is {rise:g} times as high. Both by more than {sigmas:g} standard errors.",
+        "the reward is below {solved:g}; or it is {rise:g} times as high. Both by more than {sigmas:g} standard "
+        "errors.",
         _entropy,
-        {"watch": 0.25, "bad": 0.1, "rise": 2.5},
+        # A policy that knows the answers has low entropy, too.
+        {"watch": 0.25, "bad": 0.1, "solved": 0.9, "rise": 2.5},
     ),
     Rule(
         "no_number",

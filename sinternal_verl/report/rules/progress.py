@@ -34,6 +34,9 @@ def _steps_get_slower(facts: Facts, rule: Rule, now) -> Iterator[Found]:
     since = curve.risen((rule.limits["factor"] - 1) * (curve.before or 0))
     if since is not None:
         text = f"A step takes {duration(curve.now)}, after {duration(curve.before)} at the start."
+        length = facts.curve("response_length/mean")
+        if length.risen(0.0) is not None:
+            text += f" Responses grew from {figure(length.before, 'tokens')} to {figure(length.now, 'tokens')} tokens."
         yield Found("watch", text, ("phases",), since)
 
 

@@ -6,11 +6,8 @@ import numpy as np
 
 from sinternal_verl.report.alerts import Found, Rule
 from sinternal_verl.report.curve import MIN_POINTS, SIGMAS, Curve
-from sinternal_verl.report.facts import HELD_OUT, Facts, Lacking, metric
+from sinternal_verl.report.facts import Facts, Lacking
 from sinternal_verl.report.words import figure
-
-ASSUMED_PROMPTS = 100
-"""Held-out prompts of a source where the run does not say how many there are."""
 
 
 def _refusal_rises(facts: Facts, rule: Rule, now) -> Iterator[Found]:
@@ -24,7 +21,7 @@ def _refusal_rises(facts: Facts, rule: Rule, now) -> Iterator[Found]:
             continue
         points = facts.held_out(source, "refused")
         if len(points) > 1 and (rise := points.values[-1] - points.values[0]) >= max(
-            by["watch"], _chance(facts, source, points)
+            by["watch"], facts.chance(source, points)
         ):
             text = f"{source}: {figure(points.values[-1], 'share')} of the held-out benign prompts are refused, after "
             text += f"{figure(points.values[0], 'share')} in the first validation."
@@ -49,7 +46,7 @@ def _held_out_falls(facts: Facts, rule: Rule, now) -> Iterator[Found]:
         highest = int(np.argmax(points.values))
         fallen = float(points.values[highest] - points.values[-1])
         rises = train.risen(rule.limits["train"]) is not None
-        if rises and fallen >= max(rule.limits["watch"], _chance(facts, source, points)):
+        if rises and fallen >= max(rule.limits["watch"], facts.chance(source, points)):
             text = f"{source}: the reward in training rose by {figure(train.trend, 'reward')}, while that of held-out "
             text += f"prompts fell from {figure(points.values[highest], 'reward')} (step {points.steps[highest]}) to "
             text += f"{figure(points.values[-1], 'reward')}."
@@ -66,7 +63,7 @@ def _validation_gap(facts: Facts, rule: Rule, now) -> Iterator[Found]:
         if len(gaps) < 2:
             continue
         grown = gaps[-1] - gaps[0]
-        limit = max(rule.limits["grown"], _chance(facts, source, points) + SIGMAS * train.noise)
+        limit = max(rule.limits["grown"], facts.chance(source, points) + SIGMAS * train.noise)
         if gaps[-1] >= rule.limits["watch"] and grown >= limit:
             text = (
                 f"{source}: the reward in training exceeds that of held-out prompts by {figure(gaps[-1], 'reward')}, "
@@ -145,16 +142,6 @@ def _around(curve: Curve, step: int) -> float:
     """The mean of the last steps up to one."""
     values = curve.values[curve.steps <= step]
     return float(values[-curve.window :].mean()) if len(values) else float(curve.values[0])
-
-
-def _chance(facts: Facts, source: str, points: Curve) -> float:
-    """By how much two validations of the same policy may differ: `SIGMAS` standard errors of the difference of two
-    shares of as many prompts."""
-    responses = facts.number("actor_rollout_ref.rollout.val_kwargs.n") or 1.0
-    rows = facts.curve(metric(HELD_OUT, source, "rows")).now or ASSUMED_PROMPTS * responses
-    share = float(np.clip(points.values.mean(), 0, 1))
-    # Responses to one prompt are alike, so prompts are counted.
-    return SIGMAS * float(np.sqrt(2 * share * (1 - share) / max(rows / responses, 1.0)))
 
 
 NOISE = "and by more than {sigmas:g} standard errors"

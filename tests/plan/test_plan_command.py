@@ -1,0 +1,221 @@
+"""The command as a user calls it: every recipe, every format, and what cannot be planned."""
+
+import contextlib
+import csv
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from transformers import MixtralConfig, Qwen2Config
+
+from sinternal_verl import attention
+from sinternal_verl.cli import main
+from sinternal_verl.config import compose_config
+from sinternal_verl.doctor.fits import reckon
+from sinternal_verl.plan.cards import card_of
+from sinternal_verl.plan.factors import Factors
+from sinternal_verl.plan.grpo import grpo_step
+from sinternal_verl.plan.setup import set_up
+from sinternal_verl.plan.sizes import known_models, size_of_model
+
+SEVEN, FOURTEEN = (f"deepseek-ai/DeepSeek-R1-Distill-Qwen-{size}B" for size in (7, 14))
+POLICY = f"actor_rollout_ref.model.path={SEVEN}"
+GRPO = ("+recipe=sinternal_grpo", POLICY)
+
+
+@pytest.fixture(autouse=True)
+def with_flash_attn(monkeypatch):
+    monkeypatch.setattr(attention, "has_flash_attn", lambda: True)
+
+
+def planned(capsys, *words) -> dict:
+    assert main(["plan", *words, "--card", "h100", "--format", "json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module")
+def default() -> dict:
+    """The plan of the recipe as it is, on one node and on more."""
+    out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+        patch.setattr(attention, "has_flash_attn", lambda: True)
+        assert main(["plan", *GRPO, "--card", "h100", "--format", "json", "--nodes", "1,2,4,...,64"]) == 0
+    return json.loads(out.getvalue())
+
+
+def value(plan: dict, name: str) -> float:
+    return next(figure["value"] for figure in plan["figures"] if figure["name"] == name)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        GRPO,
+        (*GRPO, "hardware=8gpu_14b", f"actor_rollout_ref.model.path={FOURTEEN}"),
+        (*GRPO, "hardware=1gpu_7b", "guard=openai_endpoint", "sinternal.guard.url=http://host:1/v1"),
+        (*GRPO, "guard=verl_router"),
+        ("+recipe=sinternal_grpo_lora", POLICY, "guard=none"),
+        ("+recipe=sinternal_sft", f"model.path={SEVEN}", "trainer.n_gpus_per_node=8"),
+    ],
+    ids=["8gpu", "14b", "1gpu", "router", "lora", "sft"],
+)
+def test_each_recipe_has_a_plan_with_every_formula(capsys, words):
+    assert main(["plan", *words, "--card", "h100"]) == 0
+
+    text = capsys.readouterr().out
+    for section in ("GB a card", "a step", "disk", "the run", "assumed"):
+        assert section in text, section
+    assert "nan" not in text and "inf" not in text
+
+
+def test_the_phases_add_up_and_have_ranges(default):
+    phases = [figure for figure in default["figures"] if figure["section"] == "a step" and figure["unit"] == "s"]
+
+    *parts, step = phases
+    assert step["name"] == "step" and step["value"] == pytest.approx(sum(part["value"] for part in parts))
+    assert all(part["low"] < part["value"] < part["high"] for part in parts)
+    assert value(default, "cost") == pytest.approx(value(default, "run") * default["cards"])
+    assert {name for figure in default["figures"] for name in figure["assumes"]} == set(default["factors"])
+
+
+def test_memory_is_what_doctor_reckons(default):
+    config = compose_config(list(GRPO))
+    needs = reckon(config, (80.0, "h100's"), size_of_model=size_of_model)
+
+    for line in needs.lines:
+        assert value(default, f"{line.role}: all") == pytest.approx(line.total)
+    assert value(default, "host of a node, for what is offloaded") == pytest.approx(needs.host)
+
+
+def test_csv_has_a_row_for_each_figure_and_each_number_of_nodes(capsys):
+    assert main(["plan", *GRPO, "--card", "h100", "--format", "csv", "--nodes", "1,2"]) == 0
+
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {"step", "cost", "training: logits"} <= {row["name"] for row in rows}
+    assert all(float(row["low"]) <= float(row["value"]) * 1.001 for row in rows)
+    assert [row["section"] for row in rows[-8:]] == ["1 nodes"] * 4 + ["2 nodes"] * 4
+
+
+def test_more_nodes_take_less_time_each_and_cost_more(default):
+    sizes = default["growth"]
+
+    assert [size["nodes"] for size in sizes] == [1, 2, 4, 8, 16, 32, 64]
+    steps, costs = ([size[name] for size in sizes] for name in ("step", "gpu_hours"))
+    assert steps == sorted(steps, reverse=True) and costs == sorted(costs)
+    assert sizes[0]["efficiency"] == 1.0 and sizes[-1]["efficiency"] < 0.1
+    assert sizes[-1]["waits"] == "gen: the longest response"
+
+
+def test_a_faster_card_and_a_smaller_model_take_less_time():
+    config, typical = compose_config(list(GRPO)), Factors.at("typical")
+    seconds = [grpo_step(set_up(config, card_of(card)), typical).seconds for card in ("a100", "h100", "h200", "b200")]
+    large = compose_config([*GRPO, "hardware=8gpu_14b", f"actor_rollout_ref.model.path={FOURTEEN}"])
+
+    assert seconds == sorted(seconds, reverse=True)
+    assert grpo_step(set_up(large, card_of("h100")), typical).seconds > seconds[1]
+
+
+def test_lengths_that_are_given_count(capsys):
+    plan = planned(capsys, *GRPO, "--response-tokens", "1000", "--prompt-tokens", "200", "--prompts", "640")
+
+    assert value(plan, "mean response") == pytest.approx(1000)
+    assert value(plan, "tokens") == pytest.approx(512 * 1200)
+    assert value(plan, "steps of an epoch") == 10
+
+
+def test_rows_are_read_where_the_files_are_here(capsys, tmp_path):
+    sources = ["safety/harmful/a"] * 96 + ["math"] * 32
+    prompt = [{"role": "user", "content": "x" * 400}]
+    table = pa.table({"prompt": [prompt] * 128, "data_source": sources})
+    pq.write_table(table, tmp_path / "train.parquet")
+    files = [f"data.{part}_files={tmp_path / 'train.parquet'}" for part in ("train", "val")]
+
+    plan = planned(capsys, *GRPO, *files)
+
+    assert value(plan, "steps of an epoch") == 2
+    assert value(plan, "judged by the guard") == 0.75 * 512
+    assert value(plan, "validating") > 0
+    assert not any("not here" in note for note in plan["notes"])
+
+
+def test_a_guard_that_holds_more_cards_than_it_needs_is_named(default):
+    assert any("the guard holds 4 cards, and 1 would keep up" in note for note in default["notes"])
+
+
+def test_a_configuration_that_does_not_fit_says_what_would(capsys):
+    words = ["+recipe=sinternal_sft", f"model.path={FOURTEEN}", "--card", "h100"]
+
+    assert main(["plan", *words]) == 0, "a peak that is reckoned too high is no reason to refuse, as in doctor"
+    said = capsys.readouterr().err
+    assert "does not fit cards of 80 GB" in said and "reckoned at" in said
+    change = said.rpartition("reckoned to fit: ")[2].strip()
+    assert "=" in change
+    assert main(["plan", *words, *change.partition(", with")[0].split()]) == 0
+    assert capsys.readouterr().err == "", change
+
+
+def test_weights_that_cannot_fit_end_with_2(capsys):
+    words = ["+recipe=sinternal_sft", f"model.path={SEVEN}", "model.lora_rank=0", "--card", "a100-40"]
+
+    assert main(["plan", *words]) == 2
+    assert "weights and optimizer take" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([*GRPO, "--card", "h10"], "did you mean h100"),
+        ([*GRPO, "--nodes", "0"], "--nodes 0"),
+        ([*GRPO, "--nodes", "two"], "--nodes two"),
+        ([*GRPO, "--nodes", "1,...,8"], "two numbers stand before"),
+        ([*GRPO, "--nodes", ","], "no number"),
+        ([*GRPO, "trainer.nnodes=0"], "trainer.nnodes = 0"),
+        ([*GRPO, "data.train_batch_size=0"], "data.train_batch_size = 0"),
+        ([*GRPO, "--response-tokens", "0"], "--response-tokens 0"),
+        ([*GRPO, "--response-tokens", "nan"], "--response-tokens nan"),
+        ([*GRPO, "--prompts", "10"], "10 rows make no step of 64"),
+        ([*GRPO, "data.train_batchsize=1"], "data.train_batch_size"),
+        (["+recipe=sinternal_grpo"], "actor_rollout_ref.model.path is not given"),
+        (["+recipe=sinternal_grpo", "actor_rollout_ref.model.path=some/model"], "its size is not known"),
+        (["+recipe=sinternal_grpo_cpu", POLICY], "flops="),
+    ],
+)
+def test_what_cannot_be_planned_is_named_with_the_next_step(capsys, words, says):
+    card = [] if "--card" in words or "+recipe=sinternal_grpo_cpu" in words else ["--card", "h100"]
+
+    assert main(["plan", *words, *card]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_model_with_experts_is_refused(capsys, tmp_path):
+    small = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    MixtralConfig(**small, num_key_value_heads=2, architectures=["MixtralForCausalLM"]).save_pretrained(tmp_path)
+
+    assert main(["plan", "+recipe=sinternal_grpo", f"actor_rollout_ref.model.path={tmp_path}", "--card", "h100"]) == 2
+    assert "experts" in capsys.readouterr().err
+
+
+def test_a_folder_with_a_configuration_alone_is_enough(capsys, tmp_path):
+    Qwen2Config(num_hidden_layers=2, architectures=["Qwen2ForCausalLM"]).save_pretrained(tmp_path)
+
+    plan = planned(capsys, "+recipe=sinternal_grpo", f"actor_rollout_ref.model.path={tmp_path}", "guard=none")
+
+    assert plan["weights"] > 0 and value(plan, "step") > 0
+
+
+@pytest.mark.parametrize("path", known_models())
+def test_a_known_model_has_the_size_of_its_name(path):
+    billions = float(path.rpartition("-")[2].removesuffix("B"))
+
+    assert size_of_model(path).total / 1e9 == pytest.approx(billions, rel=0.3)
+
+
+def test_flash_attn_is_planned_as_it_is_there(monkeypatch):
+    assert attention.attention() == "flash_attention_2"
+    monkeypatch.undo()
+    with attention.assuming(True):
+        assert attention.attention() == "flash_attention_2"
+        with attention.assuming(False):
+            assert attention.attention() == "sdpa"
