@@ -16,6 +16,9 @@ from sinternal_verl.runs.identity import FREE
 
 CONFIDENCE = 0.95
 
+BOUNDS = {"share": (0.0, 1.0), "seconds": (0.0, math.inf), "tokens": (0.0, math.inf)}
+"""Ends beyond which no value of a unit lies."""
+
 _SEED_IN_PATH = re.compile(r"(seed[_-]?)\d+", re.IGNORECASE)
 
 
@@ -94,9 +97,8 @@ def _over(values: Sequence[float | None], unit: str) -> tuple[float, float | Non
     if not known:
         return None
     mean, low, high = interval(known)
-    if unit == "share" and low is not None and high is not None:
-        low, high = max(low, 0.0), min(high, 1.0)
-    return mean, low, high
+    least, most = BOUNDS.get(unit, (-math.inf, math.inf))
+    return mean, None if low is None else max(low, least), None if high is None else min(high, most)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
