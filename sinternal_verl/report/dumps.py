@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sinternal_verl.report.lines import GZIP, JsonLine, Skipped, json_lines
+from sinternal_verl.report.lines import GZIP, JsonLine, Skipped, json_lines, parse
 from sinternal_verl.report.run import UNKNOWN, Texts
 from sinternal_verl.report.values import MAX_NAME, as_flag, as_name, as_number, as_step, as_text
 from sinternal_verl.scoring.response import thought_and_answer
-from sinternal_verl.training.wire import VOTE
+from sinternal_verl.scoring.score import Outcome
+from sinternal_verl.training.wire import DETAILS, VOTE, is_ours
 
 KNOWN = frozenset(
     {
@@ -117,6 +118,20 @@ def read_texts_of(file: Path) -> Iterator[Texts]:
             following += 1
 
 
+def as_dumped(said: dict[str, Any]) -> dict[str, Any]:
+    """A rollout with the keys of our dumps. Where our reward manager runs under a trainer of verl's, its validations
+    have what `to_wire` sends: the outcome's number, and the rest as one text."""
+    if not is_ours(said):
+        return said
+    outcome = Outcome(int(said["outcome"])).name.lower()
+    try:
+        details = parse(as_text(said.get(DETAILS)).encode())
+    except ValueError:
+        details = {}
+    told = details if isinstance(details, dict) else {}
+    return {name: value for name, value in said.items() if name != DETAILS} | told | {"outcome": outcome}
+
+
 def texts_of(said: dict[str, Any]) -> Texts:
     """The texts of one rollout."""
     prompt, response = _cut(as_text(said.get("input"))), _cut(as_text(said.get("output")))
@@ -138,7 +153,7 @@ def texts_of(said: dict[str, Any]) -> Texts:
 def _rollouts(file: Path, skipped: Skipped) -> Iterator[JsonLine]:
     for found in json_lines(file, skipped):
         if "output" in found.object or "input" in found.object:
-            yield found
+            yield found._replace(object=as_dumped(found.object))
         else:
             skipped.add(f"{file}, line {found.number}", "it is no rollout: it has neither input nor output")
 

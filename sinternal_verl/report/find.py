@@ -14,6 +14,7 @@ verl's dumps           ``<step>.jsonl`` in ``trainer.rollout_data_dir`` and ``tr
 A run may have been moved: a path of its configuration that is gone is looked for by its last names.
 """
 
+import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -163,7 +164,7 @@ def _ours(folder: Path, skipped: Skipped) -> Found:
     else:
         named = record.get(METRICS)
         found = _moved(Path(named), folder) if isinstance(named, str) and named else None
-        metrics = _starts_of(found) if found else _metrics_of(folder)
+        metrics = _starts_of(found) if found and found.is_file() else _metrics_of(folder)
     configs = sorted(file for file in folder.glob("config_*.yaml") if start_time_in(file.name) and file.is_file())
     return Found(folder, metrics, dict(record), tuple(configs))
 
@@ -236,7 +237,7 @@ def find_dumps(found: Found, config: Mapping[str, Any] | None, key: str, skipped
         named = trainer[key]
         if not isinstance(named, str) or not named or "://" in named:
             return None
-        return _moved(Path(named).expanduser(), found.folder, trainer.get("default_local_dir"))
+        return _moved(Path(os.path.expanduser(named)), found.folder, trainer.get("default_local_dir"))
     validates = key.startswith("validation")
     there = [one for one in _folders(found.folder) if ("val" in one.name.lower()) == validates and is_dump(one)]
     if len(there) > 1:
@@ -252,7 +253,8 @@ def _moved(path: Path, folder: Path, local_dir: Any = None) -> Path | None:
     if not path.is_absolute():
         candidates += [base / path for base in (folder, *list(folder.parents)[:MAX_PARENTS])]
     candidates += [folder / path.name, folder.parent / path.name]
-    return next((one for one in candidates if one.exists()), None)
+    # os.path: a name of a broken record may be longer than any file's.
+    return next((one for one in candidates if os.path.exists(one)), None)
 
 
 def _files(folder: Path) -> Iterator[Path]:

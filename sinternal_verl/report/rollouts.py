@@ -17,6 +17,7 @@ from sinternal_verl.report.dumps import (
     NAMED,
     NUMBERS,
     Line,
+    as_dumped,
     dump_files,
     read_dump,
     read_texts_of,
@@ -195,7 +196,7 @@ def _texts_at(columns: _Columns, numbers: np.ndarray, skipped: Skipped) -> Itera
             except ValueError:
                 said = None
             if isinstance(said, dict):
-                yield int(number), texts_of(said)
+                yield int(number), texts_of(as_dumped(said))
             else:
                 skipped.add(str(columns.files[place]), "it was written anew while it was read")
     finally:

@@ -127,6 +127,16 @@ def test_a_run_that_dumped_nothing_is_told_how(tmp_path):
     assert never.lacks == never.skipped == ()
 
 
+@pytest.mark.parametrize("named", ["x" * 5000, "a\0b", "~nobody_of_this_name/dumps", "\ud800", "."], ids=range(5))
+def test_names_of_a_broken_record_and_configuration_are_no_files(tmp_path, named):
+    folder = make_sft(tmp_path / "sft", steps=2)
+    update_record(folder, metrics=named)
+    config = (("trainer.rollout_data_dir", named),) if named.isprintable() else ()
+
+    assert read_run(folder).steps.numbers.tolist() == [1, 2]
+    assert read_run(make_plain(tmp_path / "plain", steps=1, dumped=False, config=config)).rollouts is None
+
+
 def test_relative_dumps_are_found_from_the_directory_of_the_start(tmp_path):
     folder = make_grpo(tmp_path / "work" / "checkpoints" / "run", steps=1)
     (folder / "rollouts").rename(tmp_path / "work" / "dumps")

@@ -72,6 +72,18 @@ def test_plain_verls_dumps_have_what_it_writes(tmp_path, uids):
     assert any("no data sources" in said for said in run.lacks)
 
 
+def test_our_managers_scores_under_a_trainer_of_verls_are_read(tmp_path):
+    """A line as such a validation has dumped it."""
+    details = json.dumps({"index": "7", "reason": "why", "extra": {"why": "so"}})
+    line = {"input": "?", "output": "x", "score": 0.0, "step": 2, "uid": "u_0_0", "outcome": 9.0, "scored": 0.0}
+    line |= {"response_length": 12.0, "details": details, "words": 3.0}
+    found = read(write(tmp_path / "d", 2, line, {**line, "details": "broken"}, {**line, "outcome": 0.5}))
+
+    assert found.names["outcome"] == ["failed", "0.5"] and found.length.tolist() == [12] * 3
+    assert (found.names["row"], found.names["reason"]) == (["7"], ["why"])
+    assert found.texts[0].extra == {"why": "so"} and found.extra["words"].tolist() == [3] * 3
+
+
 def test_a_thought_and_an_answer_are_split_where_a_user_sees_the_answer(tmp_path):
     made = {"a": "x</think>y</think>z", "b": "cut", "c": "plain"}
     write(tmp_path / "d", 1, *({"input": f"{name}?", "output": text, "gts": None} for name, text in made.items()))
