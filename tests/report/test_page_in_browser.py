@@ -88,8 +88,8 @@ def test_the_keyboard_goes_from_a_curve_to_a_rollout_and_back(opened):
     reader.get_by_text("Response 4, this one").wait_for()
     assert f"rollout=training~5~{before + 1}" in opened.hash
     opened.page.keyboard.press("Escape")
-    reader.wait_for(state="hidden")
-    assert "rollout" not in opened.hash
+    opened.page.wait_for_url(lambda url: "rollout" not in url)
+    assert reader.count() == 0
     assert "step=5" in opened.hash
 
 
