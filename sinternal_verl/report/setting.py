@@ -166,7 +166,7 @@ def _recipe(run: Run) -> tuple[DictConfig | None, list[str] | None]:
 def _typed(run: Run) -> list[str] | None:
     """The choices of the last start's command; None where it is not recorded."""
     commands = [start.get("command") for start in run.record.get("starts") or [] if isinstance(start, Mapping)]
-    if not commands or not commands[-1]:
+    if not commands or not isinstance(commands[-1], str) or not commands[-1]:
         return None
     try:
         words = shlex.split(commands[-1])
@@ -259,5 +259,5 @@ def _same(one: Any, other: Any) -> bool:
         return True
     try:
         return not isinstance(one, bool) and not isinstance(other, bool) and float(one) == float(other)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a whole number that no float holds
         return False

@@ -102,11 +102,17 @@ def test_facts_of_a_record(config):
 
 
 @pytest.mark.parametrize(
-    "odd", [{"digests": 3, "starts": "x", "hardware": [1, None]}, {"starts": [{"command": "a 'b"}, 3]}]
+    "odd",
+    [
+        {"digests": 3, "starts": "x", "hardware": [1, None]},
+        {"starts": [{"command": "a 'b"}, 3]},
+        {"starts": [{"command": 7}]},
+    ],
 )
 def test_an_odd_record_breaks_nothing(config, odd):
     make_setting(run_with(config, record=odd))
     make_setting(run_with({"sinternal": "x", "data": None}, record=odd))
+    make_setting(run_with(changed(config, data__train_batch_size=10**400), record=odd))
 
 
 def test_a_run_without_configuration_and_record():
