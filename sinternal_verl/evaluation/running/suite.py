@@ -6,11 +6,13 @@
 4. Where as many items in a row as there are requests at a time have no answer or verdict after their last try, a
    server is gone, and the suite ends, instead of trying the others for minutes each.
 5. Where no item can be asked for, because a judge cannot be reached, say, the first one ends the suite.
-6. Samples are not logged in realtime, which costs most of Inspect's time for an item.
+6. Finished items stand in Inspect's database of this machine at once, and in the log some at a time.
 """
 
+import logging
 import os
 import signal
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +21,13 @@ from pathlib import Path
 
 from inspect_ai import eval_set, task_with
 from inspect_ai._util.error import PrerequisiteError
-from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log_sample_summaries
+from inspect_ai.log import (
+    EvalLog,
+    list_eval_logs,
+    read_eval_log_sample_summaries,
+    recover_eval_log,
+    recoverable_eval_logs,
+)
 from inspect_ai.model import Model
 
 from sinternal_verl.evaluation.running.cast import UNDER_TEST
@@ -29,16 +37,14 @@ from sinternal_verl.evaluation.running.progress import Progress, error_name, is_
 from sinternal_verl.evaluation.running.serving import Server, watched
 from sinternal_verl.evaluation.running.vllm_command import CONNECTIONS
 
+logger = logging.getLogger(__name__)
+
 LOGS = "logs"
 MAX_TASKS = 4
 """[ours] Tasks at a time, so that the last long answers of one do not leave the server idle."""
 
 MIN_PATIENCE = 8
 """[ours] Items in a row without an answer or verdict that do not end a suite with few connections."""
-
-WRITES = 200
-"""[ours] How often a log is written. Inspect writes the whole log and its index each time, which takes about 20 us for
-each item that is in it. A write for each item would take 10,000 items half an hour. (0.3.285)"""
 
 
 class SuiteFailed(RuntimeError):
@@ -99,6 +105,7 @@ def run_suite(
     ]
     total = sum(each.items(limit) for each in plan)
     patience = max(connections, MIN_PATIENCE)
+    recover(logs)
     earlier, unscored = finished(logs)
     progress = Progress(total, earlier, unscored=unscored, patience=patience, end=_interrupt)
 
@@ -115,8 +122,10 @@ def run_suite(
                 seed=seed,
                 display="none",
                 score_display=False,
-                log_realtime=False,
-                log_buffer=write_every(max(each.items(limit) for each in plan), connections),
+                # Finished items stand in a database of this machine at once, and the next start takes them from there.
+                # Inspect writes a log as a whole: a write for each item would take 10,000 items half an hour. (0.3.285)
+                log_realtime=True,
+                log_buffer=connections,
                 log_level="warning",
                 ctl_server=False,
                 # A failed item fails its task at the end, and not the items after it.
@@ -141,18 +150,17 @@ def run_suite(
     return Ran(found, progress)
 
 
-def write_every(items: int, connections: int) -> int:
-    """How many items a log gathers before it is written, or for a minute at most. A kill loses them beside what is in
-    flight, so they are none in sets of fewer than 2 `WRITES`, and never more than can be in flight.
-
-    >>> write_every(313, 64), write_every(2_000, 64), write_every(100_000, 64)
-    (1, 10, 64)
-    """
-    return max(1, min(items // WRITES, connections))
-
-
 def _task_of(log: EvalLog) -> str:
     return log.eval.task.rpartition("/")[2]
+
+
+def recover(logs: Path) -> None:
+    """Put into the logs what a killed call had finished and not written, where it ran on this machine."""
+    for each in recoverable_eval_logs(str(logs)):
+        try:
+            recover_eval_log(each.log.name, overwrite=True)
+        except (OSError, ValueError, sqlite3.Error) as error:
+            logger.warning("%s: what was not written of it is asked again: %s", each.log.name, error)
 
 
 def finished(logs: Path) -> tuple[int, int]:
