@@ -434,7 +434,7 @@ def test_a_judge_of_logs_has_its_key_and_settings(sets, tmp_path, capsys, monkey
         capsys.readouterr()
         refused = evaluate(*words, "-J", "llama_gard.x=1", "-J", "y", "--connections", "0")
 
-    assert code == 0 and sent == [f"Bearer {KEY}"] * 5
+    assert code == 0 and len(sent) >= 5 and set(sent) == {f"Bearer {KEY}"}
     said = capsys.readouterr().err
     assert refused == 2 and all(each in said for each in ("-J llama_gard.x", "-J y", "--connections 0"))
     for file in filter(Path.is_file, tmp_path.rglob("*")):
