@@ -160,14 +160,15 @@ def test_a_guard_that_takes_no_answer_to_judge_is_told(evaluate):
     assert code == 2 and "judge llama_guard by sinternal_server/m cannot be asked (judge_unreachable: HTTP 400)" in said
 
 
-def test_a_judge_without_a_verdict_is_a_warning(evaluate):
+def test_a_judge_without_a_verdict_is_a_warning_and_a_set_without_a_value_no_success(evaluate):
     async def talks(request):
         return await _awaited(says("I like lamps."), request)
 
     with serving(talks, ["m"]) as url:
         code, said = evaluate("--model", url, "--judge", f"llama_guard={url}")
 
-    assert code == 0 and said.count("on a first, harmless answer it has no verdict (judge_unparsable)") == 1
+    assert code == 1 and said.count("on a first, harmless answer it has no verdict (judge_unparsable)") == 1
+    assert "no answer is scored of strongreject; " in said and "eval rejudge" in said
     assert "It wants meta-llama/Llama-Guard-3-8B" in said
 
 
