@@ -21,6 +21,9 @@ from sinternal_verl.runs.launch import end_session
 PATIENCE_S = 20.0
 """How long the command may take to end by itself. vLLM ends its engine within some seconds."""
 
+COMMAND = 'echo $$ >&0; exec "$@" </dev/null'
+"""Names its group to the successor before it becomes the command, so that no command runs that nobody would end."""
+
 SUCCESSOR = """
 read -r group || exit
 read -r _
@@ -28,17 +31,15 @@ kill -TERM "$group"
 while [ "$1" -gt "${waited:=0}" ] && kill -0 "-$group"; do sleep 1; waited=$((waited + 1)); done
 kill -KILL "-$group"
 """
-"""Reads the id of a group, waits for the end of its input, which the keeper alone holds open, and ends the group within
-$1 seconds."""
+"""Reads the id of a group, waits for the end of its input, which only the keeper holds open by then, and ends the group
+within $1 seconds."""
 
 
 def main(command: list[str]) -> int:
     """Run the command until it ends or standard input does; return its exit code."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # It is started first: a command that has nobody to end it would be left where this process is killed now.
     successor = _successor()
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    os.write(successor.stdin.fileno(), f"{process.pid}\n".encode())
+    process = subprocess.Popen(["sh", "-c", COMMAND, "sh", *command], stdin=successor.stdin, start_new_session=True)
     threading.Thread(target=_end_with_input, args=(process,), daemon=True).start()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
