@@ -53,6 +53,8 @@ def requests(folder: Path, count: int = 4, label: str = "unsafe") -> str:
 
 
 def scores(log: EvalLog, scorer: str):
-    """The scores of a log in the samples' order; fails where the log is no success."""
+    """The scores of a log in its set's order; fails where the log is no success. A log sorts its samples by their ids,
+    which say nothing of the order in a set of mathematics."""
     assert log.status == "success", log.error and log.error.message
-    return [sample.scores[scorer] for sample in log.samples]
+    place = {id: number for number, id in enumerate(log.eval.dataset.sample_ids)}
+    return [sample.scores[scorer] for sample in sorted(log.samples, key=lambda sample: place[sample.id])]

@@ -124,6 +124,22 @@ def test_a_misspelt_word_is_followed_by_the_nearest(words, meant, capsys):
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
+        (["--tasks", "xstest", "math500"], "--tasks takes one value, A,B: these tasks instead, with commas"),
+        (["--model", "m", "--judge", "a", "b"], "--judge takes one value, NAME[=MODEL]:"),
+        (["--max-tokens", "64"], "--max-tokens is no option of this command; a parameter of tasks is given as -T"),
+        (["--max-tokens=64"], "a parameter of tasks is given as -T max_tokens=VALUE"),
+        (["--limt", "5"], "--limt is no option of this command; did you mean --limit?"),
+    ],
+)
+def test_a_word_where_eval_expects_a_command_is_explained_by_the_option_before_it(words, meant, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["eval", *words])
+    assert end.value.code == 2 and meant in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
         (["verify", "build", "polcy.modle=a", "expert.max_request=3"], ["policy.model", "expert.max_requests"]),
         (["verify", "build", "max_requests=3"], ["other.max_requests"]),
         (["doctor", "data.trainfiles=a"], ["data.train_files"]),

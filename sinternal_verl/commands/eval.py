@@ -92,7 +92,12 @@ def _run(asked: "Asked", folder: Path, connections: int) -> int:
         what = f"{told.failed} items failed ({kinds}){f', in {tasks}' if tasks else ''}"
         step = f"`inspect view --log-dir {folder / LOGS}` shows why, and the same command asks them again"
         print(f"{PREFIX}{what}; {step}", file=sys.stderr)
-    return FAILED if told.unjudged or ran.unfinished else 0
+    if ran.without_value:
+        step = (
+            f"the table counts the reasons, and `sinternal-verl eval rejudge {folder} --judge ...` asks another judge"
+        )
+        print(f"{PREFIX}no answer is scored of {', '.join(ran.without_value)}; {step}", file=sys.stderr)
+    return FAILED if told.unjudged or ran.unfinished or ran.without_value else 0
 
 
 def compare_runs(runs: Sequence[str], out: str = "outputs/eval_compare", **others: Any) -> int:

@@ -5,6 +5,7 @@ import argparse
 import re
 import sys
 import textwrap
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 COMMAND = "COMMAND"
@@ -16,9 +17,12 @@ class Parser(argparse.ArgumentParser):
 
     Attributes:
         recipe: the file below ``recipes`` whose keys the command takes; None shows none.
+        elsewhere: what to do with an option that the command does not have, such as ``give it by -T``.
     """
 
     recipe: str | None = None
+    elsewhere: str = ""
+    _words: Sequence[str] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -33,6 +37,10 @@ class Parser(argparse.ArgumentParser):
 
         return f"{text}\nkeys and their defaults:\n{textwrap.indent(keys_of(self.recipe), '  ')}\n"
 
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        self._words = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         if message.endswith(f"required: {COMMAND}"):
             self.print_help(sys.stderr)
@@ -43,10 +51,27 @@ class Parser(argparse.ArgumentParser):
         from sinternal_verl.did_you_mean import did_you_mean
 
         if choice := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
-            return did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2]))
+            return did_you_mean(choice[1], re.findall(r"[\w-]+", choice[2])) or self._of_option(choice[1])
         if unknown := re.search(r"unrecognized arguments: (--[\w-]+)", message):
-            return did_you_mean(unknown[1], self._option_string_actions)
+            return self._not_here(unknown[1])
         return ""
+
+    def _of_option(self, word: str) -> str:
+        """Why a word stands where a command was expected: it is a second value, or an unknown option's."""
+        before = self._words[: self._words.index(word)] if word in self._words else []
+        option = next((each for each in reversed(before) if each.startswith("-")), "").partition("=")[0]
+        action = self._option_string_actions.get(option)
+        if action is not None:
+            return f"; {option} takes one value, {action.metavar or action.dest}: {action.help}"
+        return f"; {option} is no option of this command{self._not_here(option)}" if option else ""
+
+    def _not_here(self, option: str) -> str:
+        """What to do about an option that the command does not have."""
+        from sinternal_verl.did_you_mean import did_you_mean
+
+        name = option.lstrip("-").replace("-", "_")
+        elsewhere = f"; {self.elsewhere.format(name)}" if self.elsewhere else ""
+        return did_you_mean(option, self._option_string_actions) + elsewhere
 
 
 class StoreOnce(argparse._StoreAction):

@@ -18,10 +18,11 @@ def add_eval(commands: Any) -> None:
     )
     # What is absent is left to the function's defaults: the commands below take none of these.
     suite.argument_default = argparse.SUPPRESS
+    suite.elsewhere = "a parameter of tasks is given as -T {}=VALUE"
     model = "a folder (from export), a hub id (owner/name@revision), https://host/v1#name, or a name of Inspect"
     suite.add_argument("--model", metavar="MODEL", help=model)
     suite.add_argument("--suite", metavar="NAME", help="the tasks to run; default: paper")
-    suite.add_argument("--tasks", metavar="A,B", help="these tasks instead")
+    suite.add_argument("--tasks", metavar="A,B", help="these tasks instead, with commas between them")
     suite.add_argument(
         "--judge",
         dest="judges",

@@ -35,7 +35,8 @@ VALUES = {
     "proactive": {"checks_safety": 1.0},
     "expert": {"unsafe": 1.0},
 }
-FAST = {"try_s": 2, "timeout_s": 2, "max_retries": 0}
+ONE_TRY = {"try_s": 60, "timeout_s": 60, "max_retries": 0}
+"""The limits are for a machine that is busy; a test of a limit gives its own."""
 
 
 def reply(content, finish="stop", **message):
@@ -62,7 +63,7 @@ def judge_with():
         async def scene(url):
             model = get_model(provider, base_url=url, api_key="none", memoize=False, max_retries=0)
             model.api.retry_wait = wait_none  # Inspect's hook for a provider's pauses
-            judge = open_judge(name, model, **{**FAST, **settings})
+            judge = open_judge(name, model, **{**ONE_TRY, **settings})
             try:
                 return await judge.judge(question)
             finally:
@@ -136,7 +137,7 @@ FAILURES = {
 def test_a_judge_that_fails_says_nothing_and_says_why(judge_with, name, failure):
     handle, reason = FAILURES[failure]
 
-    judgement, _ = judge_with(handle, name, try_s=1 if failure == "slow" else 5)
+    judgement, _ = judge_with(handle, name, **({"try_s": 1} if failure == "slow" else {}))
 
     assert (judgement.values, judgement.reason) == ({}, reason)
     assert SECRET not in judgement.explanation + judgement.reason
@@ -293,7 +294,7 @@ def test_fortress_asks_several_models_once_each():
         one, two, three = (
             get_model(f"openai-api/judge/{name}", base_url=url, api_key="none", memoize=False) for name in "abc"
         )
-        judge = open_judge("fortress", one, others=[three, two], **FAST)
+        judge = open_judge("fortress", one, others=[three, two], **ONE_TRY)
         assert judge.model == "openai-api/judge/a, openai-api/judge/c, openai-api/judge/b"
         return await judge.judge(QUESTION)
 

@@ -313,7 +313,8 @@ def test_our_warnings_are_seen_and_hold_no_text(sets, tmp_path, capfd, monkeypat
     with serving(Model("A thought without an end."), ["m"]) as url, serving(Model("safe"), ["Qwen3Guard"]) as guard:
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         words = ["--model", "openai/gpt-4o", *sets, "--judge", f"llama_guard={guard}"]
-        assert evaluate("--tasks", "strongreject,math500", *words, "--out", str(tmp_path / "out")) == 0
+        # No answer has an end, so none of the requests' has a verdict.
+        assert evaluate("--tasks", "strongreject,math500", *words, "--out", str(tmp_path / "out")) == 1
 
     said = capfd.readouterr().err
     for warning in ("is not the paper's set", "takes no repetition penalty", "learned to please it"):
@@ -434,7 +435,7 @@ def test_a_judge_of_logs_has_its_key_and_settings(sets, tmp_path, capsys, monkey
         capsys.readouterr()
         refused = evaluate(*words, "-J", "llama_gard.x=1", "-J", "y", "--connections", "0")
 
-    assert code == 0 and sent == [f"Bearer {KEY}"] * 5
+    assert code == 0 and len(sent) >= 5 and set(sent) == {f"Bearer {KEY}"}
     said = capsys.readouterr().err
     assert refused == 2 and all(each in said for each in ("-J llama_gard.x", "-J y", "--connections 0"))
     for file in filter(Path.is_file, tmp_path.rglob("*")):

@@ -64,15 +64,14 @@ async def _awaited(handle, request):
 
 
 @pytest.fixture
-def evaluate(tmp_path, capfd, monkeypatch):
+def evaluate(tmp_path, capfd):
     """A function that runs `sinternal-verl eval` on one request of an invented set; exit code and what it said."""
-    monkeypatch.setattr(probe, "LIMIT_S", 3)
     source = tmp_path / "strongreject.jsonl"
     source.write_text(json.dumps({"forbidden_prompt": "May I lend the lamp?", "category": "c", "source": "s"}) + "\n")
 
-    def run(*words):
+    def run(*words, out="out"):
         asked = ["--tasks", "strongreject", "--source", str(source), "-T", "thought=none"]
-        code = main(["eval", *asked, "--out", str(tmp_path / "out"), *words])
+        code = main(["eval", *asked, "--out", str(tmp_path / out), *words])
         return code, capfd.readouterr().err
 
     return run
@@ -80,8 +79,10 @@ def evaluate(tmp_path, capfd, monkeypatch):
 
 @pytest.mark.parametrize("who", ["model", "judge"])
 @pytest.mark.parametrize("kind", WRONG)
-def test_a_server_that_gives_no_answer_is_told_before_anything_starts(evaluate, tmp_path, kind, who):
+def test_a_server_that_gives_no_answer_is_told_before_anything_starts(evaluate, tmp_path, monkeypatch, kind, who):
     handle, words = WRONG[kind]
+    if handle is hangs:
+        monkeypatch.setattr(probe, "LIMIT_S", 3)
     items = []
 
     async def bad(request):
@@ -159,14 +160,15 @@ def test_a_guard_that_takes_no_answer_to_judge_is_told(evaluate):
     assert code == 2 and "judge llama_guard by sinternal_server/m cannot be asked (judge_unreachable: HTTP 400)" in said
 
 
-def test_a_judge_without_a_verdict_is_a_warning(evaluate):
+def test_a_judge_without_a_verdict_is_a_warning_and_a_set_without_a_value_no_success(evaluate):
     async def talks(request):
         return await _awaited(says("I like lamps."), request)
 
     with serving(talks, ["m"]) as url:
         code, said = evaluate("--model", url, "--judge", f"llama_guard={url}")
 
-    assert code == 0 and said.count("on a first, harmless answer it has no verdict (judge_unparsable)") == 1
+    assert code == 1 and said.count("on a first, harmless answer it has no verdict (judge_unparsable)") == 1
+    assert "no answer is scored of strongreject; " in said and "eval rejudge" in said
     assert "It wants meta-llama/Llama-Guard-3-8B" in said
 
 
@@ -217,7 +219,7 @@ def plain_folder(tmp_path, untaught_guard):
     return folder
 
 
-def test_a_guards_tokenizer_is_where_its_server_says_or_where_the_user_says(evaluate, untaught_guard, tmp_path):
+def test_a_guards_tokenizer_is_where_its_server_says_or_where_the_user_says(evaluate, untaught_guard):
     words = ["-J", "qwen3guard.max_model_len=1024"]
     with serving(lists({"id": "lamp", "root": str(untaught_guard)}, judges())) as told:
         code, said = evaluate("--model", told, "--judge", f"qwen3guard={told}", *words)
@@ -226,8 +228,7 @@ def test_a_guards_tokenizer_is_where_its_server_says_or_where_the_user_says(eval
     with serving(lists({"id": "lamp"}, judges())) as untold:
         words = ["--model", untold, "--judge", f"qwen3guard={untold}", *words]
         code, said = evaluate(*words)
-        out = ["--out", str(tmp_path / "other")]
-        again, found = evaluate(*words, "-J", f"qwen3guard.guard={untaught_guard}", *out)
+        again, found = evaluate(*words, "-J", f"qwen3guard.guard={untaught_guard}", out="other")
     assert code == 2 and "its prompts are rendered here, by the tokenizer of lamp" in said
     assert "give -J qwen3guard.guard=..." in said
     assert again == 0, found
@@ -249,7 +250,8 @@ def test_a_guard_that_does_not_judge_is_told_before_anything_starts(evaluate, un
     handle, words = GUARDS[kind]
 
     with serving(judges(), ["m"]) as url, serving(lists({"id": "g", "root": str(untaught_guard)}, handle)) as guard:
-        settings = ["-J", "qwen3guard.timeout_s=2", "-J", "qwen3guard.max_model_len=1024"]
+        limit = 2 if any("within 2 s" in word for word in words) else 60
+        settings = ["-J", f"qwen3guard.timeout_s={limit}", "-J", "qwen3guard.max_model_len=1024"]
         code, said = evaluate("--model", url, "--judge", f"qwen3guard={guard}", *settings)
 
     line = said.splitlines()[-1]

@@ -38,7 +38,7 @@ def judge_with(untaught_guard):
             return await made if asyncio.iscoroutine(made) else made
 
         async def scene(url):
-            known = {"url": url, "guard": str(untaught_guard), "max_model_len": 1024, "timeout_s": 3}
+            known = {"url": url, "guard": str(untaught_guard), "max_model_len": 1024, "timeout_s": 60}
             judge = open_judge("qwen3guard", **{**known, **settings})
             try:
                 return await judge.judge(question)
@@ -99,14 +99,25 @@ async def stall(*_):
         (says("Safety: Safe\nSafety: Unsafe\nCategories: None\nRefusal: No"), reasons.UNPARSABLE),
         (lambda *_: web.json_response({"choices": []}), reasons.UNREACHABLE),
         (lambda *_: web.Response(status=400, text="no token ids here"), reasons.UNREACHABLE),
+    ],
+)
+def test_a_guard_that_fails_says_nothing(judge_with, handle, reason):
+    judgement, _ = judge_with(handle)
+
+    assert (judgement.values, judgement.reason) == ({}, reason)
+
+
+@pytest.mark.parametrize(
+    ("handle", "reason"),
+    [
         (lambda *_: web.Response(status=500), reasons.UNREACHABLE),
         (lambda *_: web.Response(status=429), reasons.UNREACHABLE),
         (stall, reasons.TIMEOUT),
     ],
-)  # fmt: skip
-def test_a_guard_that_fails_says_nothing(judge_with, handle, reason):
+)
+def test_a_guard_is_given_up_after_its_limit(judge_with, handle, reason):
     started = time.monotonic()
-    judgement, _ = judge_with(handle, timeout_s=1)
+    judgement, _ = judge_with(handle, timeout_s=3)
 
     assert (judgement.values, judgement.reason) == ({}, reason)
     assert time.monotonic() - started < 30

@@ -73,6 +73,12 @@ class Ran:
         """Tasks that something else than an item ended, such as a log that cannot be written, and what it was."""
         return {_task_of(log): error_name(log.error.traceback) for log in self.logs if log.error is not None}
 
+    @property
+    def without_value(self) -> list[str]:
+        """Tasks that are done and have a scorer without a value for any item."""
+        done = [log for log in self.logs if log.status == "success" and log.results]
+        return [_task_of(log) for log in done if any(score.scored_samples == 0 for score in log.results.scores)]
+
 
 def run_suite(
     plan: Sequence[Planned],
