@@ -101,7 +101,8 @@ def _show(page: Page, written: Written) -> None:
 def _where(written: Written) -> str:
     holds = f"{written.bytes / 1e6:.1f} MB"
     if written.rollouts:
-        holds += f"; numbers of {written.rollouts:,} rollouts, texts of {written.texts:,}"
+        of = f" of {written.of:,}" if written.of > written.rollouts else ""
+        holds += f"; numbers of {written.rollouts:,}{of} rollouts, texts of {written.texts:,}"
     return f"report: {written.path.absolute()} ({holds})"
 
 
