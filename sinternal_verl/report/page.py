@@ -24,7 +24,7 @@ from sinternal_verl.report.run import Rollouts
 from sinternal_verl.report.step_pages import folder_of, write_step_pages
 from sinternal_verl.report.template import joined, policy, script, style, template
 from sinternal_verl.report.view import Page, Summary, Tile, View
-from sinternal_verl.report.words import change, figure
+from sinternal_verl.report.words import NO_CHANGE, change, figure
 
 MAX_BYTES = 10_000_000
 """A page is no larger: it fits an e-mail, and a browser opens it at once. Texts get what the rest leaves."""
@@ -207,24 +207,15 @@ def _rows(number: int, view: View, drawn: list[dict[str, Any]], sparks: Iterator
     for source in dict.fromkeys(tile.source for tile in view.tiles):
         yield {
             "source": source,
-            "tiles": [
-                tile | {"sense": _sense(tile["tile"]), "seen": _seen(tile["tile"])}
-                for tile in tiles
-                if tile["tile"].source == source
-            ],
+            "tiles": [tile | {"sense": _sense(tile["tile"])} for tile in tiles if tile["tile"].source == source],
         }
 
 
 def _sense(tile: Tile) -> str:
     """Whether a trend is for the better or for the worse."""
-    if tile.trend is None or not tile.direction or not _seen(tile):
+    if tile.trend is None or not tile.direction or change(tile.trend, tile.unit) == NO_CHANGE:
         return ""
     return "better" if (tile.trend > 0) == (tile.direction == "higher") else "worse"
-
-
-def _seen(tile: Tile) -> bool:
-    """Whether a trend is more than its own rounding."""
-    return any(digit in change(tile.trend, tile.unit) for digit in "123456789")
 
 
 def _spark(tile: Tile) -> list[float | None]:
