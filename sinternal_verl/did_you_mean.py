@@ -19,10 +19,10 @@ def did_you_mean_file(name: str) -> str:
     """As `did_you_mean`, for a path that does not exist: the nearest name in the deepest folder that does."""
     path = Path(name).expanduser()
     rest = [path.name]
-    while not path.parent.is_dir():
-        path = path.parent
-        rest.insert(0, path.name)
     try:
+        while not path.parent.is_dir():
+            path = path.parent
+            rest.insert(0, path.name)
         near = get_close_matches(rest[0], [file.name for file in path.parent.iterdir() if file.name != rest[0]], 1)
     except OSError:  # a folder whose names may not be read
         return ""

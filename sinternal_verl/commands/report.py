@@ -1,5 +1,6 @@
 """`sinternal-verl report RUN...`: runs as one page, and the short of it as text."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ def report(
         seed: of the sample.
     """
     places, target = [Path(run).expanduser() for run in runs], Path(out).expanduser()
-    if problem := _problem(places, target, watch, rollouts, validation):
+    if problem := _problem(places, watch, rollouts, validation) or _problem_of_page(target):
         return fail(problem)
 
     dumps = {name: path and Path(path) for name, path in (("rollouts", rollouts), ("validation", validation))}
@@ -70,12 +71,10 @@ def report(
     return 0
 
 
-def _problem(
-    places: Sequence[Path], target: Path, watch: float | None, rollouts: str | None, validation: str | None
-) -> str:
+def _problem(places: Sequence[Path], watch: float | None, rollouts: str | None, validation: str | None) -> str:
     """What is wrong with the words; empty where nothing is."""
     for place in places:
-        if not place.exists():
+        if _is_missing(place):
             return f"{place} does not exist{did_you_mean_file(str(place))}"
     resolved = [place.resolve() for place in places]
     if again := next((place for place in places if resolved.count(place.resolve()) > 1), None):
@@ -84,8 +83,25 @@ def _problem(
         return "--rollouts and --validation are for a single run: make the reports one by one"
     if watch is not None and not watch > 0:
         return f"--watch {watch:g}: give the seconds between two pages, such as --watch 30"
-    if target.is_dir():
+    return ""
+
+
+def _is_missing(place: Path) -> bool:
+    try:
+        return not place.exists()
+    except OSError:  # a folder above it is closed; the reader says which
+        return False
+
+
+def _problem_of_page(target: Path) -> str:
+    """Why a page could not be written; empty where it could."""
+    if os.path.isdir(target):
         return f"--out {target} is a folder: give a file, such as --out {target / 'report.html'}"
+    above = next(folder for folder in target.absolute().parents if os.path.lexists(folder))
+    if not os.path.isdir(above):
+        return f"--out {target}: {above} is a file, and the page needs a folder; give another place"
+    if not os.access(above, os.W_OK | os.X_OK):
+        return f"--out {target}: you may not write in {above}; give a file in a folder of yours"
     return ""
 
 
@@ -101,7 +117,8 @@ def _show(page: Page, written: Written) -> None:
 def _where(written: Written) -> str:
     holds = f"{written.bytes / 1e6:.1f} MB"
     if written.rollouts:
-        holds += f"; numbers of {written.rollouts:,} rollouts, texts of {written.texts:,}"
+        of = f" of {written.of:,}" if written.of > written.rollouts else ""
+        holds += f"; numbers of {written.rollouts:,}{of} rollouts, texts of {written.texts:,}"
     return f"report: {written.path.absolute()} ({holds})"
 
 

@@ -42,7 +42,7 @@ class Card:
         if name not in known:
             names = sorted({*known, *ALIASES})
             raise UnknownCard(
-                f"--card {name}: there is no such card{did_you_mean(name, names)}. Known are {', '.join(names)}; "
+                f"--card {name}: there is no such card{did_you_mean(name, names)}; known are {', '.join(names)}; "
                 'another is given by its figures: --card "flops=989e12 bandwidth=3.35e12 memory=80"'
             )
         return cls(name=name, **known[name])
@@ -80,7 +80,7 @@ def _figure(word: str) -> tuple[str, float]:
     key, equals, value = word.partition("=")
     if key not in FIGURES or not equals:
         known = ", ".join(FIGURES)
-        raise UnknownCard(f"--card {word}: this is no figure of a card{did_you_mean(key, FIGURES)}. Give {known}")
+        raise UnknownCard(f"--card {word}: this is no figure of a card{did_you_mean(key, FIGURES)}; give {known}")
     try:
         number = float(value)
     except ValueError:

@@ -6,7 +6,7 @@
 ``metrics``        metrics files as one course of steps
 ``dumps``          the files of rollouts
 ``rollouts``       the dumps of a run as columns, with texts of a sample
-``sample``         which groups of rollouts a page has the texts of
+``sample``         which groups of rollouts a page holds
 ``lacks``          what a run left nothing of, in words
 ``read``           reads a run
 ``run``            what was read of a run
@@ -26,6 +26,7 @@
 ``page``           a page as one HTML file
 ``template``       the page's HTML, style and script
 ``drawing``        charts as the page's script draws them
+``numbers``        the rollouts whose numbers a page holds
 ``payload``        numbers and texts as the page carries them
 ``inert``          text that nothing obeys
 ``step_pages``     texts of all rollouts, in files beside the page

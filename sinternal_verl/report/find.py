@@ -88,18 +88,24 @@ def find_run(place: Path, skipped: Skipped) -> Found:
         NoRun: there is none, or there are several.
     """
     place = place.expanduser().absolute()
+    try:
+        return _find(place, skipped)
+    except OSError as error:
+        closed = error.filename or place
+        raise NoRun(f"{closed} cannot be read: {error.strerror or error}; give a run that you may read") from error
+
+
+def _find(place: Path, skipped: Skipped) -> Found:
     if place.is_file():
         if place.name == RECORD:
-            return find_run(place.parent, skipped)
+            return _find(place.parent, skipped)
         if not is_metrics(place):
-            raise NoRun(f"{place} is no metrics file: it has no line with step and data")
+            open_lines(place).close()  # a file that may not be read says so
+            raise NoRun(f"{place} is no metrics file: it has no line with step and data; give one, or a run's folder")
         return _with_configs(Found(place.parent, _starts_of(place)))
     if not place.is_dir():
         raise NoRun(f"{place}: there is no such file or folder")
-    try:
-        folder = _only_run(place)
-    except OSError as error:
-        raise NoRun(f"{place} cannot be read: {error}") from error
+    folder = _only_run(place)
     if (folder / RECORD).is_file():
         return _ours(folder, skipped)
     metrics = _metrics_of(folder)
@@ -152,7 +158,7 @@ def _only_run(place: Path) -> Path:
 def _ours(folder: Path, skipped: Skipped) -> Found:
     try:
         record = read_record(folder)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         skipped.add(str(folder / RECORD), f"it cannot be read: {error}")
         record = {}
     if not isinstance(record, Mapping):

@@ -18,17 +18,22 @@ from markupsafe import Markup
 from sinternal_verl.data.schema import write_whole
 from sinternal_verl.report.drawing import StepColumns, drawings
 from sinternal_verl.report.inert import visible_all
-from sinternal_verl.report.payload import TextBlock, pack_json, pack_rollouts, pack_texts
+from sinternal_verl.report.numbers import Numbers, numbers_that_fit
+from sinternal_verl.report.payload import TextBlock, pack_json, pack_texts
+from sinternal_verl.report.run import Rollouts
 from sinternal_verl.report.step_pages import folder_of, write_step_pages
 from sinternal_verl.report.template import joined, policy, script, style, template
 from sinternal_verl.report.view import Page, Summary, Tile, View
-from sinternal_verl.report.words import change, figure
+from sinternal_verl.report.words import NO_CHANGE, change, figure
 
 MAX_BYTES = 10_000_000
-"""A page is no larger: it fits an e-mail, and a browser opens it at once. Texts get what the numbers leave."""
+"""A page is no larger: it fits an e-mail, and a browser opens it at once. Texts get what the rest leaves."""
 
 MARGIN_BYTES = 100_000
 """Of these, for what is said of the texts once they are chosen."""
+
+NUMBERS_SHARE = 0.8
+"""The most of a page's bytes that the numbers of rollouts take; the rest is for texts."""
 
 MAX_OPEN = 6
 """Charts of a section that is open though nothing leads to it."""
@@ -59,6 +64,7 @@ class Written:
     Attributes:
         bytes: its size.
         rollouts: whose numbers it holds.
+        of: rollouts that the runs have.
         texts: rollouts whose texts it holds, too.
         groups: their whole groups.
         files: files of texts that were written beside it.
@@ -67,19 +73,26 @@ class Written:
     path: Path
     bytes: int
     rollouts: int
+    of: int
     texts: int
     groups: int
     files: int
 
 
 def write_page(
-    page: Page, out: Path, *, reload_s: float | None = None, texts: Literal["sample", "all"] = "sample"
+    page: Page,
+    out: Path,
+    *,
+    reload_s: float | None = None,
+    texts: Literal["sample", "all"] = "sample",
+    max_bytes: int = MAX_BYTES,
 ) -> Written:
     """Write a page; the file is the old one or the new one at any time.
 
     Args:
         reload_s: seconds after which the page loads itself again; None for a page that stays as it is.
         texts: ``all`` writes those of all rollouts to files in a folder beside the page, which links to them.
+        max_bytes: of the page, whatever number of rollouts the runs have.
 
     Raises:
         OSError: it cannot be written; the message names the file.
@@ -89,9 +102,6 @@ def write_page(
     drawn = drawings(page, steps)
     heads, blocks = [], {}
     for number, view in enumerate(page.views):
-        rollouts = None
-        if view.run.rollouts is not None:
-            rollouts, blocks[f"rollouts-{number}"] = pack_rollouts(view.run.rollouts)
         starts = [{"step": start.step, "time": start.time} for start in view.run.starts]
         folder = folder_of(out, number)
         heads.append(
@@ -99,7 +109,7 @@ def write_page(
                 "name": view.run.name,
                 "steps": steps[number].steps,
                 "starts": starts,
-                "rollouts": rollouts,
+                "rollouts": None,
                 "textFolder": quote(f"{folder.parent.name}/{folder.name}") if texts == "all" else None,
             }
         )
@@ -107,24 +117,36 @@ def write_page(
     sparks = [_spark(tile) for view in page.views for tile in view.tiles]
     head = {"runs": heads, "drawings": drawn, "sparks": sparks, "reloadSeconds": reload_s}
 
-    bare = _render(page, drawn, steps, head, blocks, [[] for _ in page.views])
-    left = max(MAX_BYTES - MARGIN_BYTES - len(bare.encode()), 0) // max(len(page.views), 1)
-    chosen = [_texts(view, left) for view in page.views]
-    whole = _render(page, drawn, steps, head, blocks, chosen).encode()
+    bare = _render(page, drawn, steps, head, blocks, [_Held() for _ in page.views])
+    left = max(max_bytes - MARGIN_BYTES - len(bare.encode()), 0) // max(len(page.views), 1)
+    held = [_hold(view.run.rollouts, left) for view in page.views]
+    whole = _render(page, drawn, steps, head, blocks, held).encode()
     write_whole(out, whole)
     return Written(
         path=out,
         bytes=len(whole),
-        rollouts=sum(len(view.run.rollouts) for view in page.views if view.run.rollouts is not None),
-        texts=sum(len(block.rollouts) for each in chosen for block in each),
-        groups=sum(block.groups for each in chosen for block in each),
+        rollouts=sum(len(each.numbers.rollouts) for each in held if each.numbers),
+        of=sum(len(view.run.rollouts) for view in page.views if view.run.rollouts is not None),
+        texts=sum(len(block.rollouts) for each in held for block in each.texts),
+        groups=sum(block.groups for each in held for block in each.texts),
         files=sum(beside),
     )
 
 
-def _texts(view: View, limit: int) -> list[TextBlock]:
-    rollouts = view.run.rollouts
-    return [] if rollouts is None else list(pack_texts(rollouts, limit))
+@dataclass(frozen=True)
+class _Held:
+    """What a page holds of a run's rollouts; nothing of a run that left none."""
+
+    numbers: Numbers | None = None
+    texts: tuple[TextBlock, ...] = ()
+
+
+def _hold(rollouts: Rollouts | None, limit: int) -> _Held:
+    """Numbers and texts that ``limit`` bytes hold."""
+    if rollouts is None:
+        return _Held()
+    numbers = numbers_that_fit(rollouts, int(limit * NUMBERS_SHARE))
+    return _Held(numbers, tuple(pack_texts(numbers.rollouts, limit - numbers.bytes)))
 
 
 def _render(
@@ -132,13 +154,16 @@ def _render(
     drawn: list[dict[str, Any]],
     steps: list[StepColumns],
     head: dict[str, Any],
-    numbers: dict[str, str],
-    texts: list[list[TextBlock]],
+    packed: dict[str, str],
+    held: list[_Held],
 ) -> str:
-    held = [{"texts": [block.rollouts for block in each]} for each in texts]
-    runs = [run | with_texts for run, with_texts in zip(head["runs"], held, strict=True)]
-    blocks = {"head": pack_json(visible_all(head | {"runs": runs}))} | numbers
-    blocks |= {f"texts-{run}-{n}": block.packed for run, each in enumerate(texts) for n, block in enumerate(each)}
+    runs = [
+        run | {"rollouts": each.numbers and each.numbers.head, "texts": [block.rollouts for block in each.texts]}
+        for run, each in zip(head["runs"], held, strict=True)
+    ]
+    blocks = {"head": pack_json(visible_all(head | {"runs": runs}))} | packed
+    blocks |= {f"rollouts-{run}": each.numbers.packed for run, each in enumerate(held) if each.numbers}
+    blocks |= {f"texts-{run}-{n}": block.packed for run, each in enumerate(held) for n, block in enumerate(each.texts)}
     sparks = iter(range(len(head["sparks"])))
     folders = [run["textFolder"] for run in head["runs"]]
     return template("page.html").render(
@@ -150,7 +175,7 @@ def _render(
         sections=_sections(page, drawn),
         summaries=[_summary_row(page, summary) for summary in page.summaries],
         groups=list(dict.fromkeys(group for summary in page.summaries for group in summary.over)),
-        holds=[_holds(*each) for each in zip(page.views, texts, steps, folders, strict=True)],
+        holds=[_holds(*each) for each in zip(page.views, held, steps, folders, strict=True)],
         has_rollouts=any(view.run.rollouts is not None for view in page.views),
         blocks={name: Markup(content) for name, content in blocks.items()},
         figure=figure,
@@ -182,24 +207,15 @@ def _rows(number: int, view: View, drawn: list[dict[str, Any]], sparks: Iterator
     for source in dict.fromkeys(tile.source for tile in view.tiles):
         yield {
             "source": source,
-            "tiles": [
-                tile | {"sense": _sense(tile["tile"]), "seen": _seen(tile["tile"])}
-                for tile in tiles
-                if tile["tile"].source == source
-            ],
+            "tiles": [tile | {"sense": _sense(tile["tile"])} for tile in tiles if tile["tile"].source == source],
         }
 
 
 def _sense(tile: Tile) -> str:
     """Whether a trend is for the better or for the worse."""
-    if tile.trend is None or not tile.direction or not _seen(tile):
+    if tile.trend is None or not tile.direction or change(tile.trend, tile.unit) == NO_CHANGE:
         return ""
     return "better" if (tile.trend > 0) == (tile.direction == "higher") else "worse"
-
-
-def _seen(tile: Tile) -> bool:
-    """Whether a trend is more than its own rounding."""
-    return any(digit in change(tile.trend, tile.unit) for digit in "123456789")
 
 
 def _spark(tile: Tile) -> list[float | None]:
@@ -242,19 +258,23 @@ def interval(over: tuple[float, float | None, float | None] | None, unit: str) -
     return figure(mean, unit) + (f" ({figure(low, unit)} to {figure(high, unit)})" if low is not None else "")
 
 
-def _holds(view: View, texts: list[TextBlock], steps: StepColumns, folder: str | None) -> list[str]:
+def _holds(view: View, held: _Held, steps: StepColumns, folder: str | None) -> list[str]:
     """What the page holds of a run and what it leaves out."""
     run = view.run
     rest = len(run.steps.values) - len(steps.drawn)
     said = [f"{len(steps.drawn)} of the {len(run.steps.values)} metrics of {len(run.steps.numbers)} steps are drawn."]
     said += [f"The other {rest} stand in the run's metrics file."] if rest else []
-    if run.rollouts is None:
+    if run.rollouts is None or held.numbers is None:
         return [*said, "The run left no rollouts."]
-    held_out, all_of = int(run.rollouts.held_out.sum()), len(run.rollouts)
-    said += [
-        f"The numbers of all {all_of:,} rollouts are here: {all_of - held_out:,} of training, {held_out:,} held out."
-    ]
-    count, groups = sum(len(block.rollouts) for block in texts), sum(block.groups for block in texts)
+    here, all_of = held.numbers.rollouts, len(run.rollouts)
+    held_out = int(here.held_out.sum())
+    which = f"all {all_of:,}" if len(here) == all_of else f"{len(here):,} of the {all_of:,}"
+    said += [f"The numbers of {which} rollouts are here: {len(here) - held_out:,} of training, {held_out:,} held out."]
+    if len(here) < all_of:
+        said += ["All would make the page too large, so these are whole groups, spread over steps and sources."]
+        failed, all_failed = held.numbers.failed_groups, held.numbers.all_failed_groups
+        said += [f"{failed:,} of the {all_failed:,} groups with a failure are here; the others are drawn by a seed."]
+    count, groups = sum(len(block.rollouts) for block in held.texts), sum(block.groups for block in held.texts)
     if count == all_of:
         said += ["So are their texts."]
     else:

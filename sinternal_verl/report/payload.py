@@ -18,7 +18,10 @@ BLOCK_CHARACTERS = 200_000
 """Texts are packed in blocks of about so many characters: opening one rollout unpacks one block."""
 
 NAMED = ("source", "outcome", "reason", "row")
-WHOLE = ("step", "group", "place", "length", "scored", "truncated", "set_aside", "cut")
+WITH_MANY_NAMES = ("reason", "row")
+"""Of these, those that a run may have very many names of."""
+
+WHOLE = ("step", "within", "group", "place", "length", "scored", "truncated", "set_aside", "cut")
 REAL = ("score", "advantage", "safe_probability")
 
 
@@ -71,7 +74,7 @@ def _narrowest(values: np.ndarray) -> np.ndarray:
 
 
 def pack_rollouts(rollouts: Rollouts) -> tuple[dict[str, Any], str]:
-    """The columns of all rollouts: where each is, with the names that some stand for, and the packed block."""
+    """The columns of rollouts: where each is, with the names that some stand for, and the packed block."""
     columns = Columns()
     places = {name: columns.add(getattr(rollouts, name)) for name in ("held_out", *WHOLE, *NAMED, *REAL)}
     extra = {name: columns.add(values) for name, values in rollouts.extra.items()}

@@ -24,7 +24,7 @@ from sinternal_verl.report.dumps import (
     texts_of,
 )
 from sinternal_verl.report.lines import BOM, Skipped, open_lines, parse
-from sinternal_verl.report.run import UNKNOWN, Rollouts, Run, Texts
+from sinternal_verl.report.run import UNKNOWN, Rollouts, Run, Texts, places_within
 from sinternal_verl.report.sample import choose_groups
 
 MAX_NAMES = {"source": 1_000, "outcome": 1_000, "reason": 1_000, "row": 1_000_000}
@@ -169,8 +169,10 @@ def _as_arrays(columns: _Columns) -> Rollouts:
         name: np.array(np.minimum(values, 1) if name == "cut" else values, dtype=np.int8 if name in FLAGS else np.int32)
         for name, values in columns.whole.items()
     }
+    held_out = np.array(columns.held_out)
     return Rollouts(
-        held_out=np.array(columns.held_out),
+        held_out=held_out,
+        within=places_within(held_out, whole["step"]),
         **whole,
         **{name: np.array(values, dtype=np.float32) for name, values in columns.numbers.items()},
         extra=extra,

@@ -54,6 +54,7 @@ class Rollouts:
     Attributes:
         held_out: whether a validation made it. (bool)
         step: (int32)
+        within: its place in the step, among those of its kind, from 0. (int32)
         source, outcome, reason, row: names, as numbers into ``names[column]``; row is the prompt's index in its file.
             (int32; UNKNOWN)
         group: number of the prompt's group of responses, unique in the run. (int32)
@@ -70,6 +71,7 @@ class Rollouts:
 
     held_out: np.ndarray
     step: np.ndarray
+    within: np.ndarray
     source: np.ndarray
     outcome: np.ndarray
     reason: np.ndarray
@@ -91,6 +93,17 @@ class Rollouts:
 
     def __len__(self) -> int:
         return len(self.step)
+
+
+def places_within(held_out: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """The place of each rollout in its step, among those of its kind. (int32, n)
+
+    >>> places_within(np.array([False, False, False, True]), np.array([1, 1, 2, 2]))
+    array([0, 1, 0, 0], dtype=int32)
+    """
+    begins = np.flatnonzero(np.diff(step, prepend=-1) | np.diff(held_out, prepend=False))
+    counts = np.diff(begins, append=len(step))
+    return (np.arange(len(step)) - np.repeat(begins, counts)).astype(np.int32)
 
 
 @dataclass(frozen=True)

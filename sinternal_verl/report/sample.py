@@ -1,9 +1,9 @@
-"""Which groups of rollouts a page has the texts of."""
+"""Which groups of rollouts a page holds."""
 
 import numpy as np
 
 FAILED_SHARE = 0.5
-"""Groups with a failure come first, until they have this share of the bytes; what the others leave is theirs, too."""
+"""Groups with a failure come first, until they have this share of the room; what the others leave is theirs, too."""
 
 
 def choose_groups(
@@ -13,10 +13,10 @@ def choose_groups(
 
     Args:
         failed: whether a response of the group has no score. (bool, n)
-        size: bytes of the group's texts. (int64, n)
+        size: what the group takes of the room, such as the bytes of its texts. (int64, n)
         stratum: number of the group's step and source. (n)
         mark: a random number for each group, which decides within a stratum, and which strata come first. (n)
-        budget: bytes that the chosen groups may have together.
+        budget: what the chosen groups may take together.
 
     Returns:
         Whether each group is chosen. (bool, n)

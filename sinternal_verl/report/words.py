@@ -22,18 +22,22 @@ def figure(value: float | None, unit: str) -> str:
     return f"{value:.3g}"
 
 
+NO_CHANGE = "no change"
+
+
 def change(value: float | None, unit: str) -> str:
-    """A difference with its sign; a share's in percentage points.
+    """A difference with its sign; a share's in percentage points. One that rounds to zero is none.
 
     >>> change(0.051, "share"), change(-12.0, "tokens"), change(-0.2, "tokens"), change(None, "share")
-    ('+5.1 pp', '-12', '+0', '')
+    ('+5.1 pp', '-12', 'no change', '')
+    >>> change(0.0004, "share"), change(-1e-9, "nats")
+    ('no change', '-1e-09')
     """
     if value is None:
         return ""
-    if unit == "share":
-        return f"{value * 100:+.1f} pp"
-    text = figure(value, unit)
-    text = "0" if text == "-0" else text
+    text = f"{value * 100:.1f} pp" if unit == "share" else figure(value, unit)
+    if not any(digit in text for digit in "123456789"):
+        return NO_CHANGE
     return text if text.startswith("-") else f"+{text}"
 
 

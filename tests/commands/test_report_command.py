@@ -1,6 +1,8 @@
 """`sinternal-verl report`, as a user gives it."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -57,13 +59,17 @@ def test_several_runs_become_one_page_with_a_table(tmp_path, capsys):
         (["{tmp}/run", "--watch", "nan"], "seconds between two pages"),
         (["{tmp}/run", "-o", "{tmp}/empty"], "is a folder"),
         (["{tmp}/run", "--rollouts", "{tmp}/nowhere"], "nowhere"),
-        (["{tmp}/run", "-o", "{tmp}/run/metrics.jsonl/report.html"], "metrics.jsonl"),
+        (["{tmp}/run", "-o", "{tmp}/run/metrics.jsonl/report.html"], "metrics.jsonl is a file"),
+        (["{tmp}/other/sinternal_run.json/x"], "does not exist"),
+        (["{tmp}/words.txt"], "give one, or a run's folder"),
+        (["{tmp}/run", "{tmp}/empty"], "empty is no run"),
     ],
 )
 def test_bad_words_are_said_and_nothing_is_written(tmp_path, capsys, words, said):
     make_grpo(tmp_path / "run", steps=2, dumped=False)
     make_grpo(tmp_path / "other", steps=2, dumped=False)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "words.txt").write_text("no line of a run")
 
     out = [] if "-o" in words else ["-o", str(tmp_path / "report.html")]
 
@@ -72,6 +78,45 @@ def test_bad_words_are_said_and_nothing_is_written(tmp_path, capsys, words, said
     assert code == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "report.html").exists()
+
+
+# Root may read and write everything, unless it gives up its capabilities.
+UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+
+CLOSED = """
+import pathlib, sys
+from sinternal_verl.cli import main
+
+for closed, words in eval(sys.argv[1]):
+    mode = pathlib.Path(closed).stat().st_mode
+    pathlib.Path(closed).chmod(0)
+    print(main(["report", *words, *([] if "-o" in words else ["-o", "report.html"])]), file=sys.stderr)
+    pathlib.Path(closed).chmod(mode)
+"""
+
+
+def test_what_is_closed_to_the_user_is_said(tmp_path):
+    if UNPRIVILEGED and not shutil.which("setpriv"):
+        pytest.skip("no setpriv, with which root gives up its capabilities")
+    make_grpo(tmp_path / "run", steps=1, dumped=False)
+    make_grpo(tmp_path / "above" / "run", steps=1, dumped=False)
+    denied = f"{tmp_path}/{{}} cannot be read: Permission denied; give a run that you may read"
+    cases = {
+        ("run", "run"): denied.format("run/sinternal_run.json"),
+        ("above", "above/run"): denied.format("above/run"),
+        ("above", "above/runn"): denied.format("above/runn"),
+        ("run/sinternal_run.json", "run"): denied.format("run/sinternal_run.json"),
+        ("run/metrics.jsonl", "run/metrics.jsonl"): denied.format("run/metrics.jsonl"),
+        ("above", "run", "-o", "above/report.html"): f"you may not write in {tmp_path}/above; give a file",
+        ("above", "run", "-o", "above/new/report.html"): f"you may not write in {tmp_path}/above; give a file",
+    }
+    given = repr([(closed, words) for closed, *words in cases])
+    command = [*UNPRIVILEGED, sys.executable, "-c", CLOSED, given]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    lines = done.stderr.splitlines()
+    assert lines[1::2] == ["2"] * len(cases)
+    assert all(said in line for said, line in zip(cases.values(), lines[::2], strict=True)), lines
 
 
 def test_a_source_that_holds_a_terminals_commands_is_shown_and_not_obeyed(tmp_path, capsys):

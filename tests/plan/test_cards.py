@@ -35,7 +35,7 @@ def test_a_name_before_figures_is_changed_by_them():
     [
         ("h10", "did you mean h100"),
         ("tpu", "a100, a100-40"),
-        ("", "Known are"),
+        ("", "known are"),
         ("flops=1e15", "bandwidth and memory missing"),
         ("flops=989 bandwidth=3e12 memory=80", "FLOP/s"),
         ("h100 memory=80e9e", "no number"),

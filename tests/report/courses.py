@@ -95,6 +95,7 @@ def rollouts_of(scores: np.ndarray, lengths: np.ndarray, source: str = SUMS) -> 
     return Rollouts(
         held_out=np.zeros(count, bool),
         step=step,
+        within=np.tile(np.arange(groups * responses), steps).astype(np.int32),
         source=np.zeros(count, np.int32),
         outcome=unknown,
         reason=unknown,

@@ -9,7 +9,7 @@ from made_runs import make_grpo
 
 from sinternal_verl.report.compose import make_page
 from sinternal_verl.report.read import read_run
-from sinternal_verl.report.run import Rollouts, Texts
+from sinternal_verl.report.run import Rollouts, Texts, places_within
 from sinternal_verl.report.view import Page
 
 ATTACKS = (
@@ -87,6 +87,7 @@ def large_page(page: Page, rollouts: int, steps: int, *, texts: int = 0, charact
         rollouts=Rollouts(
             held_out=held_out,
             step=step.astype(np.int32),
+            within=places_within(held_out, step),
             source=(number // 8 % len(sources)).astype(np.int32),
             outcome=outcome.astype(np.int32),
             reason=np.where(outcome == 6, 0, -1).astype(np.int32),

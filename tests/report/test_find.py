@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import shutil
 
 import numpy as np
@@ -164,8 +163,8 @@ def test_a_metrics_file_outside_of_the_folder_is_found_by_the_record(tmp_path):
     assert read_run(tmp_path / "moved" / "sft").steps.numbers.tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("kind", ["nothing", "other files", "gone", "a file", "broken metrics", "closed"])
-def test_what_is_no_run_says_what_was_looked_for_and_found(tmp_path, monkeypatch, kind):
+@pytest.mark.parametrize("kind", ["nothing", "other files", "gone", "a file", "broken metrics"])
+def test_what_is_no_run_says_what_was_looked_for_and_found(tmp_path, kind):
     place = tmp_path / "place"
     if kind != "gone":
         place.mkdir()
@@ -178,8 +177,6 @@ def test_what_is_no_run_says_what_was_looked_for_and_found(tmp_path, monkeypatch
         place.write_text("text")
     if kind == "broken metrics":
         (place / "metrics_20261126_120000.jsonl").write_text("broken\n")
-    if kind == "closed":
-        monkeypatch.setattr(find, "_only_run", lambda place: os.listdir(tmp_path / "closed"))
     with pytest.raises(NoRun) as found:
         read_run(place)
     said = str(found.value)

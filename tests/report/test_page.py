@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from made_pages import ATTACKS, attacked, large_page, read_page
 from made_runs import make_grpo, make_plain, make_sft
@@ -29,16 +30,33 @@ def written(page, tmp_path, **options) -> str:
 
 
 def test_a_page_with_more_texts_than_it_may_hold(page, tmp_path):
-    many = large_page(page, 51_200, 100, texts=12_000, characters=4000)
-    done = write_page(many, tmp_path / "report.html")
+    limit = 2_000_000
+    many = large_page(page, 10_000, 100, texts=3_000, characters=4000)
+    done = write_page(many, tmp_path / "report.html", max_bytes=limit)
 
-    assert MAX_BYTES * 0.9 < done.bytes == (tmp_path / "report.html").stat().st_size < MAX_BYTES
-    assert done.rollouts == 51_200
+    assert limit * 0.9 < done.bytes == (tmp_path / "report.html").stat().st_size < limit < MAX_BYTES
+    assert done.rollouts == done.of == 10_000
     assert done.texts == 8 * done.groups
     text = (tmp_path / "report.html").read_text()
-    assert "The numbers of all 51,200 rollouts are here: 46,080 of training, 5,120 held out." in text
+    assert "The numbers of all 10,000 rollouts are here: 9,000 of training, 1,000 held out." in text
     assert f"The texts of {done.texts:,} of them are here, in {done.groups:,} whole groups." in text
-    assert f"The other {51_200 - done.texts:,} texts are not here." in text
+    assert f"The other {10_000 - done.texts:,} texts are not here." in text
+
+
+def test_more_numbers_than_a_page_may_hold_become_whole_groups_of_all_steps(page, tmp_path):
+    many = large_page(page, 80_000, 100, texts=80, characters=400)
+    rollouts = many.views[0].run.rollouts
+    # A failure in few groups.
+    rollouts.scored[:] = np.arange(80_000) % 4_000 != 0
+    limit = 1_000_000
+    done = write_page(many, tmp_path / "report.html", max_bytes=limit)
+
+    assert limit * 0.5 < done.bytes < limit
+    assert done.rollouts < done.of == 80_000
+    assert done.texts == 80
+    text = (tmp_path / "report.html").read_text()
+    assert f"The numbers of {done.rollouts:,} of the 80,000 rollouts are here" in text
+    assert "20 of the 20 groups with a failure are here" in text
 
 
 @pytest.mark.parametrize("make", [make_grpo, make_plain, make_sft])

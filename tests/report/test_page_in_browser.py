@@ -288,6 +288,24 @@ def test_many_rollouts_scroll_with_few_rows_in_the_document(chromium, page, tmp_
     assert len(opened.rows) < 80
 
 
+def test_a_page_of_a_sample_says_so_and_leads_to_a_rollout_by_its_place_in_the_run(chromium, page, tmp_path):
+    many = large_page(page, 20_000, 50, texts=80)
+    done = write_page(many, tmp_path / "report.html", max_bytes=500_000)
+    opened = Opened(chromium, tmp_path / "report.html", hash="#text=yes")
+    opened.page.locator(".rollouts tbody tr[aria-rowindex='2']").click()
+    _, step, within = re.search(r"rollout=([^&]+)", opened.hash)[1].replace("%7E", "~").split("~")
+    rollouts = many.views[0].run.rollouts
+    number = np.flatnonzero((rollouts.step == int(step)) & (rollouts.within == int(within)) & ~rollouts.held_out)[0]
+
+    assert done.rollouts < 20_000
+    assert f"of {done.rollouts:,} rollouts. This page holds a sample of the run's 20,000 rollouts." in opened.said
+    reader = opened.page.get_by_role("dialog")
+    reader.wait_for()
+    assert reader.inner_text().count("safe probability") >= 8
+    reader.get_by_role("button", name="Unfold all texts").click()
+    assert rollouts.texts[number].thought[:40] in reader.inner_text()
+
+
 def test_it_fits_a_narrow_screen(chromium, file):
     for width in (360, 1440):
         opened = Opened(chromium, file, width=width)

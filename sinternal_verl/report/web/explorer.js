@@ -47,6 +47,7 @@ class Explorer {
     this.table.fill(this.all.shown, by ? sortBy(order, by.values, downwards) : order);
     const all = count(this.all.size, "rollout");
     this.said.textContent = order.length === this.all.size ? `${all}.` : `${order.length.toLocaleString("en")} of ${all}.`;
+    if (this.all.total > this.all.size) this.said.textContent += ` This page holds a sample of the run's ${count(this.all.total, "rollout")}.`;
     if (!order.length) this.said.textContent += " None fits; take a filter away.";
   }
 

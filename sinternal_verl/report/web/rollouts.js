@@ -5,27 +5,18 @@ const HELD_OUT = ["training", "held out"];
 const YES_NO = ["no", "yes"];
 
 async function loadRollouts(run) {
-  const { count: size, columns, extra, names } = run.rollouts;
+  const { count: size, total, columns, extra, names } = run.rollouts;
   const block = await unpack(`rollouts-${run.number}`);
-  const made = { size, names, run, text: new Map() };
+  const made = { size, total, names, run, text: new Map() };
   for (const [name, place] of Object.entries(columns)) made[name] = column(block, place);
   made.extra = Object.fromEntries(Object.entries(extra).map(([name, place]) => [name, column(block, place)]));
-  made.within = within(made);
   run.texts.forEach((numbers, place) => numbers.forEach((number) => made.text.set(number, place)));
   made.hasText = Int8Array.from({ length: size }, (_, i) => (made.text.has(i) ? 1 : 0));
   made.shown = columnsOf(made);
   return made;
 }
 
-// The place of each rollout in its step: it stays the same while a run goes on and steps are added.
-function within({ size, held_out: heldOut, step }) {
-  const made = new Int32Array(size);
-  for (let i = 1; i < size; i++) {
-    made[i] = step[i] === step[i - 1] && heldOut[i] === heldOut[i - 1] ? made[i - 1] + 1 : 0;
-  }
-  return made;
-}
-
+// A rollout's place in its step stays the same while a run goes on and steps are added.
 function addressOf(rollouts, i) {
   return `${rollouts.held_out[i] ? "held_out" : "training"}~${rollouts.step[i]}~${rollouts.within[i]}`;
 }
@@ -40,14 +31,13 @@ function rolloutAt(rollouts, address) {
   return -1;
 }
 
-// Rollouts of the same prompt in the same step.
-function groupOf(rollouts, i) {
+// Rollouts of the same prompt in the same step; they stand together, in the order of their places.
+function groupOf({ size, group }, i) {
+  let first = i;
+  while (first > 0 && group[first - 1] === group[i]) first--;
   const made = [];
-  for (let j = i - rollouts.within[i]; j < rollouts.size; j++) {
-    if (rollouts.step[j] !== rollouts.step[i] || rollouts.held_out[j] !== rollouts.held_out[i]) break;
-    if (rollouts.group[j] === rollouts.group[i]) made.push(j);
-  }
-  return made.sort((a, b) => rollouts.place[a] - rollouts.place[b]);
+  for (let j = first; j < size && group[j] === group[i]; j++) made.push(j);
+  return made;
 }
 
 // What can be asked of the rollouts; each is a key of the address.
