@@ -43,9 +43,9 @@ def rows(count=5):
     ]
 
 
-def run(tmp_path, *more, of=None):
+def run(tmp_path, *more, of=None, out="scored.jsonl"):
     source = write(tmp_path / "rows.jsonl", rows() if of is None else of)
-    return main(["score", "--in", str(source), "--out", str(tmp_path / "scored.jsonl"), *more])
+    return main(["score", "--in", str(source), "--out", str(tmp_path / out), *more])
 
 
 def results(tmp_path):
@@ -293,7 +293,7 @@ def test_models_that_do_not_think_are_told_the_setting_and_results_are_strict_js
 
     assert "4 of 6 responses of 'math' never end their thought" in said
     assert "sinternal.scorers.boxed_math.thought=none" in said
-    assert run(tmp_path, "--out", str(tmp_path / "other.jsonl"), "sinternal.scorers.boxed_math.thought=none") == 0
+    assert run(tmp_path, "sinternal.scorers.boxed_math.thought=none", out="other.jsonl") == 0
     assert "never end" not in capsys.readouterr().err
 
 
@@ -313,7 +313,7 @@ def test_two_runs_with_equal_verdicts_make_equal_files_whatever_time_the_guard_t
     )
     written = []
     for name in ("first.jsonl", "second.jsonl"):
-        assert run(tmp_path, scored_by(body), "--out", str(tmp_path / name)) == 0
+        assert run(tmp_path, scored_by(body), out=name) == 0
         written.append((tmp_path / name).read_text())
 
     assert written[0] == written[1]

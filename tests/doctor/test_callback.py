@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from sinternal_verl.doctor import callback, checks
 from sinternal_verl.doctor.checkpoints import RECORD, TRACKER
 from sinternal_verl.doctor.problem import Note
+from sinternal_verl.runs.command import typed_command
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def test_every_start_is_in_the_record_with_its_step_and_command_and_the_machine(
     record = json.loads((folder / RECORD).read_text())
 
     assert [one["from_step"] for one in record["starts"]] == [0, 20, 0]
-    assert all(one["trains"] and "pytest" in one["command"] for one in record["starts"])
+    assert all(one["trains"] and one["command"] == typed_command() for one in record["starts"])
     assert all(datetime.fromisoformat(one["time"]).utcoffset() == timedelta(0) for one in record["starts"])
     assert record["hardware"]["nodes"] == 2 and record["hardware"]["gpus"] == []
     assert record["hardware"]["memory_gb"] > 1 and record["hardware"]["cpus"] >= 1 and record["hardware"]["cpu"]
