@@ -76,6 +76,13 @@ async def _refuse(request: web.Request) -> web.Response:
     return web.Response(status=401)
 
 
+@pytest.mark.parametrize("name", ["owner/name", "/abs/folder"])
+def test_inspects_provider_that_cannot_be_greedy_is_refused_with_what_to_give(name):
+    (said,) = choice_problems(read_choice(f"hf/{name}"))
+
+    assert said.startswith(f"hf/{name}: ") and f"give {name}, which vLLM serves" in said
+
+
 def test_a_servers_only_model_needs_no_name():
     with serving(_refuse, ["lamp"]) as url:
         assert asked_server(read_choice(url)).name == "lamp"

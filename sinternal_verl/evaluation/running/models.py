@@ -42,7 +42,7 @@ HUB = "hub:"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
 LIST_LIMIT_S = 20.0
 
-LOADS_AT_ONCE = ("hf", "sglang", "llama-cpp-python", "nnterp", "transformer_lens")
+LOADS_AT_ONCE = ("sglang", "llama-cpp-python", "nnterp", "transformer_lens")
 """Providers of Inspect that load a model when it is made."""
 
 MAX_RETRIES, TIMEOUT_S, ATTEMPT_S = 6, 7200, 3600
@@ -178,7 +178,12 @@ def _inspect_problems(choice: Choice) -> Iterator[str]:
     if choice.api_key_env:
         step = "leave --api-key-env out"
         yield f"{choice.given}: Inspect reads the key of its providers from their own variables; {step}"
-    if choice.name.partition("/")[0] not in LOADS_AT_ONCE:
+    provider, _, name = choice.name.partition("/")
+    if provider == "hf":
+        # It would fail each item at temperature 0: transformers refuses to sample there. (Inspect 0.3.285)
+        step = f"give {name}, which vLLM serves; or run inspect eval sinternal_verl/TASK -M do_sample=false"
+        yield f"{choice.given}: Inspect's provider hf samples at every temperature, also at the paper's 0; {step}"
+    elif provider not in LOADS_AT_ONCE:
         try:
             _opened_by_inspect(choice.name, GenerateConfig())
         except ValueError as error:
