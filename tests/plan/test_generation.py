@@ -52,11 +52,11 @@ def test_one_response_takes_its_tokens_times_a_step():
 
 
 def test_more_engines_help_until_the_longest_response_is_alone():
-    lengths = lengths_of(2000, 0.7, 8192, 512)
-    seconds = [generate(lengths, 150, engine(), engines).seconds for engines in (1, 8, 64, 512)]
+    lengths = lengths_of(2000, 0.7, 8192, 96)
+    seconds = [generate(lengths, 150, engine(), engines).seconds for engines in (1, 8, 32, 96)]
 
     assert seconds == sorted(seconds, reverse=True)
-    assert seconds[-1] == pytest.approx(generate(lengths, 150, engine(), 512).alone, rel=0.02)
+    assert seconds[-1] == pytest.approx(generate(lengths, 150, engine(), 96).alone, rel=0.02)
 
 
 def test_responses_wait_where_the_cache_or_the_number_is_full():

@@ -14,6 +14,7 @@ from sinternal_verl import attention
 from sinternal_verl.cli import main
 from sinternal_verl.config import compose_config
 from sinternal_verl.doctor.fits import reckon
+from sinternal_verl.plan import generation
 from sinternal_verl.plan.cards import card_of
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.grpo import grpo_step
@@ -23,6 +24,14 @@ from sinternal_verl.plan.sizes import known_models, size_of_model
 SEVEN, FOURTEEN = (f"deepseek-ai/DeepSeek-R1-Distill-Qwen-{size}B" for size in (7, 14))
 POLICY = f"actor_rollout_ref.model.path={SEVEN}"
 GRPO = ("+recipe=sinternal_grpo", POLICY)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def coarse():
+    """A simulation of few steps: the same code in a quarter of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generation, "CHUNKS", 48)
+        yield
 
 
 @pytest.fixture(autouse=True)
