@@ -178,6 +178,7 @@ def test_texts_are_folded_until_they_are_asked_for(opened):
     assert reader.locator("pre").count() == 0
 
     reader.get_by_text("Prompt", exact=True).last.click()
+    reader.locator("pre").first.wait_for()  # an unfolded text is made when the browser has told of it
     assert reader.locator("pre").count() == 1
     reader.get_by_role("button", name="Unfold all texts").click()
     assert reader.locator("pre").first.inner_text().startswith("<|begin|>")
