@@ -28,7 +28,7 @@ AFTER_INTERRUPT = {
     "data:mix_files": "nothing was written",
     "sets:validation": "nothing was written",
     "sets:trotter": "nothing was written",
-    "report:report": "the last page is whole",
+    "report:report": "a page that was made is whole",
     "score:score": "the results so far are kept, and the same command goes on",
     "eval:evaluate": "the answers so far are kept, and the same command goes on",
     "verify:verify": "the replies so far are stored, and the same command goes on",
