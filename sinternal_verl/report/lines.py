@@ -84,13 +84,15 @@ def parse(line: bytes) -> Any:
 
 
 def _lines_of(stream: IO[bytes], file: Path, skipped: Skipped) -> Iterator[JsonLine]:
-    start, number = 0, 0
-    while line := stream.readline(MAX_LINE_BYTES):
+    start, number, ended = 0, 0, True
+    # A line without an end is the last: what a writer adds meanwhile is the rest of it, and no line of its own.
+    while ended and (line := stream.readline(MAX_LINE_BYTES)):
         begin, number, size = start, number + 1, len(line)
         ended = line.endswith(b"\n")
-        while not ended and (more := stream.readline(MAX_LINE_BYTES)):
-            size += len(more)
-            ended = more.endswith(b"\n")
+        if not ended and size == MAX_LINE_BYTES:
+            while not ended and (more := stream.readline(MAX_LINE_BYTES)):
+                size += len(more)
+                ended = more.endswith(b"\n")
         start += size
         if size > MAX_LINE_BYTES:
             skipped.add(f"{file}, line {number}", f"it has {size / 2**20:,.0f} MiB, above the {MAX_LINE_BYTES >> 20}")

@@ -1,6 +1,7 @@
 """A line that cannot be read is counted, and the others are read."""
 
 import gzip
+import io
 
 import pytest
 
@@ -61,6 +62,25 @@ def test_a_last_line_that_is_still_being_written_is_told(tmp_path):
     file.write_bytes(b'{"a": 1}\n{"a": 2, "b"')
 
     assert read(file) == ([{"a": 1}], (f"{file}, line 2: its end is not written yet",))
+
+
+def test_a_line_that_is_written_while_it_is_read_is_the_last(tmp_path):
+    """Its writer goes on after our read met the file's end: the rest is no line, and no later line is read."""
+
+    class Grows(io.BytesIO):
+        def readline(self, size=-1):
+            line = super().readline(size)
+            if not line.endswith(b"\n"):
+                place = self.tell()
+                self.seek(0, io.SEEK_END)
+                self.write(b'2}\n{"a": 3}\n')
+                self.seek(place)
+            return line
+
+    skipped = Skipped()
+    found = list(lines._lines_of(Grows(b'{"a": 1}\n{"a": '), tmp_path / "metrics.jsonl", skipped))
+    assert [line.object for line in found] == [{"a": 1}]
+    assert skipped.words() == (f"{tmp_path / 'metrics.jsonl'}, line 2: its end is not written yet",)
 
 
 def test_a_file_in_utf_16_is_told(tmp_path):
