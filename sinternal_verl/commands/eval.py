@@ -108,12 +108,13 @@ def compare_runs(runs: Sequence[str], out: str = "outputs/eval_compare", **other
         out: folder for the tables.
     """
 
-    def compare() -> str:
+    def compare() -> int:
         from sinternal_verl.evaluation.results.compare import compare
 
-        return compare([Path(run) for run in runs], Path(out))
+        print(compare([Path(run) for run in runs], Path(out)))
+        return 0
 
-    return _print(compare, others)
+    return _guarded(compare, others)
 
 
 def rejudge_logs(
@@ -134,7 +135,7 @@ def rejudge_logs(
         api_key_env, judge_settings, connections: see `sinternal_verl.evaluation.running.asked.Words`.
     """
 
-    def judge() -> str:
+    def judge() -> int:
         from sinternal_verl.evaluation.results.logs import LogError, open_logs
         from sinternal_verl.evaluation.results.rejudge import Choice, rejudge
         from sinternal_verl.evaluation.running.asked import read_values
@@ -159,13 +160,18 @@ def rejudge_logs(
             raise ValueError("\n".join(wrong))
         with cast.opened(Path(out) / "servers", connections) as (models, _):
             choices = [Choice(name, models.get(name), settings) for name, settings in cast.settings.items()]
-            return rejudge([Path(log) for log in logs], choices, Path(out))
+            found = rejudge([Path(log) for log in logs], choices, Path(out))
+        print(found.text)
+        for name, what in found.without_value:
+            step = "the table counts the reasons; mend the judge, or ask another one"
+            print(f"{PREFIX}judge {name} has no verdict on any answer of {what}; {step}", file=sys.stderr)
+        return FAILED if found.without_value else 0
 
-    return _print(judge, others)
+    return _guarded(judge, others)
 
 
-def _print(make: Callable[[], str], others: dict[str, Any]) -> int:
-    """Print what ``make`` returns.
+def _guarded(run: Callable[[], int], others: dict[str, Any]) -> int:
+    """The exit code of ``run``, with its errors told.
 
     Args:
         others: options that are none of the command's.
@@ -182,8 +188,7 @@ def _print(make: Callable[[], str], others: dict[str, Any]) -> int:
 
     try:
         with quiet_inspect():
-            text = make()
-        print(text)
+            return run()
     except OSError as error:
         return fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except ValueError as error:
@@ -191,4 +196,3 @@ def _print(make: Callable[[], str], others: dict[str, Any]) -> int:
     except ServerFailed as error:
         print(f"{PREFIX}{error}", file=sys.stderr)
         return FAILED
-    return 0

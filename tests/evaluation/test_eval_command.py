@@ -419,6 +419,19 @@ def test_runs_are_compared_and_judged_again(sets, tmp_path, capsys):
     assert "refusal_strings" in capsys.readouterr().out and os.listdir(out["judged"])
 
 
+def test_a_judge_without_a_verdict_on_any_answer_is_no_success(sets, tmp_path, capsys):
+    with serving(Model(), ["m"]) as url, serving(Model("perhaps"), ["g"]) as guard:
+        run = ["--tasks", "strongreject", *sets, "--model", url, "--judge", "refusal_strings"]
+        assert evaluate(*run, "--out", str(tmp_path / "out")) == 0
+        words = ["rejudge", str(tmp_path / "out"), "--judge", f"llama_guard={guard}", "--judge", "refusal_strings"]
+        code = evaluate(*words, "--out", str(tmp_path / "judged"))
+
+    printed = capsys.readouterr()
+    assert code == 1 and "agreement" in printed.out and (tmp_path / "judged/agreement.md").is_file()
+    told = [line for line in printed.err.splitlines() if "no verdict on any answer" in line]
+    assert len(told) == 1 and "judge llama_guard has no verdict on any answer of strongreject" in told[0]
+
+
 def test_a_judge_of_logs_has_its_key_and_settings(sets, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GUARD_KEY", KEY)
     sent = []

@@ -1,6 +1,7 @@
 """Servers that are asked before anything starts, over HTTP: whatever keeps one from answering is told at once."""
 
 import asyncio
+import gc
 import json
 
 import pytest
@@ -11,6 +12,7 @@ pytest.importorskip("inspect_ai", reason="needs the eval extra; make install bri
 
 from sinternal_verl.cli import main
 from sinternal_verl.evaluation.running import probe
+from sinternal_verl.guard.endpoint import EndpointClient
 
 TEMPLATE = "default chat template is no longer allowed, so you must provide a chat template"
 
@@ -232,6 +234,23 @@ def test_a_guards_tokenizer_is_where_its_server_says_or_where_the_user_says(eval
     assert code == 2 and "its prompts are rendered here, by the tokenizer of lamp" in said
     assert "give -J qwen3guard.guard=..." in said
     assert again == 0, found
+
+
+def test_a_guards_connections_are_closed_when_the_evaluation_ends(evaluate, untaught_guard, monkeypatch):
+    close, closed = EndpointClient.close, []
+
+    async def closes(self):
+        closed.append(self)
+        await close(self)
+
+    monkeypatch.setattr(EndpointClient, "close", closes)
+    with serving(lists({"id": "g", "root": str(untaught_guard)}, judges())) as url:
+        words = ["--model", url, "--judge", f"qwen3guard={url}", "-J", "qwen3guard.max_model_len=1024"]
+        assert evaluate(*words)[0] == 0
+
+    clients = {*closed, *(each for each in gc.get_objects() if type(each) is EndpointClient)}
+    assert len(clients) > 1  # of the check before the start, and of the evaluation
+    assert all(client._session is None or client._session.closed for client in clients)
 
 
 GUARDS = {

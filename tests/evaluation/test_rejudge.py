@@ -66,7 +66,7 @@ def judged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rejudged")
     run(folder / "log", {"1", "2", "3"}, wrong="0")
     choice, asked = guard()
-    text = rejudge(folder / "log", [choice, "refusal_strings"], folder / "out")
+    text = rejudge(folder / "log", [choice, "refusal_strings"], folder / "out").text
     return text, folder / "out", asked
 
 
@@ -143,7 +143,7 @@ def test_a_run_that_is_not_finished_is_said(judged, tmp_path):
     log.status, log.samples = "cancelled", log.samples[:30]
     stopped = tmp_path / path.name
     write_eval_log(log, str(stopped))
-    text = rejudge(stopped, [guard()[0]], tmp_path / "out")
+    text = rejudge(stopped, [guard()[0]], tmp_path / "out").text
 
     assert "A: lamps (lamps): the run is cancelled, not finished; what it did not come to counts as unscored" in text
     assert re.search(r"llama_guard +30 +10\.0% +\S+ to \S+ +10\n", text)
@@ -154,7 +154,7 @@ def test_a_change_that_every_judge_sees_is_the_models(tmp_path):
     run(tmp_path / "before", {str(id) for id in range(30)})
     run(tmp_path / "after", {str(id) for id in range(3)}, judge="llama_guard")
     choice, _ = guard()
-    text = rejudge([tmp_path / "before", tmp_path / "after"], [choice, guard("second")[0]], tmp_path / "out")
+    text = rejudge([tmp_path / "before", tmp_path / "after"], [choice, guard("second")[0]], tmp_path / "out").text
 
     assert "lamps asr, A to B: by llama_guard -67.5 points (-" in text
     assert "all 2 judges see a clear fall: the change is the model's" in text
@@ -173,7 +173,7 @@ def test_a_change_that_two_judges_made_is_the_judges(tmp_path):
     says = {"says": lambda id, epoch: answer(id, dark)}
     run_task(tmp_path / "before", scores_by(strict), ids=range(40), metadata=told, **says)
     run(tmp_path / "after", dark, judge="llama_guard, of before")
-    text = rejudge([tmp_path / "before", tmp_path / "after"], [guard()[0]], tmp_path / "out")
+    text = rejudge([tmp_path / "before", tmp_path / "after"], [guard()[0]], tmp_path / "out").text
 
     assert "no judge sees a clear change" in text
     assert "strict and llama_guard agree on 10 of 40 (25.0%). llama_guard gives -75.0 points" in text
@@ -228,7 +228,7 @@ def test_logs_of_someone_else_are_judged(tmp_path):
     run_task(
         tmp_path / "log", scores_by(lambda *_: Score(value="C"), "match"), ids=range(4), epochs=2, set=None, says=says
     )
-    text = rejudge(tmp_path / "log", [guard()[0]], tmp_path / "out")
+    text = rejudge(tmp_path / "log", [guard()[0]], tmp_path / "out").text
 
     assert re.search(r"llama_guard +3 +66\.7% .* 2\n", text)
     rows = [json.loads(line) for line in (tmp_path / "out/rows.jsonl").read_text().splitlines()]
@@ -262,7 +262,7 @@ def test_mathematics_is_not_judged(tmp_path):
         rejudge(tmp_path / "both", ["refusal_strings"], tmp_path / "out")
     assert left in str(error.value)
     run(tmp_path / "both", {"1"})
-    text = rejudge(tmp_path / "both", ["refusal_strings"], tmp_path / "out")
+    text = rejudge(tmp_path / "both", ["refusal_strings"], tmp_path / "out").text
     assert f"A: {left}" in text and "lamps refusal, A" in text and "sums refusal" not in text
 
 

@@ -386,7 +386,7 @@ def test_no_text_of_a_real_set_is_in_any_file(tmp_path):
     said = [
         write_tables(tmp_path / "logs", tmp_path / "out/table"),
         compare([tmp_path / "logs"] * 2, tmp_path / "out/compared"),
-        rejudge(tmp_path / "logs", ["refusal_strings"], tmp_path / "out/judged"),
+        rejudge(tmp_path / "logs", ["refusal_strings"], tmp_path / "out/judged").text,
     ]
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.suffix != ".eval"]
     content = "\n".join([*said, *(path.read_bytes().decode(errors="replace") for path in files)])

@@ -73,9 +73,21 @@ class Choice:
         return cls(name, model or None)
 
 
-def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out: Path) -> str:
-    """Judge the answers of logs again, write new logs, rows and the judges' agreement to a folder, and return the
-    agreement as text.
+@dataclass(frozen=True)
+class Rejudged:
+    """What came of it.
+
+    Attributes:
+        text: the judges' agreement.
+        without_value: each judge that has no verdict on any answer of a log, and the log's set.
+    """
+
+    text: str
+    without_value: tuple[tuple[str, str], ...]
+
+
+def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out: Path) -> Rejudged:
+    """Judge the answers of logs again, and write new logs, rows and the judges' agreement to a folder.
 
     Args:
         logs: a run, or several: each a log or a folder of logs, of any task of Inspect. Of several runs the text says
@@ -100,6 +112,7 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
     names, out = _names(chosen), Path(out)
     judging = [get_model(choice.model) if isinstance(choice.model, str) else choice.model for choice in chosen]
     judged: dict[tuple[str, str], list[Judged]] = {}
+    without_value: list[tuple[str, str]] = []
     out.mkdir(parents=True, exist_ok=True)
     with whole_file(out / "rows.jsonl") as file:
         for run, (several, _) in opened.items():
@@ -109,7 +122,10 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
                 for name, choice, model in zip(names, chosen, judging, strict=True):
                     path = folder / name / f"{log.name.removesuffix('.json').removesuffix('.eval')}.eval"
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    write_eval_log(_judge(log, choice, model, name), str(path))
+                    scored = _judge(log, choice, model, name)
+                    if scored.results and all(score.scored_samples == 0 for score in scored.results.scores):
+                        without_value.append((name, f"{log.set}, {run}" if len(opened) > 1 else log.set))
+                    write_eval_log(scored, str(path))
                     again[name] = open_log(path)
                 for found in _judged(run, log, again):
                     file.writelines(as_line(row) for scored in found.judges.values() for row in scored.tally.all())
@@ -122,7 +138,8 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
     draw_judges(drawn, models, out / "agreement.png")
     said = [sentence for same in judged.values() for one in same for sentence in sentences(one)]
     said += [sentence for same in judged.values() for sentence in changes(same)]
-    return _write(out, tables, [*called, *said, *notes, f"{HOLDS_TEXT} Each can be given to `eval compare`."])
+    text = _write(out, tables, [*called, *said, *notes, f"{HOLDS_TEXT} Each can be given to `eval compare`."])
+    return Rejudged(text, tuple(without_value))
 
 
 def _judgeable(logs: Sequence[Log], notes: Sequence[str]) -> tuple[list[Log], list[str]]:

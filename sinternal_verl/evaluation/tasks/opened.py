@@ -4,7 +4,8 @@ answers that would have no verdict."""
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
 from logging import getLogger
 from typing import Any
 
@@ -27,7 +28,17 @@ NOT_REACHED = (UNREACHABLE, TIMEOUT)
 """Reasons of a judgement that is missing because of the judge's server, and not of what the judge said."""
 
 logger = getLogger(__name__)
-_opened: dict[asyncio.AbstractEventLoop, dict[tuple, asyncio.Task[Judge]]] = {}
+
+
+@dataclass
+class _InLoop:
+    """The judges of an event loop, and what closes them at its end."""
+
+    judges: dict[tuple, asyncio.Task[Judge]] = field(default_factory=dict)
+    end: AsyncGenerator[None, None] | None = None
+
+
+_opened: dict[asyncio.AbstractEventLoop, _InLoop] = {}
 _said: set[str] = set()
 
 
@@ -38,18 +49,32 @@ async def opened(name: str, role: str = JUDGE_ROLE, settings: Mapping[str, Any] 
         PrerequisiteError: there is no such judge or setting, no model plays the role, or the judge cannot be reached.
     """
     model = _model(name, role)
-    in_loop = _opened.get(asyncio.get_running_loop())
-    if in_loop is None:
-        for loop in [loop for loop in _opened if loop.is_closed()]:  # Inspect makes one for each evaluation
-            del _opened[loop]
-        in_loop = _opened[asyncio.get_running_loop()] = {}
+    loop = asyncio.get_running_loop()
+    if loop not in _opened:
+        for other in [other for other in _opened if other.is_closed()]:  # Inspect makes one for each evaluation
+            del _opened[other]
+        _opened[loop] = in_loop = _InLoop()
+        in_loop.end = _close_with_loop(in_loop.judges)
+        await anext(in_loop.end)
+    judges = _opened[loop].judges
     key = (name, id(model), json.dumps(settings or {}, sort_keys=True, default=str))
-    if key not in in_loop:
-        in_loop[key] = asyncio.get_running_loop().create_task(_open(name, model, settings or {}))
+    if key not in judges:
+        judges[key] = loop.create_task(_open(name, model, settings or {}))
     try:
-        return await asyncio.shield(in_loop[key])
+        return await asyncio.shield(judges[key])
     except JudgeError as error:
         raise PrerequisiteError(str(error)) from error
+
+
+async def _close_with_loop(judges: Mapping[tuple, asyncio.Task[Judge]]) -> AsyncGenerator[None, None]:
+    """Close the judges when their event loop ends. Inspect tells nobody of that end, but a loop that ends finishes the
+    generators that began in it."""
+    try:
+        yield
+    finally:
+        for task in judges.values():
+            if task.done() and not task.cancelled() and task.exception() is None:
+                await task.result().close()
 
 
 async def _open(name: str, model: Model | None, settings: Mapping[str, Any]) -> Judge:
