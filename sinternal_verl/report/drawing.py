@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from sinternal_verl.report.metrics import VALIDATION
 from sinternal_verl.report.payload import Columns
-from sinternal_verl.report.run import Rollouts
+from sinternal_verl.report.run import Rollouts, Steps
 from sinternal_verl.report.view import Chart, Page, View
 
 MAX_TOGETHER = 6
@@ -13,6 +16,42 @@ MAX_TOGETHER = 6
 
 NO_SUCH = -2
 """In a filter: a name that no rollout has. `sinternal_verl.report.run.UNKNOWN` is what some have."""
+
+
+MARGIN = 0.97
+"""How much of what should fit is tried: the size of curves is not known before they are packed."""
+
+
+def drawings_that_fit(page: Page, limit: int) -> "tuple[list[dict[str, Any]], list[StepColumns]]":
+    """The drawings of a page, and the metrics that they draw: of all steps where ``limit`` bytes hold them, else of as
+    many steps of each run as they hold, spread evenly (`spread_steps`)."""
+    share = 1.0
+    while True:
+        kept = [spread_steps(view.run.steps, int(share * len(view.run.steps.numbers))) for view in page.views]
+        steps = [StepColumns(view, places) for view, places in zip(page.views, kept, strict=True)]
+        drawn = drawings(page, steps)
+        size = sum(len(each.packed()) for each in steps)
+        if size <= limit or not any(map(len, kept)):
+            return drawn, steps
+        share *= MARGIN * max(limit, 0) / size
+
+
+def spread_steps(steps: Steps, most: int) -> np.ndarray:
+    """The places of at most so many steps, spread evenly; those of a validation come before others."""
+    count = len(steps.numbers)
+    if most >= count:
+        return np.arange(count)
+    validated = np.zeros(count, dtype=bool)
+    for name, values in steps.values.items():
+        if name.startswith(VALIDATION):
+            validated |= np.isfinite(values)
+    first, others = np.flatnonzero(validated), np.flatnonzero(~validated)
+    first = _spread(first, most)
+    return np.sort(np.concatenate([first, _spread(others, most - len(first))]))
+
+
+def _spread(places: np.ndarray, most: int) -> np.ndarray:
+    return places[np.linspace(0, len(places) - 1, min(most, len(places))).astype(np.int64)]
 
 
 def drawings(page: Page, steps: "list[StepColumns]") -> list[dict[str, Any]]:
@@ -38,20 +77,27 @@ def drawings(page: Page, steps: "list[StepColumns]") -> list[dict[str, Any]]:
 
 
 class StepColumns:
-    """The metrics of a run that are drawn, each packed once."""
+    """The metrics of a run that are drawn, each packed once.
 
-    def __init__(self, view: View) -> None:
-        self._values = view.run.steps.values
+    Args:
+        kept: the places of the steps that are drawn.
+    """
+
+    def __init__(self, view: View, kept: np.ndarray) -> None:
+        self._values, self._kept = view.run.steps.values, kept
         self._columns = Columns()
         self._places: dict[str, list] = {}
-        self.steps = self._columns.add(view.run.steps.numbers)
+        self.steps = self._columns.add(view.run.steps.numbers[kept])
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def place(self, metric: str) -> list | None:
         """Where a metric's values are; None where the run has none."""
         if metric not in self._values:
             return None
         if metric not in self._places:
-            self._places[metric] = self._columns.add(self._values[metric])
+            self._places[metric] = self._columns.add(self._values[metric][self._kept])
         return self._places[metric]
 
     @property

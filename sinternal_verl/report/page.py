@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 from markupsafe import Markup
 
 from sinternal_verl.data.schema import write_whole
-from sinternal_verl.report.drawing import StepColumns, drawings
+from sinternal_verl.report.drawing import StepColumns, drawings_that_fit
 from sinternal_verl.report.inert import visible_all
 from sinternal_verl.report.numbers import Numbers, numbers_that_fit
 from sinternal_verl.report.payload import TextBlock, pack_json, pack_texts
@@ -32,8 +32,11 @@ MAX_BYTES = 10_000_000
 MARGIN_BYTES = 100_000
 """Of these, for what is said of the texts once they are chosen."""
 
+CURVES_SHARE = 0.4
+"""The most of a page's bytes that the curves take: some 5,000 steps of 150 metrics."""
+
 NUMBERS_SHARE = 0.8
-"""The most of a page's bytes that the numbers of rollouts take; the rest is for texts."""
+"""The most of what curves leave that the numbers of rollouts take; the rest is for texts."""
 
 MAX_OPEN = 6
 """Charts of a section that is open though nothing leads to it."""
@@ -98,8 +101,7 @@ def write_page(
         OSError: it cannot be written; the message names the file.
     """
     beside = [write_step_pages(view.run, n, out) for n, view in enumerate(page.views)] if texts == "all" else []
-    steps = [StepColumns(view) for view in page.views]
-    drawn = drawings(page, steps)
+    drawn, steps = drawings_that_fit(page, int(max_bytes * CURVES_SHARE))
     heads, blocks = [], {}
     for number, view in enumerate(page.views):
         starts = [{"step": start.step, "time": start.time} for start in view.run.starts]
@@ -263,6 +265,11 @@ def _holds(view: View, held: _Held, steps: StepColumns, folder: str | None) -> l
     run = view.run
     rest = len(run.steps.values) - len(steps.drawn)
     said = [f"{len(steps.drawn)} of the {len(run.steps.values)} metrics of {len(run.steps.numbers)} steps are drawn."]
+    if len(steps) < len(run.steps.numbers):
+        said += [
+            f"All steps would make the page too large: {len(steps):,} are drawn, validations first, spread evenly."
+        ]
+        said += ["What is said at the top is of all steps."]
     said += [f"The other {rest} stand in the run's metrics file."] if rest else []
     if run.rollouts is None or held.numbers is None:
         return [*said, "The run left no rollouts."]
