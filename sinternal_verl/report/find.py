@@ -89,7 +89,10 @@ def find_run(place: Path, skipped: Skipped) -> Found:
     """
     place = place.expanduser().absolute()
     try:
-        return _find(place, skipped)
+        found = _find(place, skipped)
+        for file in found.metrics:
+            open_lines(file).close()  # without them the page would say that nothing was logged
+        return found
     except OSError as error:
         closed = error.filename or place
         raise NoRun(f"{closed} cannot be read: {error.strerror or error}; give a run that you may read") from error
@@ -252,10 +255,13 @@ def find_dumps(found: Found, config: Mapping[str, Any] | None, key: str, skipped
 
 
 def _moved(path: Path, folder: Path, local_dir: Any = None) -> Path | None:
-    """A path as it is written, or where it is after the run was moved, or after it began in another directory."""
-    candidates = [path] if path.is_absolute() else []
+    """A path as it is written, or where it is after the run was moved, or after it began in another directory. A copy
+    has its own: another run may have been started where the first one was."""
+    candidates = []
     if isinstance(local_dir, str) and path.is_relative_to(local_dir):
         candidates.append(folder / path.relative_to(local_dir))
+    if path.is_absolute():
+        candidates.append(path)
     if not path.is_absolute():
         candidates += [base / path for base in (folder, *list(folder.parents)[:MAX_PARENTS])]
     candidates += [folder / path.name, folder.parent / path.name]

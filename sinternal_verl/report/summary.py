@@ -8,6 +8,9 @@ from sinternal_verl.report.facts import Facts
 from sinternal_verl.report.view import Page, Tile, View
 from sinternal_verl.report.words import change, duration, figure
 
+MAX_SKIPPED = 3
+"""How many of the lines and files that were left out the text names."""
+
 
 def as_text(page: Page) -> str:
     """The text, without its last line end. What a run wrote is shown without control characters."""
@@ -39,6 +42,10 @@ def _of_run(view: View, tiles: bool) -> Iterator[str]:
         yield printable(f"  {alert.level}: {alert.text}{since}" + ("" if alert.level == "good" else f" [{alert.name}]"))
     for lack in view.run.lacks:
         yield printable(f"  not there: {lack}")
+    for what in view.run.skipped[:MAX_SKIPPED]:
+        yield printable(f"  left out: {what}")
+    if (more := len(view.run.skipped) - MAX_SKIPPED) > 0:
+        yield f"  left out: {more} more, which the page names"
 
 
 def _state(view: View) -> Iterator[str]:

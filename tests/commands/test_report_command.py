@@ -107,6 +107,7 @@ def test_what_is_closed_to_the_user_is_said(tmp_path):
         ("above", "above/runn"): denied.format("above/runn"),
         ("run/sinternal_run.json", "run"): denied.format("run/sinternal_run.json"),
         ("run/metrics.jsonl", "run/metrics.jsonl"): denied.format("run/metrics.jsonl"),
+        ("run/metrics.jsonl", "run"): denied.format("run/metrics.jsonl"),
         ("above", "run", "-o", "above/report.html"): f"you may not write in {tmp_path}/above; give a file",
         ("above", "run", "-o", "above/new/report.html"): f"you may not write in {tmp_path}/above; give a file",
     }
@@ -117,6 +118,18 @@ def test_what_is_closed_to_the_user_is_said(tmp_path):
     lines = done.stderr.splitlines()
     assert lines[1::2] == ["2"] * len(cases)
     assert all(said in line for said, line in zip(cases.values(), lines[::2], strict=True)), lines
+
+
+def test_what_was_left_out_is_said(tmp_path, capsys):
+    run = make_grpo(tmp_path / "run", steps=6, validate_every=0)
+    for step in (1, 2, 3, 4):
+        (run / "rollouts" / f"{step}.jsonl").write_text("no JSON\n")
+
+    assert main(["report", str(run), "-o", str(tmp_path / "report.html")]) == 0
+
+    said = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    assert said[0] == f"  left out: {run}/rollouts/1.jsonl, line 1: it is no JSON"
+    assert len(said) == 4 and said[-1] == "  left out: 1 more, which the page names"
 
 
 def test_a_source_that_holds_a_terminals_commands_is_shown_and_not_obeyed(tmp_path, capsys):

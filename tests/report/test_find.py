@@ -103,6 +103,16 @@ def test_dumps_are_found_where_they_have_been_moved(tmp_path, given):
     assert len(run.rollouts) == 96 and run.skipped == ()
 
 
+def test_a_copy_is_read_with_its_own_dumps(tmp_path):
+    """Where the first run was, another one has been started."""
+    folder = make_grpo(tmp_path / "run", steps=4)
+    shutil.copytree(folder, tmp_path / "copy")
+    shutil.rmtree(folder)
+    make_grpo(folder, steps=2, seed=2)
+
+    assert {file.parents[1].name for file in read_run(tmp_path / "copy").rollouts.files} == {"copy"}
+
+
 def test_dumps_that_are_nowhere_are_told(tmp_path):
     folder = make_grpo(tmp_path / "run", steps=2)
     shutil.rmtree(folder / "rollouts")
