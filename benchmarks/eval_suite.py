@@ -10,7 +10,6 @@
 import json
 import multiprocessing
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -30,6 +29,9 @@ AT_ONCE = 0.0
 REFUSAL = "I cannot help with that."
 LONG = " ".join([REFUSAL, *(f"word{n}" for n in range(1_000))])
 ITEMS, MANY, TURNS = 500, 10_000, 2
+END_LIMIT_S = 3600
+"""In which a run of the suite ends; 10,000 items took three minutes."""
+
 MAX_RATIO, MAX_GIB = 2.0, 2.0
 
 PLAIN = """
@@ -160,7 +162,7 @@ def memory(folder: Path) -> bool:
         start = time.monotonic()
         process = subprocess.Popen(command(url, file, folder / "memory"), stdout=subprocess.DEVNULL)
         peak = Peak(process.pid)
-        code = process.wait()
+        code = process.wait(END_LIMIT_S)
         gib, seconds = peak.end(), time.monotonic() - start
     if code:
         raise SystemExit(f"the suite ended with {code}")
@@ -178,9 +180,11 @@ def _killed(folder: Path, items: int, connections: int) -> bool:
         words = command(url, file, folder / f"killed{items}", connections)
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
         while asked.value < items // 2:
+            if process.poll() is not None:
+                raise SystemExit(f"the suite ended with {process.returncode} before it was killed")
             time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.wait(END_LIMIT_S)
         time.sleep(0.5)
         before = asked.value
         cpu_of(words)

@@ -20,9 +20,13 @@ from pathlib import Path
 
 from gpu_check import Result, machine, table
 from gpu_checks import NotShown
-from gpu_measures import LIMIT_S, MEASURES
+from gpu_measures_engines import grpo, guard, guard_eager, rollouts
+from gpu_measures_model import actor, blocks, card
+from gpu_timing import LIMIT_S
 
 from sinternal_verl.runs.launch import end_session
+
+MEASURES = {measure.__name__: measure for measure in (card, blocks, actor, rollouts, guard, guard_eager, grpo)}
 
 
 class Figures(dict):

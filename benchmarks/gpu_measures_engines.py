@@ -1,7 +1,7 @@
-"""The measures of `gpu_measure.py`, one function each: it gets a folder of its own and puts figures into a dict."""
+"""Measures of `gpu_measure.py`: vLLM as policy and as guard, and GRPO with both. Each function gets a folder of its own
+and puts figures into a dict."""
 
 import asyncio
-import gc
 import json
 import multiprocessing
 import os
@@ -9,16 +9,15 @@ import random
 import signal
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
 from gpu_checks import ON_GPU, _served
+from gpu_timing import DEVICE, DTYPE, ENGINE, LIMIT_S, WORDS, sized
 from guards import constant_lessons, teach_guard
 from safety_runs import ROWS
-from sized_models import QWEN2_1_5B, QWEN2_7B, QWEN3_4B, SMALL, write_config, write_weights
+from sized_models import QWEN2_1_5B, QWEN2_7B, QWEN3_4B, write_config, write_weights
 
 from sinternal_verl.guard.engine import EngineSettings, GuardEngine
 from sinternal_verl.overrides import override
@@ -27,194 +26,13 @@ from sinternal_verl.runs.launch import grpo_command, run_main
 from sinternal_verl.training.metrics_file import METRICS_FILE
 from sinternal_verl.world import arithmetic, lighthouse
 
-LIMIT_S = 600
-"""Of one measure."""
-
-DEVICE = "cuda" if ON_GPU else "cpu"
-DTYPE = torch.bfloat16 if ON_GPU else torch.float32
-ENGINE = {} if ON_GPU else {"dtype": "float32", "enforce_eager": True}
-
-WORDS = range(300, 550)
-"""Ids that each of the vocabularies has."""
-
-
-def _sync() -> None:
-    if ON_GPU:
-        torch.cuda.synchronize()
-
-
-def _seconds(work: Callable[[], object], rounds: int = 3, warm_up: int = 1) -> float:
-    """The median of ``rounds``."""
-    taken = []
-    for number in range(warm_up + rounds):
-        _sync()
-        started = time.perf_counter()
-        work()
-        _sync()
-        if number >= warm_up:
-            taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
-
-
-def _peak(work: Callable[[], object]) -> float:
-    """GB that were allocated at most."""
-    if not ON_GPU:
-        work()
-        return 0.0
-    torch.cuda.reset_peak_memory_stats()
-    work()
-    torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated() / 1e9
-
-
-def _sized(size: dict, small: bool, **changes: int) -> dict:
-    return size | changes | (SMALL if small else {})
-
-
-def card(folder: Path, small: bool, figures: dict) -> None:
-    """What the card and its host reach by themselves: products, copies, and AdamW in host memory."""
-    n = 512 if small else 8192
-    a, b = (torch.randn(n, n, device=DEVICE, dtype=DTYPE) for _ in range(2))
-    figures["matmul_tflops"] = 2 * n**3 / _seconds(lambda: a @ b, 10, 3) / 1e12
-    source = torch.empty(2**22 if small else 2**32, dtype=torch.uint8, device=DEVICE)
-    target = torch.empty_like(source)
-    figures["copy_gb_s"] = 2 * source.numel() / _seconds(lambda: target.copy_(source), 10, 3) / 1e9
-    if ON_GPU:
-        figures["memory_gb"] = torch.cuda.get_device_properties(0).total_memory / 1e9
-        pinned = torch.empty(2**30, dtype=torch.uint8, pin_memory=True)
-        part = source[: 2**30]
-        figures["to_card_gb_s"] = 2**30 / _seconds(lambda: part.copy_(pinned)) / 1e9
-        figures["to_host_gb_s"] = 2**30 / _seconds(lambda: pinned.copy_(part)) / 1e9
-    figures["cpus"] = os.cpu_count() or 0
-    weights = [torch.nn.Parameter(torch.randn(2**12 if small else 2**22)) for _ in range(64)]
-    for weight in weights:
-        weight.grad = torch.randn_like(weight)
-    optimizer = torch.optim.AdamW(weights, lr=1e-6)
-    figures["host_adamw_weights_per_s"] = sum(w.numel() for w in weights) / _seconds(optimizer.step)
-
-
-def blocks(folder: Path, small: bool, figures: dict) -> None:
-    """All blocks of a 7B in bf16 over packed tokens with sdpa: forward, and forward and backward with checkpointing."""
-    from transformers import AutoConfig, AutoModel
-
-    tokens = 1280 if small else 10_240
-    config = AutoConfig.from_pretrained(write_config(folder / "model", _sized(QWEN2_7B, small)))
-    with torch.device(DEVICE):
-        model = AutoModel.from_config(config, dtype=DTYPE, attn_implementation="sdpa")
-    weights = sum(p.numel() for p in model.parameters()) - model.get_input_embeddings().weight.numel()
-    figures["weights_of_blocks"] = weights
-    for rows in (1, 5):
-        ids = torch.randint(500, (1, tokens), device=DEVICE)
-        places = torch.arange(tokens // rows, device=DEVICE).repeat(rows)[None]
-
-        def forward(ids: torch.Tensor = ids, places: torch.Tensor = places) -> torch.Tensor:
-            return model(input_ids=ids, position_ids=places, use_cache=False).last_hidden_state
-
-        def train(forward: Callable[[], torch.Tensor] = forward) -> None:
-            forward().float().square().mean().backward()
-            model.zero_grad(set_to_none=True)
-
-        model.eval(), model.gradient_checkpointing_disable()
-        with torch.no_grad():
-            seconds = _seconds(forward)
-        figures[f"forward_{rows}_rows_tokens_per_s"] = tokens / seconds
-        figures[f"forward_{rows}_rows_tflops"] = 2 * weights * tokens / seconds / 1e12
-        model.train(), model.gradient_checkpointing_enable({"use_reentrant": False})
-        figures[f"train_{rows}_rows_peak_gb"] = _peak(train)
-        seconds = _seconds(train, warm_up=0)
-        figures[f"train_{rows}_rows_tokens_per_s"] = tokens / seconds
-        # Forward, again forward, and twice as much backward.
-        figures[f"train_{rows}_rows_tflops"] = 8 * weights * tokens / seconds / 1e12
-
-
-def actor(folder: Path, small: bool, figures: dict) -> None:
-    """verl's own engine at 7B width: log-probabilities and an update with AdamW, on the card and offloaded."""
-    import torch.distributed
-    from verl.utils.device import get_device_name, get_nccl_backend
-
-    get_device_name()  # chooses the platform, which names the engine
-    torch.distributed.init_process_group(get_nccl_backend(), store=torch.distributed.HashStore(), rank=0, world_size=1)
-    layers = 4
-    model = write_config(folder / "model", _sized(QWEN2_7B, small, num_hidden_layers=layers))
-    write_weights(model, DEVICE)
-    # torch keeps what it offloads in pinned memory, which needs a GPU.
-    for offload in [False] + [True] * ON_GPU:
-        _actor(model, offload, small, figures)
-        # The engine is a cycle of objects, and its weights would count as the next one's.
-        gc.collect()
-
-
-def _actor(path: Path, offload: bool, small: bool, figures: dict) -> None:
-    from tensordict import TensorDict
-    from verl.trainer.config import CheckpointConfig
-    from verl.utils import tensordict_utils
-    from verl.utils.dataset.dataset_utils import DatasetPadMode
-    from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
-    from verl.workers.engine import EngineRegistry
-    from verl.workers.utils.losses import sft_loss
-
-    tokens, name = 1280 if small else 10_240, "offloaded" if offload else "on_card"
-    started = time.perf_counter()
-    engine = EngineRegistry.new(
-        model_type="language_model",
-        backend="fsdp2",
-        model_config=HFModelConfig(
-            path=str(path),
-            use_remove_padding=True,
-            use_fused_kernels=True,
-            fused_kernel_options={"impl_backend": "torch"},
-            override_config={"attn_implementation": "sdpa"},
-            enable_gradient_checkpointing=True,
-        ),
-        engine_config=FSDPEngineConfig(strategy="fsdp2", use_torch_compile=False, offload_policy=offload),
-        optimizer_config=FSDPOptimizerConfig(lr=1e-6, total_training_steps=10),
-        checkpoint_config=CheckpointConfig(),
-    )
-    engine.initialize()
-    figures[f"{name}_start_s"] = time.perf_counter() - started
-    figures["weights"] = sum(p.numel() for p in engine.module.parameters())
-
-    def batch(rows: int, micro_batches: int) -> TensorDict:
-        lengths = [tokens // rows] * rows * micro_batches
-        nested = lambda parts: torch.nested.nested_tensor(parts, layout=torch.jagged)  # noqa: E731
-        content = {
-            "input_ids": nested([torch.randint(500, (length,)) for length in lengths]),
-            "position_ids": nested([torch.arange(length) for length in lengths]),
-            "loss_mask": nested([torch.ones(length) for length in lengths]),
-        }
-        made = TensorDict(content, batch_size=len(lengths)).to(DEVICE)
-        tensordict_utils.assign_non_tensor(
-            made,
-            use_remove_padding=True,
-            pad_mode=DatasetPadMode.NO_PADDING,
-            use_dynamic_bsz=True,
-            max_token_len_per_gpu=tokens,
-            calculate_entropy=False,
-            temperature=1.0,
-            use_fused_kernels=True,
-        )
-        return made
-
-    for rows in (1, 5):
-        with engine.eval_mode():
-            seconds = _seconds(lambda rows=rows: engine.infer_batch(batch(rows, 1)), 2)
-        figures[f"{name}_log_probs_{rows}_rows_tokens_per_s"] = tokens / seconds
-    with engine.train_mode():
-        for micro_batches in (1, 3):
-            step = lambda n=micro_batches: engine.train_batch(batch(5, n), partial(sft_loss, None))  # noqa: E731
-            figures[f"{name}_update_of_{micro_batches}_peak_gb"] = _peak(step)
-            figures[f"{name}_update_of_{micro_batches}_s"] = _seconds(step, 2, 0)
-    one, three = (figures[f"{name}_update_of_{n}_s"] for n in (1, 3))
-    figures[f"{name}_train_tokens_per_s"] = 2 * tokens / (three - one)
-    figures[f"{name}_optimizer_s"] = max(one - (three - one) / 2, 0.0)
-
 
 def rollouts(folder: Path, small: bool, figures: dict) -> None:
     """vLLM with a 7B: prefill, decoding at two batch sizes, and what a seed for each request costs."""
     from vllm import LLM, SamplingParams
 
     spawn_engines_on_gpu()
-    model = write_config(folder / "model", _sized(QWEN2_7B, small))
+    model = write_config(folder / "model", sized(QWEN2_7B, small))
     longest = 512 if small else 4352
     started = time.perf_counter()
     llm = LLM(
@@ -262,7 +80,7 @@ def guard(folder: Path, small: bool, figures: dict) -> None:
     """A guard of Qwen3Guard-4B's size as a replica: its start, its verdicts, and its return when its engine is killed;
     then its engine, at what each mode asks of it."""
     started = time.perf_counter()
-    model = write_config(folder / "model", _sized(QWEN3_4B, small), guard=True, dtype=str(DTYPE).removeprefix("torch."))
+    model = write_config(folder / "model", sized(QWEN3_4B, small), guard=True, dtype=str(DTYPE).removeprefix("torch."))
     write_weights(model, DEVICE, says=" Safe")
     if ON_GPU:
         torch.cuda.empty_cache()
@@ -354,7 +172,7 @@ def guard_eager(folder: Path, small: bool, figures: dict) -> None:
     class Unread(EngineSettings):
         load_format: str = "dummy"
 
-    model = write_config(folder / "model", _sized(QWEN3_4B, small), guard=True, dtype=str(DTYPE).removeprefix("torch."))
+    model = write_config(folder / "model", sized(QWEN3_4B, small), guard=True, dtype=str(DTYPE).removeprefix("torch."))
     settings = Unread(
         str(model),
         max_model_len=2048 if small else 32_768,
@@ -373,7 +191,7 @@ def grpo(folder: Path, small: bool, figures: dict) -> None:
     judge = folder.parent / "taught_guard"
     if not judge.is_dir():
         teach_guard(judge, constant_lessons())
-    policy = write_config(folder / "policy", _sized(QWEN2_1_5B, small), longest=4096)
+    policy = write_config(folder / "policy", sized(QWEN2_1_5B, small), longest=4096)
     write_weights(policy, DEVICE)
     if ON_GPU:
         torch.cuda.empty_cache()
@@ -422,8 +240,3 @@ def grpo(folder: Path, small: bool, figures: dict) -> None:
             figures[name.replace("/", "_")] = value
     figures["rows_scored"] = sum(v for n, v in last.items() if n.startswith("train/") and n.endswith("/scored"))
     figures["response_tokens"] = last.get("response_length/mean", 0.0)
-
-
-MEASURES: dict[str, Callable[[Path, bool, dict], None]] = {
-    measure.__name__: measure for measure in (card, blocks, actor, rollouts, guard, guard_eager, grpo)
-}
