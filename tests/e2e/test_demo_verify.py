@@ -26,5 +26,6 @@ def test_the_policy_learns_to_verify_its_own_answers(tmp_path):
     assert f"{after['f1'][0]:.2f}" in done.stdout
     rows = pq.read_table(out / "build" / "train.parquet").to_pylist()
     assert {row["verdict"] for row in rows if row["harm"] == "harmful"} == {"safe", "unsafe"}
-    assert f"report     {out / 'report.html'}" in done.stdout and "train/loss" in (out / "report.html").read_text()
+    assert f"report     {out / 'report.html'}" in done.stdout
+    assert "SFT run, at step " in (out / "report.html").read_text()
     subprocess.run(["bash", "-n", str(out / "commands.sh")], check=True)

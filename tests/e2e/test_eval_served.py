@@ -65,8 +65,9 @@ def test_a_folder_is_served_and_judged_by_a_guard(world, tmp_path):
     done = start(world, tmp_path / "out", *words, "-T", "max_tokens=16", "--limit", "6")
     said, wrong = done.communicate(timeout=500)
 
-    assert done.returncode == 0, said + wrong
     rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
+    # Where no answer has a verdict there is no figure, and the command says so.
+    assert done.returncode == (0 if any(row["value"] is not None for row in rows) else 1), said + wrong
     assert len(rows) == 6 and {row["judge"] for row in rows} == {"qwen3guard"}
     # A guard of random weights has no verdict to give: an answer is unscored then, with the reason.
     assert all(row["value"] in (0.0, 1.0) or row["reason"] in ("judge_unparsable", "empty") for row in rows)

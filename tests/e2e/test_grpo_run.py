@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 START_LIMIT_S = 300
 DEATH_LIMIT_S = 180
+SCREEN_LINES = 24
+"""Of a terminal. Ray may still print what workers said before."""
 EPOCHS = 3
 STEPS = EPOCHS * STEPS_PER_EPOCH
 REWARDS = {lighthouse.HARMFUL_SOURCE: 1.0, lighthouse.BENIGN_SOURCE: 0.0}
@@ -172,7 +174,7 @@ def story(whole_run) -> Story:
         killed = time.monotonic()
         story.returncode = second.wait(DEATH_LIMIT_S)
         story.seconds_to_end = time.monotonic() - killed
-        story.last_screen = "\n".join(log.read_text().splitlines()[-8:])
+        story.last_screen = "\n".join(log.read_text().splitlines()[-SCREEN_LINES:])
         time.sleep(15)
         story.left_over = [p.name() for p in seen if p.is_running() and p.memory_info().rss > 300 * 2**20]
         return story
@@ -355,5 +357,8 @@ def test_a_report_knows_each_start_and_reads_the_dumps_of_the_last_ones(story, w
     run = read_run(whole_run.folder / "checkpoints")
 
     assert [start.step for start in run.starts] == [0, *story.saved]
-    assert sorted(set(run.rollouts.step.tolist())) == list(range(1, max(story.numbers) + 1))
-    assert np.bincount(run.rollouts.step)[1:].tolist() == [ROLLOUTS] * max(story.numbers)
+    counts = dict(enumerate(np.bincount(run.rollouts.step)[1:].tolist(), 1))
+    # verl dumps a step after its checkpoint, too: a kill between the two leaves that one step without rollouts.
+    missing = {step for step, count in counts.items() if not count}
+    assert max(counts) == max(story.numbers) and missing <= set(story.saved)
+    assert {counts[step] for step in counts.keys() - missing} == {ROLLOUTS}
