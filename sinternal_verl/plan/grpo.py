@@ -43,7 +43,7 @@ def grpo_step(setup: Setup, factors: Factors) -> GrpoStep:
     config, trainer = setup.config, setup.trainer(factors)
     work = rollouts(config, factors, setup.train, setup.asked)
     generated = _generate(setup, factors, work)
-    log_probs, update = trainer.forward(work.batch), trainer.update(work.batch, updates_of(setup))
+    log_probs, update = trainer.forward(work.batch), trainer.update(work.batch, *updates_of(setup))
     guarding = guard_seconds(setup, factors, work)
     replicas = replicas_of(config)
     phases = {
@@ -62,11 +62,11 @@ def _generate(setup: Setup, factors: Factors, work: Rollouts) -> Generated:
     return generate(work.lengths, work.prompt, setup.engine(factors), setup.engines)
 
 
-def updates_of(setup: Setup) -> int:
-    """Steps of the optimizer in a step of GRPO."""
+def updates_of(setup: Setup) -> tuple[int, int]:
+    """Steps of the optimizer in a pass over a step's rows, and the number of such passes."""
     config, actor = setup.config, "actor_rollout_ref.actor"
     batch = get(config, "data.train_batch_size", 1)
-    return max(1, batch // get(config, f"{actor}.ppo_mini_batch_size", batch)) * get(config, f"{actor}.ppo_epochs", 1)
+    return max(1, batch // get(config, f"{actor}.ppo_mini_batch_size", batch)), get(config, f"{actor}.ppo_epochs", 1)
 
 
 def needs_reference(setup: Setup) -> bool:

@@ -51,6 +51,7 @@ def _phases(setup: Setup, factors: Factors, step: GrpoStep) -> Iterator[Line]:
     weights, tera = rounded(size.multiplied), rounded(card.flops / TERA)
     each = len(work.lengths) / setup.engines
     passes = 1 + setup.training.checkpointing + (2 if size.trainable == size.total else 1)
+    updates, epochs = updates_of(setup)
     formulas = {
         "gen": f"{setup.engines} engines x {rounded(each)} responses, simulated; a decoding step reads "
         f"{rounded(engine.weight * size.multiplied / GB / setup.engine_cards)} GB of weights and "
@@ -58,8 +59,8 @@ def _phases(setup: Setup, factors: Factors, step: GrpoStep) -> Iterator[Line]:
         "old_log_prob": f"2 x {weights} weights x tokens + attention, over {cards} x {tera} TFLOP/s; waits for "
         f"{step.log_probs.bound}",
         "ref": "as old_log_prob, with the frozen model",
-        "update_actor": f"{passes} x (2 x {weights} weights x tokens + attention), over {cards} x {tera} TFLOP/s, "
-        f"{updates_of(setup)} x AdamW; waits for {step.update.bound}",
+        "update_actor": f"{epochs * passes} x (2 x {weights} weights x tokens + attention), over {cards} x {tera} TFLOP/s, "
+        f"{epochs * updates} x AdamW; waits for {step.update.bound}",
         "update_weights": f"{rounded(synced_bytes(setup) / GB)} GB to vLLM, tensor by tensor; sleeping and waking",
         "other": "advantages, metrics, the driver",
     }
