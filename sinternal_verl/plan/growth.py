@@ -4,12 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sinternal_verl.config import get, is_ppo
+from sinternal_verl.config import is_ppo
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.grpo import GrpoStep, grpo_run, grpo_step
 from sinternal_verl.plan.setup import Setup
-from sinternal_verl.plan.sft import sft_update
-from sinternal_verl.plan.work import PAPER_SAMPLES
+from sinternal_verl.plan.sft import sft_run, sft_update
 
 MOST_NODES = 4096
 ELLIPSIS = ("...", "…")
@@ -121,11 +120,4 @@ def _bound(step: GrpoStep, phase: str) -> str:
 
 def _sft(setup: Setup, factors: Factors) -> tuple[float, float, str, float]:
     done = sft_update(setup, factors)
-    rows = setup.asked.prompts or setup.train.count or PAPER_SAMPLES
-    steps = (
-        rows
-        // max(int(get(setup.config, "data.train_batch_size", 1)), 1)
-        * int(get(setup.config, "trainer.total_epochs", 1))
-    )
-    seconds = steps * done.seconds + factors["start_s"]
-    return done.seconds, seconds / 3600, f"step: {done.bound}", 1.0
+    return done.seconds, sft_run(setup, factors, done).seconds / 3600, f"step: {done.bound}", 1.0

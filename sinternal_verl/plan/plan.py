@@ -20,7 +20,7 @@ from sinternal_verl.plan.guarding import guard_path
 from sinternal_verl.plan.setup import Setup, set_up
 from sinternal_verl.plan.sft import sft_lines
 from sinternal_verl.plan.sizes import CannotPlan
-from sinternal_verl.plan.work import Asked
+from sinternal_verl.plan.work import PAPER_PROMPTS, PAPER_SAMPLES, Asked
 
 MEMORY = "memory of a card"
 
@@ -75,10 +75,12 @@ def make_plan(words: Sequence[str], compose: Compose, card: Card, asked: Asked, 
 
 
 def _refuse_too_few_rows(setup: Setup) -> None:
-    rows, batch = setup.asked.prompts or setup.train.count, get(setup.config, "data.train_batch_size")
-    if rows is not None and rows < batch:
+    rows = setup.rows(PAPER_PROMPTS if is_ppo(setup.config) else PAPER_SAMPLES)
+    if rows < (batch := get(setup.config, "data.train_batch_size")):
         where = "--prompts" if setup.asked.prompts else setup.train.source
         step = "lower data.train_batch_size, or give more rows"
+        if where == setup.train.source and setup.train.count is None:
+            step += " (--prompts: the paper's number is taken)"
         raise CannotPlan(f"{where}: {rows} rows make no step of {batch}; {step}")
 
 

@@ -16,7 +16,7 @@ from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.generation import Engine
 from sinternal_verl.plan.sizes import EXPERTS, CannotPlan, needed, size_of_model
 from sinternal_verl.plan.training import Trainer
-from sinternal_verl.plan.work import Asked, Rows, rows_of
+from sinternal_verl.plan.work import Asked, Rows, rows_of, steps_of, taken
 
 ROLLOUT = "actor_rollout_ref.rollout"
 
@@ -47,6 +47,20 @@ class Setup:
     @property
     def processes(self) -> int:
         return self.nodes * self.per_node
+
+    def rows(self, otherwise: int) -> int:
+        """Training rows that the run takes: of those that are given, or else of the files'.
+
+        Args:
+            otherwise: their number where neither is known.
+        """
+        known = self.train.count if self.asked.prompts is None else self.asked.prompts
+        return taken(self.config, otherwise if known is None else known)
+
+    def steps(self, otherwise: int) -> tuple[int, int]:
+        """Steps of an epoch, and of the run."""
+        epoch = self.rows(otherwise) // max(int(get(self.config, "data.train_batch_size", 1)), 1)
+        return epoch, steps_of(self.config, epoch)
 
     @cached_property
     def training(self) -> Training:

@@ -24,6 +24,7 @@ from sinternal_verl.plan.sizes import known_models, size_of_model
 SEVEN, FOURTEEN = (f"deepseek-ai/DeepSeek-R1-Distill-Qwen-{size}B" for size in (7, 14))
 POLICY = f"actor_rollout_ref.model.path={SEVEN}"
 GRPO = ("+recipe=sinternal_grpo", POLICY)
+SFT = ("+recipe=sinternal_sft", f"model.path={SEVEN}", "trainer.n_gpus_per_node=8")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -147,6 +148,42 @@ def test_rows_are_read_where_the_files_are_here(capsys, tmp_path):
     assert value(plan, "judged by the guard") == 0.75 * 512
     assert value(plan, "validating") > 0
     assert not any("not here" in note for note in plan["notes"])
+
+
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        ((*SFT, "trainer.total_training_steps=7"), 7),
+        ((*SFT, "trainer.total_training_steps=1000", "trainer.total_epochs=1"), 93),
+        ((*SFT, "trainer.total_training_steps=1000", "trainer.total_epochs=3"), 279),
+        ((*SFT, "data.train_max_samples=640"), 20),
+        ((*SFT, "data.train_max_samples=640", "--prompts", "320"), 10),
+        ((*GRPO, "guard=none", "trainer.total_training_steps=1000"), 93),
+        ((*GRPO, "guard=none", "data.train_max_samples=640"), 10),
+    ],
+)
+def test_a_run_ends_with_its_rows_its_epochs_or_its_steps(capsys, words, steps):
+    plan = planned(capsys, *words, "--nodes", "1")
+
+    assert value(plan, "steps") == steps
+    assert plan["growth"][0]["hours"] == pytest.approx(value(plan, "run"))
+    # A last step is saved by the SFT main in any case, and by GRPO as save_freq says.
+    assert value(plan, "saving") > 0
+
+
+def test_validations_count_those_before_training_and_the_rows_that_are_taken(capsys, tmp_path):
+    pq.write_table(pa.table({"prompt": ["x" * 400] * 128, "data_source": ["math"] * 128}), tmp_path / "val.parquet")
+    words = (*GRPO, "guard=none", f"data.val_files={tmp_path / 'val.parquet'}")
+
+    once = planned(capsys, *words, "trainer.test_freq=-1")
+    never = planned(capsys, *words, "trainer.test_freq=-1", "trainer.val_before_train=false")
+    few = planned(capsys, *words, "trainer.test_freq=-1", "data.val_max_samples=8")
+
+    assert value(once, "validating") > value(few, "validating") > value(never, "validating") == 0
+
+
+def test_sft_saves_its_last_step_whatever_save_freq_says(capsys):
+    assert value(planned(capsys, *SFT, "trainer.save_freq=-1"), "checkpoints") > 0
 
 
 def test_a_guard_that_holds_more_cards_than_it_needs_is_named(default):
