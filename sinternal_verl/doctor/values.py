@@ -45,6 +45,13 @@ ESTIMATOR, ENGINE = "algorithm.adv_estimator", "actor_rollout_ref.rollout.name"
 
 def check_values(config: DictConfig) -> Iterator[Problem]:
     """Check counts, rates and shares, the advantage estimator and the rollout engine."""
+    yield from check_numbers(config)
+    if is_ppo(config):
+        yield from _names(config)
+
+
+def check_numbers(config: DictConfig) -> Iterator[Problem]:
+    """Check counts, rates and shares, and paths that Hydra has read as numbers."""
     main = is_ppo(config)
     for key in COUNTS[main]:
         value = OmegaConf.select(config, key)
@@ -63,8 +70,6 @@ def check_values(config: DictConfig) -> Iterator[Problem]:
         if isinstance(value, bool | Real):
             step = f"quote it, for Hydra and for the shell: {shell_line(override(key, str(value)))}"
             yield Problem(key, value, "this must be a path, and Hydra has read it as another value", step)
-    if main:
-        yield from _names(config)
 
 
 def _names(config: DictConfig) -> Iterator[Problem]:

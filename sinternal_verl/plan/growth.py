@@ -56,10 +56,10 @@ def nodes_of(text: str) -> list[int]:
     words = [word for word in re.split(r"[,\s]+", text.strip()) if word]
     for place, word in enumerate(words):
         if word in ELLIPSIS:
-            if len(found) < 2 or place + 2 != len(words) or not words[-1].isdigit():
+            if len(found) < 2 or place + 2 != len(words) or not words[-1].isdecimal():
                 raise BadNodes(f"--nodes {text}: two numbers stand before {word} and one after it; {way}")
             found += _between(found, int(words[-1]), text)
-        elif not word.isdigit() or not 1 <= int(word) <= MOST_NODES:
+        elif not word.isdecimal() or not 1 <= int(word) <= MOST_NODES:
             raise BadNodes(f"--nodes {word}: this is no number of nodes from 1 to {MOST_NODES}; {way}")
         else:
             found.append(int(word))
