@@ -12,7 +12,7 @@ from sinternal_verl.gpus import GUARD, MODE, NODES, REPLICAS, gpus_for
 from sinternal_verl.plan.cards import Card
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.figures import Figure, Line, figures_of
-from sinternal_verl.plan.fitting import change_that_fits, misfits
+from sinternal_verl.plan.fitting import change_that_fits, misfits, refusals
 from sinternal_verl.plan.growth import Size, growth
 from sinternal_verl.plan.grpo import answer_tokens, grpo_step, guard_of
 from sinternal_verl.plan.grpo_lines import grpo_lines
@@ -32,6 +32,7 @@ class Plan:
     """Attributes:
     figures: every number, in the order in which it is shown.
     misfits: what does not fit the cards; ``change`` is what to type so that it does, None where nothing was found.
+    refusals: why the run would not start.
     notes: what the plan does not count, in sentences.
     growth: the run on several numbers of nodes; empty where none were asked for.
     """
@@ -40,6 +41,7 @@ class Plan:
     figures: list[Figure]
     misfits: list[Finding] = field(default_factory=list)
     change: str | None = None
+    refusals: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     growth: list[Size] = field(default_factory=list)
 
@@ -69,6 +71,7 @@ def make_plan(words: Sequence[str], compose: Compose, card: Card, asked: Asked, 
         [*_memory(setup), *figures_of(lambda factors: lines_of(setup, factors))],
         found,
         change_that_fits(setup, set_up_with) if found else None,
+        refusals(setup.config),
         _notes(setup),
         growth([set_up_with([f"{NODES}={number}"]) for number in nodes]),
     )

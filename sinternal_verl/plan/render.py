@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from sinternal_verl.config import get, is_ppo, model_key
 from sinternal_verl.doctor.memory import table
+from sinternal_verl.doctor.problem import Finding
 from sinternal_verl.plan.factors import described
 from sinternal_verl.plan.figures import Figure, rounded, shown
 from sinternal_verl.plan.growth import Size
@@ -134,16 +135,19 @@ def as_json(plan: Plan) -> str:
             "training_processes": setup.processes,
             "figures": [figure.as_dict() for figure in plan.figures],
             "factors": {name: described()[name] for name in used},
-            "misfits": [
-                {"key": found.key, "reason": found.reason, "next_step": found.next_step} for found in plan.misfits
-            ],
+            "misfits": _findings(plan.misfits),
             "change_that_fits": plan.change,
+            "refusals": _findings(plan.refusals),
             "growth": [asdict(size) for size in plan.growth],
             "notes": plan.notes,
         },
         indent=2,
         default=float,
     )
+
+
+def _findings(findings: list[Finding]) -> list[dict[str, str]]:
+    return [{"key": found.key, "reason": found.reason, "next_step": found.next_step} for found in findings]
 
 
 def as_csv(plan: Plan) -> str:

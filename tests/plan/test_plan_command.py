@@ -202,6 +202,23 @@ def test_a_configuration_that_does_not_fit_says_what_would(capsys):
     assert capsys.readouterr().err == "", change
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([*GRPO, "actor_rollout_ref.rollout.tensor_model_parallel_size=16"], "do not divide into engines of 16"),
+        ([*GRPO, "trainer.n_gpus_per_node=8"], "the guard has no replica"),
+        ([*GRPO, "trainer.n_gpus_per_node=3", "guard=none"], "would pad them"),
+        ([*SFT, "trainer.n_gpus_per_node=7"], "does not divide by 7 processes"),
+    ],
+)
+def test_a_run_that_would_not_start_says_so(capsys, words, says):
+    assert main(["plan", *words, "--card", "h100", "--format", "json"]) == 2
+
+    out, err = capsys.readouterr()
+    assert "the run would not start" in err and says in err
+    assert any(says in found["reason"] for found in json.loads(out)["refusals"])
+
+
 def test_weights_that_cannot_fit_end_with_2(capsys):
     words = ["+recipe=sinternal_sft", f"model.path={SEVEN}", "model.lora_rank=0", "--card", "a100-40"]
 
