@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sinternal_verl.config import is_ppo
 from sinternal_verl.plan.factors import Factors
+from sinternal_verl.plan.fitting import misfits, refusals
 from sinternal_verl.plan.grpo import GrpoStep, grpo_run, grpo_step
 from sinternal_verl.plan.setup import Setup
 from sinternal_verl.plan.sft import sft_run, sft_update
@@ -29,6 +30,7 @@ class Size:
         efficiency: speed for each card, as a share of that of the first number of nodes.
         waits: the phase that takes longest, and what it waits for.
         share: of that phase in the step.
+        fits: whether it fits the cards and would start.
     """
 
     nodes: int
@@ -40,6 +42,7 @@ class Size:
     efficiency: float
     waits: str
     share: float
+    fits: bool
 
 
 def nodes_of(text: str) -> list[int]:
@@ -97,7 +100,8 @@ def growth(setups: Sequence[Setup]) -> list[Size]:
         first = found[0] if found else None
         efficiency = first.step * first.cards / (step * setup.cards) if first else 1.0
         cost = hours * setup.cards
-        found.append(Size(setup.nodes, setup.cards, setup.processes, step, hours, cost, efficiency, waits, share))
+        fits = not misfits(setup) and not refusals(setup.config)
+        found.append(Size(setup.nodes, setup.cards, setup.processes, step, hours, cost, efficiency, waits, share, fits))
     return found
 
 

@@ -85,7 +85,18 @@ def _number(value: float) -> str:
     return rounded(value) if abs(value) >= 1e4 else f"{value:g}"
 
 
-COLUMNS = ("nodes", "cards", "train", "step, s", "run, h", "GPU hours", "efficiency", "waits for", "of the step")
+COLUMNS = (
+    "nodes",
+    "cards",
+    "train",
+    "step, s",
+    "run, h",
+    "GPU hours",
+    "efficiency",
+    "fits",
+    "waits for",
+    "of the step",
+)
 
 
 def _growth(sizes: list[Size]) -> Iterator[str]:
@@ -100,6 +111,7 @@ def _growth(sizes: list[Size]) -> Iterator[str]:
             rounded(size.hours),
             rounded(size.gpu_hours),
             f"{size.efficiency:.0%}",
+            "yes" if size.fits else "no",
             size.waits,
             f"{size.share:.0%}",
         )
@@ -160,7 +172,13 @@ def as_csv(plan: Plan) -> str:
         numbers = [f"{number:.6g}" for number in ends]
         writer.writerow([figure.section, figure.name, *numbers, figure.unit, figure.formula, " ".join(figure.assumes)])
     for size in plan.growth:
-        for name, unit in (("step", "s"), ("hours", "hours"), ("gpu_hours", "GPU hours"), ("efficiency", "")):
+        for name, unit in (
+            ("step", "s"),
+            ("hours", "hours"),
+            ("gpu_hours", "GPU hours"),
+            ("efficiency", ""),
+            ("fits", ""),
+        ):
             number = f"{getattr(size, name):.6g}"
             writer.writerow([f"{size.nodes} nodes", name, number, number, number, unit, size.waits, ""])
     return out.getvalue().rstrip("\n")

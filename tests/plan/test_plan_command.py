@@ -105,7 +105,7 @@ def test_csv_has_a_row_for_each_figure_and_each_number_of_nodes(capsys):
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert {"step", "cost", "training: logits"} <= {row["name"] for row in rows}
     assert all(float(row["low"]) <= float(row["value"]) * 1.001 for row in rows)
-    assert [row["section"] for row in rows[-8:]] == ["1 nodes"] * 4 + ["2 nodes"] * 4
+    assert [row["section"] for row in rows[-10:]] == ["1 nodes"] * 5 + ["2 nodes"] * 5
 
 
 def test_more_nodes_take_less_time_each_and_cost_more(default):
@@ -125,6 +125,35 @@ def test_a_faster_card_and_a_smaller_model_take_less_time():
 
     assert seconds == sorted(seconds, reverse=True)
     assert grpo_step(set_up(large, card_of("h100")), typical).seconds > seconds[1]
+
+
+def test_a_number_of_nodes_on_which_the_run_does_not_fit_says_so(capsys):
+    words = ["model.lora_rank=0", "data.max_token_len_per_gpu=8192", "--card", "a100-40", "--nodes", "1,8"]
+    main(["plan", *SFT, f"model.path={FOURTEEN}", *words])
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    header = next(row for row in rows if row[:2] == ["nodes", "cards"])
+    one, eight = (row for row in rows if row and row[0] in ("1", "8") and "100%" in row)
+    assert "fits" in header and "no" in one and "yes" in eight
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            [*GRPO, "sinternal.guard.engine.model=some/guard"],
+            "sinternal.guard.engine.model=some/guard: its size is not",
+        ),
+        ([*GRPO, "guard=none", "actor_rollout_ref.actor.strategy=megatron"], "the times of training are those of FSDP"),
+        ([*SFT, "engine.strategy=megatron"], "engine.strategy=megatron: the times"),
+        ([*GRPO, "guard=none", "data.max_response_length=16384"], "as long as with 8,192"),
+        ([*SFT, "data.val_files=/abs/val.parquet"], "SFT's validation is not counted"),
+    ],
+)
+def test_what_a_plan_does_not_count_is_noted(capsys, words, says):
+    main(["plan", *words, "--card", "h100"])
+
+    assert any(line.startswith("note: ") and says in line for line in capsys.readouterr().out.splitlines())
 
 
 def test_lengths_that_are_given_count(capsys):
