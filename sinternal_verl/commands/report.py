@@ -95,6 +95,8 @@ def _is_missing(place: Path) -> bool:
 
 def _problem_of_page(target: Path) -> str:
     """Why a page could not be written; empty where it could."""
+    if str(target) == "-":
+        return "--out -: the page is a file, with others beside it; give its name, such as --out report.html"
     if os.path.isdir(target):
         return f"--out {target} is a folder: give a file, such as --out {target / 'report.html'}"
     above = next(folder for folder in target.absolute().parents if os.path.lexists(folder))

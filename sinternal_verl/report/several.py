@@ -69,14 +69,15 @@ def _group_name(setting: Any, settings: Sequence[Any], runs: Sequence[Run]) -> s
         name = ", ".join(apart)
         if apart and len(name) <= 60:
             return name
-    return ", ".join(run.name for run in runs)
+    return ", ".join(_names(runs))
 
 
 def summaries(views: Sequence[View]) -> tuple[Summary, ...]:
     """The last values of the runs' tiles, with the interval over each group of runs."""
     by_run = {view.run.name: {_row(tile): tile for tile in view.tiles} for view in views}
     rows = list(dict.fromkeys(row for tiles in by_run.values() for row in tiles))
-    grouped = groups([view.run for view in views])
+    # A single run that its group is named by has its column already.
+    grouped = {name: runs for name, runs in groups([view.run for view in views]).items() if [name] != _names(runs)}
     table = []
     for row in rows:
         found = [tiles[row] for tiles in by_run.values() if row in tiles]
@@ -86,6 +87,10 @@ def summaries(views: Sequence[View]) -> tuple[Summary, ...]:
         known = {name: estimate for name, estimate in over.items() if estimate is not None}
         table.append(Summary(row, unit, direction, values, known))
     return tuple(table)
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    return [run.name for run in runs]
 
 
 def _row(tile: Tile) -> str:
