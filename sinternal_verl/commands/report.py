@@ -62,6 +62,7 @@ def report(
         return page, write_page(page, target, reload_s=None if _is_done(page) else watch, texts=texts)
 
     try:
+        _refuse_the_same(places)
         if watch is not None:
             return _watch(make, places, watch)
         page, written = make()
@@ -84,6 +85,21 @@ def _problem(places: Sequence[Path], watch: float | None, rollouts: str | None, 
     if watch is not None and not watch > 0:
         return f"--watch {watch:g}: give the seconds between two pages, such as --watch 30"
     return ""
+
+
+def _refuse_the_same(places: Sequence[Path]) -> None:
+    """A run twice would look like two that agree, with a narrow interval.
+
+    Raises:
+        NoRun: two places hold one run, such as its folder and its metrics file; or one holds none.
+    """
+    seen: dict[tuple[Path, ...], Path] = {}
+    for place in places if len(places) > 1 else ():
+        found = find_run(place, Skipped())
+        files = tuple(file.resolve() for file in found.metrics or (found.folder,))
+        if files in seen:
+            raise NoRun(f"{seen[files]} and {place} are the same run: give each run once")
+        seen[files] = place
 
 
 def _is_missing(place: Path) -> bool:

@@ -63,6 +63,7 @@ def test_runs_that_no_other_differs_from_in_its_seed_alone_stand_once_in_the_tab
         (["{tmp}/runn"], "did you mean"),
         (["{tmp}/empty"], "is no run"),
         (["{tmp}/run", "{tmp}/run/"], "given twice"),
+        (["{tmp}/run", "{tmp}/run/metrics.jsonl"], "are the same run"),
         (["{tmp}/run", "{tmp}/other", "--rollouts", "x"], "for a single run"),
         (["{tmp}/run", "--watch", "0"], "seconds between two pages"),
         (["{tmp}/run", "--watch", "nan"], "seconds between two pages"),
