@@ -48,7 +48,7 @@ class Engine:
         speed = self.card.bandwidth * self.factors["decode_bandwidth"] * self.cards
         read = self.weight * self.size.multiplied / speed
         flops = self.flops(running, tokens) / (self.card.flops * self.factors["decode_flops"] * self.cards)
-        cache = self.weight * self.size.key_values * tokens / speed
+        cache = self.weight * self.size.key_values * self.size.copies(self.cards) * tokens / speed
         shared = 2 * self.size.blocks * self.factors["allreduce_s"] if self.cards > 1 else 0.0
         work = self.factors["decode_step_s"] + self.factors["decode_response_s"] * running
         return max(read, flops) + cache + shared + work

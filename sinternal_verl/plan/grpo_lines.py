@@ -51,12 +51,13 @@ def _phases(setup: Setup, factors: Factors, step: GrpoStep) -> Iterator[Line]:
     engine, work = setup.engine(factors), step.rollouts
     weights, tera = rounded(size.multiplied), rounded(card.flops / TERA)
     each = len(work.lengths) / setup.engines
+    cached = engine.weight * size.key_values * size.copies(setup.engine_cards) / setup.engine_cards
     passes = 1 + setup.training.checkpointing + (2 if size.trainable == size.total else 1)
     updates, epochs = updates_of(setup)
     formulas = {
         "gen": f"{setup.engines} engines x {rounded(each)} responses, simulated; a decoding step reads "
         f"{rounded(engine.weight * size.multiplied / GB / setup.engine_cards)} GB of weights and "
-        f"{rounded(engine.weight * size.key_values / 1e3)} kB a token of cache a card",
+        f"{rounded(cached / 1e3)} kB a token of cache a card",
         "old_log_prob": f"2 x {weights} weights x tokens + attention, over {cards} x {tera} TFLOP/s; waits for "
         f"{step.log_probs.bound}",
         "ref": "as old_log_prob, with the frozen model",

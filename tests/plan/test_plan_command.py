@@ -8,7 +8,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from transformers import MixtralConfig, Qwen2Config
+from transformers import MixtralConfig, Qwen2_5_VLConfig, Qwen2Config
 
 from sinternal_verl import attention
 from sinternal_verl.cli import main
@@ -295,6 +295,28 @@ def test_a_model_with_experts_is_refused(capsys, tmp_path):
 
     assert main(["plan", "+recipe=sinternal_grpo", f"actor_rollout_ref.model.path={tmp_path}", "--card", "h100"]) == 2
     assert "experts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (Qwen2Config(num_hidden_layers=0), "it has no block with attention"),
+        (Qwen2_5_VLConfig(), "Unrecognized configuration class"),
+    ],
+)
+def test_a_model_whose_size_cannot_be_reckoned_is_named_in_a_line(capsys, tmp_path, config, says):
+    config.save_pretrained(tmp_path)
+
+    assert main(["plan", "+recipe=sinternal_grpo", f"actor_rollout_ref.model.path={tmp_path}", "--card", "h100"]) == 2
+    said = capsys.readouterr().err
+    assert says in said and len(said) < 400
+
+
+def test_an_engines_cards_share_what_a_step_reads(capsys):
+    plan = planned(capsys, *GRPO, "guard=none", "actor_rollout_ref.rollout.tensor_model_parallel_size=2")
+
+    formula = next(figure["formula"] for figure in plan["figures"] if figure["name"] == "gen")
+    assert "7.1 GB of weights and 29 kB a token" in formula
 
 
 def test_a_folder_with_a_configuration_alone_is_enough(capsys, tmp_path):
