@@ -269,6 +269,7 @@ def test_weights_that_cannot_fit_end_with_2(capsys):
         ([*GRPO, "actor_rollout_ref.rollout.tensor_model_parallel_size=0"], "tensor_model_parallel_size = 0"),
         ([*GRPO, "actor_rollout_ref.rollout.gpu_memory_utilization=1.5"], "gpu_memory_utilization = 1.5"),
         ([*GRPO, "actor_rollout_ref.actor.ppo_mini_batch_size=0"], "ppo_mini_batch_size = 0"),
+        ([*GRPO, "actor_rollout_ref.rollout.n=1"], "GRPO compares the responses to one prompt"),
         ([*GRPO, "actor_rollout_ref.actor.ppo_epochs=0"], "ppo_epochs = 0"),
         ([*GRPO, "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=0"], "ppo_max_token_len_per_gpu = 0"),
         ([*SFT, "data.max_token_len_per_gpu=0"], "max_token_len_per_gpu = 0"),
