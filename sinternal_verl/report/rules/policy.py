@@ -15,6 +15,7 @@ EVERY_STEP = (
     ("actor/pg_loss", "loss"),
     ("train/loss", "sft_loss"),
     ("train/grad_norm", "sft_grad_norm"),
+    ("critic/score/mean", "reward"),
 )
 """Metrics that have a number in every step that trains, and the kinds of their charts."""
 
@@ -139,7 +140,7 @@ RULES = (
     ),
     Rule(
         "no_number",
-        "A loss or gradient norm is no finite number in a step that trained.",
+        "A loss, a gradient norm or the mean reward is no finite number in a step that trained.",
         _no_number,
         mains=("grpo", "sft"),
     ),
