@@ -89,6 +89,21 @@ def summaries(views: Sequence[View]) -> tuple[Summary, ...]:
     return tuple(table)
 
 
+def cautions(runs: Sequence[Run]) -> tuple[str, ...]:
+    """A sentence for each group whose runs stand at different steps, as where one of them is still under way: its mean
+    and interval are then of steps as well as of seeds."""
+    found = []
+    for name, group in groups(runs).items():
+        last = {run.name: int(run.steps.numbers[-1]) for run in group if len(run.steps.numbers)}
+        if len(set(last.values())) > 1:
+            least, most = (choose(last, key=last.__getitem__) for choose in (min, max))
+            found.append(
+                f"{name}: the runs stand at different steps, from {last[least]} ({least}) to {last[most]} ({most}), so "
+                "that their mean and interval are not those of seeds alone."
+            )
+    return tuple(found)
+
+
 def _names(runs: Sequence[Run]) -> list[str]:
     return [run.name for run in runs]
 

@@ -81,6 +81,7 @@ def _of_several(page: Page) -> Iterator[str]:
         yield "  ".join(f"{printable(cell):<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
     if groups:
         yield "mean and 95% interval (Student's t) over the runs that differ in their seed alone"
+    yield from map(printable, page.cautions)
 
 
 def _interval(over: tuple[float, float | None, float | None] | None, unit: str) -> str:
