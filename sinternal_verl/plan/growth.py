@@ -12,6 +12,10 @@ from sinternal_verl.plan.setup import Setup
 from sinternal_verl.plan.sft import sft_run, sft_update
 
 MOST_NODES = 4096
+
+MOST_NUMBERS = 64
+"""How many numbers of nodes one plan has: each is a plan of its own."""
+
 ELLIPSIS = ("...", "…")
 
 
@@ -68,6 +72,8 @@ def nodes_of(text: str) -> list[int]:
             found.append(int(word))
     if not found:
         raise BadNodes(f"--nodes {text}: no number is given; {way}")
+    if len(found) > MOST_NUMBERS:
+        raise BadNodes(f"--nodes {text}: these are {len(found)} numbers, and a plan has {MOST_NUMBERS} at most; {way}")
     return found
 
 

@@ -263,6 +263,7 @@ def test_weights_that_cannot_fit_end_with_2(capsys):
         ([*GRPO, "--nodes", "two"], "--nodes two"),
         ([*GRPO, "--nodes", "1,...,8"], "two numbers stand before"),
         ([*GRPO, "--nodes", ","], "no number"),
+        ([*GRPO, "--nodes", "1,3,...,4095"], "these are 2048 numbers"),
         ([*GRPO, "--nodes", "²"], "--nodes ²"),
         ([*GRPO, "trainer.nnodes=0"], "trainer.nnodes = 0"),
         ([*GRPO, "actor_rollout_ref.rollout.max_num_seqs=0"], "max_num_seqs = 0"),
