@@ -120,7 +120,7 @@ def _divides(root: DictConfig, processes: int) -> bool:
     if not (isinstance(batch, int) and isinstance(samples, int)):
         return True
     engine = _number(root, f"{ROLLOUT}.tensor_model_parallel_size", 1)
-    return batch * samples % processes == 0 and processes % engine == 0
+    return batch * samples % processes == 0 and (engine < 1 or processes % engine == 0)
 
 
 def _given_number(root: DictConfig, key: str) -> Any:

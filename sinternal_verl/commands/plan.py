@@ -32,7 +32,7 @@ def plan(
     prompts: int | None = None,
     flash_attn: str | None = None,
 ) -> int:
-    """Print the plan; return 0, or 2 where the run does not fit its cards or cannot be planned."""
+    """Print the plan; return 0, or 2 where the run does not fit its cards, would not start or cannot be planned."""
     words = with_defaults(overrides)
     if words != list(overrides):
         print(f"{PREFIX}no recipe is given, so {RECIPE} is used", file=sys.stderr)
@@ -80,11 +80,15 @@ def _card(text: str | None, device: str) -> Card:
 
 
 def _verdict(made: Plan) -> int:
+    if made.refusals:
+        print(f"{PREFIX}the run would not start:", file=sys.stderr)
+        for found in made.refusals:
+            print(f"  *  {found}", file=sys.stderr)
     if not made.misfits:
-        return 0
+        return BAD_INPUT if made.refusals else 0
     print(f"{PREFIX}this does not fit cards of {made.setup.card.memory:.0f} GB:", file=sys.stderr)
     for found in made.misfits:
         print(f"  *  {found}", file=sys.stderr)
     change = made.change or "none of the changes that were tried"
     print(f"{PREFIX}reckoned to fit: {change}", file=sys.stderr)
-    return BAD_INPUT if problems_of(made.misfits) else 0
+    return BAD_INPUT if made.refusals or problems_of(made.misfits) else 0

@@ -62,6 +62,7 @@ def report(
         return page, write_page(page, target, reload_s=None if _is_done(page) else watch, texts=texts)
 
     try:
+        _refuse_the_same(places)
         if watch is not None:
             return _watch(make, places, watch)
         page, written = make()
@@ -86,6 +87,21 @@ def _problem(places: Sequence[Path], watch: float | None, rollouts: str | None, 
     return ""
 
 
+def _refuse_the_same(places: Sequence[Path]) -> None:
+    """A run twice would look like two that agree, with a narrow interval.
+
+    Raises:
+        NoRun: two places hold one run, such as its folder and its metrics file; or one holds none.
+    """
+    seen: dict[tuple[Path, ...], Path] = {}
+    for place in places if len(places) > 1 else ():
+        found = find_run(place, Skipped())
+        files = tuple(file.resolve() for file in found.metrics or (found.folder,))
+        if files in seen:
+            raise NoRun(f"{seen[files]} and {place} are the same run: give each run once")
+        seen[files] = place
+
+
 def _is_missing(place: Path) -> bool:
     try:
         return not place.exists()
@@ -95,6 +111,8 @@ def _is_missing(place: Path) -> bool:
 
 def _problem_of_page(target: Path) -> str:
     """Why a page could not be written; empty where it could."""
+    if str(target) == "-":
+        return "--out -: the page is a file, with others beside it; give its name, such as --out report.html"
     if os.path.isdir(target):
         return f"--out {target} is a folder: give a file, such as --out {target / 'report.html'}"
     above = next(folder for folder in target.absolute().parents if os.path.lexists(folder))

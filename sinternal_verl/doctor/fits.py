@@ -281,7 +281,9 @@ def _counted(file: str, changed: int, lora_rank: int, targets: object, trust: bo
         return None if config is None else size_of(config, lora_rank, targets, trust)
     # Whatever an architecture's code raises: a run is not refused because its memory cannot be calculated.
     except Exception as error:
-        raise CannotReckon(f"{type(error).__name__}: {error}") from error
+        # transformers goes on with all the models that it knows.
+        said = next(iter(str(error).splitlines()), "")
+        raise CannotReckon(f"{type(error).__name__}: {said}") from error
 
 
 def card_gb(config: DictConfig) -> tuple[float, str]:

@@ -30,7 +30,7 @@ def check_guard(config: DictConfig) -> Iterator[Finding]:
         return
     if not isinstance(OmegaConf.select(config, "sinternal.guard.engine"), DictConfig):
         return  # `settings` tells of it
-    find = {"ray_actor": _placement, "openai_endpoint": _endpoint, "verl_router": _served_by_verl}[backend]
+    find = {"ray_actor": check_guards_cards, "openai_endpoint": _endpoint, "verl_router": _served_by_verl}[backend]
     yield from find(config)
     mode = get(config, "trainer.v1.trainer_mode", "")
     if backend != "openai_endpoint" and not str(mode).startswith("sinternal"):
@@ -39,7 +39,8 @@ def check_guard(config: DictConfig) -> Iterator[Finding]:
     yield from _template(config)
 
 
-def _placement(config: DictConfig) -> Iterator[Problem]:
+def check_guards_cards(config: DictConfig) -> Iterator[Problem]:
+    """Check whether the replicas of ``guard=ray_actor`` fit the cards that the guard holds."""
     from sinternal_verl.guard.engine import EngineSettings
     from sinternal_verl.guard.replica import guard_settings
 

@@ -47,6 +47,7 @@ class ModelSize:
         hidden, inner: the hidden and the intermediate size.
         vocabulary: number of tokens that the head knows.
         queries: width of all attention heads of all blocks together.
+        key_value_heads: of a block; the cards of an engine share them out.
     """
 
     total: int
@@ -60,11 +61,17 @@ class ModelSize:
     key_values: int
     """How many numbers the KV cache holds for each token."""
     queries: int
+    key_value_heads: int
 
     @property
     def multiplied(self) -> int:
         """The weights by which a token is multiplied: an embedding is looked up, and a tied one is the head, too."""
         return self.total - self.ends + self.hidden * self.vocabulary
+
+    def copies(self, cards: int) -> float:
+        """How often the cards of an engine together hold a token's numbers in the KV cache: vLLM gives each card one
+        head at least, so several cards hold the same one where there are more cards than heads."""
+        return max(cards / self.key_value_heads, 1.0)
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def size_of(config: PretrainedConfig, lora_rank: int = 0, targets: object = None
     head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
     ends = {id(module.weight): module.weight.numel() for module in (embedding, head) if module is not None}
     blocks = max((m for m in model.modules() if isinstance(m, torch.nn.ModuleList)), key=_parameters, default=[])
-    total = _parameters(model)
+    total, attending = _parameters(model), _attending(text)
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return ModelSize(
@@ -108,9 +115,22 @@ def size_of(config: PretrainedConfig, lora_rank: int = 0, targets: object = None
         hidden=text.hidden_size,
         inner=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         vocabulary=text.vocab_size,
-        key_values=2 * text.num_hidden_layers * heads * width,
-        queries=text.num_hidden_layers * text.num_attention_heads * width,
+        key_values=2 * attending * heads * width,
+        queries=attending * text.num_attention_heads * width,
+        key_value_heads=heads,
     )
+
+
+def _attending(text: PretrainedConfig) -> int:
+    """Number of blocks with attention, whose cache grows with each token; linear attention has a state of one size.
+
+    Raises:
+        ValueError: there is none.
+    """
+    kinds = getattr(text, "layer_types", None) or ["attention"] * text.num_hidden_layers
+    if not (found := sum("linear" not in str(kind) for kind in kinds)):
+        raise ValueError("it has no block with attention")
+    return found
 
 
 def _parameters(module: torch.nn.Module) -> int:
@@ -234,7 +254,7 @@ def engine_line(role: str, size: ModelSize, room: float, tensor_parallel: int, w
     """What a vLLM engine takes of each of its cards: the part of ``room`` (GB) that its weights leave is KV cache."""
     weights = weight * size.total / tensor_parallel / GB
     cache = max(room - weights - ENGINE_GB, 0.0)
-    tokens = int(cache * GB * tensor_parallel / (HALF * size.key_values))
+    tokens = int(cache * GB * tensor_parallel / (HALF * size.key_values * size.copies(tensor_parallel)))
     return Line(role, {"weights": weights, "activations": ENGINE_GB, "KV cache": cache}, tokens)
 
 

@@ -45,6 +45,13 @@ ESTIMATOR, ENGINE = "algorithm.adv_estimator", "actor_rollout_ref.rollout.name"
 
 def check_values(config: DictConfig) -> Iterator[Problem]:
     """Check counts, rates and shares, the advantage estimator and the rollout engine."""
+    yield from check_numbers(config)
+    if is_ppo(config):
+        yield from _names(config)
+
+
+def check_numbers(config: DictConfig) -> Iterator[Problem]:
+    """Check counts, rates and shares, and paths that Hydra has read as numbers; this imports nothing of verl's."""
     main = is_ppo(config)
     for key in COUNTS[main]:
         value = OmegaConf.select(config, key)
@@ -63,8 +70,9 @@ def check_values(config: DictConfig) -> Iterator[Problem]:
         if isinstance(value, bool | Real):
             step = f"quote it, for Hydra and for the shell: {shell_line(override(key, str(value)))}"
             yield Problem(key, value, "this must be a path, and Hydra has read it as another value", step)
-    if main:
-        yield from _names(config)
+    if main and get(config, ESTIMATOR) == "grpo" and get(config, "actor_rollout_ref.rollout.n") == 1:
+        step = "set it to 2 or more; the paper's is 8"
+        yield Problem("actor_rollout_ref.rollout.n", 1, "GRPO compares the responses to one prompt", step)
 
 
 def _names(config: DictConfig) -> Iterator[Problem]:
@@ -78,8 +86,5 @@ def _names(config: DictConfig) -> Iterator[Problem]:
     if estimator not in ADV_ESTIMATOR_REGISTRY:
         known = ", ".join(sorted(ADV_ESTIMATOR_REGISTRY))
         yield Problem(ESTIMATOR, estimator, "verl has no such estimator", f"choose one of {known}")
-    elif estimator == "grpo" and get(config, "actor_rollout_ref.rollout.n") == 1:
-        step = "set it to 2 or more; the paper's is 8"
-        yield Problem("actor_rollout_ref.rollout.n", 1, "GRPO compares the responses to one prompt", step)
     if engine == "sglang" and importlib.util.find_spec(engine) is None:
         yield Problem(ENGINE, engine, "it is not installed", "take vllm, or install it")

@@ -11,7 +11,14 @@ ALIASES = {"a100": "a100-80"}
 LEAST = {"flops": 1e9, "bandwidth": 1e8, "memory": 0.5, "link": 1e8, "network": 1e7, "pcie": 1e8}
 """A figure below this was given in another unit."""
 
+MOST = {"flops": 1e18, "bandwidth": 1e15, "memory": 1e4, "link": 1e15, "network": 1e15, "pcie": 1e15}
+"""So is a figure above this: memory is in GB, and the others are not."""
+
 UNITS = {"memory": "GB"} | dict.fromkeys(("bandwidth", "link", "network", "pcie"), "bytes/s") | {"flops": "FLOP/s"}
+
+
+OTHER_FORMS = frozenset({"pcie", "nvl"})
+"""Words in the names of slower cards: an H100 PCIe has 0.76 of the FLOP/s and 0.6 of the bandwidth of an SXM5."""
 
 
 class UnknownCard(ValueError):
@@ -85,8 +92,9 @@ def _figure(word: str) -> tuple[str, float]:
         number = float(value)
     except ValueError:
         raise UnknownCard(f"--card {word}: this is no number; write {key}={LEAST[key]:g} or more") from None
-    if not LEAST[key] <= number < float("inf"):
-        raise UnknownCard(f"--card {word}: {key} is in {UNITS[key]}, so at least {LEAST[key]:g} is expected")
+    if not LEAST[key] <= number <= MOST[key]:
+        ends = f"{LEAST[key]:g} to {MOST[key]:g}"
+        raise UnknownCard(f"--card {word}: {key} is in {UNITS[key]}, so a number from {ends} is expected")
     return key, number
 
 
@@ -100,6 +108,8 @@ def card_here(cards: tuple[tuple[str, float], ...]) -> Card | None:
         return None
     found, memory = min(cards, key=lambda card: card[1])
     words = re.split(r"[\s-]+", found.lower())
+    if OTHER_FORMS.intersection(words):
+        return None
     near = [name for name in read("cards.yaml") if name.partition("-")[0] in words]
     if not near:
         return None

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from omegaconf import DictConfig
 
 from sinternal_verl.config import get, is_ppo
+from sinternal_verl.doctor.batches import check_batches
 from sinternal_verl.doctor.fits import ROLLOUT, findings_of
+from sinternal_verl.doctor.guard import check_guards_cards
 from sinternal_verl.doctor.problem import Finding
 from sinternal_verl.gpus import NODES, TRAINING
 from sinternal_verl.plan.setup import Setup
@@ -18,6 +20,15 @@ MORE_CARDS = (2, 4, 8)
 def misfits(setup: Setup) -> list[Finding]:
     """What does not fit; nothing on a CPU."""
     return list(findings_of(setup.config, setup.needs)) if setup.needs else []
+
+
+def refusals(config: DictConfig) -> list[Finding]:
+    """Why the run would not start, whatever machine it is on: batches or engines that do not divide by the cards, or a
+    guard without cards."""
+    found = [*check_batches(config)]
+    if is_ppo(config) and get(config, "sinternal.guard.backend") == "ray_actor":
+        found += check_guards_cards(config)
+    return found
 
 
 def change_that_fits(setup: Setup, set_up_with: Callable[[Sequence[str]], Setup]) -> str | None:

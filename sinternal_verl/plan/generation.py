@@ -48,7 +48,7 @@ class Engine:
         speed = self.card.bandwidth * self.factors["decode_bandwidth"] * self.cards
         read = self.weight * self.size.multiplied / speed
         flops = self.flops(running, tokens) / (self.card.flops * self.factors["decode_flops"] * self.cards)
-        cache = self.weight * self.size.key_values * tokens / speed
+        cache = self.weight * self.size.key_values * self.size.copies(self.cards) * tokens / speed
         shared = 2 * self.size.blocks * self.factors["allreduce_s"] if self.cards > 1 else 0.0
         work = self.factors["decode_step_s"] + self.factors["decode_response_s"] * running
         return max(read, flops) + cache + shared + work
@@ -99,46 +99,51 @@ def _on_one(lengths: np.ndarray, prompt: float, engine: Engine) -> tuple[np.ndar
     left = lengths.astype(float).copy()
     done = np.zeros(len(left))
     ends = np.zeros(len(left))
-    running = np.zeros(len(left), bool)
+    # Of many responses few run, so that each step looks at these alone. They stay in their order.
+    running = np.zeros(0, int)
     waiting = list(range(len(left) - 1, -1, -1))
     chunk = max(1.0, float(np.ceil(left.max(initial=1) / CHUNKS)))
     seconds = preempted = 0.0
-    while waiting or running.any():
-        seconds += _admit(waiting, running, done, prompt, engine)
+    while waiting or len(running):
+        running, reading = _admit(waiting, running, done, prompt, engine)
+        seconds += reading
         held = _held(running, done, prompt)
         # Each response that runs grows by a chunk, or ends within it.
-        while engine.room is not None and held + running.sum() * chunk > engine.room and running.sum() > 1:
-            newest = int(np.flatnonzero(running)[-1])
-            running[newest] = False
+        while engine.room is not None and held + len(running) * chunk > engine.room and len(running) > 1:
+            running, newest = running[:-1], int(running[-1])
             waiting.append(newest)
-            preempted += prompt + done[newest]
-            held = _held(running, done, prompt)
-        step = np.minimum(left, chunk) * running
+            preempted += float(prompt + done[newest])
+            held -= prompt + done[newest]
+        step = np.minimum(left[running], chunk)
         longest = step.max()
         mean = step.sum() / longest
         seconds += longest * engine.step_s(mean, held + step.sum() / 2)
-        done += step
-        left -= step
-        ended = running & (left <= 0)
-        ends[ended] = seconds
-        running &= ~ended
+        done[running] += step
+        left[running] -= step
+        ended = left[running] <= 0
+        ends[running[ended]] = seconds
+        running = running[~ended]
     return ends, preempted
 
 
 def _held(running: np.ndarray, done: np.ndarray, prompt: float) -> float:
-    return float(((prompt + done) * running).sum())
+    return float(prompt * len(running) + done[running].sum())
 
 
-def _admit(waiting: list[int], running: np.ndarray, done: np.ndarray, prompt: float, engine: Engine) -> float:
-    """Let those that wait run while there is room; return the seconds in which their prompts are read."""
-    held, count, tokens = _held(running, done, prompt), int(running.sum()), 0.0
-    while waiting and count < engine.most:
+def _admit(
+    waiting: list[int], running: np.ndarray, done: np.ndarray, prompt: float, engine: Engine
+) -> tuple[np.ndarray, float]:
+    """Let those that wait run while there is room; return who runs, and the seconds in which their prompts are read."""
+    held, tokens, new = _held(running, done, prompt), 0.0, []
+    while waiting and len(running) + len(new) < engine.most:
         more = prompt + done[waiting[-1]]
-        if engine.room is not None and count and held + more > engine.room:
+        if engine.room is not None and len(running) + len(new) and held + more > engine.room:
             break
-        running[waiting.pop()] = True
-        held, count, tokens = held + more, count + 1, tokens + more
-    return engine.prefill_s(tokens, prompt) if tokens else 0.0
+        new.append(waiting.pop())
+        held, tokens = held + more, tokens + more
+    if not new:
+        return running, 0.0
+    return np.sort(np.concatenate([running, new])).astype(int), engine.prefill_s(tokens, prompt)
 
 
 def lengths_of(mean: float, spread: float, limit: int, count: int, seed: int = 1) -> np.ndarray:

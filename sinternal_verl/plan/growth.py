@@ -4,14 +4,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sinternal_verl.config import get, is_ppo
+from sinternal_verl.config import is_ppo
 from sinternal_verl.plan.factors import Factors
+from sinternal_verl.plan.fitting import misfits, refusals
 from sinternal_verl.plan.grpo import GrpoStep, grpo_run, grpo_step
 from sinternal_verl.plan.setup import Setup
-from sinternal_verl.plan.sft import sft_update
-from sinternal_verl.plan.work import PAPER_SAMPLES
+from sinternal_verl.plan.sft import sft_run, sft_update
 
 MOST_NODES = 4096
+
+MOST_NUMBERS = 64
+"""How many numbers of nodes one plan has: each is a plan of its own."""
+
 ELLIPSIS = ("...", "…")
 
 
@@ -30,6 +34,7 @@ class Size:
         efficiency: speed for each card, as a share of that of the first number of nodes.
         waits: the phase that takes longest, and what it waits for.
         share: of that phase in the step.
+        fits: whether it fits the cards and would start.
     """
 
     nodes: int
@@ -41,6 +46,7 @@ class Size:
     efficiency: float
     waits: str
     share: float
+    fits: bool
 
 
 def nodes_of(text: str) -> list[int]:
@@ -57,15 +63,17 @@ def nodes_of(text: str) -> list[int]:
     words = [word for word in re.split(r"[,\s]+", text.strip()) if word]
     for place, word in enumerate(words):
         if word in ELLIPSIS:
-            if len(found) < 2 or place + 2 != len(words) or not words[-1].isdigit():
+            if len(found) < 2 or place + 2 != len(words) or not words[-1].isdecimal():
                 raise BadNodes(f"--nodes {text}: two numbers stand before {word} and one after it; {way}")
             found += _between(found, int(words[-1]), text)
-        elif not word.isdigit() or not 1 <= int(word) <= MOST_NODES:
+        elif not word.isdecimal() or not 1 <= int(word) <= MOST_NODES:
             raise BadNodes(f"--nodes {word}: this is no number of nodes from 1 to {MOST_NODES}; {way}")
         else:
             found.append(int(word))
     if not found:
         raise BadNodes(f"--nodes {text}: no number is given; {way}")
+    if len(found) > MOST_NUMBERS:
+        raise BadNodes(f"--nodes {text}: these are {len(found)} numbers, and a plan has {MOST_NUMBERS} at most; {way}")
     return found
 
 
@@ -98,7 +106,8 @@ def growth(setups: Sequence[Setup]) -> list[Size]:
         first = found[0] if found else None
         efficiency = first.step * first.cards / (step * setup.cards) if first else 1.0
         cost = hours * setup.cards
-        found.append(Size(setup.nodes, setup.cards, setup.processes, step, hours, cost, efficiency, waits, share))
+        fits = not misfits(setup) and not refusals(setup.config)
+        found.append(Size(setup.nodes, setup.cards, setup.processes, step, hours, cost, efficiency, waits, share, fits))
     return found
 
 
@@ -121,11 +130,4 @@ def _bound(step: GrpoStep, phase: str) -> str:
 
 def _sft(setup: Setup, factors: Factors) -> tuple[float, float, str, float]:
     done = sft_update(setup, factors)
-    rows = setup.asked.prompts or setup.train.count or PAPER_SAMPLES
-    steps = (
-        rows
-        // max(int(get(setup.config, "data.train_batch_size", 1)), 1)
-        * int(get(setup.config, "trainer.total_epochs", 1))
-    )
-    seconds = steps * done.seconds + factors["start_s"]
-    return done.seconds, seconds / 3600, f"step: {done.bound}", 1.0
+    return done.seconds, sft_run(setup, factors, done).seconds / 3600, f"step: {done.bound}", 1.0

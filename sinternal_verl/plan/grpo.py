@@ -13,7 +13,7 @@ from sinternal_verl.plan.setup import ROLLOUT, Setup
 from sinternal_verl.plan.sizes import size_of_model
 from sinternal_verl.plan.storage import saved_bytes
 from sinternal_verl.plan.training import Pass
-from sinternal_verl.plan.work import PAPER_PROMPTS, Rollouts, rollouts
+from sinternal_verl.plan.work import PAPER_PROMPTS, Rollouts, rollouts, taken
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def grpo_step(setup: Setup, factors: Factors) -> GrpoStep:
     config, trainer = setup.config, setup.trainer(factors)
     work = rollouts(config, factors, setup.train, setup.asked)
     generated = _generate(setup, factors, work)
-    log_probs, update = trainer.forward(work.batch), trainer.update(work.batch, updates_of(setup))
+    log_probs, update = trainer.forward(work.batch), trainer.update(work.batch, *updates_of(setup))
     guarding = guard_seconds(setup, factors, work)
     replicas = replicas_of(config)
     phases = {
@@ -62,11 +62,11 @@ def _generate(setup: Setup, factors: Factors, work: Rollouts) -> Generated:
     return generate(work.lengths, work.prompt, setup.engine(factors), setup.engines)
 
 
-def updates_of(setup: Setup) -> int:
-    """Steps of the optimizer in a step of GRPO."""
+def updates_of(setup: Setup) -> tuple[int, int]:
+    """Steps of the optimizer in a pass over a step's rows, and the number of such passes."""
     config, actor = setup.config, "actor_rollout_ref.actor"
     batch = get(config, "data.train_batch_size", 1)
-    return max(1, batch // get(config, f"{actor}.ppo_mini_batch_size", batch)) * get(config, f"{actor}.ppo_epochs", 1)
+    return max(1, batch // get(config, f"{actor}.ppo_mini_batch_size", batch)), get(config, f"{actor}.ppo_epochs", 1)
 
 
 def needs_reference(setup: Setup) -> bool:
@@ -132,18 +132,18 @@ class GrpoRun:
 
 def grpo_run(setup: Setup, factors: Factors, step: GrpoStep) -> GrpoRun:
     config = setup.config
-    prompts = setup.asked.prompts or setup.train.count or PAPER_PROMPTS
-    epoch = prompts // max(int(get(config, "data.train_batch_size", 1)), 1)
-    steps = get(config, "trainer.total_training_steps") or epoch * int(get(config, "trainer.total_epochs", 1))
+    epoch, steps = setup.steps(PAPER_PROMPTS)
     validations, saves = _times(config, "trainer.test_freq", steps), _times(config, "trainer.save_freq", steps)
-    validations += bool(get(config, "trainer.val_before_train", True)) if validations else 0
+    validations += bool(get(config, "trainer.val_before_train", True))
     validation = _validation(setup, factors)
     save = saved_bytes(config, setup.size, setup.training) / (factors["disk"] * setup.nodes)
     beside = saves * save + validations * (validation or 0.0)
     share = epoch / steps if steps else 0.0
     epoch_seconds = epoch * step.seconds + beside * min(share, 1.0)
     seconds = factors["start_s"] + steps * step.seconds + beside
-    return GrpoRun(prompts, epoch, steps, validations, saves, validation, save, epoch_seconds, seconds)
+    return GrpoRun(
+        setup.rows(PAPER_PROMPTS), epoch, steps, validations, saves, validation, save, epoch_seconds, seconds
+    )
 
 
 def _times(config: DictConfig, key: str, steps: int) -> int:
@@ -156,7 +156,7 @@ def _validation(setup: Setup, factors: Factors) -> float | None:
     if not setup.held_out.count:
         return None
     samples = int(get(setup.config, f"{ROLLOUT}.val_kwargs.n", 1))
-    rows = setup.held_out.count * samples
+    rows = taken(setup.config, setup.held_out.count, "val") * samples
     each = int(get(setup.config, f"{ROLLOUT}.n", 1))
     work = rollouts(setup.config, factors, setup.held_out, setup.asked, prompts=math.ceil(rows / each))
     return _generate(setup, factors, work).seconds + rows * factors["rollout_s"]

@@ -21,6 +21,7 @@ from sinternal_verl.plan.storage import dumped_bytes, kept, saved_bytes
 
 GB, TERA, HOUR = 1e9, 1e12, 3600.0
 ROLLOUTS, STEP, GUARD, DISK, RUN = "rollouts of a step", "a step", "guard", "disk", "the run"
+STEPS = "epochs x steps of an epoch, or trainer.total_training_steps where that is less"
 
 
 def grpo_lines(setup: Setup, factors: Factors) -> list[Line]:
@@ -50,16 +51,18 @@ def _phases(setup: Setup, factors: Factors, step: GrpoStep) -> Iterator[Line]:
     engine, work = setup.engine(factors), step.rollouts
     weights, tera = rounded(size.multiplied), rounded(card.flops / TERA)
     each = len(work.lengths) / setup.engines
+    cached = engine.weight * size.key_values * size.copies(setup.engine_cards) / setup.engine_cards
     passes = 1 + setup.training.checkpointing + (2 if size.trainable == size.total else 1)
+    updates, epochs = updates_of(setup)
     formulas = {
         "gen": f"{setup.engines} engines x {rounded(each)} responses, simulated; a decoding step reads "
         f"{rounded(engine.weight * size.multiplied / GB / setup.engine_cards)} GB of weights and "
-        f"{rounded(engine.weight * size.key_values / 1e3)} kB a token of cache a card",
+        f"{rounded(cached / 1e3)} kB a token of cache a card",
         "old_log_prob": f"2 x {weights} weights x tokens + attention, over {cards} x {tera} TFLOP/s; waits for "
         f"{step.log_probs.bound}",
         "ref": "as old_log_prob, with the frozen model",
-        "update_actor": f"{passes} x (2 x {weights} weights x tokens + attention), over {cards} x {tera} TFLOP/s, "
-        f"{updates_of(setup)} x AdamW; waits for {step.update.bound}",
+        "update_actor": f"{epochs * passes} x (2 x {weights} weights x tokens + attention), over {cards} x {tera} "
+        f"TFLOP/s, {epochs * updates} x AdamW; waits for {step.update.bound}",
         "update_weights": f"{rounded(synced_bytes(setup) / GB)} GB to vLLM, tensor by tensor; sleeping and waking",
         "other": "advantages, metrics, the driver",
     }
@@ -107,7 +110,7 @@ def _disk(setup: Setup, factors: Factors, step: GrpoStep, run: GrpoRun) -> Itera
 
 def _run(setup: Setup, step: GrpoStep, run: GrpoRun) -> Iterator[Line]:
     yield Line(RUN, "steps of an epoch", run.epoch, "", f"{run.prompts:,} prompts / data.train_batch_size")
-    yield Line(RUN, "steps", run.steps, "", "epochs x steps of an epoch, or trainer.total_training_steps")
+    yield Line(RUN, "steps", run.steps, "", STEPS)
     yield Line(RUN, "saving", run.saves * run.save / HOUR, "hours", f"{run.saves} x a checkpoint / disk / nodes")
     if run.validation:
         validating = run.validations * run.validation / HOUR

@@ -5,22 +5,22 @@ from dataclasses import dataclass, field
 
 from omegaconf import DictConfig
 
-from sinternal_verl.config import get, is_ppo, model_key, trains_with_fsdp
+from sinternal_verl.config import FSDP, get, is_ppo, model_key, strategy_key, trains_with_fsdp
 from sinternal_verl.doctor.flash_attn import VERL_TAKES, wanted_attention
 from sinternal_verl.doctor.problem import Finding
 from sinternal_verl.gpus import GUARD, MODE, NODES, REPLICAS, gpus_for
 from sinternal_verl.plan.cards import Card
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.figures import Figure, Line, figures_of
-from sinternal_verl.plan.fitting import change_that_fits, misfits
+from sinternal_verl.plan.fitting import change_that_fits, misfits, refusals
 from sinternal_verl.plan.growth import Size, growth
 from sinternal_verl.plan.grpo import answer_tokens, grpo_step, guard_of
 from sinternal_verl.plan.grpo_lines import grpo_lines
 from sinternal_verl.plan.guarding import guard_path
 from sinternal_verl.plan.setup import Setup, set_up
 from sinternal_verl.plan.sft import sft_lines
-from sinternal_verl.plan.sizes import CannotPlan
-from sinternal_verl.plan.work import Asked
+from sinternal_verl.plan.sizes import CannotPlan, size_of_model
+from sinternal_verl.plan.work import PAPER_PROMPTS, PAPER_RESPONSE, PAPER_SAMPLES, Asked
 
 MEMORY = "memory of a card"
 
@@ -32,6 +32,7 @@ class Plan:
     """Attributes:
     figures: every number, in the order in which it is shown.
     misfits: what does not fit the cards; ``change`` is what to type so that it does, None where nothing was found.
+    refusals: why the run would not start.
     notes: what the plan does not count, in sentences.
     growth: the run on several numbers of nodes; empty where none were asked for.
     """
@@ -40,6 +41,7 @@ class Plan:
     figures: list[Figure]
     misfits: list[Finding] = field(default_factory=list)
     change: str | None = None
+    refusals: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     growth: list[Size] = field(default_factory=list)
 
@@ -69,16 +71,19 @@ def make_plan(words: Sequence[str], compose: Compose, card: Card, asked: Asked, 
         [*_memory(setup), *figures_of(lambda factors: lines_of(setup, factors))],
         found,
         change_that_fits(setup, set_up_with) if found else None,
+        refusals(setup.config),
         _notes(setup),
         growth([set_up_with([f"{NODES}={number}"]) for number in nodes]),
     )
 
 
 def _refuse_too_few_rows(setup: Setup) -> None:
-    rows, batch = setup.asked.prompts or setup.train.count, get(setup.config, "data.train_batch_size")
-    if rows is not None and rows < batch:
+    rows = setup.rows(PAPER_PROMPTS if is_ppo(setup.config) else PAPER_SAMPLES)
+    if rows < (batch := get(setup.config, "data.train_batch_size")):
         where = "--prompts" if setup.asked.prompts else setup.train.source
         step = "lower data.train_batch_size, or give more rows"
+        if where == setup.train.source and setup.train.count is None:
+            step += " (--prompts: the paper's number is taken)"
         raise CannotPlan(f"{where}: {rows} rows make no step of {batch}; {step}")
 
 
@@ -103,6 +108,9 @@ def _notes(setup: Setup) -> list[str]:
     notes = []
     if setup.needs is None:
         notes.append("memory is not reckoned: the run trains on a CPU, or with another engine than FSDP")
+    if get(config, strategy_key(config), "fsdp") not in FSDP:
+        key = strategy_key(config)
+        notes.append(f"{key}={get(config, key)}: the times of training are those of FSDP, which gathers all weights")
     if trains_with_fsdp(config) and wanted_attention(config) != VERL_TAKES:
         notes.append("the run has no flash-attn, as this machine; --flash-attn yes plans it with flash-attn")
     if setup.train.count is None and setup.asked.prompts is None:
@@ -116,12 +124,29 @@ def _notes(setup: Setup) -> list[str]:
             notes.append(f"{MODE}={get(config, MODE)}: a plan takes the phases one after another, and these overlap")
         if get(config, "algorithm.filter_groups.enable"):
             notes.append("algorithm.filter_groups: prompts that are drawn again are not counted")
+        limit = get(config, "data.max_response_length")
+        if limit > PAPER_RESPONSE and setup.asked.response_tokens is None:
+            notes.append(
+                f"data.max_response_length={limit}: responses are taken to be as long as with {PAPER_RESPONSE:,} "
+                "tokens allowed; --response-tokens gives another mean"
+            )
+        path = guard_path(config)
+        if path and size_of_model(path) is None:
+            notes.append(
+                f"sinternal.guard.engine.model={path}: its size is not known, so neither its memory nor its time is "
+                "counted; a folder with its config.json gives it"
+            )
         if (idle := _idle_guard(setup)) is not None:
             notes.append(idle)
         if get(config, "sinternal.guard.backend") == "openai_endpoint":
             notes.append("the guard runs elsewhere: its cards are not counted, and it is taken to keep up")
-    elif get(config, "trainer.n_gpus_per_node", 1) == 1:
-        notes.append("torchrun is taken to start one process on a node; trainer.n_gpus_per_node=8 says another number")
+    else:
+        if get(config, "data.val_files"):
+            notes.append("data.val_files: SFT's validation is not counted")
+        if get(config, "trainer.n_gpus_per_node", 1) == 1:
+            notes.append(
+                "torchrun is taken to start one process on a node; trainer.n_gpus_per_node=8 says another number"
+            )
     if get(config, f"{model_key(config)}.lora_rank", 0) and is_ppo(config):
         notes.append("vLLM's own work for LoRA is not counted")
     return notes

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from sinternal_verl.config import get, is_ppo, model_key
 from sinternal_verl.doctor.memory import table
+from sinternal_verl.doctor.problem import Finding
 from sinternal_verl.plan.factors import described
 from sinternal_verl.plan.figures import Figure, rounded, shown
 from sinternal_verl.plan.growth import Size
@@ -84,7 +85,18 @@ def _number(value: float) -> str:
     return rounded(value) if abs(value) >= 1e4 else f"{value:g}"
 
 
-COLUMNS = ("nodes", "cards", "train", "step, s", "run, h", "GPU hours", "efficiency", "waits for", "of the step")
+COLUMNS = (
+    "nodes",
+    "cards",
+    "train",
+    "step, s",
+    "run, h",
+    "GPU hours",
+    "efficiency",
+    "fits",
+    "waits for",
+    "of the step",
+)
 
 
 def _growth(sizes: list[Size]) -> Iterator[str]:
@@ -99,6 +111,7 @@ def _growth(sizes: list[Size]) -> Iterator[str]:
             rounded(size.hours),
             rounded(size.gpu_hours),
             f"{size.efficiency:.0%}",
+            "yes" if size.fits else "no",
             size.waits,
             f"{size.share:.0%}",
         )
@@ -134,16 +147,19 @@ def as_json(plan: Plan) -> str:
             "training_processes": setup.processes,
             "figures": [figure.as_dict() for figure in plan.figures],
             "factors": {name: described()[name] for name in used},
-            "misfits": [
-                {"key": found.key, "reason": found.reason, "next_step": found.next_step} for found in plan.misfits
-            ],
+            "misfits": _findings(plan.misfits),
             "change_that_fits": plan.change,
+            "refusals": _findings(plan.refusals),
             "growth": [asdict(size) for size in plan.growth],
             "notes": plan.notes,
         },
         indent=2,
         default=float,
     )
+
+
+def _findings(findings: list[Finding]) -> list[dict[str, str]]:
+    return [{"key": found.key, "reason": found.reason, "next_step": found.next_step} for found in findings]
 
 
 def as_csv(plan: Plan) -> str:
@@ -156,7 +172,13 @@ def as_csv(plan: Plan) -> str:
         numbers = [f"{number:.6g}" for number in ends]
         writer.writerow([figure.section, figure.name, *numbers, figure.unit, figure.formula, " ".join(figure.assumes)])
     for size in plan.growth:
-        for name, unit in (("step", "s"), ("hours", "hours"), ("gpu_hours", "GPU hours"), ("efficiency", "")):
+        for name, unit in (
+            ("step", "s"),
+            ("hours", "hours"),
+            ("gpu_hours", "GPU hours"),
+            ("efficiency", ""),
+            ("fits", ""),
+        ):
             number = f"{getattr(size, name):.6g}"
             writer.writerow([f"{size.nodes} nodes", name, number, number, number, unit, size.waits, ""])
     return out.getvalue().rstrip("\n")

@@ -3,22 +3,31 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sinternal_verl.config import engine_key, get, is_ppo, model_key, sequence_parallel_size
 from sinternal_verl.doctor.fits import Needs, policy_size, reckon
 from sinternal_verl.doctor.flash_attn import VERL_TAKES, wanted_attention
 from sinternal_verl.doctor.memory import BYTES, HALF, ModelSize, Training
 from sinternal_verl.doctor.pretrained import read_config
+from sinternal_verl.doctor.values import check_numbers
 from sinternal_verl.gpus import GUARD, NODE, NODES, TRAINING, rollout_gpus
 from sinternal_verl.plan.cards import Card
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.generation import Engine
 from sinternal_verl.plan.sizes import EXPERTS, CannotPlan, needed, size_of_model
 from sinternal_verl.plan.training import Trainer
-from sinternal_verl.plan.work import Asked, Rows, rows_of
+from sinternal_verl.plan.work import Asked, Rows, rows_of, steps_of, taken
 
-ROLLOUT = "actor_rollout_ref.rollout"
+ROLLOUT, ACTOR = "actor_rollout_ref.rollout", "actor_rollout_ref.actor"
+
+COUNTED = (
+    *(NODES, TRAINING),
+    *(f"{ROLLOUT}.{name}" for name in ("max_num_seqs", "val_kwargs.n")),
+    *(f"{ACTOR}.{name}" for name in ("ppo_epochs", "ppo_max_token_len_per_gpu", "ppo_micro_batch_size_per_gpu")),
+    *(f"data.{name}" for name in ("max_token_len_per_gpu", "micro_batch_size_per_gpu")),
+)
+"""Keys that a plan divides by, besides those of the checks; all but the first two may be absent."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,20 @@ class Setup:
     @property
     def processes(self) -> int:
         return self.nodes * self.per_node
+
+    def rows(self, otherwise: int) -> int:
+        """Training rows that the run takes: of those that are given, or else of the files'.
+
+        Args:
+            otherwise: their number where neither is known.
+        """
+        known = self.train.count if self.asked.prompts is None else self.asked.prompts
+        return taken(self.config, otherwise if known is None else known)
+
+    def steps(self, otherwise: int) -> tuple[int, int]:
+        """Steps of an epoch, and of the run."""
+        epoch = self.rows(otherwise) // max(int(get(self.config, "data.train_batch_size", 1)), 1)
+        return epoch, steps_of(self.config, epoch)
 
     @cached_property
     def training(self) -> Training:
@@ -93,7 +116,7 @@ def set_up(config: DictConfig, card: Card, asked: Asked | None = None) -> Setup:
         CannotPlan: the size of the model that learns is not known.
         CannotReckon: transformers cannot build it.
     """
-    _refuse_unless_positive(config)
+    _refuse_other_numbers(config)
     key = f"{model_key(config)}.path"
     path = get(config, key)
     size = needed(key, path, policy_size(config, size_of_model))
@@ -133,10 +156,15 @@ def refuse_experts(key: str, path: str | None) -> None:
         )
 
 
-def _refuse_unless_positive(config: DictConfig) -> None:
-    keys = ["data.train_batch_size", NODES, TRAINING]
-    keys += [f"{ROLLOUT}.n", "data.max_response_length"] if is_ppo(config) else ["data.max_length"]
-    for key in keys:
-        value = get(config, key)
-        if not isinstance(value, int) or value < 1:
+def _refuse_other_numbers(config: DictConfig) -> None:
+    """
+    Raises:
+        CannotPlan: a number is one that the checks refuse, or that nothing can be divided by.
+    """
+    if found := next(check_numbers(config), None):
+        raise CannotPlan(f"{found.key} = {found.value}: {found.reason}")
+    for key in COUNTED:
+        value = OmegaConf.select(config, key)
+        absent = value is None and key not in (NODES, TRAINING)
+        if not absent and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise CannotPlan(f"{key} = {value}: a plan needs a whole number from 1 on")

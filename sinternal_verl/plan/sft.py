@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from sinternal_verl.config import get
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.figures import Line, rounded
 from sinternal_verl.plan.generation import lengths_of
-from sinternal_verl.plan.grpo_lines import DISK, GB, HOUR, RUN, STEP, TERA
+from sinternal_verl.plan.grpo_lines import DISK, GB, HOUR, RUN, STEP, STEPS, TERA
 from sinternal_verl.plan.setup import Setup
 from sinternal_verl.plan.storage import kept, saved_bytes
 from sinternal_verl.plan.training import Batch, Pass
@@ -50,27 +51,46 @@ def _step(setup: Setup, factors: Factors) -> Iterator[Line]:
     yield Line(STEP, "throughput", batch.tokens / done.seconds / cards, "tokens/s", f"tokens / step / {cards} cards")
 
 
-def _run(setup: Setup, factors: Factors) -> Iterator[Line]:
+@dataclass(frozen=True)
+class SftRun:
+    """What a run costs.
+
+    Attributes:
+        steps: of the run; ``epoch`` of an epoch.
+        saves: how many checkpoints it writes; ``save`` are the seconds of one.
+        seconds: of the whole run, the start included.
+    """
+
+    epoch: int
+    steps: int
+    saves: int
+    save: float
+    seconds: float
+
+
+def sft_run(setup: Setup, factors: Factors, step: Pass) -> SftRun:
     config = setup.config
-    rows = setup.asked.prompts or setup.train.count or PAPER_SAMPLES
-    epoch = rows // max(int(get(config, "data.train_batch_size", 1)), 1)
-    epochs = int(get(config, "trainer.total_epochs", 1))
-    steps = get(config, "trainer.total_training_steps") or epoch * epochs
+    epoch, steps = setup.steps(PAPER_SAMPLES)
     every = get(config, "trainer.save_freq", -1)
     every = epoch if every == "after_each_epoch" else every
-    saves = math.ceil(steps / every) if isinstance(every, int) and every > 0 else 0
-    one, together = saved_bytes(config, setup.size, setup.training), kept(config, saves)
+    # The last step is saved however often that is. (verl 0.9.1)
+    saves = math.ceil(steps / every) if isinstance(every, int) and every > 0 else min(steps, 1)
+    save = saved_bytes(config, setup.size, setup.training) / (factors["disk"] * setup.nodes)
+    return SftRun(epoch, steps, saves, save, factors["start_s"] + steps * step.seconds + saves * save)
+
+
+def _run(setup: Setup, factors: Factors) -> Iterator[Line]:
+    config, step = setup.config, sft_update(setup, factors)
+    run, rows = sft_run(setup, factors, step), setup.rows(PAPER_SAMPLES)
+    one, together = saved_bytes(config, setup.size, setup.training), kept(config, run.saves)
     yield Line(
         DISK, "checkpoint", one / GB, "GB", f"{rounded(setup.size.total)} weights, moments as save_contents says"
     )
     yield Line(DISK, "checkpoints", together * one / GB, "GB", f"{together} are kept together")
-    step, save = sft_update(setup, factors).seconds, one / (factors["disk"] * setup.nodes)
-    seconds = factors["start_s"] + steps * step + saves * save
-    yield Line(RUN, "steps of an epoch", epoch, "", f"{rows:,} rows / data.train_batch_size")
-    yield Line(RUN, "steps", steps, "", "epochs x steps of an epoch, or trainer.total_training_steps")
-    yield Line(RUN, "saving", saves * save / HOUR, "hours", f"{saves} x a checkpoint / disk / nodes")
-    yield Line(RUN, "epoch", epoch * step / HOUR, "hours", "steps of an epoch x step")
-    yield Line(RUN, "run", seconds / HOUR, "hours", "start + steps x step + saving")
-    yield Line(
-        RUN, "cost", seconds / HOUR * setup.cards, "GPU hours", f"run x {setup.cards} cards of {setup.nodes} nodes"
-    )
+    yield Line(RUN, "steps of an epoch", run.epoch, "", f"{rows:,} rows / data.train_batch_size")
+    yield Line(RUN, "steps", run.steps, "", STEPS)
+    yield Line(RUN, "saving", run.saves * run.save / HOUR, "hours", f"{run.saves} x a checkpoint / disk / nodes")
+    yield Line(RUN, "epoch", run.epoch * step.seconds / HOUR, "hours", "steps of an epoch x step")
+    yield Line(RUN, "run", run.seconds / HOUR, "hours", "start + steps x step + saving")
+    cost = run.seconds / HOUR * setup.cards
+    yield Line(RUN, "cost", cost, "GPU hours", f"run x {setup.cards} cards of {setup.nodes} nodes")

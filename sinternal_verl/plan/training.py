@@ -103,21 +103,21 @@ class Trainer:
         moved = passes * self._moved(1) if self.training.offload else self._loaded(weights=True)
         return Pass(self.forward_flops(batch) / speed, passes * self._gathered(1, False), moved)
 
-    def update(self, batch: Batch, updates: int = 1) -> Pass:
-        """Forward and backward over the batch, and ``updates`` steps of AdamW."""
+    def update(self, batch: Batch, updates: int = 1, epochs: int = 1) -> Pass:
+        """Forward and backward over the batch ``epochs`` times, each with ``updates`` steps of AdamW."""
         speed = self.card.flops * self.factors["update_flops"] * self.cards
         # Backward costs twice forward; with LoRA the frozen weights need no gradients of their own.
         times = 1 + self.training.checkpointing + (2 if self.learns_all else 1)
-        passes = self.micro_batches(batch, updates)
+        passes = epochs * self.micro_batches(batch, updates)
         if self.training.offload:
             moved = passes * (self._moved(2) + self._moved_gradients())
         else:
             moved = self._loaded(weights=True, moments=True)
         return Pass(
-            times * self.forward_flops(batch, updates) / speed,
+            epochs * times * self.forward_flops(batch, updates) / speed,
             passes * self._gathered(2, True),
             moved,
-            updates * self._adam(),
+            epochs * updates * self._adam(),
         )
 
     @property

@@ -77,6 +77,19 @@ def rows_of(config: DictConfig, key: str, columns: Iterable[str], source_column:
     return Rows(count, safety, float(np.mean(lengths)) if lengths else None, f"the files of {key}")
 
 
+def taken(config: DictConfig, rows: int, part: str = "train") -> int:
+    """How many of a file's rows the run takes: ``data.<part>_max_samples``, where it is above 0."""
+    limit = int(get(config, f"data.{part}_max_samples", -1))
+    return min(rows, limit) if limit > 0 else rows
+
+
+def steps_of(config: DictConfig, epoch: int) -> int:
+    """Steps of a run of ``epoch`` steps an epoch. verl's loops end with the last epoch, even where
+    ``trainer.total_training_steps`` asks for more. (verl 0.9.1)"""
+    steps, asked = epoch * int(get(config, "trainer.total_epochs", 1)), get(config, "trainer.total_training_steps")
+    return min(int(asked), steps) if asked else steps
+
+
 def _characters(text: object) -> int:
     if isinstance(text, str):
         return len(text)

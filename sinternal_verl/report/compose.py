@@ -14,7 +14,7 @@ from sinternal_verl.report.facts import Facts
 from sinternal_verl.report.rules import RULES
 from sinternal_verl.report.run import Run
 from sinternal_verl.report.setting import make_setting
-from sinternal_verl.report.several import differences, summaries
+from sinternal_verl.report.several import cautions, differences, summaries
 from sinternal_verl.report.tiles import make_tiles
 from sinternal_verl.report.view import Page, View
 from sinternal_verl.runs.record import version_of
@@ -39,6 +39,7 @@ def make_page(runs: Sequence[Run], *, now: datetime | None = None) -> Page:
         views=views,
         differences=differences(named) if several else (),
         summaries=summaries(views) if several else (),
+        cautions=cautions(named) if several else (),
         made=f"{now.isoformat(timespec='seconds')}, sinternal_verl {version_of('sinternal_verl')}",
     )
 

@@ -115,7 +115,7 @@ def _kind(config: dict[str, Any] | None, record: Mapping[str, Any], steps: Steps
     identity = record.get("identity")
     if isinstance(identity, Mapping) and identity:
         return "grpo" if any(str(key).startswith("actor_rollout_ref.") for key in identity) else "sft"
-    return "sft" if "train/loss" in steps.values else "grpo"
+    return "sft" if "train/loss" in steps.values or "train/loss" in steps.not_finite else "grpo"
 
 
 def _name(found: Found, config: Mapping[str, Any] | None) -> str:

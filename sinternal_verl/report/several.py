@@ -69,14 +69,15 @@ def _group_name(setting: Any, settings: Sequence[Any], runs: Sequence[Run]) -> s
         name = ", ".join(apart)
         if apart and len(name) <= 60:
             return name
-    return ", ".join(run.name for run in runs)
+    return ", ".join(_names(runs))
 
 
 def summaries(views: Sequence[View]) -> tuple[Summary, ...]:
     """The last values of the runs' tiles, with the interval over each group of runs."""
     by_run = {view.run.name: {_row(tile): tile for tile in view.tiles} for view in views}
     rows = list(dict.fromkeys(row for tiles in by_run.values() for row in tiles))
-    grouped = groups([view.run for view in views])
+    # A single run that its group is named by has its column already.
+    grouped = {name: runs for name, runs in groups([view.run for view in views]).items() if [name] != _names(runs)}
     table = []
     for row in rows:
         found = [tiles[row] for tiles in by_run.values() if row in tiles]
@@ -86,6 +87,25 @@ def summaries(views: Sequence[View]) -> tuple[Summary, ...]:
         known = {name: estimate for name, estimate in over.items() if estimate is not None}
         table.append(Summary(row, unit, direction, values, known))
     return tuple(table)
+
+
+def cautions(runs: Sequence[Run]) -> tuple[str, ...]:
+    """A sentence for each group whose runs stand at different steps, as where one of them is still under way: its mean
+    and interval are then of steps as well as of seeds."""
+    found = []
+    for name, group in groups(runs).items():
+        last = {run.name: int(run.steps.numbers[-1]) for run in group if len(run.steps.numbers)}
+        if len(set(last.values())) > 1:
+            least, most = (choose(last, key=last.__getitem__) for choose in (min, max))
+            found.append(
+                f"{name}: the runs stand at different steps, from {last[least]} ({least}) to {last[most]} ({most}), so "
+                "that their mean and interval are not those of seeds alone."
+            )
+    return tuple(found)
+
+
+def _names(runs: Sequence[Run]) -> list[str]:
+    return [run.name for run in runs]
 
 
 def _row(tile: Tile) -> str:

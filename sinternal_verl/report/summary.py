@@ -79,7 +79,9 @@ def _of_several(page: Page) -> Iterator[str]:
     widths = [max(len(printable(row[place])) for row in rows) for place in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(f"{printable(cell):<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-    yield "mean and 95% interval (Student's t) over the runs that differ in their seed alone"
+    if groups:
+        yield "mean and 95% interval (Student's t) over the runs that differ in their seed alone"
+    yield from map(printable, page.cautions)
 
 
 def _interval(over: tuple[float, float | None, float | None] | None, unit: str) -> str:

@@ -145,6 +145,7 @@ class Page:
     Attributes:
         differences: keys in which the runs' configurations differ; empty for one run.
         summaries: the table over the runs; empty for one run.
+        cautions: sentences on what the table compares although it is not alike.
         made: when and by which version, for the page's foot.
     """
 
@@ -152,4 +153,5 @@ class Page:
     views: tuple[View, ...]
     differences: tuple[Difference, ...] = ()
     summaries: tuple[Summary, ...] = ()
+    cautions: tuple[str, ...] = ()
     made: str = ""

@@ -48,16 +48,27 @@ def test_several_runs_become_one_page_with_a_table(tmp_path, capsys):
     assert any(line.startswith("reward ") and "[" in line for line in lines)
 
 
+def test_runs_that_no_other_differs_from_in_its_seed_alone_stand_once_in_the_table(tmp_path, capsys):
+    runs = [make_sft(tmp_path / "sft", steps=4), make_grpo(tmp_path / "grpo", steps=4, dumped=False)]
+
+    assert main(["report", *map(str, runs), "-o", str(tmp_path / "report.html")]) == 0
+
+    out = capsys.readouterr().out
+    assert ["sft", "grpo"] in [line.split() for line in out.splitlines()] and "interval" not in out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["{tmp}/runn"], "did you mean"),
         (["{tmp}/empty"], "is no run"),
         (["{tmp}/run", "{tmp}/run/"], "given twice"),
+        (["{tmp}/run", "{tmp}/run/metrics.jsonl"], "are the same run"),
         (["{tmp}/run", "{tmp}/other", "--rollouts", "x"], "for a single run"),
         (["{tmp}/run", "--watch", "0"], "seconds between two pages"),
         (["{tmp}/run", "--watch", "nan"], "seconds between two pages"),
         (["{tmp}/run", "-o", "{tmp}/empty"], "is a folder"),
+        (["{tmp}/run", "-o", "-"], "the page is a file"),
         (["{tmp}/run", "--rollouts", "{tmp}/nowhere"], "nowhere"),
         (["{tmp}/run", "-o", "{tmp}/run/metrics.jsonl/report.html"], "metrics.jsonl is a file"),
         (["{tmp}/other/sinternal_run.json/x"], "does not exist"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sinternal_verl.plan.cards import FIGURES, LEAST, Card, UnknownCard, card_here, card_of
+from sinternal_verl.plan.cards import FIGURES, LEAST, MOST, Card, UnknownCard, card_here, card_of
 from sinternal_verl.plan.factors import read
 
 KNOWN = read("cards.yaml")
@@ -13,7 +13,7 @@ def test_a_known_card_has_every_figure_and_says_where_they_are_from(name):
     card = card_of(name.upper())
 
     assert card.name == name and card.source
-    assert all(getattr(card, figure) >= LEAST[figure] for figure in FIGURES)
+    assert all(LEAST[figure] <= getattr(card, figure) <= MOST[figure] for figure in FIGURES)
     assert card.flops > card.bandwidth > card.link >= card.network
 
 
@@ -42,6 +42,8 @@ def test_a_name_before_figures_is_changed_by_them():
         ("h100 memory=inf", "GB"),
         ("h100 memory=nan", "GB"),
         ("h100 memory=-80", "GB"),
+        ("h100 memory=80e9", "GB"),
+        ("h100 bandwidth=1e300", "bytes/s"),
         ("h100 vram=80", "flops, bandwidth, memory"),
         ("h100 memory", "no figure"),
     ],
@@ -66,6 +68,15 @@ def test_this_machines_card_is_known_by_the_drivers_name_and_keeps_its_memory(fo
     assert card.name == name and card.memory == found[1] and found[0] in card.source
 
 
-@pytest.mark.parametrize("cards", [(), (("NVIDIA GeForce RTX 4090", 24.0),)])
+@pytest.mark.parametrize(
+    "cards",
+    [
+        (),
+        (("NVIDIA GeForce RTX 4090", 24.0),),
+        (("NVIDIA H100 PCIe", 85.5),),
+        (("NVIDIA H100 NVL", 100.6),),
+        (("NVIDIA A100-PCIE-40GB", 42.9),),
+    ],
+)
 def test_another_card_is_not_taken_for_a_known_one(cards):
     assert card_here(cards) is None

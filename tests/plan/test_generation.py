@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from transformers import AutoConfig
 
-from sinternal_verl.doctor.memory import size_of
+from sinternal_verl.doctor.memory import engine_line, size_of
 from sinternal_verl.plan.cards import card_of
 from sinternal_verl.plan.factors import Factors, read
 from sinternal_verl.plan.generation import Engine, generate, lengths_of
@@ -40,6 +40,22 @@ def test_two_cards_read_twice_as_fast_and_agree_after_each_block():
     one, two = engine(), engine(cards=2)
 
     assert one.step_s(1, 0) / 2 < two.step_s(1, 0) < one.step_s(1, 0)
+
+
+def test_cards_beyond_the_heads_of_the_cache_hold_copies_of_them():
+    """A 7B of Qwen2 has four."""
+    read = [engine(cards=cards).step_s(1, 1e6) - engine(cards=cards).step_s(1, 0) for cards in (2, 4, 8)]
+
+    assert read[0] / 2 == pytest.approx(read[1]) == read[2]
+    assert engine_line("", SIZE, 80, 8).tokens < engine_line("", SIZE, 80, 4).tokens * 1.3
+
+
+def test_linear_attention_has_no_cache_that_grows():
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes |= {"head_dim": 16, "num_hidden_layers": 4, "vocab_size": 128, "num_experts": 0}
+    mixed = size_of(AutoConfig.for_model("qwen3_next", **sizes))
+
+    assert mixed.blocks == 4 and mixed.key_values == 2 * 1 * 2 * 16
 
 
 def test_one_response_takes_its_tokens_times_a_step():

@@ -8,7 +8,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from transformers import MixtralConfig, Qwen2Config
+from transformers import MixtralConfig, Qwen2_5_VLConfig, Qwen2Config
 
 from sinternal_verl import attention
 from sinternal_verl.cli import main
@@ -24,6 +24,7 @@ from sinternal_verl.plan.sizes import known_models, size_of_model
 SEVEN, FOURTEEN = (f"deepseek-ai/DeepSeek-R1-Distill-Qwen-{size}B" for size in (7, 14))
 POLICY = f"actor_rollout_ref.model.path={SEVEN}"
 GRPO = ("+recipe=sinternal_grpo", POLICY)
+SFT = ("+recipe=sinternal_sft", f"model.path={SEVEN}", "trainer.n_gpus_per_node=8")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -104,7 +105,7 @@ def test_csv_has_a_row_for_each_figure_and_each_number_of_nodes(capsys):
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert {"step", "cost", "training: logits"} <= {row["name"] for row in rows}
     assert all(float(row["low"]) <= float(row["value"]) * 1.001 for row in rows)
-    assert [row["section"] for row in rows[-8:]] == ["1 nodes"] * 4 + ["2 nodes"] * 4
+    assert [row["section"] for row in rows[-10:]] == ["1 nodes"] * 5 + ["2 nodes"] * 5
 
 
 def test_more_nodes_take_less_time_each_and_cost_more(default):
@@ -124,6 +125,35 @@ def test_a_faster_card_and_a_smaller_model_take_less_time():
 
     assert seconds == sorted(seconds, reverse=True)
     assert grpo_step(set_up(large, card_of("h100")), typical).seconds > seconds[1]
+
+
+def test_a_number_of_nodes_on_which_the_run_does_not_fit_says_so(capsys):
+    words = ["model.lora_rank=0", "data.max_token_len_per_gpu=8192", "--card", "a100-40", "--nodes", "1,8"]
+    main(["plan", *SFT, f"model.path={FOURTEEN}", *words])
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    header = next(row for row in rows if row[:2] == ["nodes", "cards"])
+    one, eight = (row for row in rows if row and row[0] in ("1", "8") and "100%" in row)
+    assert "fits" in header and "no" in one and "yes" in eight
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            [*GRPO, "sinternal.guard.engine.model=some/guard"],
+            "sinternal.guard.engine.model=some/guard: its size is not",
+        ),
+        ([*GRPO, "guard=none", "actor_rollout_ref.actor.strategy=megatron"], "the times of training are those of FSDP"),
+        ([*SFT, "engine.strategy=megatron"], "engine.strategy=megatron: the times"),
+        ([*GRPO, "guard=none", "data.max_response_length=16384"], "as long as with 8,192"),
+        ([*SFT, "data.val_files=/abs/val.parquet"], "SFT's validation is not counted"),
+    ],
+)
+def test_what_a_plan_does_not_count_is_noted(capsys, words, says):
+    main(["plan", *words, "--card", "h100"])
+
+    assert any(line.startswith("note: ") and says in line for line in capsys.readouterr().out.splitlines())
 
 
 def test_lengths_that_are_given_count(capsys):
@@ -149,6 +179,42 @@ def test_rows_are_read_where_the_files_are_here(capsys, tmp_path):
     assert not any("not here" in note for note in plan["notes"])
 
 
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        ((*SFT, "trainer.total_training_steps=7"), 7),
+        ((*SFT, "trainer.total_training_steps=1000", "trainer.total_epochs=1"), 93),
+        ((*SFT, "trainer.total_training_steps=1000", "trainer.total_epochs=3"), 279),
+        ((*SFT, "data.train_max_samples=640"), 20),
+        ((*SFT, "data.train_max_samples=640", "--prompts", "320"), 10),
+        ((*GRPO, "guard=none", "trainer.total_training_steps=1000"), 93),
+        ((*GRPO, "guard=none", "data.train_max_samples=640"), 10),
+    ],
+)
+def test_a_run_ends_with_its_rows_its_epochs_or_its_steps(capsys, words, steps):
+    plan = planned(capsys, *words, "--nodes", "1")
+
+    assert value(plan, "steps") == steps
+    assert plan["growth"][0]["hours"] == pytest.approx(value(plan, "run"))
+    # A last step is saved by the SFT main in any case, and by GRPO as save_freq says.
+    assert value(plan, "saving") > 0
+
+
+def test_validations_count_those_before_training_and_the_rows_that_are_taken(capsys, tmp_path):
+    pq.write_table(pa.table({"prompt": ["x" * 400] * 128, "data_source": ["math"] * 128}), tmp_path / "val.parquet")
+    words = (*GRPO, "guard=none", f"data.val_files={tmp_path / 'val.parquet'}")
+
+    once = planned(capsys, *words, "trainer.test_freq=-1")
+    never = planned(capsys, *words, "trainer.test_freq=-1", "trainer.val_before_train=false")
+    few = planned(capsys, *words, "trainer.test_freq=-1", "data.val_max_samples=8")
+
+    assert value(once, "validating") > value(few, "validating") > value(never, "validating") == 0
+
+
+def test_sft_saves_its_last_step_whatever_save_freq_says(capsys):
+    assert value(planned(capsys, *SFT, "trainer.save_freq=-1"), "checkpoints") > 0
+
+
 def test_a_guard_that_holds_more_cards_than_it_needs_is_named(default):
     assert any("the guard holds 4 cards, and 1 would keep up" in note for note in default["notes"])
 
@@ -163,6 +229,23 @@ def test_a_configuration_that_does_not_fit_says_what_would(capsys):
     assert "=" in change
     assert main(["plan", *words, *change.partition(", with")[0].split()]) == 0
     assert capsys.readouterr().err == "", change
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([*GRPO, "actor_rollout_ref.rollout.tensor_model_parallel_size=16"], "do not divide into engines of 16"),
+        ([*GRPO, "trainer.n_gpus_per_node=8"], "the guard has no replica"),
+        ([*GRPO, "trainer.n_gpus_per_node=3", "guard=none"], "would pad them"),
+        ([*SFT, "trainer.n_gpus_per_node=7"], "does not divide by 7 processes"),
+    ],
+)
+def test_a_run_that_would_not_start_says_so(capsys, words, says):
+    assert main(["plan", *words, "--card", "h100", "--format", "json"]) == 2
+
+    out, err = capsys.readouterr()
+    assert "the run would not start" in err and says in err
+    assert any(says in found["reason"] for found in json.loads(out)["refusals"])
 
 
 def test_weights_that_cannot_fit_end_with_2(capsys):
@@ -180,7 +263,17 @@ def test_weights_that_cannot_fit_end_with_2(capsys):
         ([*GRPO, "--nodes", "two"], "--nodes two"),
         ([*GRPO, "--nodes", "1,...,8"], "two numbers stand before"),
         ([*GRPO, "--nodes", ","], "no number"),
+        ([*GRPO, "--nodes", "1,3,...,4095"], "these are 2048 numbers"),
+        ([*GRPO, "--nodes", "²"], "--nodes ²"),
         ([*GRPO, "trainer.nnodes=0"], "trainer.nnodes = 0"),
+        ([*GRPO, "actor_rollout_ref.rollout.max_num_seqs=0"], "max_num_seqs = 0"),
+        ([*GRPO, "actor_rollout_ref.rollout.tensor_model_parallel_size=0"], "tensor_model_parallel_size = 0"),
+        ([*GRPO, "actor_rollout_ref.rollout.gpu_memory_utilization=1.5"], "gpu_memory_utilization = 1.5"),
+        ([*GRPO, "actor_rollout_ref.actor.ppo_mini_batch_size=0"], "ppo_mini_batch_size = 0"),
+        ([*GRPO, "actor_rollout_ref.rollout.n=1"], "GRPO compares the responses to one prompt"),
+        ([*GRPO, "actor_rollout_ref.actor.ppo_epochs=0"], "ppo_epochs = 0"),
+        ([*GRPO, "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=0"], "ppo_max_token_len_per_gpu = 0"),
+        ([*SFT, "data.max_token_len_per_gpu=0"], "max_token_len_per_gpu = 0"),
         ([*GRPO, "data.train_batch_size=0"], "data.train_batch_size = 0"),
         ([*GRPO, "--response-tokens", "0"], "--response-tokens 0"),
         ([*GRPO, "--response-tokens", "nan"], "--response-tokens nan"),
@@ -204,6 +297,28 @@ def test_a_model_with_experts_is_refused(capsys, tmp_path):
 
     assert main(["plan", "+recipe=sinternal_grpo", f"actor_rollout_ref.model.path={tmp_path}", "--card", "h100"]) == 2
     assert "experts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (Qwen2Config(num_hidden_layers=0), "it has no block with attention"),
+        (Qwen2_5_VLConfig(), "Unrecognized configuration class"),
+    ],
+)
+def test_a_model_whose_size_cannot_be_reckoned_is_named_in_a_line(capsys, tmp_path, config, says):
+    config.save_pretrained(tmp_path)
+
+    assert main(["plan", "+recipe=sinternal_grpo", f"actor_rollout_ref.model.path={tmp_path}", "--card", "h100"]) == 2
+    said = capsys.readouterr().err
+    assert says in said and len(said) < 400
+
+
+def test_an_engines_cards_share_what_a_step_reads(capsys):
+    plan = planned(capsys, *GRPO, "guard=none", "actor_rollout_ref.rollout.tensor_model_parallel_size=2")
+
+    formula = next(figure["formula"] for figure in plan["figures"] if figure["name"] == "gen")
+    assert "7.1 GB of weights and 29 kB a token" in formula
 
 
 def test_a_folder_with_a_configuration_alone_is_enough(capsys, tmp_path):

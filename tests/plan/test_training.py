@@ -99,3 +99,11 @@ def test_shares_hand_out_all_work(cards, updates):
 
     assert found.shape == (updates, cards) and found.sum() == pytest.approx(work.sum())
     assert found.sum(axis=0).max() >= work.sum() / cards
+
+
+def test_each_epoch_over_a_steps_rows_computes_them_again():
+    one, two = trainer().update(BATCH, updates=2), trainer().update(BATCH, updates=2, epochs=2)
+
+    assert two.compute == pytest.approx(2 * one.compute)
+    assert two.optimizer == pytest.approx(2 * one.optimizer)
+    assert two.gather == pytest.approx(2 * one.gather)

@@ -1,6 +1,7 @@
 """Each rule, with runs that have its fault and with runs that do not."""
 
 import re
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -148,6 +149,25 @@ def test_small_gradients_of_a_model_that_has_converged_are_no_spikes():
     metrics = {"train/loss": course(6.0, 0.01), "train/grad_norm": norms, "train/lr": 1e-4}
 
     assert "gradient_spikes" not in alerts_of(metrics, kind="sft")
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "kind"),
+    [
+        (make_grpo, "actor/grad_norm", "grpo"),
+        (make_grpo, "critic/score/mean", "grpo"),
+        (make_sft, "train/loss", "sft"),
+    ],
+)
+def test_numbers_that_are_none_from_the_first_step_on_are_bad(tmp_path, make, name, kind):
+    trained = {"actor/grad_norm", "actor/pg_loss", "critic/score/mean", "train/loss", "train/grad_norm"}
+    make(tmp_path / "run", steps=3, alter=lambda step, data: data | dict.fromkeys(trained & data.keys()))
+    for place in (tmp_path / "run", shutil.copy(next((tmp_path / "run").glob("metrics*")), tmp_path / "alone.jsonl")):
+        run = read_run(Path(place))
+        found = [alert for alert in make_view(run, NOW).alerts if alert.name == "no_number"]
+
+        # A metrics file without a configuration says by its metrics what it is of.
+        assert run.kind == kind and any(name in alert.text and alert.level == "bad" for alert in found)
 
 
 def test_a_number_that_is_none_is_bad():

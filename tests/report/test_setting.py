@@ -186,6 +186,15 @@ def test_a_single_run_has_no_interval(config):
     ]
 
 
+def test_runs_of_a_group_at_different_steps_are_said_to_be(config):
+    runs = seeds(config)
+    shorter = replace(runs[1].steps, numbers=runs[1].steps.numbers[:7], values={"critic/score/mean": np.full(7, 0.5)})
+
+    assert make_page(runs, now=NOW).cautions == ()
+    (said,) = make_page([runs[0], replace(runs[1], steps=shorter), runs[2]], now=NOW).cautions
+    assert said.startswith("all runs: ") and "from 7 (s2) to " in said
+
+
 def test_shares_stay_between_0_and_1(config):
     shares = (0.0, 0.01, 0.02)
     runs = [

@@ -15,6 +15,7 @@ EVERY_STEP = (
     ("actor/pg_loss", "loss"),
     ("train/loss", "sft_loss"),
     ("train/grad_norm", "sft_grad_norm"),
+    ("critic/score/mean", "reward"),
 )
 """Metrics that have a number in every step that trains, and the kinds of their charts."""
 
@@ -44,9 +45,12 @@ def _entropy(facts: Facts, rule: Rule, now) -> Iterator[Found]:
 
 
 def _no_number(facts: Facts, rule: Rule, now) -> Iterator[Found]:
-    facts.need(*(name for name, _ in EVERY_STEP))
+    not_finite = facts.run.steps.not_finite
+    # A run may have had no finite number from its first step on.
+    if not any(name in not_finite for name, _ in EVERY_STEP):
+        facts.need(*(name for name, _ in EVERY_STEP))
     for name, kind in EVERY_STEP:
-        if steps := list(facts.run.steps.not_finite.get(name, ())):
+        if steps := list(not_finite.get(name, ())):
             text = (
                 f"{name} is no finite number in {steps_in_words(steps)}. Such an update can spoil all weights: compare "
             )
@@ -136,7 +140,7 @@ RULES = (
     ),
     Rule(
         "no_number",
-        "A loss or gradient norm is no finite number in a step that trained.",
+        "A loss, a gradient norm or the mean reward is no finite number in a step that trained.",
         _no_number,
         mains=("grpo", "sft"),
     ),
