@@ -8,7 +8,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote, unquote
@@ -24,7 +23,7 @@ from sinternal_verl.report.run import Rollouts
 from sinternal_verl.report.step_pages import folder_of, write_step_pages
 from sinternal_verl.report.template import joined, policy, script, style, template
 from sinternal_verl.report.view import Page, Summary, Tile, View
-from sinternal_verl.report.words import NO_CHANGE, change, figure
+from sinternal_verl.report.words import NO_CHANGE, change, figure, moment
 
 MAX_BYTES = 10_000_000
 """A page is no larger: it fits an e-mail, and a browser opens it at once. Texts get what the rest leaves."""
@@ -290,16 +289,3 @@ def _holds(view: View, held: _Held, steps: StepColumns, folder: str | None) -> l
     if folder:
         return [*said, f"All texts stand in files in {unquote(folder)}."]
     return said if count == all_of else [*said, f"The other {all_of - count:,} texts are not here."]
-
-
-def moment(time: str) -> str:
-    """
-    >>> moment("2026-11-26T20:07:05+00:00"), moment("soon")
-    ('2026-11-26 20:07 UTC', 'soon')
-    """
-    try:
-        return (
-            datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-        )
-    except ValueError:
-        return time

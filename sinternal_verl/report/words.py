@@ -71,3 +71,16 @@ def seconds_between(earlier: str, later: datetime) -> float:
     """Seconds from an ISO 8601 time to another time."""
     time = datetime.fromisoformat(earlier.replace("Z", "+00:00"))
     return (later - (time if time.tzinfo else time.replace(tzinfo=timezone.utc))).total_seconds()
+
+
+def moment(time: str) -> str:
+    """
+    >>> moment("2026-11-26T20:07:05+00:00"), moment("soon")
+    ('2026-11-26 20:07 UTC', 'soon')
+    """
+    try:
+        return (
+            datetime.fromisoformat(time.replace("Z", "+00:00")).astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        )
+    except ValueError:
+        return time
