@@ -38,7 +38,7 @@ demo: install
 demo-verify: install
 	$(BIN)/sinternal-verl demo-verify --out outputs/demo_verify --seed 1
 
-# The whole method once, in at most 12 minutes on two cores. Fast tests first: a broken check should not wait for a
+# The whole method once, in some 18 minutes on two cores. Fast tests first: a broken check should not wait for a
 # training run. Then, with real parts (marked `slow` and not `long`):
 #   GRPO          one run with the math and the safety reward, a scorer that fails, rollout dumps, and a reward worker
 #                 and a guard that are killed                                          tests/e2e/test_grpo_run.py
