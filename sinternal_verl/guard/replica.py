@@ -77,6 +77,7 @@ class GuardReplica(Answers):
 
     def __init__(self, settings: GuardSettings) -> None:
         self._reconstructed = ray.get_runtime_context().was_current_actor_reconstructed
+        self._gauges: asyncio.Task[None] | None = None
         _see_own_gpus_only()
         try:
             self._start(settings)
@@ -100,7 +101,6 @@ class GuardReplica(Answers):
         # Twice the engine's batch: while it computes one, the next is ready.
         self._most = 2 * settings.engine.max_num_seqs
         self.window = Window(self._most, settings.max_queue, settings.request_timeout_s)
-        self._gauges: asyncio.Task[None] | None = None
         self._per_second: float | None = None
         if self._reconstructed:
             logger.error("this guard replica replaces one that died")

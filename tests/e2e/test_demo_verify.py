@@ -27,5 +27,5 @@ def test_the_policy_learns_to_verify_its_own_answers(tmp_path):
     rows = pq.read_table(out / "build" / "train.parquet").to_pylist()
     assert {row["verdict"] for row in rows if row["harm"] == "harmful"} == {"safe", "unsafe"}
     assert f"report     {out / 'report.html'}" in done.stdout
-    assert "SFT run, at step " in (out / "report.html").read_text()
+    assert "SFT run," in (out / "report.html").read_text()
     subprocess.run(["bash", "-n", str(out / "commands.sh")], check=True)
