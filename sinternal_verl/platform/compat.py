@@ -5,8 +5,6 @@ transformers 5.10.4), and between a machine with a GPU and one without. Each ent
 
 import os
 
-import torch
-
 ENGINE_START = "VLLM_WORKER_MULTIPROC_METHOD"
 
 
@@ -31,5 +29,7 @@ def spawn_engines_on_gpu() -> None:
     subprocess". In a Ray actor vLLM spawns by itself. (verl 0.9.1, ``utils/device``; vLLM 0.24.0,
     ``utils/system_utils``; it can go when verl asks no more.)
     """
+    import torch  # here: whoever asks the guard imports this file, and needs no torch
+
     if torch.cuda.is_available():
         os.environ.setdefault(ENGINE_START, "spawn")
