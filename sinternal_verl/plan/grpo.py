@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from sinternal_verl.config import get
+from sinternal_verl.gpus import OF_REPLICA
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.generation import Generated, generate
 from sinternal_verl.plan.guarding import Guard, guard_path, replicas_of
@@ -86,10 +87,25 @@ def sync_seconds(setup: Setup, factors: Factors) -> float:
     return wakes + synced_bytes(setup) / factors["sync_bytes_s"]
 
 
+def judges_without_gpu(setup: Setup) -> bool:
+    """Whether the run trains on GPUs and its guard runs on the processors beside them, whose speed is not known."""
+    own = get(setup.config, "sinternal.guard.backend") == "ray_actor"
+    return own and setup.needs is not None and get(setup.config, OF_REPLICA, 1.0) == 0
+
+
 def guard_of(setup: Setup, factors: Factors, path: str, share: float | None = None) -> Guard | None:
-    """A replica of a guard of this model; None where its size is not known."""
+    """A replica of a guard of this model.
+
+    Args:
+        share: cards of a replica, instead of those that it has.
+
+    Returns:
+        None where the guard's size or the speed of what it runs on is not known.
+    """
     size = size_of_model(path)
-    held = float(get(setup.config, "sinternal.guard.num_gpus", 1.0) or 1.0) if share is None else share
+    if share is None and judges_without_gpu(setup):
+        return None
+    held = float(get(setup.config, OF_REPLICA, 1.0) or 1.0) if share is None else share
     mode = get(setup.config, "sinternal.guard.mode", "first_token")
     return None if size is None else Guard(size, setup.card, factors, held, mode == "decode")
 

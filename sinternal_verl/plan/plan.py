@@ -8,18 +8,18 @@ from omegaconf import DictConfig
 from sinternal_verl.config import FSDP, get, is_ppo, model_key, strategy_key, trains_with_fsdp
 from sinternal_verl.doctor.flash_attn import VERL_TAKES, wanted_attention
 from sinternal_verl.doctor.problem import Finding
-from sinternal_verl.gpus import GUARD, MODE, NODES, REPLICAS, gpus_for
+from sinternal_verl.gpus import GUARD, MODE, NODES, OF_REPLICA, REPLICAS, gpus_for
 from sinternal_verl.plan.cards import Card
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.figures import Figure, Line, figures_of
 from sinternal_verl.plan.fitting import change_that_fits, misfits, refusals
 from sinternal_verl.plan.growth import Size, growth
-from sinternal_verl.plan.grpo import answer_tokens, grpo_step, guard_of
+from sinternal_verl.plan.grpo import answer_tokens, grpo_step, guard_of, judges_without_gpu
 from sinternal_verl.plan.grpo_lines import grpo_lines
 from sinternal_verl.plan.guarding import guard_path
-from sinternal_verl.plan.setup import Setup, set_up
+from sinternal_verl.plan.setup import ROLLOUT, Setup, set_up
 from sinternal_verl.plan.sft import sft_lines
-from sinternal_verl.plan.sizes import CannotPlan, size_of_model
+from sinternal_verl.plan.sizes import CannotPlan, size_of_model, sliding_window
 from sinternal_verl.plan.work import PAPER_PROMPTS, PAPER_RESPONSE, PAPER_SAMPLES, Asked
 
 MEMORY = "memory of a card"
@@ -130,11 +130,23 @@ def _notes(setup: Setup) -> list[str]:
                 f"data.max_response_length={limit}: responses are taken to be as long as with {PAPER_RESPONSE:,} "
                 "tokens allowed; --response-tokens gives another mean"
             )
+        if (window := sliding_window(model := get(config, f"{model_key(config)}.path"))) is not None:
+            notes.append(
+                f"{model_key(config)}.path={model}: some of its blocks attend to the last {window:,} tokens alone; a "
+                "plan counts all tokens, in the cache and in attention"
+            )
         path = guard_path(config)
         if path and size_of_model(path) is None:
             notes.append(
                 f"sinternal.guard.engine.model={path}: its size is not known, so neither its memory nor its time is "
                 "counted; a folder with its config.json gives it"
+            )
+        if judges_without_gpu(setup):
+            notes.append(f"{OF_REPLICA}=0: the guard runs on the processors, and its time is not counted")
+        if (kind := get(config, f"{ROLLOUT}.quantization")) is not None:
+            notes.append(
+                f"{ROLLOUT}.quantization={kind}: vLLM's weights are reckoned as of {ROLLOUT}.dtype, so rollouts take "
+                "less memory and time than is shown"
             )
         if (idle := _idle_guard(setup)) is not None:
             notes.append(idle)

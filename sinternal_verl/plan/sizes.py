@@ -6,6 +6,7 @@ from transformers import AutoConfig
 
 from sinternal_verl.doctor.fits import size_here
 from sinternal_verl.doctor.memory import ModelSize, size_of
+from sinternal_verl.doctor.pretrained import read_config
 from sinternal_verl.plan.factors import read
 
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
@@ -51,3 +52,15 @@ def needed(key: str, path: str | None, size: ModelSize | None) -> ModelSize:
         f"{key} = {path}: its size is not known, for no config.json of it that transformers reads is here. Give a "
         f"folder with a config.json (no weights are needed), or one of {known}"
     )
+
+
+def sliding_window(path: str | None) -> int | None:
+    """The tokens to which some of a model's blocks attend, where these are not all; None where its configuration is not
+    here."""
+    found = read_config(path) if path and "://" not in path else None
+    if found is None:
+        return None
+    text = found.get_text_config()
+    kinds = getattr(text, "layer_types", None)
+    slides = any("sliding" in str(kind) for kind in kinds) if kinds else getattr(text, "use_sliding_window", True)
+    return getattr(text, "sliding_window", None) if slides else None

@@ -39,7 +39,7 @@ def make_page(runs: Sequence[Run], *, now: datetime | None = None) -> Page:
         views=views,
         differences=differences(named) if several else (),
         summaries=summaries(views) if several else (),
-        cautions=cautions(named) if several else (),
+        cautions=cautions(views) if several else (),
         made=f"{now.isoformat(timespec='seconds')}, sinternal_verl {version_of('sinternal_verl')}",
     )
 

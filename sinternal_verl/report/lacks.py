@@ -39,7 +39,7 @@ def lacks_of(
 
 def _metrics(found: Found, steps: Steps, begins: tuple[int, ...]) -> list[str]:
     if not len(steps.numbers):
-        where = f"{found.metrics[0]} has no step yet" if found.metrics else "there is no metrics file"
+        where = f"{found.metrics[0]} has no step yet" if found.metrics else "there is no metrics file yet"
         return [f"no metrics: {where}; verl writes one with trainer.logger=[console,file]"]
     lacks = []
     if begins and begins[0] > 0:

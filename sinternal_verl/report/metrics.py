@@ -38,7 +38,7 @@ def read_steps(files: Iterable[Path], skipped: Skipped) -> tuple[Steps, tuple[in
             if step is None or not isinstance(data, dict):
                 skipped.add(f"{file}, line {line.number}", "it has no step and data")
                 continue
-            trained = any(not name.startswith(VALIDATION) for name in data)
+            trained = not data or any(not name.startswith(VALIDATION) for name in data)
             if begins or (trained and step <= last):
                 # A validation before training has the number of the step that it goes on from.
                 done = max(step - trained, 0)

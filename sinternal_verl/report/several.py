@@ -89,11 +89,11 @@ def summaries(views: Sequence[View]) -> tuple[Summary, ...]:
     return tuple(table)
 
 
-def cautions(runs: Sequence[Run]) -> tuple[str, ...]:
-    """A sentence for each group whose runs stand at different steps, as where one of them is still under way: its mean
-    and interval are then of steps as well as of seeds."""
-    found = []
-    for name, group in groups(runs).items():
+def cautions(views: Sequence[View]) -> tuple[str, ...]:
+    """What the mean and the interval of a group of runs hide, a sentence each: runs that stand at different steps, as
+    where one of them is still under way, and values that not all of them have."""
+    found, tiles = [], {view.run.name: {_row(tile) for tile in view.tiles if tile.value is not None} for view in views}
+    for name, group in groups([view.run for view in views]).items():
         last = {run.name: int(run.steps.numbers[-1]) for run in group if len(run.steps.numbers)}
         if len(set(last.values())) > 1:
             least, most = (choose(last, key=last.__getitem__) for choose in (min, max))
@@ -101,6 +101,11 @@ def cautions(runs: Sequence[Run]) -> tuple[str, ...]:
                 f"{name}: the runs stand at different steps, from {last[least]} ({least}) to {last[most]} ({most}), so "
                 "that their mean and interval are not those of seeds alone."
             )
+        without: dict[str, list[str]] = {}
+        for row in sorted(set().union(*(tiles[run.name] for run in group))):
+            if missing := ", ".join(run.name for run in group if row not in tiles[run.name]):
+                without.setdefault(missing, []).append(row)
+        found += [f"{name}: the mean of {', '.join(rows)} leaves out {runs}." for runs, rows in without.items()]
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from transformers import MixtralConfig, Qwen2_5_VLConfig, Qwen2Config
+from transformers import Gemma3TextConfig, LlamaConfig, MistralConfig, MixtralConfig, Qwen2_5_VLConfig, Qwen2Config
 
 from sinternal_verl import attention
 from sinternal_verl.cli import main
@@ -19,7 +19,7 @@ from sinternal_verl.plan.cards import card_of
 from sinternal_verl.plan.factors import Factors
 from sinternal_verl.plan.grpo import grpo_step
 from sinternal_verl.plan.setup import set_up
-from sinternal_verl.plan.sizes import known_models, size_of_model
+from sinternal_verl.plan.sizes import known_models, size_of_model, sliding_window
 
 SEVEN, FOURTEEN = (f"deepseek-ai/DeepSeek-R1-Distill-Qwen-{size}B" for size in (7, 14))
 POLICY = f"actor_rollout_ref.model.path={SEVEN}"
@@ -148,6 +148,8 @@ def test_a_number_of_nodes_on_which_the_run_does_not_fit_says_so(capsys):
         ([*SFT, "engine.strategy=megatron"], "engine.strategy=megatron: the times"),
         ([*GRPO, "guard=none", "data.max_response_length=16384"], "as long as with 8,192"),
         ([*SFT, "data.val_files=/abs/val.parquet"], "SFT's validation is not counted"),
+        ([*GRPO, "sinternal.guard.num_gpus=0"], "sinternal.guard.num_gpus=0: the guard runs on the processors"),
+        ([*GRPO, "actor_rollout_ref.rollout.quantization=fp8"], "rollout.quantization=fp8: vLLM's weights are"),
     ],
 )
 def test_what_a_plan_does_not_count_is_noted(capsys, words, says):
@@ -327,6 +329,23 @@ def test_a_folder_with_a_configuration_alone_is_enough(capsys, tmp_path):
     plan = planned(capsys, "+recipe=sinternal_grpo", f"actor_rollout_ref.model.path={tmp_path}", "guard=none")
 
     assert plan["weights"] > 0 and value(plan, "step") > 0
+
+
+@pytest.mark.parametrize(
+    ("config", "window"),
+    [
+        (Gemma3TextConfig(num_hidden_layers=6, sliding_window=512), 512),
+        (MistralConfig(sliding_window=4096), 4096),
+        (MistralConfig(sliding_window=None), None),
+        (Qwen2Config(sliding_window=4096, use_sliding_window=False), None),
+        (Qwen2Config(num_hidden_layers=8, sliding_window=4096, use_sliding_window=True, max_window_layers=4), 4096),
+        (LlamaConfig(), None),
+    ],
+)
+def test_blocks_that_attend_to_a_window_are_found(config, window, tmp_path):
+    config.save_pretrained(tmp_path)
+
+    assert sliding_window(str(tmp_path)) == window
 
 
 @pytest.mark.parametrize("path", known_models())

@@ -86,7 +86,7 @@ def test_dumps_alone_give_a_curve_of_their_scores(tmp_path):
     assert run.steps.values["critic/score/mean"].tolist() == pytest.approx(
         told.steps.values["critic/score/mean"][1:].tolist()
     )
-    assert any(said.startswith("no metrics: there is no metrics file") for said in run.lacks)
+    assert any(said.startswith("no metrics: there is no metrics file yet") for said in run.lacks)
 
 
 @pytest.mark.parametrize("given", [True, False])

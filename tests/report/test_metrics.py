@@ -58,6 +58,12 @@ def test_a_validation_before_a_resume_is_added_to_the_step_that_it_goes_on_from(
     np.testing.assert_array_equal(steps.values["val-core/x/reward/mean@4"], [math.nan, 0.5, math.nan])
 
 
+def test_a_first_step_that_logged_nothing_is_no_resume(tmp_path):
+    steps, begins, _ = read(tmp_path, [line(1), line(2, a=1)])
+
+    assert steps.numbers.tolist() == [1, 2] and begins == (0,)
+
+
 def test_metrics_of_one_step_in_two_lines_belong_together(tmp_path):
     """verl's SFT main logs a validation by itself."""
     steps, begins, _ = read(tmp_path, [line(1, a=1), line(1, **{"val/loss": 2}), line(2, a=1)])

@@ -175,6 +175,7 @@ def test_the_table_over_runs(config):
     assert by_label["reward"].over["all runs"] == pytest.approx((0.6, 0.6 - reach, 0.6 + reach), abs=1e-3)
     assert by_label["entropy"].values["s3"] is None
     assert by_label["entropy"].over["all runs"] == pytest.approx((0.3, 0.3, 0.3))
+    assert page.cautions == ("all runs: the mean of entropy leaves out s3.",)
 
 
 def test_a_single_run_has_no_interval(config):
@@ -191,8 +192,9 @@ def test_runs_of_a_group_at_different_steps_are_said_to_be(config):
     shorter = replace(runs[1].steps, numbers=runs[1].steps.numbers[:7], values={"critic/score/mean": np.full(7, 0.5)})
 
     assert make_page(runs, now=NOW).cautions == ()
-    (said,) = make_page([runs[0], replace(runs[1], steps=shorter), runs[2]], now=NOW).cautions
+    said, others = make_page([runs[0], replace(runs[1], steps=shorter), runs[2]], now=NOW).cautions
     assert said.startswith("all runs: ") and "from 7 (s2) to " in said
+    assert others.startswith("all runs: the mean of ") and others.endswith(" leaves out s2.")
 
 
 def test_shares_stay_between_0_and_1(config):
