@@ -1,6 +1,7 @@
 """A run as one page: curves, what went wrong, and the rollouts behind a point of a curve.
 
 ``find``           which files a run has left
+``folders``        looks below and above a folder, within bounds
 ``lines``          lines of JSON, whatever wrote them
 ``values``         a value of JSON as a number, a name or a text
 ``metrics``        metrics files as one course of steps

@@ -10,14 +10,12 @@ verl's ``file`` logger ``<project>/<experiment>.jsonl`` below the working direct
 Hydra                  ``outputs/<day>/<time>/.hydra/config.yaml`` below the working directory
 verl's dumps           ``<step>.jsonl`` in ``trainer.rollout_data_dir`` and ``trainer.validation_data_dir``
 =====================  ==========================================================================================
-
-A run may have been moved: a path of its configuration that is gone is looked for by its last names.
 """
 
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -28,18 +26,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from sinternal_verl.report.dumps import is_dump
+from sinternal_verl.report.folders import MAX_ENTRIES, MAX_PARENTS, files_below, folders_below, moved
 from sinternal_verl.report.lines import BOM, Skipped, open_lines, parse
 from sinternal_verl.runs.record import METRICS, RECORD, read_record
 from sinternal_verl.training.metrics_file import METRICS_FILE
-
-MAX_DEPTH = 2
-"""How far below the given folder metrics and dumps are looked for."""
-
-MAX_ENTRIES = 5_000
-"""How many files and folders are looked at: the folder may be a home directory."""
-
-MAX_PARENTS = 4
-"""How far above the given folder the working directory of a run is looked for."""
 
 MAX_CONFIGS = 50
 """How many of Hydra's configurations are looked at, the newest ones."""
@@ -54,7 +44,6 @@ MAX_NAMED = 8
 
 _TIME = re.compile(r"_(\d{8}_\d{6})(?=\.|$)")
 _NO_METRICS = re.compile(r"\d+\.jsonl(\.gz)?|.*\.superseded\.jsonl")
-_PASSED_OVER = re.compile(r"\..*|__.*__|global_step_\d+|outputs|multirun|tensorboard.*|wandb|mlflow|mlruns|swanlog")
 
 
 class NoRun(ValueError):
@@ -115,7 +104,7 @@ def _find(place: Path, skipped: Skipped) -> Found:
     if not metrics and is_dump(folder):
         return Found(folder, training=folder)
     found = _with_configs(Found(folder, metrics))
-    if not metrics and not any(is_dump(one) for one in _folders(folder)):
+    if not metrics and not any(is_dump(one) for one in folders_below(folder)):
         raise NoRun(_nothing(place))
     return found
 
@@ -152,7 +141,7 @@ def _only_run(place: Path) -> Path:
     """
     if (place / RECORD).is_file() or (place / METRICS_FILE).is_file():
         return place
-    below = [folder for folder in _folders(place) if (folder / RECORD).is_file()]
+    below = [folder for folder in folders_below(place) if (folder / RECORD).is_file()]
     if len(below) > 1:
         raise NoRun(f"{place} holds {len(below)} runs: give one of them, or several: {_named(below)}")
     return below[0] if below else place
@@ -172,7 +161,7 @@ def _ours(folder: Path, skipped: Skipped) -> Found:
         metrics: tuple[Path, ...] = (own,)
     else:
         named = record.get(METRICS)
-        found = _moved(Path(named), folder) if isinstance(named, str) and named else None
+        found = moved(Path(named), folder) if isinstance(named, str) and named else None
         metrics = _starts_of(found) if found and found.is_file() else _metrics_of(folder)
     configs = sorted(file for file in folder.glob("config_*.yaml") if start_time_in(file.name) and file.is_file())
     return Found(folder, metrics, dict(record), tuple(configs))
@@ -188,7 +177,7 @@ def _metrics_of(folder: Path) -> tuple[Path, ...]:
     if own.is_file():
         return (own,)
     runs: dict[Path, list[Path]] = {}
-    for file in _files(folder):
+    for file in files_below(folder):
         if ".jsonl" in file.suffixes and not _NO_METRICS.fullmatch(file.name) and is_metrics(file):
             runs.setdefault(file.with_name(_TIME.sub("", file.name)), []).append(file)
     if len(runs) > 1:
@@ -246,52 +235,12 @@ def find_dumps(found: Found, config: Mapping[str, Any] | None, key: str, skipped
         named = trainer[key]
         if not isinstance(named, str) or not named or "://" in named:
             return None
-        return _moved(Path(os.path.expanduser(named)), found.folder, trainer.get("default_local_dir"))
+        return moved(Path(os.path.expanduser(named)), found.folder, trainer.get("default_local_dir"))
     validates = key.startswith("validation")
-    there = [one for one in _folders(found.folder) if ("val" in one.name.lower()) == validates and is_dump(one)]
+    there = [one for one in folders_below(found.folder) if ("val" in one.name.lower()) == validates and is_dump(one)]
     if len(there) > 1:
         skipped.add(str(found.folder), f"it has {len(there)} folders of dumps: {_named(there)}; give one of them")
     return there[0] if len(there) == 1 else None
-
-
-def _moved(path: Path, folder: Path, local_dir: Any = None) -> Path | None:
-    """A path as it is written, or where it is after the run was moved, or after it began in another directory. A copy
-    has its own: another run may have been started where the first one was."""
-    candidates = []
-    if isinstance(local_dir, str) and path.is_relative_to(local_dir):
-        candidates.append(folder / path.relative_to(local_dir))
-    if path.is_absolute():
-        candidates.append(path)
-    if not path.is_absolute():
-        candidates += [base / path for base in (folder, *list(folder.parents)[:MAX_PARENTS])]
-    candidates += [folder / path.name, folder.parent / path.name]
-    # os.path: a name of a broken record may be longer than any file's.
-    return next((one for one in candidates if os.path.exists(one)), None)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for one in (folder, *_folders(folder)):
-        try:
-            yield from (file for file in islice(sorted(one.iterdir()), MAX_ENTRIES) if file.is_file())
-        except OSError:  # below the given folder, others' folders may be closed to us
-            continue
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Folders below, as far as `MAX_DEPTH`; those of checkpoints and other programs' files are passed over."""
-    found: list[Path] = []
-    level = [folder]
-    for _ in range(MAX_DEPTH):
-        following: list[Path] = []
-        for one in level:
-            try:
-                entries = list(islice(one.iterdir(), MAX_ENTRIES))
-                following += sorted(each for each in entries if each.is_dir() and not _PASSED_OVER.fullmatch(each.name))
-            except OSError:
-                continue
-        found += following[: MAX_ENTRIES - len(found)]
-        level = following
-    return found
 
 
 def _nothing(place: Path) -> str:

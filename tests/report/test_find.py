@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_runs import make_grpo, make_plain, make_sft
 
-from sinternal_verl.report import find
+from sinternal_verl.report import folders
 from sinternal_verl.report.find import NoRun
 from sinternal_verl.report.read import read_run
 from sinternal_verl.runs.record import read_record, update_record
@@ -286,7 +286,7 @@ def test_a_run_is_finished_when_it_has_its_last_step(tmp_path, steps, last, fini
 
 
 def test_a_folder_with_very_many_entries_is_passed_over_in_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(find, "MAX_ENTRIES", 50)
+    monkeypatch.setattr(folders, "MAX_ENTRIES", 50)
     for number in range(200):
         (tmp_path / f"{number}").mkdir()
     with pytest.raises(NoRun):
