@@ -143,11 +143,15 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
 
 
 def _judgeable(logs: Sequence[Log], notes: Sequence[str]) -> tuple[list[Log], list[str]]:
-    """The logs whose answers a judge can read, and a sentence on those of mathematics."""
-    kept = [log for log in logs if not log.figures.keys() & {ACCURACY.scorer}]
-    left = [
-        f"{log.set} ({log.task}): mathematics is compared, and not judged; left out" for log in logs if log not in kept
-    ]
+    """The logs whose answers a judge can read, and a sentence on each other one."""
+    kept, left = [], []
+    for log in logs:
+        if log.figures.keys() & {ACCURACY.scorer}:
+            left.append(f"{log.set} ({log.task}): mathematics is compared, and not judged; left out")
+        elif log.items == 0:
+            left.append(f"{log.set} ({log.task}): the log holds no item; left out")
+        else:
+            kept.append(log)
     return kept, [*notes, *left]
 
 
