@@ -1,5 +1,7 @@
 """What servers answer to a prompt that they cannot take is read once, whatever words they have for it."""
 
+import warnings
+
 import pytest
 
 pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
@@ -10,6 +12,7 @@ from inspect_ai.dataset import Sample
 from inspect_ai.model import get_model
 from servers import serving
 
+from sinternal_verl.evaluation.running.progress import quiet_inspect
 from sinternal_verl.evaluation.tasks.asking import ask_model
 
 LENGTHS = {
@@ -99,3 +102,14 @@ def test_a_model_that_calls_tools_is_asked_once(tmp_path):
 
     assert len(asked) == 1
     assert [sample.output.stop_reason for sample in log.samples] == ["tool_calls"]
+
+
+def test_an_answer_of_another_form_is_a_failure_that_nobody_repeats(tmp_path):
+    said = [{"type": "text", "text": "A lamp that nobody lit."}]
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with quiet_inspect():
+            assert "Error" in stop_of(200, chat("stop", said), tmp_path)
+
+    assert not [one for one in seen if "lamp" in str(one.message)]
