@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inspect_ai import Epochs
 from inspect_ai.log import read_eval_log, write_eval_log
+from inspect_ai.model import ChatMessageUser, ContentImage, ContentText
 from inspect_ai.scorer import Score
 from inspect_logs import CANARY, figures, run_task, scores_by, verdict
 from PIL import Image
@@ -370,3 +371,27 @@ def test_a_log_without_items_says_so(tmp_path):
 
     with pytest.raises(CompareError, match=r"B: lamps \(lamps\): the log holds no item"):
         compare([tmp_path / "run", tmp_path / "empty.eval"], tmp_path / "out")
+
+
+def test_the_same_words_with_another_picture_are_another_prompt(tmp_path):
+    log = read_eval_log(run_task(tmp_path / "run", scores_by(lambda *_: Score(value="C"), "grade"), set=None).location)
+    for name, picture_ in (("one", "AAAA"), ("two", "BBBB")):
+        for sample in log.samples:
+            shown = ContentImage(image=f"data:image/png;base64,{picture_}")
+            sample.input = [ChatMessageUser(content=[ContentText(text=f"{CANARY} {sample.id}"), shown])]
+        write_eval_log(log, str(tmp_path / f"{name}.json"))
+
+    with pytest.raises(CompareError, match="8 have the same id and another prompt"):
+        compare([tmp_path / "one.json", tmp_path / "two.json"], tmp_path / "out")
+
+
+def test_a_log_without_a_scorer_is_called_so(tmp_path):
+    log = run_task(tmp_path / "run", scores_by(lambda *_: Score(value="C"), "grade"), set=None)
+    bare = read_eval_log(log.location)
+    bare.results, bare.eval.scorers = None, None
+    for sample in bare.samples:
+        sample.scores = None
+    write_eval_log(bare, str(tmp_path / "bare.eval"))
+
+    with pytest.raises(CompareError, match="B: lamps no scorer: 8 of 8 unscored: no score 8"):
+        compare([tmp_path / "run", tmp_path / "bare.eval"], tmp_path / "out")

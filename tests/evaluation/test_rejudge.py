@@ -324,3 +324,15 @@ def test_a_log_without_items_is_left_out(tmp_path):
 
     with pytest.raises(RejudgeError, match="the log holds no item"):
         rejudge(tmp_path / "empty.eval", ["refusal_strings"], tmp_path / "out")
+
+
+def test_a_log_of_another_program_may_name_its_model_without_a_provider(tmp_path):
+    log = read_eval_log(run_task(tmp_path / "run", scores_by(lambda *_: Score(value="C"), "grade"), set=None).location)
+    log.eval.model = "gpt-4o"
+    write_eval_log(log, str(tmp_path / "log.eval"))
+
+    rejudge(tmp_path / "log.eval", ["refusal_strings"], tmp_path / "out")
+
+    again = read_eval_log(str(tmp_path / "out" / "refusal_strings" / "log.eval"))
+    assert again.eval.model == "gpt-4o"
+    assert [sample.scores["refusal"].value for sample in again.samples] == [0.0] * 8

@@ -17,7 +17,7 @@ from sinternal_verl.evaluation.results.logs import Log, Source, letter, open_log
 from sinternal_verl.evaluation.results.page import write_page
 from sinternal_verl.evaluation.results.pairs import Key, Pairs, Scored, differences, pair, scored_in
 from sinternal_verl.evaluation.results.picture import draw_differences
-from sinternal_verl.evaluation.results.summary import ARROWS, metric_of
+from sinternal_verl.evaluation.results.summary import ARROWS, NO_SCORER, metric_of
 from sinternal_verl.evaluation.results.table import NO_TEXT, number, reduced
 
 CHANGES = {
@@ -158,7 +158,7 @@ def _lines(scored: dict[str, dict[tuple[str, str], Scored]], notes: list[str]) -
     for key in sorted({key for run in scored.values() for key in run}):
         having = [called for called in scored if key in scored[called]]
         if lacking := [called for called in scored if key not in scored[called]]:
-            notes.append(f"{' '.join(key)}: only in {', '.join(having)}, not in {', '.join(lacking)}")
+            notes.append(f"{key[0]} {key[1] or NO_SCORER}: only in {', '.join(having)}, not in {', '.join(lacking)}")
         for other in others:
             if first in having and other in having:
                 line, *others_of_it = _of(scored[first][key], scored[other][key], first, other)

@@ -16,7 +16,7 @@ from sinternal_verl.evaluation.results.statistics import (
     pass_at_k,
     sign_test,
 )
-from sinternal_verl.evaluation.results.summary import Tally, tally
+from sinternal_verl.evaluation.results.summary import NO_SCORER, Tally, tally
 
 Key = tuple[str, int]
 """Which answer: an item's id, and its epoch."""
@@ -49,7 +49,7 @@ class Scored:
         why = Counter(row.reason for row in self.tally.all() if row.value is None)
         said = ", ".join(f"{reason} {times:,}" for reason, times in why.most_common())
         of = sum(map(len, self.tally.rows.values()))
-        return f"{self.log.set} {self.scorer}: {why.total():,} of {of:,} unscored: {said}" if why else ""
+        return f"{self.log.set} {self.scorer or NO_SCORER}: {why.total():,} of {of:,} unscored: {said}" if why else ""
 
     def estimate(self) -> Estimate:
         """The mean of its values."""

@@ -194,6 +194,8 @@ def _judge(log: Log, choice: Choice, model: Model | None, name: str) -> EvalLog:
     }
     # Inspect would open the models of the log again: the one under test, and the judge of before.
     header.eval.model_roles = None
+    if "/" not in log.model:  # of a log that another program made; Inspect wants a provider
+        header.eval.model = f"none/{log.model}"
     roles = {JUDGE_ROLE: model} if model else None
     header.eval.task_id = f"{header.eval.task_id}-{name}"
     try:
@@ -202,7 +204,7 @@ def _judge(log: Log, choice: Choice, model: Model | None, name: str) -> EvalLog:
         )
     except PrerequisiteError as error:
         raise RejudgeError(str(error.message)) from error
-    scored.location = ""
+    scored.location, scored.eval.model = "", log.model
     return scored
 
 

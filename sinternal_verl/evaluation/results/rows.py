@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from inspect_ai.log import EvalSample
+from inspect_ai.model import ChatMessage
 from inspect_ai.scorer import CORRECT, INCORRECT, NOANSWER, PARTIAL, Score
 
 from sinternal_verl.evaluation.item import plain
@@ -150,9 +151,17 @@ def _is_letter(value: object) -> bool:
 
 def prompt_digest(sample: EvalSample) -> str:
     """Tells whether two samples asked the same, without a word of it. Files of one set differ in their white space."""
-    given = sample.input if isinstance(sample.input, list) else [("user", sample.input)]
-    turns = [turn if isinstance(turn, tuple) else (turn.role, turn.text) for turn in given]
-    return hashlib.sha256(json.dumps([(role, plain(text)) for role, text in turns]).encode()).hexdigest()[:16]
+    if isinstance(sample.input, str):
+        seen = [("user", plain(sample.input))]
+    else:
+        seen = [(turn.role, plain(turn.text), *_pictures(turn)) for turn in sample.input]
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
+
+
+def _pictures(turn: ChatMessage) -> Iterator[str]:
+    """What a message holds beside text."""
+    if not isinstance(turn.content, str):
+        yield from (part.model_dump_json() for part in turn.content if part.type not in ("text", "reasoning"))
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
