@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inspect_ai import Epochs
 from inspect_ai.log import read_eval_log, write_eval_log
+from inspect_ai.model import ChatMessageUser, ContentImage, ContentText
 from inspect_ai.scorer import Score
 from inspect_logs import CANARY, figures, run_task, scores_by, verdict
 from PIL import Image
@@ -24,6 +25,7 @@ from sinternal_verl.evaluation.results.logs import LogError, open_log
 from sinternal_verl.evaluation.results.pairs import Scored, pair, scored_in
 from sinternal_verl.evaluation.results.rows import Row
 from sinternal_verl.evaluation.results.summary import Tally
+from sinternal_verl.evaluation.results.table import write_tables
 
 BEFORE = {"0": 1, "1": 1, "2": 1, "3": 1, "4": 0, "5": 0, "6": None, "7": None, "8": 1, "9": 1, "10": 1}
 AFTER = {"0": 0, "1": 0, "2": 1, "3": 0, "4": 1, "5": 0, "6": 1, "7": None, "8": None, "9": 0, "10": 0}
@@ -313,3 +315,83 @@ def test_one_run_is_not_enough_and_half_a_log_is_named(runs, tmp_path):
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(LogError, match=r"half\.json: its samples cannot be read"):
         compare([runs[0], half], tmp_path / "out")
+
+
+def test_why_answers_are_unscored_is_said_of_each_run(runs, tmp_path):
+    text = compare(runs, tmp_path)
+
+    assert "A: lamps asr: 2 of 11 unscored: grader_failed 2" in text
+    assert "B: lamps asr: 2 of 11 unscored: grader_failed 2" in text
+
+
+def test_what_differs_in_the_code_of_someone_elses_tasks_is_named(tmp_path):
+    log = run_task(tmp_path / "one", scores_by(lambda *_: Score(value="C"), "grade"), set=None)
+    other = read_eval_log(log.location)
+    other.eval.task_version = 2
+    other.eval.packages = {"inspect_ai": "0.3.58"}
+    other.eval.scorers[0].options = {"model": "openai/gpt-4o"}
+    other.plan.steps[0].solver = "chain_of_thought"
+    write_eval_log(other, str(tmp_path / "other.eval"))
+
+    text = compare([tmp_path / "one", tmp_path / "other.eval"], tmp_path / "out")
+
+    (line,) = [line for line in text.splitlines() if "not alike in" in line]
+    assert "made by, version: 0 / 2" in line
+    assert f"made by, inspect_ai: {log.eval.packages['inspect_ai']} / 0.3.58" in line
+    assert "made by, solvers: generate / chain_of_thought" in line
+    assert "made by, scorer.model: not said / openai/gpt-4o" in line
+
+
+@pytest.mark.parametrize(
+    ("reducers", "said"),
+    [
+        (["max"], "the log's own figure is the max of an item's tries; here it is their mean"),
+        (["mean", "at_least_2"], "the log's own figure is the at_least_2 of an item's tries; here it is their mean"),
+        (["mean", "pass_at_2"], None),
+    ],
+)
+def test_a_log_whose_own_figure_is_no_mean_says_so(reducers, said, tmp_path):
+    def score(id, epoch, answer):
+        return Score(value=float(epoch == 1))
+
+    run_task(tmp_path / "run", scores_by(score, "grade"), epochs=Epochs(3, reducers), set=None)
+
+    texts = [compare([tmp_path / "run"] * 2, tmp_path / "out"), write_tables(tmp_path / "run", tmp_path / "table")]
+
+    assert [text.count(f"lamps (lamps): {said}" if said else "the log's own figure") for text in texts] == (
+        [2, 1] if said else [0, 0]
+    )
+
+
+def test_a_log_without_items_says_so(tmp_path):
+    log = run_task(tmp_path / "run", scores_by(lambda *_: Score(value="C"), "grade"), set=None)
+    empty = read_eval_log(log.location)
+    empty.samples, empty.eval.dataset.samples, empty.eval.dataset.sample_ids = [], 0, []
+    write_eval_log(empty, str(tmp_path / "empty.eval"))
+
+    with pytest.raises(CompareError, match=r"B: lamps \(lamps\): the log holds no item"):
+        compare([tmp_path / "run", tmp_path / "empty.eval"], tmp_path / "out")
+
+
+def test_the_same_words_with_another_picture_are_another_prompt(tmp_path):
+    log = read_eval_log(run_task(tmp_path / "run", scores_by(lambda *_: Score(value="C"), "grade"), set=None).location)
+    for name, picture_ in (("one", "AAAA"), ("two", "BBBB")):
+        for sample in log.samples:
+            shown = ContentImage(image=f"data:image/png;base64,{picture_}")
+            sample.input = [ChatMessageUser(content=[ContentText(text=f"{CANARY} {sample.id}"), shown])]
+        write_eval_log(log, str(tmp_path / f"{name}.json"))
+
+    with pytest.raises(CompareError, match="8 have the same id and another prompt"):
+        compare([tmp_path / "one.json", tmp_path / "two.json"], tmp_path / "out")
+
+
+def test_a_log_without_a_scorer_is_called_so(tmp_path):
+    log = run_task(tmp_path / "run", scores_by(lambda *_: Score(value="C"), "grade"), set=None)
+    bare = read_eval_log(log.location)
+    bare.results, bare.eval.scorers = None, None
+    for sample in bare.samples:
+        sample.scores = None
+    write_eval_log(bare, str(tmp_path / "bare.eval"))
+
+    with pytest.raises(CompareError, match="B: lamps no scorer: 8 of 8 unscored: no score 8"):
+        compare([tmp_path / "run", tmp_path / "bare.eval"], tmp_path / "out")

@@ -211,7 +211,10 @@ def test_judges_without_a_verdict_in_common_have_no_agreement(tmp_path):
     dark = scored_in(open_log(run_task(tmp_path / "2", scorer, ids=range(40))))[0]
     both = Judged("A", "lamps", "asr", {"one": scored(tmp_path / "1", {3}), "two": dark})
 
-    assert list(sentences(both)) == ["lamps asr, A: no answer has the verdicts of two judges, so there is no agreement"]
+    assert list(sentences(both)) == [
+        "two, A: lamps asr: 40 of 40 unscored: grader_failed 40",
+        "lamps asr, A: no answer has the verdicts of two judges, so there is no agreement",
+    ]
     table, confusion = grids(both)
     assert table.rows[1][2] == "nan (nothing scored)"
     assert confusion.columns == ("", "two: safe", "two: unsafe", "two: no verdict")
@@ -300,3 +303,36 @@ def test_wrong_judges_are_named_all_at_once_before_a_log_is_read(tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(RejudgeError, match="no judge is given; there are llama_guard"):
         rejudge(tmp_path, [], tmp_path / "out")
+
+
+def test_why_a_judge_has_no_verdict_is_said_by_count(tmp_path):
+    def says(id, epoch):
+        return f"I look</think>{CANARY}" if id != "3" else "I never end"
+
+    run_task(tmp_path / "log", scores_by(lambda *_: verdict(0.0)), says=says)
+
+    text = rejudge(tmp_path / "log", ["refusal_strings"], tmp_path / "out").text
+
+    assert "refusal_strings, A: lamps refusal: 1 of 8 unscored: thought_unclosed 1" in text
+
+
+def test_a_log_without_items_is_left_out(tmp_path):
+    log = run_task(tmp_path / "run", scores_by(lambda *_: Score(value="C"), "grade"), set=None)
+    empty = read_eval_log(log.location)
+    empty.samples, empty.eval.dataset.samples, empty.eval.dataset.sample_ids = [], 0, []
+    write_eval_log(empty, str(tmp_path / "empty.eval"))
+
+    with pytest.raises(RejudgeError, match="the log holds no item"):
+        rejudge(tmp_path / "empty.eval", ["refusal_strings"], tmp_path / "out")
+
+
+def test_a_log_of_another_program_may_name_its_model_without_a_provider(tmp_path):
+    log = read_eval_log(run_task(tmp_path / "run", scores_by(lambda *_: Score(value="C"), "grade"), set=None).location)
+    log.eval.model = "gpt-4o"
+    write_eval_log(log, str(tmp_path / "log.eval"))
+
+    rejudge(tmp_path / "log.eval", ["refusal_strings"], tmp_path / "out")
+
+    again = read_eval_log(str(tmp_path / "out" / "refusal_strings" / "log.eval"))
+    assert again.eval.model == "gpt-4o"
+    assert [sample.scores["refusal"].value for sample in again.samples] == [0.0] * 8

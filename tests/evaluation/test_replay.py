@@ -87,6 +87,9 @@ def test_a_row_without_prompt_or_response_is_named(tmp_path, row):
         ({"finish": float("nan")}, "stop"),
         ({"finish": "content_filter"}, "content_filter"),
         ({"finish": "tool_calls"}, "tool_calls"),
+        ({"finish_reason": {"type": "length", "length": 64}}, "max_tokens"),  # SGLang
+        ({"finish_reason": "stop", "stop_reason": 151645}, "stop"),  # vLLM: the token
+        ({"finish_reason": "stop", "stop_reason": "<|im_end|>"}, "stop"),  # and the text
     ],
 )
 def test_how_a_response_ended_is_read_in_the_words_of_any_usual_server(end, stop):
@@ -100,6 +103,13 @@ def test_an_end_that_is_not_known_is_named_and_not_taken_for_a_whole_response(tm
 
     with pytest.raises(PrerequisiteError, match=rf"line 2: {column}=.*write stop or length"):
         read_responses(path)
+
+
+def test_what_an_answer_stopped_at_does_not_say_how_it_ended(tmp_path):
+    row = {"prompt": "May I?", "response": "No.", "finish_reason": "abort", "stop_reason": "<|im_end|>"}
+
+    with pytest.raises(PrerequisiteError, match="line 1: finish_reason=abort: this is no known end"):
+        read_responses(write(tmp_path, row))
 
 
 def test_two_ends_that_differ_are_named(tmp_path):

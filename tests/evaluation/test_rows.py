@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import zipfile
 from collections import Counter
 from dataclasses import asdict
@@ -13,13 +14,16 @@ from hypothesis import strategies as st
 
 pytest.importorskip("inspect_ai", reason="Inspect needs Python 3.11")
 
-from inspect_ai.log import ProvenanceData, invalidate_samples, read_eval_log, write_eval_log
+from inspect_ai import score
+from inspect_ai.log import ProvenanceData, edit_score, invalidate_samples, read_eval_log, write_eval_log
 from inspect_ai.model import ModelOutput
-from inspect_ai.scorer import Score, value_to_float
+from inspect_ai.scorer import Score, ScoreEdit, value_to_float
 from inspect_logs import CANARY, run_task, scores_by, verdict
 
 from sinternal_verl.evaluation.results.logs import LogError, label, open_log, open_logs
 from sinternal_verl.evaluation.results.rows import as_line, in_order, number, rows_of
+
+NAN = rb'"value":\s*NaN'
 
 
 def rows(log) -> list[dict]:
@@ -229,3 +233,116 @@ def test_of_several_tries_the_finished_one_counts(ours, tmp_path):
 def test_a_row_is_a_line_of_strict_json(ours):
     for row in rows_of(open_log(ours.location)):
         assert json.loads(as_line(row), parse_constant=pytest.fail)["set"] == "lamps"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("ABC", [(None, "letters of its own")] * 3),
+        ("CIPN", [(1.0, ""), (0.0, ""), (0.5, ""), (0.0, "no answer")]),
+        ("CCI", [(1.0, ""), (1.0, ""), (0.0, "")]),
+        (["C", "maybe"], [(1.0, ""), (None, "not a number")]),
+    ],
+)
+def test_letters_are_marks_only_where_all_are_inspects(given, expected, tmp_path):
+    """A grader's C may be the third of five grades, or "not attempted"."""
+    log = run_task(
+        tmp_path, scores_by(lambda id, epoch, answer: Score(value=given[int(id)]), "grade"), range(len(given)), set=None
+    )
+
+    assert list(by_id(log.location, "grade").values()) == expected
+
+
+def test_a_score_that_is_unscored_as_a_whole_is_unscored_in_each_part(tmp_path):
+    def score(id, epoch, answer):
+        return Score.unscored(reason="grader_failed") if id == "1" else Score(value={"safe": 1, "kind": "C"})
+
+    log = run_task(tmp_path, scores_by(score, "grade", metrics={"*": []}), range(3), set=None)
+
+    assert {row["scorer"] for row in rows(log.location)} == {"grade.safe", "grade.kind"}
+    for part in ("grade.safe", "grade.kind"):
+        assert by_id(log.location, part) == {"0": (1.0, ""), "1": (None, "grader_failed"), "2": (1.0, "")}
+
+
+def test_a_scorer_of_single_values_and_parts_has_both(tmp_path):
+    log = run_task(
+        tmp_path,
+        scores_by(lambda id, epoch, answer: Score(value={"safe": 1} if id == "0" else 0.5), "grade"),
+        range(2),
+        set=None,
+    )
+
+    assert by_id(log.location, "grade") == {"0": (None, "no score"), "1": (0.5, "")}
+    assert by_id(log.location, "grade.safe") == {"0": (1.0, ""), "1": (None, "no score")}
+
+
+def test_scores_that_were_added_by_hand_are_not_mixed_up(tmp_path):
+    log = read_eval_log(
+        run_task(tmp_path, scores_by(lambda *_: Score(value="I"), "grade"), range(2), set=None).location
+    )
+    edit_score(log, 0, "human/grade", ScoreEdit(value="C"))
+    edit_score(log, 0, "other/grade", ScoreEdit(value="P"))
+
+    assert by_id(log, "grade") == {"0": (0.0, ""), "1": (0.0, "")}
+    assert by_id(log, "human/grade") == {"0": (1.0, ""), "1": (None, "no score")}
+    assert by_id(log, "other/grade") == {"0": (0.5, ""), "1": (None, "no score")}
+
+
+def test_a_header_alone_is_not_said_to_be_not_run(ours, tmp_path):
+    write_eval_log(read_eval_log(ours.location, header_only=True), str(tmp_path / "log.json"))
+
+    assert Counter(row["reason"] for row in rows(tmp_path / "log.json")) == {"not in the log": 6}
+
+
+def test_an_answer_that_is_twice_in_a_log_is_one(ours, tmp_path):
+    """As an archive has it: the last one counts."""
+    log = read_eval_log(ours.location)
+    again = next(sample for sample in log.samples if sample.id == "good").model_copy(deep=True)
+    again.scores["asr"].value = 1.0
+    log.samples.append(again)
+    write_eval_log(log, str(tmp_path / "log.json"))
+
+    found = {(row["id"], row["epoch"]): row["value"] for row in rows(tmp_path / "log.json")}
+    assert len(rows(tmp_path / "log.json")) == len(rows(log)) == 6
+    assert found["good", again.epoch] == 1.0
+
+
+@pytest.mark.parametrize("ending", ["eval", "json"])
+def test_what_this_inspect_does_not_read_is_named_by_its_place(ours, ending, tmp_path):
+    """Inspect wrote a null where a score was NaN, before 0.3.253."""
+    write_eval_log(read_eval_log(ours.location), str(tmp_path / f"whole.{ending}"))
+    content = (tmp_path / f"whole.{ending}").read_bytes()
+    path = tmp_path / f"log.{ending}"
+    if ending == "json":
+        path.write_bytes(re.sub(NAN, b'"value":null', content))
+    else:
+        with zipfile.ZipFile(tmp_path / "whole.eval") as whole, zipfile.ZipFile(path, "w") as made:
+            for name in whole.namelist():
+                made.writestr(name, re.sub(NAN, b'"value":null', whole.read(name)))
+
+    with pytest.raises(LogError, match=r"because of [\w.]+\.value.*: inspect_ai [\d.]+ does not .* NaN") as caught:
+        rows(path)
+    assert CANARY not in str(caught.value)
+
+
+def test_of_copies_of_one_run_the_one_with_scores_is_read(tmp_path):
+    plain = run_task(tmp_path, scores_by(lambda *_: Score(value="C"), "grade"), range(2), set=None, score=False)
+    scored = score(read_eval_log(plain.location), scores_by(lambda *_: Score(value="C"), "grade"), display="none")
+    write_eval_log(scored, plain.location.replace(".eval", "-scored.eval"))
+
+    (log,), notes = open_logs(tmp_path)
+
+    assert log.name.endswith("-scored.eval")
+    assert [row["value"] for row in rows(log)] == [1.0, 1.0]
+    assert any(Path(plain.location).name in note and log.name in note for note in notes)
+
+
+def test_of_copies_of_one_run_the_one_that_was_edited_last_is_read(tmp_path):
+    first = run_task(tmp_path, scores_by(lambda *_: Score(value="C"), "grade"), range(2), set=None)
+    edited = read_eval_log(first.location)
+    edit_score(edited, 0, "grade", ScoreEdit(value="I"))
+    write_eval_log(edited, str(tmp_path / "a-edited.eval"))
+
+    (log,), _ = open_logs(tmp_path)
+
+    assert log.name == "a-edited.eval"

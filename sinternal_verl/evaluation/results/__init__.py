@@ -1,5 +1,6 @@
 """What logs hold: rows, tables, comparisons.
 
+``tries``       which of several logs of one run is read
 ``logs``        logs of Inspect, and their samples
 ``rows``        one row an item, epoch and scorer of a log
 ``statistics``  intervals, pass@k, F1, paired differences

@@ -122,7 +122,10 @@ def _confusion(judged: Judged, one: str, two: str) -> Grid | None:
 
 
 def sentences(judged: Judged) -> Iterator[str]:
-    """How well the judges of one log agree, and how much of a figure is theirs."""
+    """What each judge of one log has no verdict on, how well they agree, and how much of a figure is theirs."""
+    for judge, scored in judged.judges.items():
+        if why := scored.reasons():
+            yield f"{judge}, {judged.run}: {why}"
     if len(judged.judges) < 2:
         yield f"{judged.set} {judged.scorer}, {judged.run}: one judge; with another there would be an agreement"
         return

@@ -17,8 +17,8 @@ from sinternal_verl.evaluation.results.logs import Log, Source, letter, open_log
 from sinternal_verl.evaluation.results.page import write_page
 from sinternal_verl.evaluation.results.pairs import Key, Pairs, Scored, differences, pair, scored_in
 from sinternal_verl.evaluation.results.picture import draw_differences
-from sinternal_verl.evaluation.results.summary import ARROWS, metric_of
-from sinternal_verl.evaluation.results.table import NO_TEXT, number
+from sinternal_verl.evaluation.results.summary import ARROWS, NO_SCORER, metric_of
+from sinternal_verl.evaluation.results.table import NO_TEXT, number, reduced
 
 CHANGES = {
     "asr": ("became unsafe", "became safe"),
@@ -137,9 +137,13 @@ def _shared(runs: Mapping[str, Sequence[Log]]) -> Iterator[str]:
 def _scored(called: str, logs: Sequence[Log], notes: list[str]) -> dict[tuple[str, str], Scored]:
     """The scorers of a run, by set and scorer. Of what is there twice nothing is taken, and that is noted."""
     found: dict[tuple[str, str], list[Scored]] = {}
+    notes += [f"{called}: {note}" for note in reduced(logs)]
     for log in logs:
         for scored in scored_in(log):
             found.setdefault((log.set, scored.scorer), []).append(scored)
+            notes += [f"{called}: {why}" for why in (scored.reasons(),) if why]
+        if log.items == 0:
+            notes.append(f"{called}: {log.set} ({log.task}): the log holds no item")
         if not log.finished:
             notes.append(f"{called}: {log.set} ({log.task}): the run is {log.state}, not finished")
     for (set, scorer), several in found.items():
@@ -154,7 +158,7 @@ def _lines(scored: dict[str, dict[tuple[str, str], Scored]], notes: list[str]) -
     for key in sorted({key for run in scored.values() for key in run}):
         having = [called for called in scored if key in scored[called]]
         if lacking := [called for called in scored if key not in scored[called]]:
-            notes.append(f"{' '.join(key)}: only in {', '.join(having)}, not in {', '.join(lacking)}")
+            notes.append(f"{key[0]} {key[1] or NO_SCORER}: only in {', '.join(having)}, not in {', '.join(lacking)}")
         for other in others:
             if first in having and other in having:
                 line, *others_of_it = _of(scored[first][key], scored[other][key], first, other)

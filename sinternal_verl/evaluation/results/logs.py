@@ -8,11 +8,11 @@ may be a prompt.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,9 @@ from inspect_ai.log import (
     read_eval_log_samples_by_id,
     resolve_sample_attachments,
 )
+from pydantic import ValidationError
 
-from sinternal_verl.evaluation.item import plain
+from sinternal_verl.evaluation.results.tries import furthest
 from sinternal_verl.evaluation.tasks.decoding import ANSWERS_STORED, PASSES_BODY
 
 BATCH = 100
@@ -86,7 +87,7 @@ class Log:
 
     @property
     def told(self) -> Mapping[str, Any]:
-        """What a task of this package says of itself; empty for any other task."""
+        """What a task of this package says of itself; empty for others."""
         metadata = self.header.eval.metadata or {}
         return metadata if isinstance(metadata.get("figures"), Mapping) else {}
 
@@ -184,6 +185,8 @@ class Log:
         """
         try:
             yield from self._samples({"resolve_attachments": "core", "exclude_fields": set(without)})
+        except ValidationError as error:
+            raise LogError(f"{self.name}: its samples cannot be read {_misfit(error)}") from error
         except UNREADABLE as error:
             raise LogError(
                 f"{self.name}: its samples cannot be read ({type(error).__name__}): it was cut, or is no log. Run the "
@@ -191,12 +194,15 @@ class Log:
             ) from error
 
     def _samples(self, how: dict[str, Any]) -> Iterator[EvalSample]:
+        # An answer that is there twice is one, as for Inspect: the last that was written.
         if self.header.samples is not None:
-            yield from (resolve_sample_attachments(sample, "core") for sample in self.header.samples)
+            there = {(sample.id, sample.epoch): sample for sample in self.header.samples}
+            yield from (resolve_sample_attachments(sample, "core") for sample in there.values())
         elif self.path.endswith(".json"):
-            yield from read_eval_log(self.path, resolve_attachments="core").samples or ()
+            samples = read_eval_log(self.path, resolve_attachments="core").samples or ()
+            yield from {(sample.id, sample.epoch): sample for sample in samples}.values()
         else:
-            there = [(sample.id, sample.epoch) for sample in read_eval_log_sample_summaries(self.path)]
+            there = dict.fromkeys((sample.id, sample.epoch) for sample in read_eval_log_sample_summaries(self.path))
             for batch in _batched(there, BATCH):
                 yield from self._batch(batch, how)
 
@@ -212,6 +218,13 @@ class Log:
             return read_eval_log_sample(self.path, *key, **how)
         except IndexError:
             return None
+
+
+def _misfit(error: ValidationError) -> str:
+    """Where a log is not as this Inspect wants it, and what to do. The error itself repeats what stands there."""
+    place = ".".join(label(part) for part in error.errors(include_url=False, include_input=False)[0]["loc"])
+    taken = f"because of {place}: inspect_ai {version('inspect_ai')} does not take what stands there"
+    return f"{taken}. Versions before 0.3.253 wrote null for NaN: write NaN, or score the log anew with its own version"
 
 
 def letter(place: int) -> str:
@@ -238,9 +251,12 @@ def open_log(source: Source) -> Log:
     if not Path(path).is_file():
         raise LogError(f"{path}: there is no such file or folder")
     if not path.endswith((".eval", ".json")):
-        raise LogError(f"{path}: a log of Inspect is a .eval or .json file")
+        step = "sinternal_replay/FILE is a model that gives the answers of another harness"
+        raise LogError(f"{path}: a log of Inspect is a .eval or .json file; {step}")
     try:
         return Log(Path(path).name, read_eval_log(path, header_only=True), path)
+    except ValidationError as error:
+        raise LogError(f"{path}: cannot be read {_misfit(error)}") from error
     except UNREADABLE as error:
         raise LogError(
             f"{path}: no whole log of Inspect ({type(error).__name__}). Where the run was killed, "
@@ -274,24 +290,8 @@ def open_logs(sources: Source | Iterable[Source]) -> tuple[list[Log], list[str]]
         raise LogError(
             "\n".join([f"{where}: no log of Inspect is there (.eval, or .json with a time in its name)", *notes])
         )
-    by_try: dict[str, Log] = {}
-    for log in sorted(logs, key=_progress):
-        by_try[log.header.eval.task_id or log.name] = log
-    if earlier := len(logs) - len(by_try):
-        tries = "try of the same task is" if earlier == 1 else "tries of the same tasks are"
-        notes.append(f"{earlier} earlier {tries} left out")
-    return sorted(by_try.values(), key=lambda log: (log.model, log.task, log.header.eval.created, log.name)), notes
-
-
-def _progress(log: Log) -> tuple[bool, str, str]:
-    return log.finished, str(log.header.stats.completed_at or log.header.eval.created), log.name
-
-
-def prompt_digest(sample: EvalSample) -> str:
-    """Tells whether two samples asked the same, without a word of it. Files of one set differ in their white space."""
-    given = sample.input if isinstance(sample.input, list) else [("user", sample.input)]
-    turns = [turn if isinstance(turn, tuple) else (turn.role, turn.text) for turn in given]
-    return hashlib.sha256(json.dumps([(role, plain(text)) for role, text in turns]).encode()).hexdigest()[:16]
+    kept, said = furthest(logs)
+    return sorted(kept, key=lambda log: (log.model, log.task, log.header.eval.created, log.name)), [*notes, *said]
 
 
 def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

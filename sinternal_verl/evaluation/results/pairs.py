@@ -16,7 +16,7 @@ from sinternal_verl.evaluation.results.statistics import (
     pass_at_k,
     sign_test,
 )
-from sinternal_verl.evaluation.results.summary import Tally, tally
+from sinternal_verl.evaluation.results.summary import NO_SCORER, Tally, tally
 
 Key = tuple[str, int]
 """Which answer: an item's id, and its epoch."""
@@ -43,6 +43,13 @@ class Scored:
     @property
     def unscored(self) -> int:
         return sum(row.value is None for row in self.tally.all())
+
+    def reasons(self) -> str:
+        """Why answers have no value, in a line; empty where all have one."""
+        why = Counter(row.reason for row in self.tally.all() if row.value is None)
+        said = ", ".join(f"{reason} {times:,}" for reason, times in why.most_common())
+        of = sum(map(len, self.tally.rows.values()))
+        return f"{self.log.set} {self.scorer or NO_SCORER}: {why.total():,} of {of:,} unscored: {said}" if why else ""
 
     def estimate(self) -> Estimate:
         """The mean of its values."""
@@ -165,7 +172,8 @@ def _by_prompt(run: Mapping[Key, Row]) -> dict[tuple[str, int], Key]:
 
 
 def differences(first: Scored, other: Scored) -> list[str]:
-    """In what two runs differ beside their model: the set's origin, the judge, the decoding, the task's parameters."""
+    """In what two runs differ beside their model: the set's origin, the judge, the decoding, the task's parameters, and
+    what code they are of."""
     found = [
         f"{name.replace('_', ' ')}: {one or 'not known'} / {two or 'not known'}"
         for name in JUDGING
@@ -175,6 +183,7 @@ def differences(first: Scored, other: Scored) -> list[str]:
         ("origin", first.log.origin, other.log.origin),
         ("decoding", first.log.decoding, other.log.decoding),
         ("task", first.log.parameters, other.log.parameters),
+        ("made by", made_by(first), made_by(other)),
     )
     for what, one, two in told:
         for name in sorted({*one, *two}):
@@ -183,6 +192,24 @@ def differences(first: Scored, other: Scored) -> list[str]:
                 found.append(f"{what}, {label(name)}: {' / '.join(shown)}")
     if first.log.epochs != other.log.epochs:
         found.append(f"epochs: {first.log.epochs} / {other.log.epochs}")
+    return found
+
+
+def made_by(run: Scored) -> dict[str, object]:
+    """The code of a run, as far as its log tells: versions, and of a task of someone else its solvers and its scorer,
+    which our own tasks tell as parameters."""
+    told = run.log.header.eval
+    found: dict[str, object] = {"version": told.task_version, **told.packages}
+    if told.revision:
+        found["commit"] = told.revision.commit
+    if run.log.told:
+        return found
+    steps = run.log.header.plan.steps
+    found["solvers"] = ",".join(step.solver for step in steps) or None
+    found["solver_settings"] = [step.params for step in steps if step.params] or None
+    for scorer in told.scorers or ():
+        if label(scorer.name.rpartition("/")[2]) in (run.scorer, run.scorer.partition(".")[0]):
+            found |= {f"scorer.{name}": value for name, value in (scorer.options or {}).items()}
     return found
 
 

@@ -143,11 +143,15 @@ def rejudge(logs: Source | Iterable[Source], judges: Sequence[str | Choice], out
 
 
 def _judgeable(logs: Sequence[Log], notes: Sequence[str]) -> tuple[list[Log], list[str]]:
-    """The logs whose answers a judge can read, and a sentence on those of mathematics."""
-    kept = [log for log in logs if not log.figures.keys() & {ACCURACY.scorer}]
-    left = [
-        f"{log.set} ({log.task}): mathematics is compared, and not judged; left out" for log in logs if log not in kept
-    ]
+    """The logs whose answers a judge can read, and a sentence on each other one."""
+    kept, left = [], []
+    for log in logs:
+        if log.figures.keys() & {ACCURACY.scorer}:
+            left.append(f"{log.set} ({log.task}): mathematics is compared, and not judged; left out")
+        elif log.items == 0:
+            left.append(f"{log.set} ({log.task}): the log holds no item; left out")
+        else:
+            kept.append(log)
     return kept, [*notes, *left]
 
 
@@ -190,6 +194,8 @@ def _judge(log: Log, choice: Choice, model: Model | None, name: str) -> EvalLog:
     }
     # Inspect would open the models of the log again: the one under test, and the judge of before.
     header.eval.model_roles = None
+    if "/" not in log.model:  # of a log that another program made; Inspect wants a provider
+        header.eval.model = f"none/{log.model}"
     roles = {JUDGE_ROLE: model} if model else None
     header.eval.task_id = f"{header.eval.task_id}-{name}"
     try:
@@ -198,7 +204,7 @@ def _judge(log: Log, choice: Choice, model: Model | None, name: str) -> EvalLog:
         )
     except PrerequisiteError as error:
         raise RejudgeError(str(error.message)) from error
-    scored.location = ""
+    scored.location, scored.eval.model = "", log.model
     return scored
 
 

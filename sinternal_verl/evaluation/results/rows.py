@@ -4,17 +4,21 @@ A row keeps no prompt, answer, target or explanation. Names that could be senten
 someone else's scorer that is no plain word is called ``other``.
 """
 
+import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from inspect_ai.log import EvalSample
+from inspect_ai.model import ChatMessage
 from inspect_ai.scorer import CORRECT, INCORRECT, NOANSWER, PARTIAL, Score
 
-from sinternal_verl.evaluation.results.logs import Log, label, prompt_digest
+from sinternal_verl.evaluation.item import plain
+from sinternal_verl.evaluation.results.logs import Log, label
 
 WORDS = {CORRECT: 1.0, INCORRECT: 0.0, PARTIAL: 0.5, NOANSWER: 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 """Values in words, as Inspect's ``value_to_float`` takes them."""
@@ -26,7 +30,11 @@ DETAILS = ("expert", "verdict", "verdict_reason", "safe", "safety_judge", "safet
 """Metadata of our scores from which further figures are made, see `sinternal_verl.evaluation.results.summary`."""
 
 MAX_PHRASE = 80
-NOT_RUN, FAILED, NO_SCORE, INVALIDATED = "not run", "sample failed", "no score", "invalidated"
+NOT_RUN, NOT_THERE = "not run", "not in the log"
+"""Of an item without a sample: the run did not come to it, or had come to its end and the log is a header alone."""
+FAILED, NO_SCORE, INVALIDATED = "sample failed", "no score", "invalidated"
+OWN_LETTERS = "letters of its own"
+"""Why no value of a scorer is known whose letters are not all Inspect's: of A, B and C, which C may be the worst."""
 NOT_NUMBER, NOT_FINITE, NO_ANSWER, OTHER, NO_REASON = (
     "not a number",
     "not finite",
@@ -84,6 +92,8 @@ def rows_of(log: Log) -> Iterator[Row]:
     names: dict[str, None] = {}
     seen: set[tuple[str, int]] = set()
     lacking: list[tuple[Facts, frozenset[str]]] = []
+    waiting: list[tuple[Facts, str, Score, object]] = []
+    single: set[str] = set()
     named: dict[frozenset[str], frozenset[str]] = {}
     for sample in log.samples():
         facts = _facts(log, sample)
@@ -93,16 +103,65 @@ def rows_of(log: Log) -> Iterator[Row]:
         having = frozenset(scores)
         lacking.append((facts, named.setdefault(having, having)))
         for name, (score, value) in scores.items():
-            yield _row(log, facts, name, score, value)
-    names = names or dict.fromkeys(log.scorers or ("",))
+            if number(value) == (None, ""):
+                waiting.append((facts, name, score, value))
+                continue
+            single.add(name)
+            if _is_letter(value):
+                waiting.append((facts, name, score, value))
+            else:
+                yield _row(log, facts, name, score, *number(value))
+    # A score that is unscored as a whole stands for the parts that its scorer gives elsewhere.
+    parts = {
+        name: [part for part in names if part.startswith(f"{name}.")] if name not in single else [] for name in names
+    }
+    yield from _waited(log, waiting, parts)
+    names = {name: None for name in names if not parts[name]} or dict.fromkeys(log.scorers or ("",))
     for facts, having in lacking:
-        for name in names:
-            if name not in having:
-                yield _unscored(log, facts, name)
+        for name in names.keys() - having - {part for one in having for part in parts[one]}:
+            yield _unscored(log, facts, name)
+    absent = NOT_THERE if log.finished else NOT_RUN
     for id, epoch in log.expected():
         if (label(id), epoch) not in seen:
             for name in names:
-                yield _unscored(log, Facts(label(id), epoch, NOT_RUN), name)
+                yield _unscored(log, Facts(label(id), epoch, absent), name)
+
+
+def _waited(
+    log: Log, waiting: Iterable[tuple["Facts", str, Score, object]], parts: Mapping[str, list[str]]
+) -> Iterator[Row]:
+    """The rows that all of a log must be read for.
+
+    1. Which letters a scorer gives: ``C`` is right where they are Inspect's, and may be anything else where not.
+    2. Which parts its scores have: one that is unscored as a whole has none of its own.
+    """
+    waiting = list(waiting)
+    own = {name for _, name, _, value in waiting if isinstance(value, str) and value not in WORDS}
+    for facts, name, score, value in waiting:
+        if isinstance(value, str):
+            yield _row(log, facts, name, score, *((None, OWN_LETTERS) if name in own else number(value)))
+        else:
+            for part in parts[name] or [name]:
+                yield _row(log, facts, part, score, None, "")
+
+
+def _is_letter(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 1 and value.isalpha()
+
+
+def prompt_digest(sample: EvalSample) -> str:
+    """Tells whether two samples asked the same, without a word of it. Files of one set differ in their white space."""
+    if isinstance(sample.input, str):
+        seen = [("user", plain(sample.input))]
+    else:
+        seen = [(turn.role, plain(turn.text), *_pictures(turn)) for turn in sample.input]
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
+
+
+def _pictures(turn: ChatMessage) -> Iterator[str]:
+    """What a message holds beside text."""
+    if not isinstance(turn.content, str):
+        yield from (part.model_dump_json() for part in turn.content if part.type not in ("text", "reasoning"))
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
@@ -164,8 +223,12 @@ def _facts(log: Log, sample: EvalSample) -> Facts:
 
 def _values(sample: EvalSample) -> Iterator[tuple[str, Score, object]]:
     """Name, score and single value of each scorer; a score of several values is several."""
-    for scorer, score in (sample.scores or {}).items():
-        name = label(scorer.rpartition("/")[2])
+    scores = sample.scores or {}
+    # Whoever adds scores to a log by hand names them as they like, such as "human/grade" beside "grade".
+    short = Counter(scorer.rpartition("/")[2] for scorer in scores)
+    for scorer, score in scores.items():
+        name = scorer.rpartition("/")[2]
+        name = label(name if short[name] == 1 else scorer)
         if isinstance(score.value, Mapping):
             yield from ((f"{name}.{label(key)}", score, value) for key, value in score.value.items())
         elif isinstance(score.value, list):
@@ -174,9 +237,12 @@ def _values(sample: EvalSample) -> Iterator[tuple[str, Score, object]]:
             yield name, score, score.value
 
 
-def _row(log: Log, facts: Facts, scorer: str, score: Score, value: object) -> Row:
+def _row(log: Log, facts: Facts, scorer: str, score: Score, found: float | None, why: str) -> Row:
+    """
+    Args:
+        found, why: as `number` gives them.
+    """
     told = score.metadata or {} if log.told else {}
-    found, why = number(value)
     if facts.reason == INVALIDATED:
         found, why = None, INVALIDATED
     elif score.reason and not why:

@@ -21,6 +21,7 @@ from sinternal_verl.verify.account import Item
 from sinternal_verl.verify.evaluate import assess
 
 ARROWS = {"lower": "↓", "higher": "↑"}
+NO_SCORER = "no scorer"
 SELF_VERIFICATION, PROACTIVE = "self_verification", "proactive"
 SEED = 1
 """Of the bootstrap of F1, as in ``recipes/verify/build.yaml``."""
@@ -106,7 +107,7 @@ def results_of(log: Log, rows: Iterable[Row]) -> Iterator[Result]:
 def metric_of(log: Log, scorer: str) -> tuple[str, str, list[int]]:
     """What the mean of a scorer's values is called, which way is better, and each k of which there is pass@k, too."""
     told = log.figures.get(scorer, {})
-    metric = told.get("metric", scorer or "no scorer")
+    metric = told.get("metric", scorer or NO_SCORER)
     tries = sorted({int(found[1]) for name in (metric, *log.reducers) if (found := _PASS_AT.fullmatch(name))} - {1})
     return "pass@1" if _PASS_AT.fullmatch(metric) and tries else metric, told.get("direction", ""), tries
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sinternal_verl.data.schema import whole_file, write_whole
 from sinternal_verl.evaluation.results.grid import Grid, to_csv
-from sinternal_verl.evaluation.results.logs import Log, LogError, Source, open_logs
+from sinternal_verl.evaluation.results.logs import Log, LogError, Source, label, open_logs
 from sinternal_verl.evaluation.results.page import Bar, write_page
 from sinternal_verl.evaluation.results.picture import draw_table
 from sinternal_verl.evaluation.results.published import Published, beside, names, published
@@ -58,7 +58,7 @@ def write_tables(sources: Source | Iterable[Source], out: Path) -> str:
     found = [beside(figure) for figure in figures]
     grids = [ours(figures)]
     grids += with_paper(figures, found)
-    notes = [*unfinished(logs), *reasons(figures), *differences(figures, found), *notes]
+    notes = [*unfinished(logs), *reduced(logs), *reasons(figures), *differences(figures, found), *notes]
     text = "\n\n".join([*(grid.text() for grid in grids), "\n".join((HOW, *notes))])
     marked = "\n".join(f"- {note}" for note in (HOW, NO_TEXT, *notes))
     write_whole(out / "table.txt", text + "\n")
@@ -152,6 +152,17 @@ def unfinished(logs: Sequence[Log]) -> list[str]:
         for log in logs
         if not log.finished
     ]
+
+
+def reduced(logs: Sequence[Log]) -> list[str]:
+    """Logs whose own figure is no mean of an item's tries."""
+    found = []
+    for log in logs:
+        others = [name for name in log.reducers if name != "mean" and not name.startswith("pass_at_")]
+        if others and log.epochs > 1:
+            what = f"the log's own figure is the {' and the '.join(map(label, others))} of an item's tries"
+            found.append(f"{log.set} ({log.task}): {what}; here it is their mean")
+    return found
 
 
 def reasons(figures: Sequence[Result]) -> list[str]:

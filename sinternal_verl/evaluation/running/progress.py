@@ -9,6 +9,7 @@ import math
 import re
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -185,7 +186,10 @@ def quiet_inspect() -> Iterator[None]:
     added = _warnings not in ours.handlers
     ours.addHandler(_warnings)
     try:
-        yield
+        with warnings.catch_warnings():
+            # It repeats what a server wrote, where that is of another form than OpenAI's.
+            warnings.filterwarnings("ignore", message="Pydantic serializer warnings")
+            yield
     finally:
         console.quiet = before
         if added:

@@ -48,7 +48,8 @@ def ask_model(
         body, seed = body_for(get_model()), active_generate_config().seed
         changed = {} if body is None else {"extra_body": body}
         changed |= {} if seed is None else {"seed": own_seed(seed, state.sample_id, state.epoch)}
-        state = await generate(state, **changed)
+        # No tool is offered. Inspect would answer a call of one, and ask again for as long as the model calls.
+        state = await generate(state, tool_calls="none", **changed)
         separate(state.output, thought)
         return state
 

@@ -100,17 +100,27 @@ def stop_of(row: Mapping[str, Any]) -> StopReason:
     >>> stop_of({"finish": "LENGTH"}), stop_of({"finish_reason": "eos"}), stop_of({"finish": None})
     ('max_tokens', 'stop', 'stop')
 
+    SGLang writes an object. Beside its finish_reason vLLM writes at which text or token an answer stopped.
+
+    >>> stop_of({"finish_reason": {"type": "length", "length": 64}})
+    'max_tokens'
+    >>> stop_of({"finish_reason": "stop", "stop_reason": 151645})
+    'stop'
+
     Raises:
         ValueError: it says so in words that are not known, or in two ways.
     """
     given = {name: row[name] for name in ENDS if name in row and not _is_absent(row[name])}
     found = set()
-    for name, word in given.items():
+    for name, said in given.items():
+        word = said.get("type") if isinstance(said, Mapping) else said
         try:
             found.add(STOPS[finish_of(word)])
         except WriterFailed as error:
+            if name == "stop_reason" and "finish_reason" in given:
+                continue
             raise ValueError(
-                f"{name}={word!s:.40}: this is no known end of a response; write stop or length, or leave it out"
+                f"{name}={said!s:.40}: this is no known end of a response; write stop or length, or leave it out"
             ) from error
     if len(found) > 1:
         raise ValueError(f"{', '.join(f'{name}={word}' for name, word in given.items())}: they differ; leave one out")
