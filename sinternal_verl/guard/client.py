@@ -4,7 +4,7 @@ A request goes to the replica that has the fewest of this client's requests. Its
 admits it; until then it waits for its turn (`sinternal_verl.guard.window`). A replica that dies, refuses or hangs is
 left alone for a moment, and the request goes to another one. Where there are several replicas, a single try may take
 half of the time limit, so that no verdict is lost to a replica that hangs. A request fails when its time limit is used
-up, and when the guard has answered nothing for `MAX_SILENCE` time limits.
+up, and when all replicas have failed and answered nothing for `MAX_SILENCE` time limits.
 """
 
 import asyncio
@@ -140,7 +140,8 @@ class ReplicaClient:
                 now = time.monotonic()
                 self._rests_until[number] = now + rest_s
                 silent_until = max(asked, *self._answered_at) + MAX_SILENCE * self._timeout_s
-                if left > 0 and now >= silent_until:
+                # A replica that did not fail may only have been asked nothing meanwhile.
+                if left > 0 and now >= silent_until and min(self._rests_until) > now:
                     raise GuardUnavailable(f"no verdict within {MAX_SILENCE * self._timeout_s:g} s: {last}")
                 if left > 0:
                     # No wait while some replica has not failed; once all have, wait until one may be asked again.

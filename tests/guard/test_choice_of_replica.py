@@ -175,6 +175,24 @@ def test_one_that_hangs_takes_half_of_the_time_where_there_is_another_and_all_of
     assert 0.4 < time.monotonic() - started < 2.0
 
 
+def test_one_that_is_asked_nothing_for_long_is_not_silent():
+    class Holds(Replica):
+        """Keeps a call for more than two time limits, as one whose engine hangs keeps those that wait for a turn."""
+
+        @property
+        def answer(self):
+            async def answers(calls):
+                if calls[0][0] == batch.PING:
+                    return await Answers.answer(self, *calls)
+                await asyncio.sleep(1.2)
+                return [(TimeoutError("it answered nothing"), 0.0)] * len(calls)
+
+            return SimpleNamespace(remote=lambda *calls: asyncio.ensure_future(answers(calls)))
+
+    # The second is answered at once, and then nothing is asked until the first has failed.
+    assert ask([Holds(), Replica()], times=2, timeout_s=0.5) == [SAFE, SAFE]
+
+
 def test_no_replicas_are_no_guard():
     with pytest.raises(GuardUnavailable, match="the trainer starts them"):
         ReplicaClient([])
