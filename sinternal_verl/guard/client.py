@@ -104,11 +104,12 @@ class ReplicaClient:
 
     async def _ask(self, method: str, *arguments: Any) -> Any:
         clock = clock_of_this_sample()
+        failed: set[int] = set()
         deaths, died_at = 0, dict.fromkeys(range(len(self._replicas)), -math.inf)
         with clock.at_the_guard():
             left, last, asked = min(self._timeout_s, clock.left_s), "", time.monotonic()
             while left > 0:
-                number, started, within_s = self._least_loaded(), time.monotonic(), min(left, self._try_s)
+                number, started, within_s = self._least_loaded(failed), time.monotonic(), min(left, self._try_s)
                 self._outstanding[number] += 1
                 rest_s = RETRY_REPLICA_S
                 try:
@@ -139,16 +140,19 @@ class ReplicaClient:
                     self._outstanding[number] -= 1
                 now = time.monotonic()
                 self._rests_until[number] = now + rest_s
+                failed.add(number)
                 silent_until = max(asked, *self._answered_at) + MAX_SILENCE * self._timeout_s
-                # A replica that did not fail may only have been asked nothing meanwhile.
-                if left > 0 and now >= silent_until and min(self._rests_until) > now:
+                # A replica that did not fail may only have been asked nothing meanwhile: it is tried once.
+                hope = any(n not in failed and until <= now for n, until in enumerate(self._rests_until))
+                if left > 0 and now >= silent_until and not hope:
                     raise GuardUnavailable(f"no verdict within {MAX_SILENCE * self._timeout_s:g} s: {last}")
                 if left > 0:
                     # No wait while some replica has not failed; once all have, wait until one may be asked again.
                     await asyncio.sleep(max(min(min(self._rests_until), silent_until) - now, 0))
         raise TimeoutError(f"no verdict within {self._timeout_s:g} s: {last}")
 
-    def _least_loaded(self) -> int:
+    def _least_loaded(self, failed: set[int]) -> int:
+        """The replica to ask next, rather one that has not ``failed`` this request."""
         now = time.monotonic()
         order = (range(self._first, len(self._replicas)), range(self._first))
-        return min(chain(*order), key=lambda n: (self._rests_until[n] > now, self._outstanding[n]))
+        return min(chain(*order), key=lambda n: (self._rests_until[n] > now, n in failed, self._outstanding[n]))

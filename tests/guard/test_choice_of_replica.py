@@ -193,6 +193,21 @@ def test_one_that_is_asked_nothing_for_long_is_not_silent():
     assert ask([Holds(), Replica()], times=2, timeout_s=0.5) == [SAFE, SAFE]
 
 
+def test_replicas_that_take_longer_to_refuse_than_they_rest_are_given_up(monkeypatch):
+    monkeypatch.setattr(client_module, "RETRY_REPLICA_S", 0.02)
+
+    class SlowlyFull(Replica):
+        async def judge(self, *_):
+            await asyncio.sleep(0.1)
+            raise QueueFull("no room")
+
+    async def scene():
+        with pytest.raises(GuardUnavailable, match=r"no verdict within 0\.8 s: replica \d is full"):
+            await ReplicaClient([SlowlyFull(), SlowlyFull()], 0.4).judge("May I?", "No.")
+
+    asyncio.run(asyncio.wait_for(scene(), 10))
+
+
 def test_no_replicas_are_no_guard():
     with pytest.raises(GuardUnavailable, match="the trainer starts them"):
         ReplicaClient([])
